@@ -1,0 +1,349 @@
+//! Errors, by what the caller should do next.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::{fmt, io};
+
+use crate::Lsn;
+
+/// The result of an operation on the log.
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// What went wrong, told apart by what the caller should do next.
+///
+/// "Certainly not appended" and "outcome unknown" never share a variant: see
+/// [`Error::is_outcome_unknown`]. Errors are cheap to clone, because one failed sync has to be
+/// reported to every caller that waited for it; each clone carries the original cause.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// `start_at` or `truncate_before` named an LSN that the log has not reached.
+    ///
+    /// Next: check where that LSN came from. A snapshot that is ahead of its log means that the log
+    /// lost records, or that the two do not belong together.
+    #[error("LSN {asked} lies beyond the end of the log, which is {end}")]
+    BeyondEnd {
+        /// The LSN that was asked for.
+        asked: Lsn,
+        /// The LSN of the log's last record.
+        end: Lsn,
+    },
+
+    /// The log was closed. The record is certainly not appended.
+    ///
+    /// Next: open the log again.
+    #[error("the log is closed; open it again to append")]
+    Closed,
+
+    /// Records that were durable are damaged or missing. Nothing on disk was changed.
+    ///
+    /// Next: restore the directory from a replica or a backup. A restart will not help.
+    #[error(transparent)]
+    Corrupt(Box<Corruption>),
+
+    /// `append_batch` was given no payload. Nothing was appended.
+    ///
+    /// Next: leave the call out; an empty batch has no LSN.
+    #[error("a batch must hold at least one payload")]
+    EmptyBatch,
+
+    /// The write or the sync that this caller waited for failed: the outcome is unknown, the record
+    /// may or may not be found by the next recovery. The log is poisoned.
+    ///
+    /// Next: reopen the log, and see there whether the record exists.
+    #[error("the outcome is unknown because an operation of the log failed; reopen the log")]
+    Failed(#[source] Fault),
+
+    /// [`try_submit`](crate::Wal::try_submit) found the queue full. The record is certainly not
+    /// appended.
+    ///
+    /// Next: shed load, or wait with [`submit`](crate::Wal::submit).
+    #[error("the queue is full; wait with submit, or shed load")]
+    Full,
+
+    /// The writer ended before it could answer: the outcome is unknown.
+    ///
+    /// Next: reopen the log, and see there whether the record exists.
+    #[error("the writer ended without an answer, the outcome is unknown; reopen the log")]
+    Interrupted,
+
+    /// An option has a value outside its bounds. Nothing was opened.
+    ///
+    /// Next: change the option.
+    #[error("option {field} must be {bound}")]
+    InvalidOptions {
+        /// The option, by the name of its setter.
+        field: &'static str,
+        /// What it must be.
+        bound: String,
+    },
+
+    /// The operating system refused while the log was opened or read, or while files below the
+    /// low-water mark were removed. Nothing is lost.
+    ///
+    /// Next: see the source for the reason, mend it, try again.
+    #[error(transparent)]
+    Io(Fault),
+
+    /// Somebody else has the directory open.
+    ///
+    /// Next: close the other one. A log is open for appending once, or for reading any number of
+    /// times, never both.
+    #[error("{} is in use: {holder}", dir.display())]
+    Locked {
+        /// The log's directory.
+        dir: PathBuf,
+        /// Who holds it, as far as is known.
+        holder: String,
+    },
+
+    /// An earlier write or sync failed and the log takes nothing any more. The record is certainly
+    /// not appended.
+    ///
+    /// Next: reopen the log. A failed sync is never tried again, because the system may have marked
+    /// the lost pages clean: a retry that succeeds would prove nothing.
+    #[error("an earlier operation failed and the log takes no more records; reopen the log")]
+    Poisoned(#[source] Fault),
+
+    /// There is no room for another segment. The record is certainly not appended, nothing is lost.
+    ///
+    /// Next: make room, for instance with [`truncate_before`](crate::Wal::truncate_before), and
+    /// append again: the log goes on working.
+    #[error("no room on the disk for another segment; make room and append again")]
+    StorageFull(#[source] Fault),
+
+    /// A record or an atomic batch is larger than the options allow. It is certainly not appended.
+    ///
+    /// Next: split it, or raise `max_record_size` (a record) or `segment_size` (a batch, which must
+    /// fit one segment).
+    #[error("{len} bytes are too many, the limit is {max}")]
+    TooLarge {
+        /// Bytes that were to be appended.
+        len: u64,
+        /// Bytes that could have been.
+        max: u64,
+    },
+
+    /// `start_at` named an LSN below the oldest record that is kept.
+    ///
+    /// Next: start from a newer snapshot, or leave `start_at` out and take what there is.
+    #[error("LSN {asked} was truncated, the oldest record kept is {oldest}")]
+    Truncated {
+        /// The LSN that was asked for.
+        asked: Lsn,
+        /// The oldest LSN that is kept.
+        oldest: Lsn,
+    },
+
+    /// The segment was written by a later version of the format. Nothing on disk was changed.
+    ///
+    /// Next: use a version of this crate that knows the format.
+    #[error("{} has format version {version}, which this crate does not know", segment.display())]
+    Unsupported {
+        /// The segment's file.
+        segment: PathBuf,
+        /// The version in its header.
+        version: u32,
+    },
+}
+
+impl Error {
+    /// Whether the record may be in the log although the caller got an error.
+    ///
+    /// `true` only for [`Error::Failed`] and [`Error::Interrupted`]. After every other error of an
+    /// append the record is certainly not in the log, now or after any recovery.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// assert!(tidewal::Error::Interrupted.is_outcome_unknown());
+    /// assert!(!tidewal::Error::Full.is_outcome_unknown());
+    /// ```
+    #[must_use]
+    pub const fn is_outcome_unknown(&self) -> bool {
+        matches!(self, Self::Failed(_) | Self::Interrupted)
+    }
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        Self::Io(fault)
+    }
+}
+
+impl From<Corruption> for Error {
+    fn from(corruption: Corruption) -> Self {
+        Self::Corrupt(Box::new(corruption))
+    }
+}
+
+/// One call to the operating system that failed: what, where and why.
+#[derive(Clone, Debug)]
+pub struct Fault(Arc<FaultParts>);
+
+impl Fault {
+    pub(crate) fn new(action: &'static str, path: &Path, source: io::Error) -> Self {
+        Self(Arc::new(FaultParts {
+            action,
+            path: path.to_owned(),
+            source,
+        }))
+    }
+
+    /// What was tried, such as "sync".
+    #[must_use]
+    pub fn action(&self) -> &'static str {
+        self.0.action
+    }
+
+    /// On which file or directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.0.path
+    }
+
+    /// The error of the operating system.
+    #[must_use]
+    pub fn io_error(&self) -> &io::Error {
+        &self.0.source
+    }
+
+    /// Whether the reason is a full disk or an exhausted quota.
+    pub(crate) fn is_storage_full(&self) -> bool {
+        matches!(
+            self.0.source.kind(),
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
+        )
+    }
+}
+
+impl fmt::Display for Fault {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cannot {} {}", self.0.action, self.0.path.display())
+    }
+}
+
+impl std::error::Error for Fault {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        Some(&self.0.source)
+    }
+}
+
+#[derive(Debug)]
+struct FaultParts {
+    action: &'static str,
+    path: PathBuf,
+    source: io::Error,
+}
+
+/// Where durable records are damaged or missing.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Corruption {
+    /// What kind of damage it is.
+    pub damage: Damage,
+    /// The file that is damaged, or whose neighbour is missing.
+    pub segment: PathBuf,
+    /// Where in that file, in bytes from its start.
+    pub offset: u64,
+    /// The first record that cannot be delivered.
+    pub first: Lsn,
+    /// The last record that is known to have been durable and cannot be delivered. Below `first`
+    /// if it is not known that any record was lost.
+    pub last: Lsn,
+}
+
+impl fmt::Display for Corruption {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            damage,
+            segment,
+            offset,
+            first,
+            last,
+        } = self;
+        write!(
+            f,
+            "{} at byte {offset}: {damage} ({})",
+            segment.display(),
+            damage.label()
+        )?;
+        match last >= first {
+            true => write!(f, "; records {first} to {last} were durable"),
+            false => write!(f, "; the log cannot be read from record {first} on"),
+        }
+    }
+}
+
+impl std::error::Error for Corruption {}
+
+/// Kinds of damage. The labels are those of the table in `docs/durability.md`.
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[non_exhaustive]
+pub enum Damage {
+    /// A segment is not the one that its neighbour was followed by.
+    ChainBroken,
+    /// A segment belongs to another log.
+    ForeignSegment,
+    /// A segment's header does not match its checksum, or is no segment header at all.
+    HeaderDamaged,
+    /// A segment's header belongs to a file of another name.
+    NameMismatch,
+    /// The segments before the oldest one found are missing, and were not truncated.
+    PredecessorMissing,
+    /// The tail of the last segment is unreadable, and a later frame proves that it was durable.
+    ProvenLost,
+    /// A record is unreadable in a segment that was complete when its successor was opened.
+    SealedDamaged,
+    /// A segment's file is shorter than its header says.
+    ShortFile,
+    /// The last segment says that a later one was opened, and that one is missing.
+    SuccessorMissing,
+}
+
+impl Damage {
+    /// Every kind of damage.
+    pub const ALL: [Self; 9] = [
+        Self::ChainBroken,
+        Self::ForeignSegment,
+        Self::HeaderDamaged,
+        Self::NameMismatch,
+        Self::PredecessorMissing,
+        Self::ProvenLost,
+        Self::SealedDamaged,
+        Self::ShortFile,
+        Self::SuccessorMissing,
+    ];
+
+    /// The label of this case in the table of `docs/durability.md`.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::ChainBroken => "chain-broken",
+            Self::ForeignSegment => "foreign-segment",
+            Self::HeaderDamaged => "header-damaged",
+            Self::NameMismatch => "name-mismatch",
+            Self::PredecessorMissing => "predecessor-missing",
+            Self::ProvenLost => "proven-lost",
+            Self::SealedDamaged => "sealed-damaged",
+            Self::ShortFile => "short-file",
+            Self::SuccessorMissing => "successor-missing",
+        }
+    }
+}
+
+impl fmt::Display for Damage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::ChainBroken => "the segment does not join the one before it",
+            Self::ForeignSegment => "the segment belongs to another log",
+            Self::HeaderDamaged => "the segment's header is damaged",
+            Self::NameMismatch => "the segment's header does not match the file's name",
+            Self::PredecessorMissing => "the segments before this one are missing",
+            Self::ProvenLost => "unreadable, but a later frame proves that it was durable",
+            Self::SealedDamaged => "a record is damaged in a completed segment",
+            Self::ShortFile => "the file is shorter than its header says",
+            Self::SuccessorMissing => "the segment after this one is missing",
+        })
+    }
+}

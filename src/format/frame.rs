@@ -1,0 +1,191 @@
+//! The frame: one record, or one of the marks that say how far the log is durable
+//! (`docs/format.md`, "Frame").
+
+use crc32fast::Hasher;
+
+use crate::Lsn;
+
+/// Length of a frame's header in bytes.
+pub(crate) const HEADER_LEN: usize = 20;
+
+/// A frame's header, decoded.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Frame {
+    pub(crate) kind: Kind,
+    /// The record's LSN; for the other kinds that of the last record before them.
+    pub(crate) lsn: Lsn,
+    /// Length of the payload in bytes, 0 unless the frame is a record.
+    pub(crate) len: u32,
+    /// CRC-32 of the payload, 0 unless the frame is a record.
+    pub(crate) crc: u32,
+    pub(crate) lag: Lag,
+}
+
+impl Frame {
+    /// A frame without a payload that says: every record up to `lsn` is durable.
+    pub(crate) const fn statement(kind: Kind, lsn: Lsn) -> Self {
+        Self {
+            kind,
+            lsn,
+            len: 0,
+            crc: 0,
+            lag: Lag(0),
+        }
+    }
+
+    /// The header's bytes.
+    pub(crate) fn encode(&self, key: &Key) -> [u8; HEADER_LEN] {
+        let [lag_0, lag_1, lag_2, _] = self.lag.0.to_le_bytes();
+        let mut bytes = [0; HEADER_LEN];
+        bytes[0..4].copy_from_slice(&low_bits(self.lsn).to_le_bytes());
+        bytes[4..8].copy_from_slice(&self.crc.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.len.to_le_bytes());
+        bytes[12..16].copy_from_slice(&[self.kind as u8, lag_0, lag_1, lag_2]);
+        let check = key.check(self.lsn, &bytes[..CHECKED_LEN]);
+        bytes[CHECKED_LEN..].copy_from_slice(&check.to_le_bytes());
+        debug_assert_eq!(Self::decode(&bytes, key).as_ref(), Some(self));
+        bytes
+    }
+
+    /// The header in `bytes`, if it is one that was written to this very segment in this life of its
+    /// file. Says nothing yet about the payload, nor whether it lies within the file.
+    pub(crate) fn decode(bytes: &[u8; HEADER_LEN], key: &Key) -> Option<Self> {
+        let kind = Kind::from_byte(bytes[12])?;
+        let lsn = key.lsn(le_u32(bytes, 0));
+        if le_u32(bytes, CHECKED_LEN) != key.check(lsn, &bytes[..CHECKED_LEN]) {
+            return None;
+        }
+        let lag = Lag(u32::from_le_bytes([bytes[13], bytes[14], bytes[15], 0]));
+        Some(Self {
+            kind,
+            lsn,
+            len: le_u32(bytes, 8),
+            crc: le_u32(bytes, 4),
+            lag,
+        })
+    }
+
+    /// The last LSN that was durable when this frame was written, as far as the frame says.
+    pub(crate) fn proves(&self) -> Lsn {
+        match self.lag {
+            Lag::UNKNOWN => Lsn::ZERO,
+            Lag(lag) => Lsn::new(self.lsn.get().saturating_sub(lag.into())),
+        }
+    }
+
+    /// Whether the frame is a record, and not a statement about records.
+    pub(crate) fn is_record(&self) -> bool {
+        matches!(self.kind, Kind::Record | Kind::Part)
+    }
+
+    /// Header and payload, in bytes.
+    pub(crate) fn total_len(&self) -> u64 {
+        HEADER_LEN as u64 + u64::from(self.len)
+    }
+}
+
+/// What a frame is. Zero is none of them, so that zeros on disk are never a frame.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[repr(u8)]
+pub(crate) enum Kind {
+    /// A record, and the last one of its atomic batch.
+    Record = 1,
+    /// A record whose atomic batch goes on with the next one.
+    Part = 2,
+    /// The log went idle here. The next record is written over it.
+    Mark = 3,
+    /// The segment ends here.
+    Seal = 4,
+    /// After a seal: another segment follows this one.
+    Link = 5,
+}
+
+impl Kind {
+    fn from_byte(byte: u8) -> Option<Self> {
+        [Self::Record, Self::Part, Self::Mark, Self::Seal, Self::Link]
+            .into_iter()
+            .find(|&kind| kind as u8 == byte)
+    }
+}
+
+/// How many LSNs a frame's own LSN was ahead of the durable one when the frame was written.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Lag(u32);
+
+impl Lag {
+    /// Too far to say in 24 bits: such a frame proves nothing.
+    pub(crate) const UNKNOWN: Self = Self(0xff_ffff);
+
+    /// The lag of the record `lsn`, written while everything up to `durable` was on disk.
+    pub(crate) fn between(lsn: Lsn, durable: Lsn) -> Self {
+        let lag = u32::try_from(lsn.since(durable)).unwrap_or(u32::MAX);
+        Self(lag.min(Self::UNKNOWN.0))
+    }
+}
+
+/// What a header check covers beside the header itself: the salt of this life of the file, and the
+/// high half of the LSN.
+#[derive(Clone, Debug)]
+pub(crate) struct Key {
+    /// The segment's smallest possible LSN: that of a statement before its first record.
+    origin: Lsn,
+    /// CRC-32 of `salt | high half of the LSN`, for the origin's high half and the one after it. A
+    /// segment has fewer than 2^32 records, so there is no third.
+    seeds: [u32; 2],
+}
+
+impl Key {
+    /// The key of a segment.
+    pub(crate) fn new(salt: u64, base: Lsn) -> Self {
+        let origin = base.prev();
+        let high = high_bits(origin);
+        Self {
+            origin,
+            seeds: [seed(salt, high), seed(salt, high.wrapping_add(1))],
+        }
+    }
+
+    /// The full LSN of a frame in this segment, from its low half.
+    fn lsn(&self, low: u32) -> Lsn {
+        self.origin
+            .plus(low.wrapping_sub(low_bits(self.origin)).into())
+    }
+
+    fn check(&self, lsn: Lsn, header: &[u8]) -> u32 {
+        let crossed = usize::from(high_bits(lsn) != high_bits(self.origin));
+        let mut hasher = Hasher::new_with_initial(self.seeds[crossed]);
+        hasher.update(header);
+        hasher.finalize()
+    }
+}
+
+/// The part of the header that its check covers, and where the check stands.
+const CHECKED_LEN: usize = 16;
+
+const _: () = assert!(CHECKED_LEN + size_of::<u32>() == HEADER_LEN);
+
+fn seed(salt: u64, lsn_high: u32) -> u32 {
+    let mut hasher = Hasher::new();
+    hasher.update(&salt.to_le_bytes());
+    hasher.update(&lsn_high.to_le_bytes());
+    hasher.finalize()
+}
+
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "the low half is what is asked for"
+)]
+fn low_bits(lsn: Lsn) -> u32 {
+    lsn.get() as u32
+}
+
+fn high_bits(lsn: Lsn) -> u32 {
+    (lsn.get() >> 32) as u32
+}
+
+fn le_u32(bytes: &[u8; HEADER_LEN], at: usize) -> u32 {
+    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,69 @@
+//! The names of the files of a log (`docs/format.md`, "The directory").
+
+use crate::Lsn;
+
+/// The file whose lock says who has the directory open.
+pub(crate) const LOCK: &str = "LOCK";
+
+/// The name of the segment whose first record is `base`.
+pub(crate) fn segment(base: Lsn) -> String {
+    format!("{:020}{SEGMENT_SUFFIX}", base.get())
+}
+
+/// The first LSN of the segment called `name`, or `None` if that is not a segment's name.
+pub(crate) fn parse_segment(name: &str) -> Option<Lsn> {
+    parse(name, SEGMENT_SUFFIX)
+        .filter(|&number| number > 0)
+        .map(Lsn::new)
+}
+
+/// The name of a spare file.
+pub(crate) fn spare(number: u64) -> String {
+    format!("{number:020}{SPARE_SUFFIX}")
+}
+
+/// The number of the spare file called `name`, or `None` if that is not a spare's name.
+pub(crate) fn parse_spare(name: &str) -> Option<u64> {
+    parse(name, SPARE_SUFFIX)
+}
+
+/// Exactly twenty digits and the suffix: whatever else lies in the directory is not ours.
+fn parse(name: &str, suffix: &str) -> Option<u64> {
+    let digits = name.strip_suffix(suffix)?;
+    let is_number = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());
+    is_number.then(|| digits.parse().ok()).flatten()
+}
+
+const SEGMENT_SUFFIX: &str = ".wal";
+const SPARE_SUFFIX: &str = ".spare";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_read_back() {
+        for lsn in [Lsn::FIRST, Lsn::new(u64::MAX)] {
+            assert_eq!(parse_segment(&segment(lsn)), Some(lsn));
+        }
+        assert_eq!(segment(Lsn::FIRST), "00000000000000000001.wal");
+        assert_eq!(parse_spare(&spare(0)), Some(0));
+    }
+
+    #[test]
+    fn other_names_are_not_ours() {
+        for name in [
+            "1.wal",
+            "00000000000000000000.wal",
+            "00000000000000000001.wal~",
+            "00000000000000000001.WAL",
+            "0000000000000000000x.wal",
+            "+0000000000000000001.wal",
+            "99999999999999999999.wal",
+            ".wal",
+        ] {
+            assert_eq!(parse_segment(name), None, "{name}");
+        }
+        assert_eq!(parse_spare("00000000000000000001.wal"), None);
+    }
+}

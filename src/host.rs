@@ -1,0 +1,152 @@
+//! Where the log's background work runs.
+//!
+//! In production each task has a named thread of its own and does its I/O inline, so that no sync
+//! ever blocks a worker of the service's runtime or waits for a place in its blocking pool. Over the
+//! simulated disk the same futures run on the caller's runtime, under its clock, which a test may
+//! pause.
+//!
+//! A thread runs its future with a few lines of parking instead of a tokio runtime, because tokio's
+//! timer counts in milliseconds and an interval of half a millisecond is a sensible one here.
+
+use std::cell::Cell;
+use std::future::Future;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+use std::{future, io};
+
+/// Where futures run and whose clock they see.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Host {
+    /// A thread for each.
+    Thread,
+    /// The tokio runtime of the caller.
+    #[cfg(feature = "sim")]
+    Runtime,
+}
+
+impl Host {
+    /// Runs `job` in the background.
+    pub(crate) fn run<F>(self, name: &str, job: F) -> io::Result<()>
+    where
+        F: Future<Output = ()> + Send + 'static,
+    {
+        match self {
+            Self::Thread => thread::Builder::new()
+                .name(name.into())
+                .spawn(|| block_on(job))
+                .map(drop),
+            #[cfg(feature = "sim")]
+            Self::Runtime => match tokio::runtime::Handle::try_current() {
+                Ok(runtime) => {
+                    runtime.spawn(job);
+                    Ok(())
+                }
+                Err(error) => Err(io::Error::other(error)),
+            },
+        }
+    }
+
+    /// The time on this host's clock.
+    pub(crate) fn now(self) -> Instant {
+        match self {
+            Self::Thread => Instant::now(),
+            #[cfg(feature = "sim")]
+            Self::Runtime => tokio::time::Instant::now().into_std(),
+        }
+    }
+
+    /// Waits until `deadline`, or for ever if there is none.
+    ///
+    /// Cancel safe: it holds nothing but the deadline.
+    pub(crate) async fn sleep_until(self, deadline: Option<Instant>) {
+        let Some(deadline) = deadline else {
+            return future::pending().await;
+        };
+        match self {
+            Self::Thread => future::poll_fn(|_| poll_deadline(deadline)).await,
+            #[cfg(feature = "sim")]
+            Self::Runtime => tokio::time::sleep_until(deadline.into()).await,
+        }
+    }
+
+    /// Lets others run for a moment. Returns whether there is a point in calling it again.
+    pub(crate) async fn relax(self) -> bool {
+        match self {
+            Self::Thread => {
+                thread::yield_now();
+                true
+            }
+            #[cfg(feature = "sim")]
+            Self::Runtime => {
+                tokio::task::yield_now().await;
+                false
+            }
+        }
+    }
+}
+
+thread_local! {
+    /// The earliest deadline that the future on this thread waits for.
+    static DEADLINE: Cell<Option<Instant>> = const { Cell::new(None) };
+}
+
+struct Unpark(Thread);
+
+impl Wake for Unpark {
+    fn wake(self: Arc<Self>) {
+        self.0.unpark();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        self.0.unpark();
+    }
+}
+
+/// Runs a future on the current thread, parked while there is nothing to do.
+fn block_on<F: Future<Output = ()>>(job: F) {
+    let mut job = pin!(job);
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut context = Context::from_waker(&waker);
+    loop {
+        DEADLINE.set(None);
+        if job.as_mut().poll(&mut context).is_ready() {
+            return;
+        }
+        match DEADLINE.get() {
+            None => thread::park(),
+            Some(deadline) => thread::park_timeout(left_until(deadline)),
+        }
+    }
+}
+
+fn poll_deadline(deadline: Instant) -> Poll<()> {
+    if left_until(deadline).is_zero() {
+        return Poll::Ready(());
+    }
+    let earliest = DEADLINE.get().map_or(deadline, |other| other.min(deadline));
+    DEADLINE.set(Some(earliest));
+    Poll::Pending
+}
+
+fn left_until(deadline: Instant) -> Duration {
+    deadline.saturating_duration_since(Instant::now())
+}
+
+/// Resolves to whichever of the two is ready first; on a tie to the first.
+///
+/// The loser is dropped, so both have to be cancel safe.
+pub(crate) async fn race<T>(first: impl Future<Output = T>, second: impl Future<Output = T>) -> T {
+    let (mut first, mut second) = (pin!(first), pin!(second));
+    future::poll_fn(|context| match poll(first.as_mut(), context) {
+        Poll::Ready(value) => Poll::Ready(value),
+        Poll::Pending => poll(second.as_mut(), context),
+    })
+    .await
+}
+
+fn poll<F: Future>(future: Pin<&mut F>, context: &mut Context<'_>) -> Poll<F::Output> {
+    future.poll(context)
+}

@@ -1,0 +1,104 @@
+//! A write-ahead log for tokio services: await an append, get its LSN once it is on disk.
+//!
+//! ```
+//! use tidewal::Wal;
+//!
+//! # tokio_test::block_on(async {
+//! # let dir = tempfile::tempdir().unwrap();
+//! # let dir = dir.path().join("data/wal");
+//! // On start: read the log back.
+//! let mut recovery = Wal::recover(&dir).await?;
+//! while let Some(record) = recovery.try_next().await? {
+//!     println!("{}: {} bytes", record.lsn, record.payload.len());
+//! }
+//! let wal = recovery.into_wal().await?;
+//!
+//! // From any number of tasks: append.
+//! let lsn = wal.append("put answer=42").await?; // Ok: on disk, survives a power cut
+//!
+//! // After a snapshot of everything up to `lsn`: give space back.
+//! wal.truncate_before(lsn.next()).await?;
+//! # wal.close().await?;
+//! # Ok::<(), tidewal::Error>(())
+//! # }).unwrap();
+//! ```
+//!
+//! A background writer takes whatever many producers have submitted, and makes it durable with one
+//! write and one sync; each caller then gets the LSN of its record. Recovery is a separate stream over
+//! the files.
+//!
+//! # The promise
+//!
+//! When an append has returned `Ok(lsn)`, every later recovery delivers that record, once, at that LSN,
+//! with those bytes, until [`truncate_before`](Wal::truncate_before) passes it: through killed
+//! processes, power cuts, full disks, failed syncs, dropped futures and dropped runtimes. What a crash
+//! left half written ends the log quietly; damage to a record that was durable is an error that names
+//! the place, and never a shorter log. `docs/durability.md` in the repository has the assumptions, and
+//! every case by name.
+//!
+//! # What it does not do
+//!
+//! It does not replicate, compress, encrypt or index, and it does not read records back while it is
+//! open for appending. A log is one directory of one process.
+//!
+//! # Cancel safety
+//!
+//! Every future of this crate can be dropped at any time without harm to other callers. What has
+//! happened then is said at each of them, and comes in two kinds:
+//!
+//! - Until [`Wal::submit`] returns, it is guaranteed that nothing was appended.
+//! - After that the record is appended, and dropping the [`PendingAppend`] loses only the answer.
+//!
+//! [`Wal::append`] is the first and then the second; if it is dropped, the record may or may not be
+//! appended. Streams lose no item when a future of their next one is dropped.
+//!
+//! # Executors
+//!
+//! A handle works from any executor. The log's own work is done on its own threads, named
+//! `tidewal-writer`, `tidewal-spares` and, while a log is read, `tidewal-recovery`: a sync never
+//! blocks a worker of a runtime, and never waits for a place in its blocking pool.
+//!
+//! # Stability
+//!
+//! Before 1.0 a minor version may change the API. The format on disk has a version number of its own;
+//! a version of this crate reads every format that an earlier one has written, and says
+//! [`Error::Unsupported`] to one that it does not know. The public types of other crates that appear
+//! in the API are [`bytes::Bytes`] and [`futures_core::Stream`].
+//!
+//! # Features
+//!
+//! - `sim`: a simulated disk, to crash-test a service that uses the log. Turn it on in your
+//!   `dev-dependencies`.
+
+#![forbid(unsafe_code)]
+#![warn(
+    missing_docs,
+    unreachable_pub,
+    clippy::print_stdout,
+    clippy::unwrap_used
+)]
+
+mod error;
+mod format;
+mod host;
+mod lsn;
+mod open;
+mod options;
+mod queue;
+mod record;
+mod recovered;
+mod recovery;
+mod stats;
+mod storage;
+mod wal;
+mod writer;
+
+pub use crate::error::{Corruption, Damage, Error, Fault, Result};
+pub use crate::lsn::Lsn;
+pub use crate::options::{Durability, SyncPolicy, WalOptions};
+pub use crate::record::Record;
+pub use crate::recovery::{Cut, CutReason, Reader, Recovery, RecoveryReport};
+pub use crate::stats::Stats;
+#[cfg(feature = "sim")]
+pub use crate::storage::sim;
+pub use crate::wal::{DurableLsns, PendingAppend, Wal};

@@ -1,0 +1,73 @@
+//! The log sequence number.
+
+use std::fmt;
+
+/// A log sequence number: the place of a record in the log.
+///
+/// LSNs are dense: the first record of a log has LSN 1 and each record after it has the next one.
+/// [`Lsn::ZERO`] stands for "before the first record", and is never the LSN of a record.
+///
+/// # Examples
+///
+/// ```
+/// use tidewal::Lsn;
+///
+/// assert_eq!(Lsn::ZERO.next(), Lsn::FIRST);
+/// assert!(Lsn::new(7) < Lsn::new(8));
+/// assert_eq!(Lsn::new(8).to_string(), "8");
+/// ```
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+pub struct Lsn(u64);
+
+impl Lsn {
+    /// The LSN of a log's first record.
+    pub const FIRST: Self = Self(1);
+
+    /// Before the first record: what an empty log reports as its end.
+    pub const ZERO: Self = Self(0);
+
+    /// Makes an LSN of its number, for instance one that a snapshot has stored.
+    #[must_use]
+    pub const fn new(number: u64) -> Self {
+        Self(number)
+    }
+
+    /// Its number.
+    #[must_use]
+    pub const fn get(self) -> u64 {
+        self.0
+    }
+
+    /// The LSN that follows this one.
+    #[must_use]
+    pub const fn next(self) -> Self {
+        Self(self.0.saturating_add(1))
+    }
+
+    /// The LSN before this one; [`Lsn::ZERO`] stays as it is.
+    pub(crate) const fn prev(self) -> Self {
+        Self(self.0.saturating_sub(1))
+    }
+
+    /// `count` LSNs further on.
+    pub(crate) const fn plus(self, count: u64) -> Self {
+        Self(self.0.saturating_add(count))
+    }
+
+    /// How many LSNs lie between `earlier` and this one; 0 if `earlier` is not earlier.
+    pub(crate) const fn since(self, earlier: Self) -> u64 {
+        self.0.saturating_sub(earlier.0)
+    }
+}
+
+impl fmt::Display for Lsn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl From<Lsn> for u64 {
+    fn from(lsn: Lsn) -> Self {
+        lsn.0
+    }
+}

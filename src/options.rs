@@ -1,0 +1,273 @@
+//! Options, their defaults and their bounds: the one place where both are written down.
+
+use std::time::Duration;
+
+use crate::{Error, Lsn, Result, format};
+
+/// How a log is opened and how it behaves.
+///
+/// A consuming builder: set what differs from the defaults, then [`open`](Self::open),
+/// [`recover`](Self::recover) or [`read`](Self::read) a directory. Setters never fail; a value out of
+/// bounds is reported by the opening call as [`Error::InvalidOptions`], with the option's name and
+/// its bound. No option is stored on disk: a log can be reopened with other options at any time.
+///
+/// # Examples
+///
+/// ```
+/// use std::time::Duration;
+/// use tidewal::{SyncPolicy, Wal};
+///
+/// # tokio_test::block_on(async {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let dir = dir.path();
+/// let wal = Wal::options()
+///     .sync_policy(SyncPolicy::Interval(Duration::from_millis(2)))
+///     .segment_size(16 * 1024 * 1024)
+///     .open(dir)
+///     .await?;
+/// # wal.close().await?;
+/// # Ok::<(), tidewal::Error>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "options do nothing until a directory is opened with them"]
+pub struct WalOptions {
+    pub(crate) sync_policy: SyncPolicy,
+    pub(crate) durability: Durability,
+    pub(crate) segment_size: u64,
+    pub(crate) max_batch_bytes: usize,
+    pub(crate) max_batch_records: usize,
+    pub(crate) max_record_size: Option<usize>,
+    pub(crate) queue_bytes: usize,
+    pub(crate) queue_records: usize,
+    pub(crate) spare_segments: usize,
+    pub(crate) start_at: Option<Lsn>,
+}
+
+impl WalOptions {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// When the log syncs. Default: [`SyncPolicy::Always`]. An interval must not be zero.
+    pub fn sync_policy(mut self, policy: SyncPolicy) -> Self {
+        self.sync_policy = policy;
+        self
+    }
+
+    /// What an append waits for unless the call says otherwise. Default: [`Durability::Durable`].
+    pub fn durability(mut self, durability: Durability) -> Self {
+        self.durability = durability;
+        self
+    }
+
+    /// The size of a segment file in bytes. Default: 64 MiB; from 16 KiB to 4 GiB - 1.
+    ///
+    /// Space is taken, and given back by `truncate_before`, in whole segments. A record and an atomic
+    /// batch must fit into one.
+    pub fn segment_size(mut self, bytes: u64) -> Self {
+        self.segment_size = bytes;
+        self
+    }
+
+    /// How many bytes one group commit writes at most. Default: 4 MiB; at least 1.
+    ///
+    /// A single record or atomic batch that is larger is written alone.
+    pub fn max_batch_bytes(mut self, bytes: usize) -> Self {
+        self.max_batch_bytes = bytes;
+        self
+    }
+
+    /// How many records one group commit writes at most. Default: 16,384; at least 1.
+    ///
+    /// An atomic batch of more records is written alone.
+    pub fn max_batch_records(mut self, records: usize) -> Self {
+        self.max_batch_records = records;
+        self
+    }
+
+    /// The largest payload in bytes. Default: 16 MiB, or what a segment holds if that is less; at
+    /// most what a segment holds.
+    ///
+    /// It bounds appending only: a log written with a larger limit is still read.
+    pub fn max_record_size(mut self, bytes: usize) -> Self {
+        self.max_record_size = Some(bytes);
+        self
+    }
+
+    /// How many bytes may wait to be written before producers have to wait. Default: 64 MiB; from 1
+    /// to 4 GiB - 1.
+    ///
+    /// Each record counts with its payload and 20 bytes. A record or batch larger than the whole
+    /// budget takes all of it, and so still gets through.
+    pub fn queue_bytes(mut self, bytes: usize) -> Self {
+        self.queue_bytes = bytes;
+        self
+    }
+
+    /// How many records may wait to be written before producers have to wait. Default: 65,536; from
+    /// 1 to 4,294,967,295.
+    pub fn queue_records(mut self, records: usize) -> Self {
+        self.queue_records = records;
+        self
+    }
+
+    /// How many files are kept written ahead, ready to become segments. Default: 1; at most 64.
+    ///
+    /// They are prepared in the background once the log has opened its first segment, and taken from
+    /// truncated segments where there are any. With 0 a rotation makes its batch wait for a new file.
+    pub fn spare_segments(mut self, files: usize) -> Self {
+        self.spare_segments = files;
+        self
+    }
+
+    /// The first record that recovery delivers. Default: the oldest that is kept.
+    ///
+    /// Use the LSN after that of your snapshot. Segments that end below it are not read. Reported
+    /// when opening: [`Error::Truncated`] if that record is no longer kept, [`Error::BeyondEnd`] if
+    /// the log ends more than one record before it.
+    pub fn start_at(mut self, lsn: Lsn) -> Self {
+        self.start_at = Some(lsn);
+        self
+    }
+
+    /// The largest payload that can be appended, in bytes.
+    pub(crate) fn payload_limit(&self) -> usize {
+        let segment =
+            usize::try_from(format::payload_room(self.segment_size)).unwrap_or(usize::MAX);
+        self.max_record_size
+            .unwrap_or(MAX_RECORD_SIZE_DEFAULT.min(segment))
+    }
+
+    /// Checks every bound.
+    pub(crate) fn validate(&self) -> Result<()> {
+        let room = format::payload_room(self.segment_size.max(SEGMENT_SIZE_MIN));
+        let interval_nonzero = self.sync_policy != SyncPolicy::Interval(Duration::ZERO);
+        check("sync_policy", interval_nonzero, || {
+            "an interval above zero".into()
+        })?;
+        check(
+            "segment_size",
+            (SEGMENT_SIZE_MIN..=SEGMENT_SIZE_MAX).contains(&self.segment_size),
+            || format!("between {SEGMENT_SIZE_MIN} and {SEGMENT_SIZE_MAX} bytes"),
+        )?;
+        check("max_batch_bytes", self.max_batch_bytes >= 1, || {
+            "at least 1 byte".into()
+        })?;
+        check("max_batch_records", self.max_batch_records >= 1, || {
+            "at least 1 record".into()
+        })?;
+        check(
+            "max_record_size",
+            self.payload_limit() as u64 <= room,
+            || format!("at most {room} bytes, which is what a segment of this size holds"),
+        )?;
+        check("queue_bytes", is_budget(self.queue_bytes), || {
+            budget_bound("bytes")
+        })?;
+        check("queue_records", is_budget(self.queue_records), || {
+            budget_bound("records")
+        })?;
+        check(
+            "spare_segments",
+            self.spare_segments <= SPARE_SEGMENTS_MAX,
+            || format!("at most {SPARE_SEGMENTS_MAX} files"),
+        )
+    }
+}
+
+impl Default for WalOptions {
+    fn default() -> Self {
+        Self {
+            sync_policy: SyncPolicy::Always,
+            durability: Durability::Durable,
+            segment_size: SEGMENT_SIZE_DEFAULT,
+            max_batch_bytes: MAX_BATCH_BYTES_DEFAULT,
+            max_batch_records: MAX_BATCH_RECORDS_DEFAULT,
+            max_record_size: None,
+            queue_bytes: QUEUE_BYTES_DEFAULT,
+            queue_records: QUEUE_RECORDS_DEFAULT,
+            spare_segments: SPARE_SEGMENTS_DEFAULT,
+            start_at: None,
+        }
+    }
+}
+
+/// When the log syncs.
+///
+/// Whatever the policy, a sync also happens on [`sync`](crate::Wal::sync), on rotation and on
+/// [`close`](crate::Wal::close), and every sync answers everything written before it.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum SyncPolicy {
+    /// As soon as the disk is free: whatever arrives during one sync shares the next. A lone producer
+    /// waits for nothing but its own sync.
+    #[default]
+    Always,
+
+    /// At most this long between a batch's first record and its sync.
+    ///
+    /// The time counts from when that record was submitted, and later arrivals do not prolong it. A
+    /// batch that reaches a limit is synced earlier. Fewer syncs, for disks where they are dear.
+    Interval(Duration),
+
+    /// Only on [`sync`](crate::Wal::sync), rotation and [`close`](crate::Wal::close).
+    ///
+    /// An append with [`Durability::Durable`] waits until one of them happens.
+    Manual,
+}
+
+/// What an append waits for.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Durability {
+    /// Until the record is on disk: it survives a power cut.
+    #[default]
+    Durable,
+
+    /// Until the record is handed to the operating system: it survives a killed process, not a dead
+    /// machine.
+    ///
+    /// Such records are synced at the latest 10 ms after they were written under
+    /// [`SyncPolicy::Always`], after the interval under [`SyncPolicy::Interval`], and earlier if
+    /// anything else needs a sync.
+    Written,
+}
+
+const SEGMENT_SIZE_DEFAULT: u64 = 64 * 1024 * 1024;
+const SEGMENT_SIZE_MIN: u64 = 16 * 1024;
+const SEGMENT_SIZE_MAX: u64 = u32::MAX as u64;
+const MAX_BATCH_BYTES_DEFAULT: usize = 4 * 1024 * 1024;
+const MAX_BATCH_RECORDS_DEFAULT: usize = 16_384;
+const MAX_RECORD_SIZE_DEFAULT: usize = 16 * 1024 * 1024;
+const QUEUE_BYTES_DEFAULT: usize = 64 * 1024 * 1024;
+const QUEUE_RECORDS_DEFAULT: usize = 65_536;
+const SPARE_SEGMENTS_DEFAULT: usize = 1;
+const SPARE_SEGMENTS_MAX: usize = 64;
+
+const _: () = assert!(SEGMENT_SIZE_MIN > format::DATA_OFFSET + format::TRAILER_LEN);
+const _: () = assert!(SEGMENT_SIZE_MAX <= format::SEGMENT_SIZE_LIMIT);
+
+/// Budgets are counted by semaphores that hand out at most `u32::MAX` permits at once.
+fn is_budget(amount: usize) -> bool {
+    (1..=u32::MAX as usize).contains(&amount)
+}
+
+fn budget_bound(unit: &str) -> String {
+    format!("between 1 and {} {unit}", u32::MAX)
+}
+
+fn check(field: &'static str, holds: bool, bound: impl FnOnce() -> String) -> Result<()> {
+    if holds {
+        Ok(())
+    } else {
+        Err(Error::InvalidOptions {
+            field,
+            bound: bound(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,104 @@
+//! Bounds on the queue, in bytes and in records (promise P7).
+
+use tokio::sync::{Semaphore, TryAcquireError};
+
+use crate::queue::request::Cost;
+
+/// How much may wait in the queue.
+pub(super) struct Budget {
+    bytes: Semaphore,
+    records: Semaphore,
+    size: Share,
+}
+
+impl Budget {
+    pub(super) fn new(bytes: usize, records: usize) -> Self {
+        let size = Share {
+            bytes: permits(bytes),
+            records: permits(records),
+        };
+        Self {
+            bytes: Semaphore::new(bytes),
+            records: Semaphore::new(records),
+            size,
+        }
+    }
+
+    /// Waits for room, first come first served. Cancel safe: what was taken is given back.
+    pub(super) async fn acquire(&self, share: Share) -> Result<(), Closed> {
+        let records = self
+            .records
+            .acquire_many(share.records)
+            .await
+            .map_err(|_| Closed)?;
+        let bytes = self
+            .bytes
+            .acquire_many(share.bytes)
+            .await
+            .map_err(|_| Closed)?;
+        records.forget();
+        bytes.forget();
+        Ok(())
+    }
+
+    /// Takes room if there is some now, and says whether there was.
+    pub(super) fn try_acquire(&self, share: Share) -> Result<bool, Closed> {
+        let records = self.records.try_acquire_many(share.records);
+        let bytes = self.bytes.try_acquire_many(share.bytes);
+        match (records, bytes) {
+            (Ok(records), Ok(bytes)) => {
+                records.forget();
+                bytes.forget();
+                Ok(true)
+            }
+            (Err(TryAcquireError::Closed), _) | (_, Err(TryAcquireError::Closed)) => Err(Closed),
+            _ => Ok(false),
+        }
+    }
+
+    /// Gives back the sum of some shares.
+    pub(super) fn release(&self, bytes: usize, records: usize) {
+        self.records.add_permits(records);
+        self.bytes.add_permits(bytes);
+    }
+
+    /// Whoever waits or comes gets an error.
+    pub(super) fn close(&self) {
+        self.records.close();
+        self.bytes.close();
+    }
+
+    /// Bytes and records that are taken.
+    pub(super) fn used(&self) -> (u64, u64) {
+        let taken = |size: u32, left: usize| u64::from(size).saturating_sub(left as u64);
+        (
+            taken(self.size.bytes, self.bytes.available_permits()),
+            taken(self.size.records, self.records.available_permits()),
+        )
+    }
+
+    /// What a request takes: at most everything, so that the largest one still gets through.
+    pub(super) fn share(&self, cost: Cost) -> Share {
+        let share = |amount, size: u32| u32::try_from(amount).unwrap_or(u32::MAX).min(size);
+        Share {
+            bytes: share(cost.bytes, self.size.bytes),
+            records: share(cost.records, self.size.records),
+        }
+    }
+}
+
+/// A part of the budget.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Share {
+    pub(super) bytes: u32,
+    pub(super) records: u32,
+}
+
+/// The budget hands out nothing any more.
+#[derive(Debug)]
+pub(super) struct Closed;
+
+/// The options' bounds see to it that nothing is cut off here.
+fn permits(size: usize) -> u32 {
+    u32::try_from(size).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,69 @@
+//! The writer's answers: each request gets exactly one.
+
+use tokio::sync::oneshot;
+
+use crate::error::{Error, Result};
+use crate::lsn::Lsn;
+use crate::storage::{Synced, Wrote};
+
+/// The duty to answer one request.
+///
+/// Every way of answering consumes it, and dropping it answers [`Error::Interrupted`], so that no path
+/// through the writer can forget a caller. Good news needs a receipt: see [`Completion::durable`] and
+/// [`Completion::written`].
+pub(crate) struct Completion<T>(Option<oneshot::Sender<Result<T>>>);
+
+/// The caller's side of a [`Completion`].
+pub(crate) type Answer<T> = oneshot::Receiver<Result<T>>;
+
+impl<T> Completion<T> {
+    pub(crate) fn new() -> (Self, Answer<T>) {
+        let (sender, receiver) = oneshot::channel();
+        (Self(Some(sender)), receiver)
+    }
+
+    /// Answers with an error.
+    pub(crate) fn fail(self, error: Error) {
+        self.answer(Err(error));
+    }
+
+    /// Whether the caller has gone.
+    pub(crate) fn is_abandoned(&self) -> bool {
+        self.0.as_ref().is_none_or(oneshot::Sender::is_closed)
+    }
+
+    fn answer(mut self, result: Result<T>) {
+        if let Some(sender) = self.0.take() {
+            // A caller that has gone does not want to know.
+            let _ = sender.send(result);
+        }
+    }
+}
+
+impl Completion<Lsn> {
+    /// Answers that everything up to `lsn` is on disk. This is the only place that can.
+    pub(crate) fn durable(self, lsn: Lsn, _: Synced) {
+        self.answer(Ok(lsn));
+    }
+
+    /// Answers that everything up to `lsn` is with the operating system, to a caller who asked for
+    /// [`Durability::Written`](crate::Durability::Written) only.
+    pub(crate) fn written(self, lsn: Lsn, _: Wrote) {
+        self.answer(Ok(lsn));
+    }
+}
+
+impl Completion<()> {
+    /// Answers that what was asked for is done, for good.
+    pub(crate) fn done(self, _: Synced) {
+        self.answer(Ok(()));
+    }
+}
+
+impl<T> Drop for Completion<T> {
+    fn drop(&mut self) {
+        if let Some(sender) = self.0.take() {
+            let _ = sender.send(Err(Error::Interrupted));
+        }
+    }
+}

@@ -1,0 +1,207 @@
+//! Between the callers and the writer: requests one way, answers the other.
+//!
+//! [`channel`] makes the two ends. A [`Submitter`] belongs to the handles and is gone with the last of
+//! them; the [`Inbox`] belongs to the writer. What both see stands in [`Link`]: the budgets that bound
+//! the queue, the cause if the log is poisoned, the counters.
+
+mod budget;
+pub(crate) mod completion;
+pub(crate) mod request;
+
+use std::collections::VecDeque;
+use std::sync::{Arc, OnceLock};
+
+use tokio::sync::{mpsc, watch};
+
+use crate::error::{Error, Fault, Result};
+use crate::lsn::Lsn;
+use crate::queue::budget::Budget;
+use crate::queue::request::{Append, Cost, Request};
+use crate::stats::{Counters, Stats};
+
+/// Makes the two ends of a queue with these budgets, for a log that is durable up to `durable`.
+pub(crate) fn channel(bytes: usize, records: usize, durable: Lsn) -> (Submitter, Inbox) {
+    let (sender, receiver) = mpsc::unbounded_channel();
+    let (progress, watching) = watch::channel(Progress { durable, end: None });
+    let link = Arc::new(Link {
+        budget: Budget::new(bytes, records),
+        fault: OnceLock::new(),
+        counters: Counters::default(),
+    });
+    let submitter = Submitter {
+        sender,
+        progress: watching,
+        link: Arc::clone(&link),
+    };
+    (
+        submitter,
+        Inbox {
+            receiver,
+            progress,
+            link,
+        },
+    )
+}
+
+/// How far the log is durable, and how it ended if it did.
+#[derive(Clone, Debug)]
+pub(crate) struct Progress {
+    pub(crate) durable: Lsn,
+    pub(crate) end: Option<Result<()>>,
+}
+
+/// The callers' end.
+pub(crate) struct Submitter {
+    sender: mpsc::UnboundedSender<Request>,
+    pub(crate) progress: watch::Receiver<Progress>,
+    link: Arc<Link>,
+}
+
+impl Submitter {
+    /// Waits for a place in the queue and takes it.
+    ///
+    /// Cancel safe: if dropped before it returns, nothing was submitted.
+    pub(crate) async fn submit(&self, append: Append) -> Result<()> {
+        match self
+            .link
+            .budget
+            .acquire(self.link.budget.share(append.cost()))
+            .await
+        {
+            Ok(()) => self.send(Request::Append(append)),
+            Err(_) => Err(self.link.refusal()),
+        }
+    }
+
+    /// Takes a place in the queue if there is one now.
+    pub(crate) fn try_submit(&self, append: Append) -> Result<()> {
+        match self
+            .link
+            .budget
+            .try_acquire(self.link.budget.share(append.cost()))
+        {
+            Ok(true) => self.send(Request::Append(append)),
+            Ok(false) => Err(Error::Full),
+            Err(_) => Err(self.link.refusal()),
+        }
+    }
+
+    /// Hands over a request that takes no place: there are never more of them than callers.
+    pub(crate) fn send(&self, request: Request) -> Result<()> {
+        self.sender.send(request).map_err(|_| self.link.refusal())
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let (queued_bytes, queued_records) = self.link.budget.used();
+        Stats {
+            queued_bytes,
+            queued_records,
+            ..self.link.counters.snapshot()
+        }
+    }
+}
+
+/// The writer's end.
+pub(crate) struct Inbox {
+    receiver: mpsc::UnboundedReceiver<Request>,
+    progress: watch::Sender<Progress>,
+    link: Arc<Link>,
+}
+
+impl Inbox {
+    /// Waits for a request; `None` once there will be no more.
+    ///
+    /// Cancel safe: a request is either returned or still in the queue.
+    pub(crate) async fn receive(&mut self) -> Option<Request> {
+        self.receiver.recv().await
+    }
+
+    /// Takes what waits now.
+    pub(crate) fn take_waiting(&mut self, requests: &mut VecDeque<Request>) {
+        while requests.len() < TAKE_LIMIT {
+            match self.receiver.try_recv() {
+                Ok(request) => requests.push_back(request),
+                Err(_) => return,
+            }
+        }
+    }
+
+    /// How many requests wait.
+    pub(crate) fn len(&self) -> usize {
+        self.receiver.len()
+    }
+
+    /// Takes no more requests; those that were taken are still received.
+    pub(crate) fn close(&mut self) {
+        self.receiver.close();
+        self.link.budget.close();
+    }
+
+    /// What an append of this cost takes of the queue's budget.
+    pub(crate) fn place_of(&self, cost: Cost) -> Cost {
+        let share = self.link.budget.share(cost);
+        Cost {
+            bytes: share.bytes as usize,
+            records: share.records as usize,
+        }
+    }
+
+    /// Gives back places of appends that left the queue.
+    pub(crate) fn release(&self, places: Cost) {
+        self.link.budget.release(places.bytes, places.records);
+    }
+
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.link.counters
+    }
+
+    /// Tells everybody how far the log is durable now.
+    pub(crate) fn publish(&self, durable: Lsn) {
+        self.progress
+            .send_modify(|progress| progress.durable = durable);
+    }
+
+    /// Ends the log: refuses what waits and what comes, then says how it ended.
+    ///
+    /// The cause is stored before the queue closes, so that whoever is refused from now on learns it.
+    pub(crate) fn poison(&mut self, fault: &Fault) {
+        // An error means that an earlier cause stands, which is the one to keep.
+        let _ = self.link.fault.set(fault.clone());
+        self.close();
+        while let Ok(request) = self.receiver.try_recv() {
+            request.refuse(&Error::Poisoned(fault.clone()));
+        }
+    }
+
+    /// Says that the log has ended. Nothing of it is left to wait for.
+    pub(crate) fn finish(self, end: Result<()>) {
+        self.progress
+            .send_modify(|progress| progress.end = Some(end));
+    }
+}
+
+impl Drop for Inbox {
+    /// However the writer ends, nobody goes on waiting for a place in its queue.
+    fn drop(&mut self) {
+        self.close();
+    }
+}
+
+/// What both ends see.
+struct Link {
+    budget: Budget,
+    fault: OnceLock<Fault>,
+    counters: Counters,
+}
+
+impl Link {
+    /// Why the log takes nothing more.
+    fn refusal(&self) -> Error {
+        self.fault
+            .get()
+            .map_or(Error::Closed, |fault| Error::Poisoned(fault.clone()))
+    }
+}
+
+/// Requests taken out of the queue at once; it bounds the memory that holds them beside the queue.
+const TAKE_LIMIT: usize = 4096;

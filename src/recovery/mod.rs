@@ -1,0 +1,265 @@
+//! Reading a log back, as a stream. Nothing in here changes a file.
+//!
+//! The work is done on a task of its own ([`replay`]): [`plan`] reads the headers and decides which
+//! files are the log, [`scan`] reads one segment record by record, [`tail`] judges how the newest
+//! segment ends. What they find comes over a short channel in pieces of about 1 MiB, which is what
+//! bounds the read-ahead.
+//!
+//! The rules and the labels of the cases are those of `docs/durability.md`, "Recovery".
+
+mod plan;
+mod replay;
+mod report;
+mod scan;
+mod tail;
+
+use std::pin::Pin;
+use std::task::{self, Poll, ready};
+use std::vec;
+
+use futures_core::Stream;
+use tokio::sync::mpsc;
+
+use crate::error::{Error, Result};
+use crate::host::Host;
+use crate::options::WalOptions;
+use crate::record::Record;
+use crate::recovered::Recovered;
+use crate::recovery::replay::Event;
+use crate::storage::Dir;
+use crate::storage::lock::{Access, Lock};
+
+pub(crate) use crate::recovery::plan::Start;
+pub use crate::recovery::report::{Cut, CutReason, RecoveryReport};
+
+/// A log that is being read back: a stream of its records, oldest first.
+///
+/// It holds the directory for appending, so that nobody else writes or reads meanwhile. Once it was
+/// read, [`into_wal`](Self::into_wal) makes it a log to append to. Dropping it instead changes
+/// nothing on disk and gives the directory free.
+///
+/// The stream ends after its first error. Reading changes no file.
+///
+/// # Cancel safety
+///
+/// [`try_next`](Self::try_next) and the stream are cancel safe: if the future is dropped before it
+/// completes, no record is lost.
+///
+/// # Examples
+///
+/// ```
+/// use tidewal::Wal;
+///
+/// # tokio_test::block_on(async {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let dir = dir.path();
+/// let mut total = 0;
+/// let mut recovery = Wal::recover(dir).await?;
+/// while let Some(record) = recovery.try_next().await? {
+///     total += record.payload.len();
+/// }
+/// let wal = recovery.into_wal().await?;
+/// # wal.close().await?;
+/// # Ok::<(), tidewal::Error>(())
+/// # }).unwrap();
+/// ```
+#[derive(Debug)]
+#[must_use = "a recovery reads nothing unless it is polled"]
+pub struct Recovery {
+    replay: Replay,
+    context: Context,
+}
+
+/// What is needed to go on from a recovery.
+#[derive(Debug)]
+pub(crate) struct Context {
+    pub(crate) dir: Dir,
+    pub(crate) host: Host,
+    pub(crate) options: WalOptions,
+}
+
+impl Recovery {
+    /// Starts to read what `dir` holds, creating it if need be.
+    pub(crate) async fn start(context: Context, start: Start) -> Result<Self> {
+        let replay =
+            Replay::start(context.dir.clone(), context.host, start, Access::Append).await?;
+        Ok(Self { replay, context })
+    }
+
+    /// The next record, or `None` after the last one.
+    ///
+    /// The same as the stream, for those who do not want to import its traits.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`] if a durable record is damaged or missing, [`Error::BeyondEnd`] if the log
+    /// ends before `start_at`, [`Error::Io`] if reading failed. After an error the stream has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: if the future is dropped before it completes, no record is lost.
+    pub async fn try_next(&mut self) -> Result<Option<Record>> {
+        self.replay.next().await
+    }
+
+    /// What was read so far; complete once the stream has ended.
+    #[must_use]
+    pub fn report(&self) -> &RecoveryReport {
+        &self.replay.report
+    }
+
+    /// Reads on to the end, which verifies the rest, and gives out what the writer needs.
+    pub(crate) async fn finish(mut self) -> Result<(Context, Recovered, Lock)> {
+        self.replay.skip_to_end().await?;
+        match (self.replay.recovered.take(), self.replay.lock.take()) {
+            (Some(recovered), Some(lock)) => Ok((self.context, recovered, lock)),
+            _ => Err(Error::Interrupted),
+        }
+    }
+}
+
+impl Stream for Recovery {
+    type Item = Result<Record>;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut task::Context<'_>,
+    ) -> Poll<Option<Self::Item>> {
+        self.replay.poll_next(context)
+    }
+}
+
+/// A log that is read without ever being appended to: a stream of its records, oldest first.
+///
+/// It holds the directory for reading: any number of readers may share it, and nobody can append
+/// meanwhile. The stream, its errors and its cancel safety are those of [`Recovery`].
+#[derive(Debug)]
+#[must_use = "a reader reads nothing unless it is polled"]
+pub struct Reader(Replay);
+
+impl Reader {
+    /// Starts to read what `dir` holds.
+    pub(crate) async fn start(dir: Dir, host: Host, start: Start) -> Result<Self> {
+        Replay::start(dir, host, start, Access::Read)
+            .await
+            .map(Self)
+    }
+
+    /// The next record, or `None` after the last one.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Recovery::try_next`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: if the future is dropped before it completes, no record is lost.
+    pub async fn try_next(&mut self) -> Result<Option<Record>> {
+        self.0.next().await
+    }
+
+    /// What was read so far; complete once the stream has ended.
+    #[must_use]
+    pub fn report(&self) -> &RecoveryReport {
+        &self.0.report
+    }
+}
+
+impl Stream for Reader {
+    type Item = Result<Record>;
+
+    fn poll_next(
+        mut self: Pin<&mut Self>,
+        context: &mut task::Context<'_>,
+    ) -> Poll<Option<Self::Item>> {
+        self.0.poll_next(context)
+    }
+}
+
+/// The receiving side of a replay.
+struct Replay {
+    events: mpsc::Receiver<Result<Event>>,
+    records: vec::IntoIter<Record>,
+    report: RecoveryReport,
+    recovered: Option<Recovered>,
+    failure: Option<Error>,
+    lock: Option<Lock>,
+}
+
+impl Replay {
+    /// Returns once the directory is locked and its headers are read and found to join.
+    async fn start(dir: Dir, host: Host, start: Start, access: Access) -> Result<Self> {
+        let path = dir.path().to_owned();
+        let (sender, mut events) = mpsc::channel(CHUNKS_AHEAD);
+        host.run("tidewal-recovery", replay::run(dir, start, access, sender))
+            .map_err(|error| crate::error::Fault::new("start a thread for", &path, error))?;
+        let Event::Opened { lock, report } = events.recv().await.ok_or(Error::Interrupted)?? else {
+            unreachable!("a replay opens the directory before anything else");
+        };
+        let records = Vec::new().into_iter();
+        Ok(Self {
+            events,
+            records,
+            report,
+            recovered: None,
+            failure: None,
+            lock: Some(lock),
+        })
+    }
+
+    async fn next(&mut self) -> Result<Option<Record>> {
+        std::future::poll_fn(|context| self.poll_next(context))
+            .await
+            .transpose()
+    }
+
+    fn poll_next(&mut self, context: &mut task::Context<'_>) -> Poll<Option<Result<Record>>> {
+        loop {
+            if let Some(record) = self.records.next() {
+                return Poll::Ready(Some(Ok(record)));
+            }
+            if self.recovered.is_some() || self.failure.is_some() {
+                return Poll::Ready(None);
+            }
+            let event = ready!(self.events.poll_recv(context)).unwrap_or(Err(Error::Interrupted));
+            if let Err(error) = self.take(event) {
+                return Poll::Ready(Some(Err(error)));
+            }
+        }
+    }
+
+    async fn skip_to_end(&mut self) -> Result<()> {
+        while self.next().await?.is_some() {}
+        self.failure.clone().map_or(Ok(()), Err)
+    }
+
+    fn take(&mut self, event: Result<Event>) -> Result<()> {
+        match event {
+            Ok(Event::Records(records, report)) => {
+                self.records = records.into_iter();
+                self.report = report;
+            }
+            Ok(Event::Ended(recovered, report)) => {
+                self.recovered = Some(recovered);
+                self.report = report;
+            }
+            Ok(Event::Opened { .. }) => {}
+            Err(error) => {
+                self.failure = Some(error.clone());
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for Replay {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Replay")
+            .field("report", &self.report)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Pieces of about 1 MiB that may be read ahead of the consumer, beside the one being read.
+const CHUNKS_AHEAD: usize = 1;

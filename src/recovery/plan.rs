@@ -1,0 +1,204 @@
+//! Which files are the log: reads the directory and the headers, and checks that they join.
+
+use crate::error::{Corruption, Damage, Error, Result};
+use crate::format::segment::{self, Header, HeaderError};
+use crate::format::{self, names};
+use crate::lsn::Lsn;
+use crate::storage::{Dir, Mode};
+
+/// The files of a log.
+#[derive(Debug)]
+pub(super) struct Plan {
+    /// The segments of the log, oldest first.
+    pub(super) segments: Vec<Planned>,
+    pub(super) doomed: Vec<String>,
+    pub(super) spares: Vec<String>,
+}
+
+/// One segment of the log.
+#[derive(Clone, Debug)]
+pub(super) struct Planned {
+    pub(super) name: String,
+    pub(super) header: Header,
+}
+
+/// Where a replay starts.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Start {
+    /// At the oldest record.
+    Oldest,
+    /// At this one.
+    At(Lsn),
+    /// As late as can be: for callers who do not want any record.
+    Last,
+}
+
+impl Plan {
+    /// Reads it from the directory.
+    pub(super) fn read(dir: &Dir) -> Result<Self> {
+        let files = dir.list()?;
+        let mut found: Vec<_> = files
+            .iter()
+            .filter_map(|name| names::parse_segment(name))
+            .collect();
+        found.sort_unstable();
+        let spares = files
+            .into_iter()
+            .filter(|name| names::parse_spare(name).is_some())
+            .collect();
+        let segments = Self::read_down_to_head(dir, &found)?;
+        let (below, _) = found.split_at(found.len() - segments.len());
+        let doomed = below
+            .iter()
+            .map(|&base| read_doomed(dir, base, &segments))
+            .collect::<Result<_>>()?;
+        Ok(Self {
+            segments,
+            doomed,
+            spares,
+        })
+    }
+
+    /// From the newest segment down to the head, which is the newest one that needs no predecessor.
+    fn read_down_to_head(dir: &Dir, found: &[Lsn]) -> Result<Vec<Planned>> {
+        let mut segments: Vec<Planned> = Vec::new();
+        for &base in found.iter().rev() {
+            let (planned, is_head) = read_header(dir, base)?;
+            if let Some(successor) = segments.last() {
+                check_joint(dir, &planned, successor)?;
+            }
+            segments.push(planned);
+            if is_head {
+                segments.reverse();
+                return Ok(segments);
+            }
+        }
+        match segments.last() {
+            None => Ok(segments),
+            Some(oldest) => Err(oldest
+                .damaged(dir, Damage::PredecessorMissing, Lsn::FIRST)
+                .into()),
+        }
+    }
+
+    /// The oldest LSN that is kept, or would be if there were any.
+    pub(super) fn oldest(&self) -> Lsn {
+        self.segments
+            .first()
+            .map_or(Lsn::FIRST, |head| head.header.base)
+    }
+
+    /// The index of the first segment that a replay has to read.
+    pub(super) fn first_to_read(&self, start: Start) -> Result<usize> {
+        let last = self.segments.len().saturating_sub(1);
+        match start {
+            Start::Oldest => Ok(0),
+            Start::Last => Ok(last),
+            Start::At(asked) if asked < self.oldest() && asked != Lsn::ZERO => {
+                Err(Error::Truncated {
+                    asked,
+                    oldest: self.oldest(),
+                })
+            }
+            Start::At(asked) => {
+                let below = |segment: &Planned| segment.header.base <= asked;
+                Ok(self.segments.partition_point(below).saturating_sub(1))
+            }
+        }
+    }
+}
+
+impl Planned {
+    /// Damage that cuts this segment off from the records before it, `first` and those after it.
+    fn damaged(&self, dir: &Dir, damage: Damage, first: Lsn) -> Corruption {
+        let (segment, last) = (dir.path_of(&self.name), self.header.base.prev());
+        Corruption {
+            damage,
+            segment,
+            offset: 0,
+            first,
+            last,
+        }
+    }
+}
+
+/// Looks at a segment below the head of the log. It was truncated, and will be removed, if it is of
+/// this log at all.
+fn read_doomed(dir: &Dir, base: Lsn, segments: &[Planned]) -> Result<String> {
+    let (doomed, _) = read_header(dir, base)?;
+    match segments.first() {
+        Some(head) if head.header.log_id != doomed.header.log_id => {
+            Err(doomed.damaged(dir, Damage::ForeignSegment, base).into())
+        }
+        _ => Ok(doomed.name),
+    }
+}
+
+/// Reads a segment's header and says whether the segment needs no predecessor.
+///
+/// A file gets a segment's name only after its header and its full length are durable, so that whatever
+/// is wrong here is damage and never a torn write.
+fn read_header(dir: &Dir, base: Lsn) -> Result<(Planned, bool)> {
+    let name = names::segment(base);
+    let path = dir.path_of(&name);
+    let damaged = |damage| Corruption {
+        damage,
+        segment: path.clone(),
+        offset: 0,
+        first: base,
+        last: Lsn::ZERO,
+    };
+    let file = dir.open(&name, Mode::Read)?;
+    let mut block = [0; HEAD_LEN];
+    file.read_at(&mut block, 0)?;
+    let header_bytes = block
+        .first_chunk()
+        .expect("a header is shorter than its block");
+    let header = Header::decode(header_bytes).map_err(|error| match error {
+        HeaderError::Damaged => damaged(Damage::HeaderDamaged).into(),
+        HeaderError::Version(version) => Error::Unsupported {
+            segment: path.clone(),
+            version,
+        },
+    })?;
+    if header.base != base {
+        return Err(damaged(Damage::NameMismatch).into());
+    }
+    if header.capacity < SMALLEST || header.capacity > format::SEGMENT_SIZE_LIMIT {
+        return Err(damaged(Damage::HeaderDamaged).into());
+    }
+    if file.len()? < header.capacity {
+        return Err(damaged(Damage::ShortFile).into());
+    }
+    let is_head = header.predecessor.is_none() || has_head_mark(&block, &header);
+    Ok((Planned { name, header }, is_head))
+}
+
+fn has_head_mark(block: &[u8; HEAD_LEN], header: &Header) -> bool {
+    block[segment::HEAD_MARK_OFFSET..] == segment::encode_head_mark(header)
+}
+
+/// Checks that `next` names `segment` as its predecessor, and a place in it that exists.
+fn check_joint(dir: &Dir, segment: &Planned, next: &Planned) -> Result<()> {
+    if segment.header.log_id != next.header.log_id {
+        return Err(next
+            .damaged(dir, Damage::ForeignSegment, next.header.base)
+            .into());
+    }
+    let joined = next.header.predecessor.is_some_and(|predecessor| {
+        let records = format::DATA_OFFSET..=format::records_end(segment.header.capacity);
+        predecessor.salt == segment.header.salt && records.contains(&predecessor.end)
+    });
+    match joined {
+        true => Ok(()),
+        false => Err(next
+            .damaged(dir, Damage::ChainBroken, segment.header.base)
+            .into()),
+    }
+}
+
+/// The header and the head mark.
+const HEAD_LEN: usize = segment::HEAD_MARK_OFFSET + segment::HEAD_MARK_LEN;
+
+/// A segment shorter than this has no room for its own end.
+const SMALLEST: u64 = format::DATA_OFFSET + format::TRAILER_LEN;

@@ -1,0 +1,207 @@
+//! The task that reads a log and sends what it finds.
+
+use tokio::sync::mpsc;
+
+use crate::error::{Damage, Error, Result};
+use crate::lsn::Lsn;
+use crate::record::Record;
+use crate::recovered::{LastSegment, Recovered};
+use crate::recovery::plan::{Plan, Planned, Start};
+use crate::recovery::report::RecoveryReport;
+use crate::recovery::scan::{Scan, Stop};
+use crate::recovery::tail::{self, Verdict};
+use crate::storage::Dir;
+use crate::storage::lock::{Access, Lock};
+
+/// What a replay sends, in this order: once, any number of times, once.
+pub(super) enum Event {
+    Opened { lock: Lock, report: RecoveryReport },
+    Records(Vec<Record>, RecoveryReport),
+    Ended(Recovered, RecoveryReport),
+}
+
+/// Reads the log in `dir` and sends it. Ends early if nobody receives any more.
+pub(super) async fn run(
+    dir: Dir,
+    start: Start,
+    access: Access,
+    events: mpsc::Sender<Result<Event>>,
+) {
+    let sent = match open(&dir, start, access).await {
+        Ok((lock, job)) => job.send_all(&dir, lock, &events).await,
+        Err(error) => Err(error),
+    };
+    if let Err(error) = sent {
+        // Whoever dropped the receiver does not want to know.
+        let _ = events.send(Err(error)).await;
+    }
+}
+
+async fn open(dir: &Dir, start: Start, access: Access) -> Result<(Lock, Job)> {
+    if access == Access::Append {
+        dir.make()?;
+    }
+    let lock = dir.lock(access).await?;
+    let plan = Plan::read(dir)?;
+    let first = plan.first_to_read(start)?;
+    let report = RecoveryReport {
+        segments: plan.segments.len() as u64,
+        oldest: plan.oldest(),
+        end: plan
+            .segments
+            .get(first)
+            .map_or(Lsn::ZERO, |segment| segment.header.base.prev()),
+        ..RecoveryReport::default()
+    };
+    Ok((
+        lock,
+        Job {
+            plan,
+            start,
+            first,
+            report,
+        },
+    ))
+}
+
+/// What is left to do once the directory is open.
+struct Job {
+    plan: Plan,
+    start: Start,
+    first: usize,
+    report: RecoveryReport,
+}
+
+impl Job {
+    async fn send_all(
+        mut self,
+        dir: &Dir,
+        lock: Lock,
+        events: &mpsc::Sender<Result<Event>>,
+    ) -> Result<()> {
+        let opened = Event::Opened {
+            lock,
+            report: self.report.clone(),
+        };
+        let mut outbox = Outbox { events };
+        outbox.send(opened).await?;
+        let mut last = None;
+        for index in self.first..self.plan.segments.len() {
+            last = self.send_segment(dir, index, &mut outbox).await?;
+        }
+        let end = self.report.end;
+        match self.start {
+            Start::At(asked) if asked > end.next() => return Err(Error::BeyondEnd { asked, end }),
+            _ => {}
+        }
+        let headers = self
+            .plan
+            .segments
+            .iter()
+            .map(|segment| segment.header)
+            .collect();
+        let Plan { doomed, spares, .. } = self.plan;
+        let recovered = Recovered {
+            end,
+            segments: headers,
+            last,
+            doomed,
+            spares,
+        };
+        outbox.send(Event::Ended(recovered, self.report)).await
+    }
+
+    /// Sends one segment's records. Returns how it ends if it is the newest.
+    async fn send_segment(
+        &mut self,
+        dir: &Dir,
+        index: usize,
+        outbox: &mut Outbox<'_>,
+    ) -> Result<Option<LastSegment>> {
+        let successor = self.plan.segments.get(index + 1).cloned();
+        let limit = successor
+            .as_ref()
+            .and_then(|next| next.header.predecessor)
+            .map(|prev| prev.end);
+        let mut scan = Scan::open(dir, &self.plan.segments[index], limit)?;
+        loop {
+            let mut records = Vec::new();
+            let stop = scan.read_block(&mut records)?;
+            self.send_records(records, outbox).await?;
+            self.report.end = scan.end().0;
+            let Some(stop) = stop else { continue };
+            return match successor {
+                Some(next) => check_complete(dir, &scan, &next).map(|()| None),
+                None => self.judge(dir, &scan, stop).map(Some),
+            };
+        }
+    }
+
+    async fn send_records(
+        &mut self,
+        mut records: Vec<Record>,
+        outbox: &mut Outbox<'_>,
+    ) -> Result<()> {
+        match self.start {
+            Start::Last => return Ok(()),
+            Start::At(asked) => records.retain(|record| record.lsn >= asked),
+            Start::Oldest => {}
+        }
+        let Some(last) = records.last() else {
+            return Ok(());
+        };
+        self.report.end = last.lsn;
+        self.report.records += records.len() as u64;
+        self.report.bytes += records
+            .iter()
+            .map(|record| record.payload.len() as u64)
+            .sum::<u64>();
+        outbox
+            .send(Event::Records(records, self.report.clone()))
+            .await
+    }
+
+    fn judge(&mut self, dir: &Dir, scan: &Scan, stop: Stop) -> Result<LastSegment> {
+        let sealed = match tail::judge(dir, scan, stop)? {
+            Verdict::Sealed => true,
+            Verdict::Torn(cut) => {
+                self.report.cut = Some(cut);
+                false
+            }
+            Verdict::Damaged(corruption) => return Err(corruption.into()),
+        };
+        let unproven_from = scan.unproven_from();
+        Ok(LastSegment {
+            header: scan.segment.header,
+            end: scan.end().1,
+            unproven_from,
+            sealed,
+        })
+    }
+}
+
+/// The way to the consumer.
+struct Outbox<'a> {
+    events: &'a mpsc::Sender<Result<Event>>,
+}
+
+impl Outbox<'_> {
+    /// Waits for room. An error means that the consumer has gone.
+    async fn send(&mut self, event: Event) -> Result<()> {
+        self.events
+            .send(Ok(event))
+            .await
+            .map_err(|_| Error::Interrupted)
+    }
+}
+
+/// A segment that has a successor was complete when that one was opened: it has to end where the
+/// successor says, with the record before the successor's first.
+fn check_complete(dir: &Dir, scan: &Scan, next: &Planned) -> Result<()> {
+    let expected = next.header.predecessor.map(|predecessor| predecessor.end);
+    if scan.end() == (next.header.base.prev(), expected.unwrap_or(0)) && scan.unit.len() == 0 {
+        return Ok(());
+    }
+    let last = next.header.base.prev();
+    Err(scan.damaged(dir, Damage::SealedDamaged, last).into())
+}

@@ -1,0 +1,91 @@
+//! What recovery has to say about what it read.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use crate::lsn::Lsn;
+
+/// What a recovery found.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct RecoveryReport {
+    /// Segments of the log, read or not.
+    pub segments: u64,
+    /// Records delivered.
+    pub records: u64,
+    /// Bytes of payload delivered.
+    pub bytes: u64,
+    /// The oldest record that is kept; the one after `end` if there is none.
+    pub oldest: Lsn,
+    /// The last record; that of the last chunk read while the stream goes on.
+    pub end: Lsn,
+    /// Where and why the log ended without a seal; `None` after a clean close, and while the stream
+    /// goes on.
+    pub cut: Option<Cut>,
+}
+
+/// The place where a log ends that was not closed.
+///
+/// That is nothing to worry about: what comes after it was never acknowledged as durable.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Cut {
+    /// The segment's file.
+    pub segment: PathBuf,
+    /// Where the log ends in it, in bytes from its start.
+    pub offset: u64,
+    /// The first LSN that is not in the log. It will be given to the next record appended.
+    pub lsn: Lsn,
+    /// What stands there.
+    pub reason: CutReason,
+}
+
+impl fmt::Display for Cut {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self {
+            segment,
+            offset,
+            lsn,
+            reason,
+        } = self;
+        write!(
+            f,
+            "{} ends at byte {offset}, before record {lsn}: {reason}",
+            segment.display()
+        )
+    }
+}
+
+/// What stands where a log ends. The labels are those of the table in `docs/durability.md`.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum CutReason {
+    /// No record begins there: nothing was being written, or its start did not reach the disk.
+    NoRecord,
+    /// A record begins there and its payload is not all there.
+    TornRecord,
+    /// An atomic batch begins there and is not all there.
+    TornBatch,
+}
+
+impl CutReason {
+    /// The label of this case in the table of `docs/durability.md`.
+    #[must_use]
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::NoRecord => "no-record",
+            Self::TornRecord => "torn-record",
+            Self::TornBatch => "torn-batch",
+        }
+    }
+}
+
+impl fmt::Display for CutReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::NoRecord => "no further record",
+            Self::TornRecord => "a record that was not completely written",
+            Self::TornBatch => "an atomic batch that was not completely written",
+        })
+    }
+}

@@ -1,0 +1,218 @@
+//! The disk of the machine: the only user of `std::fs`.
+
+use std::collections::hash_map::RandomState;
+use std::fs::{self, OpenOptions, TryLockError};
+use std::hash::{BuildHasher, Hasher};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::task::{Context, Poll};
+
+use crate::format::names;
+use crate::storage::lock::{self, Access};
+use crate::storage::{Backend, BackendFile, Mode};
+
+/// A directory of the machine's file system.
+pub(crate) struct Disk {
+    path: PathBuf,
+}
+
+impl Disk {
+    pub(crate) fn new(path: &Path) -> Self {
+        Self {
+            path: path.to_owned(),
+        }
+    }
+}
+
+impl Backend for Disk {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    fn make(&self) -> io::Result<()> {
+        if self.path.is_dir() {
+            return Ok(());
+        }
+        let missing = missing_directories(&self.path);
+        fs::create_dir_all(&self.path)?;
+        missing
+            .iter()
+            .try_for_each(|path| sync_directory(parent_of(path)))
+    }
+
+    fn try_lock(&self, access: Access) -> io::Result<Box<dyn Send + Sync>> {
+        let file = open_lock_file(&self.path.join(names::LOCK), access)?;
+        let locked = match access {
+            Access::Append => file.try_lock(),
+            Access::Read => file.try_lock_shared(),
+        };
+        match locked {
+            Ok(()) => Ok(Box::new(file)),
+            Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+            Err(TryLockError::Error(error)) => Err(error),
+        }
+    }
+
+    fn lock_table(&self) -> &lock::Table {
+        static TABLE: lock::Table = lock::Table::new();
+        &TABLE
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            // A name that is not Unicode is not ours.
+            found.extend(entry?.file_name().into_string().ok());
+        }
+        Ok(found)
+    }
+
+    fn open(&self, name: &str, mode: Mode) -> io::Result<Box<dyn BackendFile>> {
+        let file = OpenOptions::new()
+            .read(true)
+            .write(mode != Mode::Read)
+            .create_new(mode == Mode::Create)
+            .open(self.path.join(name))?;
+        Ok(Box::new(DiskFile(file)))
+    }
+
+    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+        fs::rename(self.path.join(from), self.path.join(to))
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.path.join(name))
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        sync_directory(&self.path)
+    }
+
+    fn random(&self) -> u64 {
+        // The standard library seeds each `RandomState` from the system's source of randomness and
+        // then counts on; hashing the time as well keeps two calls apart across processes.
+        let mut hasher = RandomState::new().build_hasher();
+        let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+        hasher.write_u128(since_epoch.map_or(0, |elapsed| elapsed.as_nanos()));
+        hasher.write_u32(std::process::id());
+        hasher.finish()
+    }
+}
+
+struct DiskFile(fs::File);
+
+impl BackendFile for DiskFile {
+    fn len(&self) -> io::Result<u64> {
+        self.0.metadata().map(|metadata| metadata.len())
+    }
+
+    #[cfg(unix)]
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        std::os::unix::fs::FileExt::read_at(&self.0, buffer, offset)
+    }
+
+    #[cfg(unix)]
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        std::os::unix::fs::FileExt::write_at(&self.0, bytes, offset)
+    }
+
+    #[cfg(windows)]
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        std::os::windows::fs::FileExt::seek_read(&self.0, buffer, offset)
+    }
+
+    #[cfg(windows)]
+    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+        std::os::windows::fs::FileExt::seek_write(&self.0, bytes, offset)
+    }
+
+    fn allocate(&mut self, len: u64) -> io::Result<()> {
+        match reserve(&self.0, len) {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => self.extend_with_zeros(len),
+            reserved => reserved,
+        }
+    }
+
+    /// `sync_data` is enough: it includes the file's length and the place of its blocks, and leaves
+    /// out only times. On macOS the standard library makes it a full flush of the drive.
+    fn poll_sync(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.0.sync_data())
+    }
+}
+
+impl DiskFile {
+    /// Takes space the slow way, where the file system cannot reserve it.
+    fn extend_with_zeros(&mut self, len: u64) -> io::Result<()> {
+        let zeros = vec![0; 64 * 1024];
+        let mut at = self.len()?;
+        while at < len {
+            let piece = zeros
+                .len()
+                .min(usize::try_from(len - at).unwrap_or(usize::MAX));
+            at += self.write_at(&zeros[..piece], at)? as u64;
+        }
+        Ok(())
+    }
+}
+
+/// Opens the lock file, creating it if need be.
+///
+/// A reader makes do with a file that exists, so that a log on read-only media can be read.
+fn open_lock_file(path: &Path, access: Access) -> io::Result<fs::File> {
+    let created = OpenOptions::new()
+        .read(true)
+        .write(true)
+        .create(true)
+        .truncate(false)
+        .open(path);
+    match created {
+        Err(_) if access == Access::Read => OpenOptions::new().read(true).open(path),
+        opened => opened,
+    }
+}
+
+/// The directories that would have to be created for `path` to exist, outermost first.
+fn missing_directories(path: &Path) -> Vec<PathBuf> {
+    let mut missing: Vec<_> = path
+        .ancestors()
+        .take_while(|ancestor| !ancestor.as_os_str().is_empty() && !ancestor.exists())
+        .map(Path::to_owned)
+        .collect();
+    missing.reverse();
+    missing
+}
+
+fn parent_of(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+#[cfg(unix)]
+fn sync_directory(path: &Path) -> io::Result<()> {
+    fs::File::open(path)?.sync_all()
+}
+
+/// Elsewhere directories cannot be synced; their entries are as durable as the file system makes
+/// them (`docs/durability.md`, "Assumptions").
+#[cfg(not(unix))]
+fn sync_directory(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn reserve(file: &fs::File, len: u64) -> io::Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    use rustix::io::Errno;
+
+    match fallocate(file, FallocateFlags::empty(), 0, len) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => Err(io::ErrorKind::Unsupported.into()),
+        reserved => Ok(reserved?),
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn reserve(_: &fs::File, _: u64) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}

@@ -1,0 +1,128 @@
+//! Who has a directory open: one for appending, or any number for reading (promise P6).
+//!
+//! Two gates in a row. The operating system's lock keeps other processes out. A table in this process
+//! comes before it, for the one case in which waiting is right: a log whose last handle was dropped
+//! closes in the background, and whoever opens the same directory next means to come after it.
+
+use std::collections::HashMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+
+use tokio::sync::watch;
+
+use crate::error::{Error, Fault, Result};
+use crate::storage::Backend;
+
+/// What a directory is taken for.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Access {
+    Append,
+    Read,
+}
+
+/// The directory is ours until this is dropped.
+pub(crate) struct Lock {
+    // Fields are dropped in this order: the system's lock goes first, then whoever waits for `entry`
+    // is woken.
+    _system: Box<dyn Send + Sync>,
+    entry: Option<Arc<Entry>>,
+}
+
+impl Lock {
+    /// A way to say that the log is on its way out.
+    pub(crate) fn closing(&self) -> Closing {
+        Closing(self.entry.as_ref().map_or_else(Weak::new, Arc::downgrade))
+    }
+}
+
+/// Says to those who come next that waiting for this log is worth their while.
+pub(crate) struct Closing(Weak<Entry>);
+
+impl Closing {
+    pub(crate) fn announce(&self) {
+        if let Some(entry) = self.0.upgrade() {
+            entry.closing.store(true, Ordering::Release);
+        }
+    }
+}
+
+/// The directories that this process has open for appending.
+pub(crate) struct Table(Mutex<Option<HashMap<PathBuf, Weak<Entry>>>>);
+
+impl Table {
+    pub(crate) const fn new() -> Self {
+        Self(Mutex::new(None))
+    }
+
+    fn get(&self, key: &Path) -> Option<Arc<Entry>> {
+        self.entries().as_ref()?.get(key)?.upgrade()
+    }
+
+    fn insert(&self, key: PathBuf) -> Arc<Entry> {
+        let entry = Arc::new(Entry {
+            closing: AtomicBool::new(false),
+            gone: watch::Sender::new(()),
+        });
+        let mut entries = self.entries();
+        let entries = entries.get_or_insert_default();
+        entries.retain(|_, other| other.strong_count() > 0);
+        entries.insert(key, Arc::downgrade(&entry));
+        entry
+    }
+
+    fn entries(&self) -> MutexGuard<'_, Option<HashMap<PathBuf, Weak<Entry>>>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One log that is open for appending.
+struct Entry {
+    closing: AtomicBool,
+    /// Nothing is ever sent: its drop is the news.
+    gone: watch::Sender<()>,
+}
+
+/// Takes the lock, after a log that is closing in this process if there is one.
+pub(crate) async fn acquire(backend: &dyn Backend, access: Access) -> Result<Lock> {
+    let fault = |error| Fault::new("lock", backend.path(), error);
+    let key = std::path::absolute(backend.path()).map_err(fault)?;
+    loop {
+        let holder = backend.lock_table().get(&key);
+        match backend.try_lock(access) {
+            Ok(system) => {
+                let entry = (access == Access::Append).then(|| backend.lock_table().insert(key));
+                return Ok(Lock {
+                    _system: system,
+                    entry,
+                });
+            }
+            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
+                return Err(fault(error).into());
+            }
+            Err(_) => wait_for(holder, backend.path()).await?,
+        }
+    }
+}
+
+/// Waits for `holder` to be gone if it is on its way, and says [`Error::Locked`] if it is not.
+async fn wait_for(holder: Option<Arc<Entry>>, dir: &Path) -> Result<()> {
+    let locked = |holder: &str| Error::Locked {
+        dir: dir.to_owned(),
+        holder: holder.into(),
+    };
+    match holder {
+        None => Err(locked("another process or a reader has it open")),
+        Some(entry) if !entry.closing.load(Ordering::Acquire) => {
+            Err(locked("this process has it open for appending"))
+        }
+        Some(entry) => {
+            let mut gone = entry.gone.subscribe();
+            drop(entry);
+            // An error is what is waited for: the sender went with the lock.
+            let _ = gone.changed().await;
+            Ok(())
+        }
+    }
+}

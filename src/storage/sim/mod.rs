@@ -1,0 +1,258 @@
+//! A simulated disk: in memory, deterministic, with a volatile and a durable side.
+//!
+//! Use it to crash-test a service that keeps its state in a log. Open the log on a [`SimDisk`] with
+//! [`WalOptions::open_on`](crate::WalOptions::open_on) and its companions, let the service work, cut
+//! the power at some operation, [`restart`](SimDisk::restart), recover, and compare. The log then runs
+//! on the tokio runtime of the caller, not on threads of its own, so that with a current-thread
+//! runtime and a paused clock the same seed gives the same run, to the operation.
+//!
+//! # The model
+//!
+//! - What is written is volatile until its file is synced. A new, renamed or removed name is volatile
+//!   until its directory is synced; a file's own sync does not keep its name.
+//! - When power goes, some of what is volatile survives: see [`Survival`].
+//! - A failed sync marks what it should have written as clean: it is readable until the power goes
+//!   and lost then, and the next sync does not bring it back. Linux behaves so.
+//!
+//! # Examples
+//!
+//! ```
+//! use tidewal::Wal;
+//! use tidewal::sim::{SimDisk, Survival};
+//!
+//! # tokio_test::block_on(async {
+//! let disk = SimDisk::new(7);
+//! let wal = Wal::options().segment_size(64 * 1024).open_on(&disk, "log").await?;
+//! wal.append("kept").await?;
+//!
+//! disk.cut_power();
+//! assert!(wal.append("lost").await.is_err());
+//! disk.restart(Survival::Nothing);
+//!
+//! let mut recovery = Wal::options().recover_on(&disk, "log").await?;
+//! assert_eq!(recovery.try_next().await?.unwrap().payload, "kept");
+//! assert!(recovery.try_next().await?.is_none());
+//! # Ok::<(), tidewal::Error>(())
+//! # }).unwrap();
+//! ```
+
+mod handles;
+mod model;
+
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use crate::storage::lock;
+use crate::storage::sim::model::Model;
+
+pub(crate) use crate::storage::sim::handles::SimDir;
+
+/// A simulated disk. Clones are the same disk.
+#[derive(Clone)]
+pub struct SimDisk(Arc<Shared>);
+
+impl SimDisk {
+    /// An empty disk. Everything that happens by chance on it is decided by `seed`.
+    #[must_use]
+    pub fn new(seed: u64) -> Self {
+        let model = Mutex::new(Model::new(seed));
+        Self(Arc::new(Shared {
+            model,
+            locks: lock::Table::new(),
+        }))
+    }
+
+    /// A second disk with the same contents, volatile and durable, and the same chances to come.
+    ///
+    /// Whoever has a log open on this one does not have it open there. It lets one run be continued
+    /// in several ways.
+    #[must_use]
+    pub fn fork(&self) -> Self {
+        let model = Mutex::new(self.model().clone());
+        Self(Arc::new(Shared {
+            model,
+            locks: lock::Table::new(),
+        }))
+    }
+
+    /// Starts the chances on this disk anew, from another seed.
+    pub fn reseed(&self, seed: u64) {
+        self.model().reseed(seed);
+    }
+
+    /// How many operations that change the disk were asked for since it was made.
+    ///
+    /// Creating, writing, allocating, renaming, removing and both kinds of sync count; reading does
+    /// not.
+    #[must_use]
+    pub fn operations(&self) -> u64 {
+        self.model().operations
+    }
+
+    /// Cuts the power now: every operation fails until [`restart`](Self::restart).
+    pub fn cut_power(&self) {
+        self.model().off = true;
+    }
+
+    /// Cuts the power at the operation with this number, counted as [`operations`](Self::operations)
+    /// does, the first one being 0.
+    ///
+    /// That operation is under way when the power goes: it fails, and what it did is as volatile as
+    /// everything else that was not synced.
+    pub fn cut_power_at(&self, operation: u64) {
+        self.model().cut_at = Some(operation);
+    }
+
+    /// Whether the power is off.
+    #[must_use]
+    pub fn is_off(&self) -> bool {
+        self.model().off
+    }
+
+    /// How many changes are volatile now.
+    #[must_use]
+    pub fn volatile_changes(&self) -> usize {
+        self.model().volatile.len()
+    }
+
+    /// Switches the power off, if it is not yet, and on again.
+    ///
+    /// Of the volatile changes `survival` remains. Files that were open stay unusable, locks are
+    /// gone, and planned cuts and faults are forgotten.
+    pub fn restart(&self, survival: Survival) {
+        self.model().restart(survival);
+    }
+
+    /// Lets the operation of this kind fail that comes after `skip` others, once.
+    ///
+    /// It fails before it does anything, except that a failed sync marks what it should have written
+    /// as clean.
+    pub fn fail(&self, operation: Operation, skip: u64, error: io::ErrorKind) {
+        self.model().plan_fault(operation, skip, error);
+    }
+
+    /// Limits the bytes that all files take together, or lifts the limit.
+    ///
+    /// What does not fit fails with [`io::ErrorKind::StorageFull`].
+    pub fn set_quota(&self, bytes: Option<u64>) {
+        self.model().quota = bytes;
+    }
+
+    /// Makes every sync of a file take this long, on the clock of the tokio runtime.
+    pub fn set_sync_time(&self, time: Duration) {
+        self.model().sync_time = time;
+    }
+
+    /// The names of the files in a directory, sorted.
+    #[must_use]
+    pub fn files(&self, dir: impl AsRef<Path>) -> Vec<String> {
+        self.model().names(dir.as_ref())
+    }
+
+    /// The bytes of a file, or `None` if there is no such file.
+    #[must_use]
+    pub fn read(&self, path: impl AsRef<Path>) -> Option<Vec<u8>> {
+        self.model().read_file(path.as_ref())
+    }
+
+    /// Puts a file in place, durably: to plant damage, or something foreign.
+    pub fn plant(&self, path: impl AsRef<Path>, bytes: Vec<u8>) {
+        self.model().plant_file(path.as_ref(), bytes);
+    }
+
+    /// Takes a file away, durably. Returns whether it was there.
+    pub fn destroy(&self, path: impl AsRef<Path>) -> bool {
+        self.model().destroy_file(path.as_ref())
+    }
+
+    pub(crate) fn dir(&self, path: impl Into<PathBuf>) -> SimDir {
+        SimDir::new(self.clone(), path.into())
+    }
+
+    fn model(&self) -> MutexGuard<'_, Model> {
+        self.0.model.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn locks(&self) -> &lock::Table {
+        &self.0.locks
+    }
+}
+
+impl std::fmt::Debug for SimDisk {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SimDisk")
+            .field("operations", &self.operations())
+            .finish_non_exhaustive()
+    }
+}
+
+struct Shared {
+    model: Mutex<Model>,
+    locks: lock::Table,
+}
+
+/// Which of the volatile changes remain when the power goes.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Survival {
+    /// None: the disk holds what was synced.
+    Nothing,
+    /// All of them.
+    Everything,
+    /// The first so many, in the order in which they were made.
+    Prefix(usize),
+    /// Any of them, and of a write any of its 512-byte sectors or 4 KiB pages, by the disk's seed. A
+    /// file may so have grown without its data.
+    Random,
+}
+
+/// The kinds of operation that [`SimDisk::fail`] knows.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Operation {
+    /// Taking space for a file.
+    Allocate,
+    /// Creating a file.
+    Create,
+    /// Listing a directory.
+    List,
+    /// Opening a file that exists.
+    Open,
+    /// Reading from a file.
+    Read,
+    /// Removing a file.
+    Remove,
+    /// Renaming a file.
+    Rename,
+    /// Syncing a file.
+    Sync,
+    /// Syncing a directory.
+    SyncDir,
+    /// Writing to a file.
+    Write,
+}
+
+impl Operation {
+    /// Every kind.
+    pub const ALL: [Self; 10] = [
+        Self::Allocate,
+        Self::Create,
+        Self::List,
+        Self::Open,
+        Self::Read,
+        Self::Remove,
+        Self::Rename,
+        Self::Sync,
+        Self::SyncDir,
+        Self::Write,
+    ];
+
+    fn changes_the_disk(self) -> bool {
+        !matches!(self, Self::List | Self::Open | Self::Read)
+    }
+}
+
+#[cfg(test)]
+mod tests;

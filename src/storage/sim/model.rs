@@ -1,0 +1,494 @@
+//! What the simulated disk holds, and what becomes of it when the power goes.
+
+use std::collections::{BTreeMap, HashMap};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::storage::lock::Access;
+use crate::storage::sim::{Operation, Survival};
+
+/// The disk's state. Everything is in here, behind one lock.
+#[derive(Clone)]
+pub(super) struct Model {
+    /// Which life of the machine this is; handles of an earlier one are dead.
+    pub(super) generation: u64,
+    pub(super) operations: u64,
+    pub(super) cut_at: Option<u64>,
+    pub(super) off: bool,
+    pub(super) quota: Option<u64>,
+    pub(super) sync_time: Duration,
+    /// Changes that are not durable yet, oldest first.
+    pub(super) volatile: Vec<Change>,
+    inodes: Vec<Inode>,
+    dirs: HashMap<PathBuf, DirState>,
+    faults: Vec<PlannedFault>,
+    random: u64,
+}
+
+/// An index into the inodes of the disk. Inodes are never reused.
+pub(super) type InodeId = usize;
+
+#[derive(Clone, Default)]
+struct Inode {
+    live: Vec<u8>,
+    durable: Vec<u8>,
+    removed: bool,
+}
+
+#[derive(Clone, Default)]
+struct DirState {
+    live: BTreeMap<String, InodeId>,
+    durable: BTreeMap<String, InodeId>,
+    readers: usize,
+    appenders: usize,
+}
+
+/// One volatile change.
+#[derive(Clone)]
+pub(super) enum Change {
+    Data { inode: InodeId, edit: Edit },
+    Entry { dir: PathBuf, edit: EntryEdit },
+}
+
+/// A change to a file's bytes.
+#[derive(Clone)]
+pub(super) enum Edit {
+    Grow { len: usize },
+    Write { offset: usize, bytes: Vec<u8> },
+}
+
+/// A change to a directory's entries; each is atomic.
+#[derive(Clone)]
+pub(super) enum EntryEdit {
+    Create {
+        name: String,
+        inode: InodeId,
+    },
+    Remove {
+        name: String,
+    },
+    Rename {
+        from: String,
+        to: String,
+        inode: InodeId,
+    },
+}
+
+#[derive(Clone)]
+struct PlannedFault {
+    operation: Operation,
+    skip: u64,
+    error: io::ErrorKind,
+}
+
+impl Model {
+    pub(super) fn new(seed: u64) -> Self {
+        Self {
+            generation: 0,
+            operations: 0,
+            cut_at: None,
+            off: false,
+            quota: None,
+            sync_time: Duration::ZERO,
+            volatile: Vec::new(),
+            inodes: Vec::new(),
+            dirs: HashMap::new(),
+            faults: Vec::new(),
+            random: seed,
+        }
+    }
+
+    /// Counts an operation and decides its fate. `Ok(true)` means that the power goes while it is
+    /// under way.
+    pub(super) fn begin(&mut self, generation: u64, operation: Operation) -> io::Result<bool> {
+        if self.off || generation != self.generation {
+            return Err(power_is_off());
+        }
+        if operation.changes_the_disk() {
+            self.off = self.cut_at == Some(self.operations);
+            self.operations += 1;
+        }
+        match self.planned_fault(operation) {
+            Some(error) => Err(error.into()),
+            None => Ok(self.off),
+        }
+    }
+
+    pub(super) fn plan_fault(&mut self, operation: Operation, skip: u64, error: io::ErrorKind) {
+        self.faults.push(PlannedFault {
+            operation,
+            skip,
+            error,
+        });
+    }
+
+    fn planned_fault(&mut self, operation: Operation) -> Option<io::ErrorKind> {
+        let mut due = None;
+        self.faults.retain_mut(|fault| {
+            if fault.operation != operation {
+                return true;
+            }
+            if fault.skip == 0 {
+                due = Some(fault.error);
+                return false;
+            }
+            fault.skip -= 1;
+            true
+        });
+        due
+    }
+
+    pub(super) fn reseed(&mut self, seed: u64) {
+        self.random = seed;
+    }
+
+    /// `SplitMix64` (Steele, Lea, Flood 2014).
+    pub(super) fn random(&mut self) -> u64 {
+        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.random;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+}
+
+/// Directories.
+impl Model {
+    pub(super) fn make_dir(&mut self, dir: &Path) {
+        self.dirs.entry(dir.to_owned()).or_default();
+    }
+
+    pub(super) fn names(&self, dir: &Path) -> Vec<String> {
+        self.dirs
+            .get(dir)
+            .map(|dir| dir.live.keys().cloned().collect())
+            .unwrap_or_default()
+    }
+
+    pub(super) fn find(&self, dir: &Path, name: &str) -> io::Result<InodeId> {
+        let entry = self.dirs.get(dir).and_then(|dir| dir.live.get(name));
+        entry.copied().ok_or_else(|| io::ErrorKind::NotFound.into())
+    }
+
+    pub(super) fn create(&mut self, dir: &Path, name: &str) -> io::Result<InodeId> {
+        if self.find(dir, name).is_ok() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let inode = self.inodes.len();
+        self.inodes.push(Inode::default());
+        self.edit_entries(
+            dir,
+            EntryEdit::Create {
+                name: name.into(),
+                inode,
+            },
+        )?;
+        Ok(inode)
+    }
+
+    pub(super) fn rename(&mut self, dir: &Path, from: &str, to: &str) -> io::Result<()> {
+        let inode = self.find(dir, from)?;
+        if let Ok(replaced) = self.find(dir, to) {
+            self.inodes[replaced].removed = true;
+        }
+        self.edit_entries(
+            dir,
+            EntryEdit::Rename {
+                from: from.into(),
+                to: to.into(),
+                inode,
+            },
+        )
+    }
+
+    pub(super) fn remove(&mut self, dir: &Path, name: &str) -> io::Result<()> {
+        let inode = self.find(dir, name)?;
+        self.inodes[inode].removed = true;
+        self.edit_entries(dir, EntryEdit::Remove { name: name.into() })
+    }
+
+    pub(super) fn sync_dir(&mut self, dir: &Path) {
+        let (settled, rest) = std::mem::take(&mut self.volatile)
+            .into_iter()
+            .partition(|change| matches!(change, Change::Entry { dir: other, .. } if other == dir));
+        self.volatile = rest;
+        settled
+            .into_iter()
+            .for_each(|change: Change| self.settle(change));
+    }
+
+    fn edit_entries(&mut self, dir: &Path, edit: EntryEdit) -> io::Result<()> {
+        let state = self.dirs.get_mut(dir).ok_or(io::ErrorKind::NotFound)?;
+        edit.apply(&mut state.live);
+        self.volatile.push(Change::Entry {
+            dir: dir.to_owned(),
+            edit,
+        });
+        Ok(())
+    }
+
+    pub(super) fn try_lock(&mut self, dir: &Path, access: Access) -> io::Result<()> {
+        let state = self.dirs.get_mut(dir).ok_or(io::ErrorKind::NotFound)?;
+        let free = match access {
+            Access::Append => state.readers == 0 && state.appenders == 0,
+            Access::Read => state.appenders == 0,
+        };
+        if !free {
+            return Err(io::ErrorKind::WouldBlock.into());
+        }
+        *state.holders(access) += 1;
+        Ok(())
+    }
+
+    pub(super) fn unlock(&mut self, dir: &Path, access: Access) {
+        if let Some(state) = self.dirs.get_mut(dir) {
+            *state.holders(access) -= 1;
+        }
+    }
+}
+
+/// Files.
+impl Model {
+    pub(super) fn live(&self, inode: InodeId) -> &[u8] {
+        &self.inodes[inode].live
+    }
+
+    pub(super) fn write(&mut self, inode: InodeId, offset: usize, bytes: &[u8]) -> io::Result<()> {
+        self.take_space(inode, offset + bytes.len())?;
+        self.edit(
+            inode,
+            Edit::Write {
+                offset,
+                bytes: bytes.to_vec(),
+            },
+        );
+        Ok(())
+    }
+
+    pub(super) fn grow(&mut self, inode: InodeId, len: usize) -> io::Result<()> {
+        self.take_space(inode, len)?;
+        if self.inodes[inode].live.len() < len {
+            self.edit(inode, Edit::Grow { len });
+        }
+        Ok(())
+    }
+
+    pub(super) fn sync(&mut self, inode: InodeId) {
+        for change in self.take_edits(inode) {
+            self.settle(change);
+        }
+    }
+
+    /// What a failed sync does: the changes stay readable and will never be durable.
+    pub(super) fn forget(&mut self, inode: InodeId) {
+        drop(self.take_edits(inode));
+    }
+
+    fn take_edits(&mut self, inode: InodeId) -> Vec<Change> {
+        let (edits, rest) = std::mem::take(&mut self.volatile).into_iter().partition(
+            |change| matches!(change, Change::Data { inode: other, .. } if *other == inode),
+        );
+        self.volatile = rest;
+        edits
+    }
+
+    fn edit(&mut self, inode: InodeId, edit: Edit) {
+        edit.apply(&mut self.inodes[inode].live);
+        self.volatile.push(Change::Data { inode, edit });
+    }
+
+    fn take_space(&self, inode: InodeId, len: usize) -> io::Result<()> {
+        let Some(quota) = self.quota else {
+            return Ok(());
+        };
+        let used: usize = self
+            .inodes
+            .iter()
+            .filter(|i| !i.removed)
+            .map(|i| i.live.len())
+            .sum();
+        let more = len.saturating_sub(self.inodes[inode].live.len());
+        match more == 0 || (used + more) as u64 <= quota {
+            true => Ok(()),
+            false => Err(io::ErrorKind::StorageFull.into()),
+        }
+    }
+}
+
+/// The end of the machine's life, and the next one.
+impl Model {
+    pub(super) fn restart(&mut self, survival: Survival) {
+        let volatile = std::mem::take(&mut self.volatile);
+        for (index, change) in volatile.into_iter().enumerate() {
+            self.decide(change, index, survival);
+        }
+        for inode in &mut self.inodes {
+            inode.live.clone_from(&inode.durable);
+        }
+        for dir in self.dirs.values_mut() {
+            dir.live.clone_from(&dir.durable);
+            (dir.readers, dir.appenders) = (0, 0);
+        }
+        self.drop_nameless_inodes();
+        self.generation += 1;
+        (self.off, self.cut_at) = (false, None);
+        self.faults.clear();
+    }
+
+    fn decide(&mut self, change: Change, index: usize, survival: Survival) {
+        match survival {
+            Survival::Everything => self.settle(change),
+            Survival::Prefix(count) if index < count => self.settle(change),
+            Survival::Nothing | Survival::Prefix(_) => {}
+            Survival::Random => self.settle_by_chance(change),
+        }
+    }
+
+    fn settle(&mut self, change: Change) {
+        match change {
+            Change::Data { inode, edit } => edit.apply(&mut self.inodes[inode].durable),
+            Change::Entry { dir, edit } => {
+                edit.apply(&mut self.dirs.entry(dir).or_default().durable);
+            }
+        }
+    }
+
+    fn settle_by_chance(&mut self, change: Change) {
+        match change {
+            Change::Data {
+                inode,
+                edit: Edit::Write { offset, bytes },
+            } => {
+                let unit = if self.coin() { SECTOR } else { PAGE };
+                for (at, piece) in pieces(offset, &bytes, unit) {
+                    if self.coin() {
+                        let edit = Edit::Write {
+                            offset: at,
+                            bytes: piece.to_vec(),
+                        };
+                        self.settle(Change::Data { inode, edit });
+                    }
+                }
+            }
+            change if self.coin() => self.settle(change),
+            _ => {}
+        }
+    }
+
+    fn coin(&mut self) -> bool {
+        self.random() & 1 == 1
+    }
+
+    fn drop_nameless_inodes(&mut self) {
+        let named: Vec<_> = self
+            .dirs
+            .values()
+            .flat_map(|dir| dir.live.values().copied())
+            .collect();
+        for (id, inode) in self.inodes.iter_mut().enumerate() {
+            inode.removed = !named.contains(&id);
+            if inode.removed {
+                *inode = Inode {
+                    removed: true,
+                    ..Inode::default()
+                };
+            }
+        }
+    }
+}
+
+/// What tests do to a disk behind the log's back.
+impl Model {
+    pub(super) fn read_file(&self, path: &Path) -> Option<Vec<u8>> {
+        let (dir, name) = split(path)?;
+        self.find(dir, name)
+            .ok()
+            .map(|inode| self.inodes[inode].live.clone())
+    }
+
+    pub(super) fn plant_file(&mut self, path: &Path, bytes: Vec<u8>) {
+        let Some((dir, name)) = split(path) else {
+            return;
+        };
+        let inode = self.inodes.len();
+        self.inodes.push(Inode {
+            live: bytes.clone(),
+            durable: bytes,
+            removed: false,
+        });
+        let state = self.dirs.entry(dir.to_owned()).or_default();
+        state.live.insert(name.into(), inode);
+        state.durable.insert(name.into(), inode);
+    }
+
+    pub(super) fn destroy_file(&mut self, path: &Path) -> bool {
+        let state = split(path).and_then(|(dir, name)| Some((self.dirs.get_mut(dir)?, name)));
+        state.is_some_and(|(dir, name)| {
+            dir.durable.remove(name);
+            dir.live.remove(name).is_some()
+        })
+    }
+}
+
+impl DirState {
+    fn holders(&mut self, access: Access) -> &mut usize {
+        match access {
+            Access::Append => &mut self.appenders,
+            Access::Read => &mut self.readers,
+        }
+    }
+}
+
+impl Edit {
+    fn apply(&self, file: &mut Vec<u8>) {
+        match self {
+            Self::Grow { len } => file.resize(file.len().max(*len), 0),
+            Self::Write { offset, bytes } => {
+                let end = offset + bytes.len();
+                file.resize(file.len().max(end), 0);
+                file[*offset..end].copy_from_slice(bytes);
+            }
+        }
+    }
+}
+
+impl EntryEdit {
+    fn apply(&self, entries: &mut BTreeMap<String, InodeId>) {
+        match self {
+            Self::Create { name, inode } => {
+                entries.insert(name.clone(), *inode);
+            }
+            Self::Remove { name } => {
+                entries.remove(name);
+            }
+            Self::Rename { from, to, inode } => {
+                if entries.get(from) == Some(inode) {
+                    entries.remove(from);
+                }
+                entries.insert(to.clone(), *inode);
+            }
+        }
+    }
+}
+
+pub(super) fn power_is_off() -> io::Error {
+    io::Error::other("the simulated power was cut")
+}
+
+/// A write in pieces that each lie within one unit of the disk.
+fn pieces(offset: usize, bytes: &[u8], unit: usize) -> Vec<(usize, &[u8])> {
+    let first = (unit - offset % unit).min(bytes.len());
+    let (head, tail) = bytes.split_at(first);
+    let rest = tail.chunks(unit).enumerate();
+    std::iter::once((offset, head))
+        .chain(rest.map(|(index, piece)| (offset + first + index * unit, piece)))
+        .collect()
+}
+
+fn split(path: &Path) -> Option<(&Path, &str)> {
+    Some((path.parent()?, path.file_name()?.to_str()?))
+}
+
+const SECTOR: usize = 512;
+const PAGE: usize = 4096;

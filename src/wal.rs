@@ -1,0 +1,482 @@
+//! The handle.
+
+use std::fmt;
+use std::future::Future;
+use std::ops::RangeInclusive;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use tokio::sync::watch;
+
+use crate::error::{Error, Result};
+use crate::host::Host;
+use crate::lsn::Lsn;
+use crate::options::{Durability, SyncPolicy, WalOptions};
+use crate::queue::completion::{Answer, Completion};
+use crate::queue::request::{Append, Entries, Entry, Request};
+use crate::queue::{Progress, Submitter};
+use crate::stats::Stats;
+use crate::storage::lock::Closing;
+
+/// A log that is open for appending.
+///
+/// A handle is cheap to clone, and all clones are the same log. It works from any executor: the log's
+/// own work is done on threads of its own.
+///
+/// When the last handle is dropped the log closes in the background, as [`close`](Self::close) does
+/// it: what was submitted is written and synced. Opening the same directory in the same process waits
+/// for that. A process that ends without waiting leaves a log that opens all the same; then only what
+/// was acknowledged is sure to be there.
+///
+/// # Examples
+///
+/// ```
+/// use tidewal::{Lsn, Wal};
+///
+/// # tokio_test::block_on(async {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let dir = dir.path();
+/// let wal = Wal::open(dir).await?;
+/// assert_eq!(wal.append("on disk").await?, Lsn::FIRST);
+/// wal.close().await?;
+/// # Ok::<(), tidewal::Error>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone)]
+pub struct Wal {
+    shared: Arc<Shared>,
+}
+
+impl Wal {
+    pub(crate) fn new(
+        submitter: Submitter,
+        host: Host,
+        options: &WalOptions,
+        closing: Closing,
+    ) -> Self {
+        let stamps = matches!(options.sync_policy, SyncPolicy::Interval(_));
+        let limits = Limits {
+            payload: options.payload_limit(),
+            batch: crate::format::payload_room(options.segment_size),
+        };
+        let durability = options.durability;
+        let shared = Shared {
+            submitter,
+            host,
+            stamps,
+            durability,
+            limits,
+            closing,
+        };
+        Self {
+            shared: Arc::new(shared),
+        }
+    }
+
+    /// Appends a record and waits until it is durable, or written, as the options say.
+    ///
+    /// The same as [`submit`](Self::submit) and then awaiting what it returns.
+    ///
+    /// # Errors
+    ///
+    /// The record is certainly not appended after [`Error::Closed`], [`Error::Poisoned`],
+    /// [`Error::StorageFull`] and [`Error::TooLarge`]. The outcome is unknown after [`Error::Failed`]
+    /// and [`Error::Interrupted`].
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it completes, the record may or may not be appended; other
+    /// callers are not affected. Use [`submit`](Self::submit) to tell the two apart.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # tokio_test::block_on(async {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let wal = tidewal::Wal::open(dir.path()).await?;
+    /// let lsn = wal.append(b"bytes".as_slice()).await?;
+    /// assert!(wal.durable_lsn() >= lsn);
+    /// # Ok::<(), tidewal::Error>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn append(&self, payload: impl Into<Bytes>) -> Result<Lsn> {
+        self.append_with(payload, self.shared.durability).await
+    }
+
+    /// As [`append`](Self::append), with a durability for this record alone.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`append`](Self::append).
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`append`](Self::append).
+    pub async fn append_with(
+        &self,
+        payload: impl Into<Bytes>,
+        durability: Durability,
+    ) -> Result<Lsn> {
+        let (append, pending) = self.prepare(payload.into(), durability)?;
+        self.shared.submitter.submit(append).await?;
+        pending.await
+    }
+
+    /// Appends several records as one: after a crash either all of them are there or none. Returns
+    /// their LSNs, which follow each other.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`append`](Self::append); [`Error::EmptyBatch`] if there is no payload;
+    /// [`Error::TooLarge`] also if the batch does not fit into one segment.
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`append`](Self::append); a batch is never appended in part.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # tokio_test::block_on(async {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let wal = tidewal::Wal::open(dir.path()).await?;
+    /// let lsns = wal.append_batch(["debit alice", "credit bob"]).await?;
+    /// assert_eq!(lsns.start().next(), *lsns.end());
+    /// # Ok::<(), tidewal::Error>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn append_batch<I>(&self, payloads: I) -> Result<RangeInclusive<Lsn>>
+    where
+        I: IntoIterator,
+        I::Item: Into<Bytes>,
+    {
+        let (append, pending, count) = self.prepare_batch(payloads)?;
+        self.shared.submitter.submit(append).await?;
+        let last = pending.await?;
+        Ok(Lsn::new(last.get() - (count - 1))..=last)
+    }
+
+    /// Waits for a place in the queue, takes it, and returns a future of the record's LSN.
+    ///
+    /// A task's submissions get their LSNs in the order in which they were submitted, so that one
+    /// task can have many records in flight.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Closed`], [`Error::Poisoned`] and [`Error::TooLarge`]; the record is then certainly
+    /// not appended.
+    ///
+    /// # Cancel safety
+    ///
+    /// If this future is dropped before it completes, it is guaranteed that nothing was appended. If
+    /// the [`PendingAppend`] is dropped, the record is appended and only the answer is lost.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # tokio_test::block_on(async {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let wal = tidewal::Wal::open(dir.path()).await?;
+    /// let first = wal.submit("first").await?;
+    /// let second = wal.submit("second").await?;
+    /// assert!(first.await? < second.await?);
+    /// # Ok::<(), tidewal::Error>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn submit(&self, payload: impl Into<Bytes>) -> Result<PendingAppend> {
+        let (append, pending) = self.prepare(payload.into(), self.shared.durability)?;
+        self.shared.submitter.submit(append).await?;
+        Ok(pending)
+    }
+
+    /// As [`submit`](Self::submit), but fails if the queue has no place now.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Full`], and those of [`submit`](Self::submit); the record is then certainly not
+    /// appended.
+    pub fn try_submit(&self, payload: impl Into<Bytes>) -> Result<PendingAppend> {
+        let (append, pending) = self.prepare(payload.into(), self.shared.durability)?;
+        self.shared.submitter.try_submit(append)?;
+        Ok(pending)
+    }
+
+    /// Waits until everything that was submitted before this call is durable, whatever the policy.
+    /// Returns the last durable LSN, [`Lsn::ZERO`] if the log never held a record.
+    ///
+    /// Returns without a sync if there is nothing to sync.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`] if the sync fails, [`Error::Poisoned`] if something failed earlier,
+    /// [`Error::Closed`], [`Error::Interrupted`].
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it completes, the sync may still happen.
+    pub async fn sync(&self) -> Result<Lsn> {
+        let (done, answer) = Completion::new();
+        self.shared.submitter.send(Request::Sync(done))?;
+        answered(answer.await)
+    }
+
+    /// The last LSN that is durable; [`Lsn::ZERO`] if the log never held a record.
+    #[must_use]
+    pub fn durable_lsn(&self) -> Lsn {
+        self.shared.submitter.progress.borrow().durable
+    }
+
+    /// Follows the durable LSN.
+    pub fn subscribe_durable(&self) -> DurableLsns {
+        DurableLsns::new(self.shared.submitter.progress.clone())
+    }
+
+    /// Gives the records before `before` free: the low-water mark. Returns once that is durable.
+    ///
+    /// Space is given back in whole segments, so that some records below the mark may still be kept,
+    /// and delivered by recovery. A record at or above it is never touched. The segment that is being
+    /// written always stays.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BeyondEnd`] if the log has not reached `before` yet; the LSN after the last record is
+    /// the highest one allowed. [`Error::Io`] if a file could not be removed: the log goes on, and the
+    /// file is removed when it is opened the next time. [`Error::Failed`], [`Error::Poisoned`],
+    /// [`Error::Closed`], [`Error::Interrupted`].
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it completes, the truncation may still happen.
+    pub async fn truncate_before(&self, before: Lsn) -> Result<()> {
+        let (done, answer) = Completion::new();
+        self.shared
+            .submitter
+            .send(Request::Truncate(before, done))?;
+        answered(answer.await)
+    }
+
+    /// What the log has done since it was opened, and what waits in its queue.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.shared.submitter.stats()
+    }
+
+    /// Closes the log: takes nothing more, writes and syncs what was submitted, seals the log and
+    /// gives the directory free.
+    ///
+    /// Other handles then get [`Error::Closed`].
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Failed`] if an operation fails on the way, [`Error::Poisoned`] if one failed earlier.
+    /// The log is closed all the same, and everything acknowledged is safe.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it completes, the log still closes.
+    pub async fn close(self) -> Result<()> {
+        self.shared.closing.announce();
+        let mut progress = self.shared.submitter.progress.clone();
+        // An error means that it is closed, or closing, already.
+        let _ = self.shared.submitter.send(Request::Close);
+        match progress.wait_for(|progress| progress.end.is_some()).await {
+            Ok(progress) => progress.end.clone().unwrap_or(Ok(())),
+            Err(_) => Err(Error::Interrupted),
+        }
+    }
+
+    fn prepare(&self, payload: Bytes, durability: Durability) -> Result<(Append, PendingAppend)> {
+        self.shared.check(&payload)?;
+        Ok(self
+            .shared
+            .request(Entries::One(Entry::new(payload)), durability))
+    }
+
+    fn prepare_batch<I>(&self, payloads: I) -> Result<(Append, PendingAppend, u64)>
+    where
+        I: IntoIterator,
+        I::Item: Into<Bytes>,
+    {
+        let payloads: Vec<Bytes> = payloads.into_iter().map(Into::into).collect();
+        payloads
+            .iter()
+            .try_for_each(|payload| self.shared.check(payload))?;
+        let count = payloads.len() as u64;
+        let entries = Entries::Many(payloads.into_iter().map(Entry::new).collect());
+        self.shared.check_batch(&entries)?;
+        let (append, pending) = self.shared.request(entries, self.shared.durability);
+        Ok((append, pending, count))
+    }
+}
+
+impl fmt::Debug for Wal {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wal")
+            .field("durable_lsn", &self.durable_lsn())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A record that was submitted: a future of its LSN.
+///
+/// # Cancel safety
+///
+/// If it is dropped the record is appended all the same, and only the answer is lost.
+#[derive(Debug)]
+#[must_use = "the record is appended in any case, but only the answer says when it is durable"]
+pub struct PendingAppend {
+    answer: Answer<Lsn>,
+}
+
+impl Future for PendingAppend {
+    type Output = Result<Lsn>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.answer).poll(context).map(answered)
+    }
+}
+
+/// The durable LSN, whenever it has moved: a stream that ends with the log.
+///
+/// It yields the latest value only, so that a slow reader skips some and never falls behind. The
+/// first item is the value at the time of the first poll.
+///
+/// # Cancel safety
+///
+/// [`next`](Self::next) and the stream are cancel safe: no movement is missed.
+#[must_use = "streams do nothing unless polled"]
+pub struct DurableLsns {
+    progress: watch::Receiver<Progress>,
+    last: Option<Lsn>,
+    changed: Changed,
+}
+
+/// A wait for the next change, which owns the receiver that it waits on.
+type Changed = Pin<Box<dyn Future<Output = Result<(), watch::error::RecvError>> + Send>>;
+
+impl DurableLsns {
+    fn new(progress: watch::Receiver<Progress>) -> Self {
+        let changed = changed(progress.clone());
+        Self {
+            progress,
+            last: None,
+            changed,
+        }
+    }
+
+    /// The durable LSN once it differs from the last one returned; `None` once the log has ended.
+    pub async fn next(&mut self) -> Option<Lsn> {
+        std::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
+    }
+
+    /// What moved since the last item, if anything did.
+    fn movement(&mut self) -> Option<Lsn> {
+        let durable = self.progress.borrow_and_update().durable;
+        let moved = self.last != Some(durable);
+        self.last = Some(durable);
+        moved.then_some(durable)
+    }
+}
+
+impl Stream for DurableLsns {
+    type Item = Lsn;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Lsn>> {
+        loop {
+            if let Some(lsn) = self.movement() {
+                return Poll::Ready(Some(lsn));
+            }
+            if self.progress.borrow().end.is_some() {
+                return Poll::Ready(None);
+            }
+            match std::task::ready!(self.changed.as_mut().poll(context)) {
+                Ok(()) => self.changed = changed(self.progress.clone()),
+                Err(_) => return Poll::Ready(None),
+            }
+        }
+    }
+}
+
+impl fmt::Debug for DurableLsns {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("DurableLsns")
+            .field("last", &self.last)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What all handles share; gone with the last of them.
+struct Shared {
+    submitter: Submitter,
+    host: Host,
+    /// Whether the writer has to know when a record was submitted.
+    stamps: bool,
+    durability: Durability,
+    limits: Limits,
+    closing: Closing,
+}
+
+impl Shared {
+    fn request(&self, entries: Entries, durability: Durability) -> (Append, PendingAppend) {
+        let (done, answer) = Completion::new();
+        let submitted = self.stamps.then(|| self.host.now());
+        (
+            Append {
+                entries,
+                durability,
+                submitted,
+                done,
+            },
+            PendingAppend { answer },
+        )
+    }
+
+    fn check(&self, payload: &Bytes) -> Result<()> {
+        check_len(payload.len() as u64, self.limits.payload as u64)
+    }
+
+    fn check_batch(&self, entries: &Entries) -> Result<()> {
+        let cost = entries.cost();
+        if cost.records == 0 {
+            return Err(Error::EmptyBatch);
+        }
+        check_len(
+            cost.bytes as u64 - crate::format::frame::HEADER_LEN as u64,
+            self.limits.batch,
+        )
+    }
+}
+
+impl Drop for Shared {
+    /// The queue ends with its last sender, which makes the writer close the log.
+    fn drop(&mut self) {
+        self.closing.announce();
+    }
+}
+
+struct Limits {
+    /// The largest payload.
+    payload: usize,
+    /// The largest batch: all its bytes but the first header.
+    batch: u64,
+}
+
+fn check_len(len: u64, max: u64) -> Result<()> {
+    if len <= max {
+        Ok(())
+    } else {
+        Err(Error::TooLarge { len, max })
+    }
+}
+
+/// A completion answers however it ends; only a process that is coming down loses an answer.
+fn answered<T>(answer: Result<Result<T>, tokio::sync::oneshot::error::RecvError>) -> Result<T> {
+    answer.unwrap_or(Err(Error::Interrupted))
+}
+
+fn changed(mut progress: watch::Receiver<Progress>) -> Changed {
+    Box::pin(async move { progress.changed().await })
+}

@@ -1,0 +1,57 @@
+//! Making a recovered log fit to be continued (rules R4, R5 and R7).
+//!
+//! What recovery read may stand in the system's cache only, marked clean by a sync that failed before
+//! the last process ended. So whatever nothing on disk proves to be durable is written again, synced,
+//! and only then called durable; and the place where the log ends is sealed.
+
+use crate::error::Fault;
+use crate::format::names;
+use crate::lsn::Lsn;
+use crate::recovered::{LastSegment, Recovered};
+use crate::storage::{Dir, File, Mode, Synced};
+use crate::writer::segment::{self, Link};
+
+/// Makes everything recovered durable, and removes what was truncated.
+pub(super) async fn adopt(dir: &Dir, recovered: &Recovered) -> Result<Synced, Fault> {
+    if let Some(last) = &recovered.last
+        && last.header.base <= recovered.end
+    {
+        adopt_last(dir, last, recovered.end).await?;
+    }
+    // Oldest first, as truncation does it.
+    recovered
+        .doomed
+        .iter()
+        .try_for_each(|name| dir.remove(name))?;
+    dir.sync()
+}
+
+/// The seal comes after a sync of its own: it says that what stands before it is durable.
+async fn adopt_last(dir: &Dir, last: &LastSegment, end: Lsn) -> Result<(), Fault> {
+    let mut file = dir.open(&names::segment(last.header.base), Mode::Write)?;
+    if !last.sealed {
+        file = rewrite(file, last.unproven_from, last.end)?.sync().await?.0;
+    }
+    segment::seal(file, &last.header.key(), end, last.end, Link::None)
+        .await
+        .map(drop)
+}
+
+/// Writes bytes over themselves, so that the next sync takes them to the disk whatever the cache
+/// believes.
+fn rewrite(mut file: File, from: u64, to: u64) -> Result<File, Fault> {
+    let mut buffer = vec![0; PIECE_LEN];
+    let mut offset = from;
+    while offset < to {
+        let wanted = usize::try_from(to - offset).map_or(PIECE_LEN, |left| left.min(PIECE_LEN));
+        let filled = file.read_at(&mut buffer[..wanted], offset)?;
+        if filled == 0 {
+            break;
+        }
+        file = file.write_at(&buffer[..filled], offset)?.0;
+        offset += filled as u64;
+    }
+    Ok(file)
+}
+
+const PIECE_LEN: usize = 1024 * 1024;

@@ -1,0 +1,384 @@
+//! A group commit as a chain of types: [`Batch`] - encode -> [`Encoded`] - write -> [`Written`] - sync
+//! -> [`Durable`].
+//!
+//! Each step consumes the one before it, and only the last can acknowledge: there is no other way to
+//! a [`Synced`] receipt, without which a [`Completion`] gives no good news. What fails on the way
+//! answers its callers with the cause.
+
+use std::collections::VecDeque;
+use std::time::Instant;
+
+use crate::error::{Error, Fault};
+use crate::format::frame::{Frame, Kind, Lag};
+use crate::lsn::Lsn;
+use crate::options::Durability;
+use crate::queue::Inbox;
+use crate::queue::completion::Completion;
+use crate::queue::request::{Append, Cost, Entry};
+use crate::storage::{Synced, Wrote};
+use crate::writer::segment::Segment;
+
+/// Appends that are to be written together, and requests to sync that came after them.
+pub(super) struct Batch {
+    appends: VecDeque<Append>,
+    pub(super) syncs: Vec<Completion<Lsn>>,
+    pub(super) cost: Cost,
+    /// What its appends take of the queue's budget.
+    pub(super) places: Cost,
+    pub(super) due: Due,
+    /// Whether somebody waits for the write only.
+    pub(super) is_written_wanted: bool,
+}
+
+/// When something has to be synced.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(super) enum Due {
+    Now,
+    At(Instant),
+    Never,
+}
+
+impl Due {
+    pub(super) fn is_reached(self, now: impl FnOnce() -> Instant) -> bool {
+        match self {
+            Self::Now => true,
+            Self::At(time) => time <= now(),
+            Self::Never => false,
+        }
+    }
+
+    pub(super) fn time(self) -> Option<Instant> {
+        if let Self::At(time) = self {
+            Some(time)
+        } else {
+            None
+        }
+    }
+}
+
+impl Batch {
+    pub(super) fn new() -> Self {
+        Self {
+            appends: VecDeque::new(),
+            syncs: Vec::new(),
+            cost: Cost::default(),
+            places: Cost::default(),
+            due: Due::Never,
+            is_written_wanted: false,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.appends.is_empty() && self.syncs.is_empty()
+    }
+
+    pub(super) fn push(&mut self, append: Append, place: Cost, due: Due) {
+        self.cost += append.cost();
+        self.places += place;
+        self.due = self.due.min(due);
+        self.is_written_wanted |= append.durability == Durability::Written;
+        self.appends.push_back(append);
+    }
+
+    pub(super) fn push_sync(&mut self, done: Completion<Lsn>) {
+        self.due = Due::Now;
+        self.syncs.push(done);
+    }
+
+    /// Bytes that the next append takes in a segment.
+    pub(super) fn next_len(&self) -> Option<u64> {
+        self.appends
+            .front()
+            .map(|append| append.cost().bytes as u64)
+    }
+
+    /// Takes out the appends that fit into the segment, and encodes them into `buffer`.
+    pub(super) fn encode(&mut self, segment: &Segment, durable: Lsn, buffer: Vec<u8>) -> Encoded {
+        let mut encoder = Encoder {
+            segment,
+            durable,
+            next: segment.next(),
+            buffer,
+        };
+        let mut waiters = Vec::with_capacity(self.appends.len());
+        let mut payload_bytes = 0;
+        while let Some(append) = self.appends.front() {
+            let cost = append.cost();
+            if encoder.buffer.len() + cost.bytes > usize_of(segment.room()) {
+                break;
+            }
+            let Some(append) = self.appends.pop_front() else {
+                break;
+            };
+            payload_bytes += encoder.encode(append.entries.as_slice());
+            let Append {
+                durability, done, ..
+            } = append;
+            waiters.push(Waiter {
+                lsn: encoder.next.prev(),
+                durability,
+                done,
+            });
+        }
+        let Encoder { next, buffer, .. } = encoder;
+        Encoded {
+            buffer,
+            next,
+            waiters,
+            payload_bytes,
+        }
+    }
+
+    /// Answers what was not encoded: it is certainly not appended.
+    pub(super) fn refuse(&mut self, error: &Error) {
+        self.appends
+            .drain(..)
+            .for_each(|append| append.done.fail(error.clone()));
+        self.syncs
+            .drain(..)
+            .for_each(|done| done.fail(error.clone()));
+    }
+
+    /// As [`refuse`](Self::refuse), but syncs are still served.
+    pub(super) fn refuse_appends(&mut self, error: &Error) {
+        self.appends
+            .drain(..)
+            .for_each(|append| append.done.fail(error.clone()));
+    }
+}
+
+/// Lays records out as frames.
+struct Encoder<'a> {
+    segment: &'a Segment,
+    durable: Lsn,
+    next: Lsn,
+    buffer: Vec<u8>,
+}
+
+impl Encoder<'_> {
+    /// Encodes the records of one append, all of which are to be kept or none. Returns the bytes of
+    /// their payloads.
+    fn encode(&mut self, entries: &[Entry]) -> u64 {
+        let last = entries.len() - 1;
+        let mut payload_bytes = 0;
+        for (index, entry) in entries.iter().enumerate() {
+            let kind = if index == last {
+                Kind::Record
+            } else {
+                Kind::Part
+            };
+            self.encode_one(entry, kind);
+            payload_bytes += entry.payload.len() as u64;
+        }
+        payload_bytes
+    }
+
+    fn encode_one(&mut self, entry: &Entry, kind: Kind) {
+        let frame = Frame {
+            kind,
+            lsn: self.next,
+            len: u32::try_from(entry.payload.len()).expect("a record fits a segment"),
+            crc: entry.crc,
+            lag: Lag::between(self.next, self.durable),
+        };
+        self.buffer
+            .extend_from_slice(&frame.encode(self.segment.key()));
+        self.buffer.extend_from_slice(&entry.payload);
+        self.next = self.next.next();
+    }
+}
+
+/// Appends as the bytes that go to the file.
+pub(super) struct Encoded {
+    buffer: Vec<u8>,
+    next: Lsn,
+    waiters: Vec<Waiter>,
+    payload_bytes: u64,
+}
+
+impl Encoded {
+    /// Hands the bytes to the operating system. Returns the buffer, for the next batch.
+    pub(super) fn write(
+        mut self,
+        segment: Segment,
+        inbox: &Inbox,
+    ) -> Result<(Segment, Written, Vec<u8>), Fault> {
+        let records = self.next.since(segment.next());
+        match segment.write(&self.buffer, self.next) {
+            Ok((segment, receipt)) => {
+                let counters = inbox.counters();
+                counters.batches.add(1);
+                counters.records.add(records);
+                counters.payload_bytes.add(self.payload_bytes);
+                counters.written_bytes.add(self.buffer.len() as u64);
+                self.buffer.clear();
+                Ok((
+                    segment,
+                    Written {
+                        waiters: self.waiters,
+                        next: self.next,
+                        receipt,
+                    },
+                    self.buffer,
+                ))
+            }
+            Err(fault) => {
+                self.waiters
+                    .into_iter()
+                    .for_each(|waiter| waiter.fail(&fault));
+                Err(fault)
+            }
+        }
+    }
+}
+
+/// Appends that a killed process does not lose any more.
+pub(super) struct Written {
+    waiters: Vec<Waiter>,
+    next: Lsn,
+    receipt: Wrote,
+}
+
+/// Everything that was written and not yet synced.
+pub(super) struct Unsynced {
+    waiters: Vec<Waiter>,
+    syncs: Vec<Completion<Lsn>>,
+    /// The last record written; `None` if everything written is synced.
+    upto: Option<Lsn>,
+    pub(super) due: Due,
+}
+
+impl Unsynced {
+    pub(super) fn new() -> Self {
+        Self {
+            waiters: Vec::new(),
+            syncs: Vec::new(),
+            upto: None,
+            due: Due::Never,
+        }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.upto.is_none()
+    }
+
+    /// Answers those who asked for no more than the write; the others wait for a sync.
+    pub(super) fn absorb(&mut self, written: Written, due: Due) {
+        let Written {
+            waiters,
+            next,
+            receipt,
+        } = written;
+        self.make_room(waiters.len());
+        for waiter in waiters {
+            match waiter.durability {
+                Durability::Written => waiter.done.written(waiter.lsn, receipt),
+                Durability::Durable => self.waiters.push(waiter),
+            }
+        }
+        self.upto = Some(next.prev());
+        self.due = self.due.min(due);
+    }
+
+    pub(super) fn push_syncs(&mut self, syncs: &mut Vec<Completion<Lsn>>) {
+        self.syncs.append(syncs);
+    }
+
+    /// The one line where written becomes durable.
+    pub(super) fn synced(self, durable: DurableUpTo, synced: Synced) -> Durable {
+        let lsn = self.upto.unwrap_or(durable.lsn);
+        Durable {
+            upto: DurableUpTo { lsn, synced },
+            waiters: self.waiters,
+            syncs: self.syncs,
+        }
+    }
+
+    pub(super) fn fail(&mut self, fault: &Fault) {
+        self.waiters.drain(..).for_each(|waiter| waiter.fail(fault));
+        self.syncs
+            .drain(..)
+            .for_each(|done| done.fail(Error::Failed(fault.clone())));
+    }
+
+    /// Callers that have gone need no answer. Forgetting them before the list would grow keeps it in
+    /// proportion to the futures that somebody still holds, however late the sync comes.
+    fn make_room(&mut self, more: usize) {
+        if self.waiters.len() + more > self.waiters.capacity() {
+            self.waiters.retain(|waiter| !waiter.done.is_abandoned());
+        }
+    }
+}
+
+/// Appends that are on disk.
+pub(super) struct Durable {
+    upto: DurableUpTo,
+    waiters: Vec<Waiter>,
+    syncs: Vec<Completion<Lsn>>,
+}
+
+impl Durable {
+    /// Publishes the durable LSN, then answers everybody. Returns how many appends were answered.
+    pub(super) fn acknowledge(self, inbox: &Inbox) -> (DurableUpTo, usize) {
+        let Self {
+            upto,
+            waiters,
+            syncs,
+        } = self;
+        inbox.publish(upto.lsn);
+        let count = waiters.len();
+        for waiter in waiters {
+            upto.answer(waiter.lsn, waiter.done);
+        }
+        for done in syncs {
+            upto.answer(upto.lsn, done);
+        }
+        (upto, count)
+    }
+}
+
+/// How far the log is durable, and the proof.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct DurableUpTo {
+    lsn: Lsn,
+    synced: Synced,
+}
+
+impl DurableUpTo {
+    /// What recovery found and [`adopt`](crate::writer::adopt) has synced.
+    pub(super) fn adopted(lsn: Lsn, synced: Synced) -> Self {
+        Self { lsn, synced }
+    }
+
+    pub(super) fn lsn(self) -> Lsn {
+        self.lsn
+    }
+
+    pub(super) fn receipt(self) -> Synced {
+        self.synced
+    }
+
+    /// Tells a caller that its record is on disk.
+    pub(super) fn answer(self, lsn: Lsn, done: Completion<Lsn>) {
+        assert!(lsn <= self.lsn, "only what is durable is acknowledged");
+        done.durable(lsn, self.synced);
+    }
+}
+
+/// A caller whose records are in the file.
+struct Waiter {
+    /// The last LSN of its append.
+    lsn: Lsn,
+    durability: Durability,
+    done: Completion<Lsn>,
+}
+
+impl Waiter {
+    fn fail(self, fault: &Fault) {
+        self.done.fail(Error::Failed(fault.clone()));
+    }
+}
+
+fn usize_of(number: u64) -> usize {
+    usize::try_from(number).unwrap_or(usize::MAX)
+}

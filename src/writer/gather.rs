@@ -1,0 +1,234 @@
+//! From requests to batches: what is written together, and when.
+
+use std::collections::VecDeque;
+use std::time::{Duration, Instant};
+
+use crate::error::Error;
+use crate::host::{Host, race};
+use crate::lsn::Lsn;
+use crate::options::{Durability, SyncPolicy, WalOptions};
+use crate::queue::Inbox;
+use crate::queue::completion::Completion;
+use crate::queue::request::{Append, Cost, Request};
+use crate::writer::batch::{Batch, Due};
+
+/// What the writer is to do next.
+pub(super) enum Turn {
+    Commit(Batch),
+    Truncate(Lsn, Completion<()>),
+    /// What was written earlier is due to be synced.
+    SyncDue,
+    /// Nobody wants anything.
+    Idle,
+    /// There will be no more requests.
+    Closed,
+}
+
+/// What the gatherer has to know about the writer.
+#[derive(Clone, Copy)]
+pub(super) struct Situation {
+    /// When what was written has to be synced.
+    pub(super) due: Due,
+    /// Whether there is something to do when nobody wants anything.
+    pub(super) idle_matters: bool,
+}
+
+/// Takes requests out of the queue.
+pub(super) struct Gatherer {
+    host: Host,
+    policy: SyncPolicy,
+    limit: Cost,
+    pending: VecDeque<Request>,
+    /// Whether more requests may come.
+    open: bool,
+    linger: Linger,
+}
+
+impl Gatherer {
+    /// A batch never waits for more than the queue can hold, so its limits are the lower of the two.
+    pub(super) fn new(host: Host, options: &WalOptions) -> Self {
+        let limit = Cost {
+            bytes: options.max_batch_bytes.min(options.queue_bytes),
+            records: options.max_batch_records.min(options.queue_records),
+        };
+        Self {
+            host,
+            policy: options.sync_policy,
+            limit,
+            pending: VecDeque::new(),
+            open: true,
+            linger: Linger::default(),
+        }
+    }
+
+    /// Waits for what the writer is to do next.
+    pub(super) async fn next(&mut self, inbox: &mut Inbox, situation: Situation) -> Turn {
+        self.linger.wait(self.host, inbox).await;
+        let idle_at = situation.idle_matters.then(|| self.host.now() + IDLE_AFTER);
+        let mut batch = Batch::new();
+        loop {
+            inbox.take_waiting(&mut self.pending);
+            let must_go = self.fill(&mut batch, inbox);
+            if must_go || self.is_ready(&batch, situation.due) {
+                return Turn::Commit(batch);
+            }
+            if batch.is_empty()
+                && let Some(turn) = self.other_turn(inbox, situation.due, idle_at)
+            {
+                return turn;
+            }
+            self.wait(inbox, batch.due.min(situation.due).time().or(idle_at))
+                .await;
+        }
+    }
+
+    /// Notes that the writer has just answered so many appends after a sync that took so long.
+    pub(super) fn note_answered(&mut self, count: usize, sync_time: Duration) {
+        if self.policy == SyncPolicy::Always {
+            self.linger.note(count, sync_time);
+        }
+    }
+
+    /// Answers everything that was taken out of the queue and not put into a batch.
+    pub(super) fn refuse(&mut self, error: &Error) {
+        self.pending
+            .drain(..)
+            .for_each(|request| request.refuse(error));
+    }
+
+    /// Moves pending requests into the batch, in their order. Returns whether the batch has to go as
+    /// it is: it is full, or the next request is of another kind.
+    fn fill(&mut self, batch: &mut Batch, inbox: &Inbox) -> bool {
+        while let Some(request) = self.pending.pop_front() {
+            match request {
+                Request::Append(append) if self.admits(batch, append.cost()) => {
+                    let (place, due) = (inbox.place_of(append.cost()), self.due_of(&append));
+                    batch.push(append, place, due);
+                }
+                Request::Sync(done) => batch.push_sync(done),
+                other => {
+                    let is_full = matches!(other, Request::Append(_));
+                    self.pending.push_front(other);
+                    self.hurry(batch, is_full);
+                    return !batch.is_empty();
+                }
+            }
+        }
+        let is_full =
+            batch.cost.bytes >= self.limit.bytes || batch.cost.records >= self.limit.records;
+        self.hurry(batch, is_full);
+        is_full
+    }
+
+    fn admits(&self, batch: &Batch, cost: Cost) -> bool {
+        batch.cost.records == 0
+            || (batch.cost.bytes + cost.bytes <= self.limit.bytes
+                && batch.cost.records + cost.records <= self.limit.records)
+    }
+
+    /// A batch that is full does not wait for the end of its interval.
+    fn hurry(&self, batch: &mut Batch, is_full: bool) {
+        if is_full && matches!(self.policy, SyncPolicy::Interval(_)) {
+            batch.due = Due::Now;
+        }
+    }
+
+    /// When an append has to be synced.
+    fn due_of(&self, append: &Append) -> Due {
+        match (self.policy, append.durability, append.submitted) {
+            (SyncPolicy::Always, Durability::Written, _) => {
+                Due::At(self.host.now() + WRITTEN_SYNC_AFTER)
+            }
+            (SyncPolicy::Interval(interval), _, Some(submitted)) => Due::At(submitted + interval),
+            (SyncPolicy::Manual, _, _) => Due::Never,
+            (SyncPolicy::Always | SyncPolicy::Interval(_), _, _) => Due::Now,
+        }
+    }
+
+    /// Whether nothing is to be gained by waiting: only an interval makes a batch wait for more, and
+    /// only while nobody waits for its write.
+    fn is_ready(&self, batch: &Batch, due: Due) -> bool {
+        let may_wait = matches!(self.policy, SyncPolicy::Interval(_))
+            && !batch.is_written_wanted
+            && self.open
+            && !batch.due.min(due).is_reached(|| self.host.now());
+        !batch.is_empty() && !may_wait
+    }
+
+    /// What to do if there is nothing to write.
+    fn other_turn(
+        &mut self,
+        inbox: &mut Inbox,
+        due: Due,
+        idle_at: Option<Instant>,
+    ) -> Option<Turn> {
+        match self.pending.pop_front() {
+            Some(Request::Truncate(before, done)) => return Some(Turn::Truncate(before, done)),
+            // The queue ends after what it still holds.
+            Some(_) => inbox.close(),
+            None if !self.open => return Some(Turn::Closed),
+            None => {}
+        }
+        if due.is_reached(|| self.host.now()) {
+            return Some(Turn::SyncDue);
+        }
+        idle_at
+            .is_some_and(|time| time <= self.host.now())
+            .then_some(Turn::Idle)
+    }
+
+    /// Waits for a request, or until `deadline`.
+    async fn wait(&mut self, inbox: &mut Inbox, deadline: Option<Instant>) {
+        if !self.open || !self.pending.is_empty() {
+            return;
+        }
+        let received = race(async { Some(inbox.receive().await) }, async {
+            self.host.sleep_until(deadline).await;
+            None
+        });
+        match received.await {
+            Some(Some(request)) => self.pending.push_back(request),
+            Some(None) => self.open = false,
+            None => {}
+        }
+    }
+}
+
+/// The bounded moment for producers that were just answered.
+///
+/// Group commit with producers that wait for their answers falls into two groups that take turns, and
+/// each append then costs two syncs. Waiting a moment for those just answered, as many as there were,
+/// brings them into one group (`PostgreSQL`'s `commit_delay` and Tandem's commit timer are the same
+/// idea). A lone producer never makes anybody wait.
+#[derive(Default)]
+struct Linger {
+    expected: usize,
+    /// A moving average.
+    sync_time: Duration,
+}
+
+impl Linger {
+    fn note(&mut self, count: usize, sync_time: Duration) {
+        self.sync_time = (self.sync_time * 7 + sync_time) / 8;
+        self.expected = if count >= 2 { count } else { 0 };
+    }
+
+    async fn wait(&mut self, host: Host, inbox: &Inbox) {
+        let expected = std::mem::take(&mut self.expected);
+        if expected == 0 {
+            return;
+        }
+        let deadline = host.now() + LINGER_MAX.min(self.sync_time / 4);
+        while inbox.len() < expected && host.now() < deadline && host.relax().await {}
+    }
+}
+
+/// How long the log has to be idle before it leaves a mark that says how far it is durable.
+const IDLE_AFTER: Duration = Duration::from_millis(10);
+
+/// How long a record that was acknowledged when written may wait for a sync under
+/// [`SyncPolicy::Always`].
+const WRITTEN_SYNC_AFTER: Duration = Duration::from_millis(10);
+
+/// The longest wait for producers that were just answered.
+const LINGER_MAX: Duration = Duration::from_micros(30);

@@ -1,0 +1,44 @@
+//! The writer: one task that owns the log's newest file, and the only one that answers callers.
+//!
+//! In reading order: [`task`] is the loop, [`gather`] takes requests out of the queue until a batch is
+//! to be written, [`batch`] is the life of a batch as a chain of types, [`tail`] is where the log ends
+//! and how it moves to a new segment, [`segment`] is the file that is being written, [`spares`] keeps
+//! files ready for rotation, [`adopt`] makes a recovered log fit to be continued.
+
+mod adopt;
+mod batch;
+mod gather;
+mod segment;
+mod spares;
+mod tail;
+mod task;
+
+use crate::error::{Fault, Result};
+use crate::host::Host;
+use crate::options::WalOptions;
+use crate::queue::completion::Completion;
+use crate::queue::{self, Submitter};
+use crate::recovered::Recovered;
+use crate::storage::Dir;
+use crate::storage::lock::Lock;
+
+/// Starts a writer that goes on from what was recovered. Returns once that is durable.
+pub(crate) async fn start(
+    dir: Dir,
+    host: Host,
+    options: &WalOptions,
+    recovered: Recovered,
+    lock: Lock,
+) -> Result<Submitter> {
+    let (submitter, inbox) =
+        queue::channel(options.queue_bytes, options.queue_records, recovered.end);
+    let (ready, is_ready) = Completion::new();
+    let path = dir.path().to_owned();
+    let writer = task::run(dir, host, options.clone(), recovered, lock, inbox, ready);
+    host.run("tidewal-writer", writer)
+        .map_err(|error| Fault::new("start a thread for", &path, error))?;
+    is_ready
+        .await
+        .unwrap_or(Err(crate::error::Error::Interrupted))?;
+    Ok(submitter)
+}

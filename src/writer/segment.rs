@@ -1,0 +1,164 @@
+//! The segment that is being written.
+
+use crate::error::Fault;
+use crate::format::frame::{self, Frame, Key, Kind};
+use crate::format::segment::{self, Header, Predecessor};
+use crate::format::{self, names};
+use crate::lsn::Lsn;
+use crate::storage::{Dir, File, Mode, Synced, Wrote};
+use crate::writer::spares::Spare;
+
+/// An open segment.
+///
+/// As with its file, what can fail takes it and gives it back on success only.
+pub(super) struct Segment {
+    file: File,
+    header: Header,
+    key: Key,
+    /// Where the next frame goes.
+    end: u64,
+    next: Lsn,
+    /// Whether a mark stands at `end`.
+    is_marked: bool,
+}
+
+/// Why there is no new segment.
+pub(super) enum OpenError {
+    /// There is no room for one, and nothing has happened.
+    Full(Fault),
+    Broken(Fault),
+}
+
+impl Segment {
+    /// Turns a spare file into a segment.
+    ///
+    /// It gets its name only when its header and its full length are durable, so that a file with a
+    /// segment's name always is one; and it is used only when its name is durable too.
+    pub(super) async fn open(dir: &Dir, spare: Spare, header: Header) -> Result<Self, OpenError> {
+        let Spare { name, file } = spare;
+        let file = prepare(file, &header)
+            .await
+            .map_err(OpenError::of_unnamed)?;
+        dir.rename(&name, &names::segment(header.base))
+            .map_err(OpenError::Broken)?;
+        dir.sync().map_err(OpenError::Broken)?;
+        let (end, next) = (format::DATA_OFFSET, header.base);
+        Ok(Self {
+            file,
+            header,
+            key: header.key(),
+            end,
+            next,
+            is_marked: true,
+        })
+    }
+
+    /// The LSN of the next record.
+    pub(super) fn next(&self) -> Lsn {
+        self.next
+    }
+
+    pub(super) fn key(&self) -> &Key {
+        &self.key
+    }
+
+    /// Bytes left for records.
+    pub(super) fn room(&self) -> u64 {
+        format::records_end(self.header.capacity) - self.end
+    }
+
+    pub(super) fn is_marked(&self) -> bool {
+        self.is_marked
+    }
+
+    /// The segment as the next one names it.
+    pub(super) fn as_predecessor(&self) -> Predecessor {
+        Predecessor {
+            salt: self.header.salt,
+            end: self.end,
+        }
+    }
+
+    /// Writes encoded records. `next` is the LSN after the last of them.
+    pub(super) fn write(mut self, bytes: &[u8], next: Lsn) -> Result<(Self, Wrote), Fault> {
+        let (file, receipt) = self.file.write_at(bytes, self.end)?;
+        self.file = file;
+        self.end += bytes.len() as u64;
+        self.next = next;
+        self.is_marked = false;
+        Ok((self, receipt))
+    }
+
+    pub(super) async fn sync(mut self) -> Result<(Self, Synced), Fault> {
+        let (file, receipt) = self.file.sync().await?;
+        self.file = file;
+        Ok((self, receipt))
+    }
+
+    /// Leaves word that everything written is durable, which must be so. Costs no sync: if the mark is
+    /// lost, nothing is but the chance to tell damage to the last batch from a torn tail.
+    pub(super) fn mark(mut self) -> Result<Self, Fault> {
+        let mark = Frame::statement(Kind::Mark, self.next.prev()).encode(&self.key);
+        self.file = self.file.write_at(&mark, self.end)?.0;
+        self.is_marked = true;
+        Ok(self)
+    }
+
+    /// Ends the segment, of which everything must be durable.
+    pub(super) async fn seal(self, link: Link) -> Result<(), Fault> {
+        seal(self.file, &self.key, self.next.prev(), self.end, link)
+            .await
+            .map(drop)
+    }
+}
+
+impl OpenError {
+    /// A failure before the file had a segment's name: the log has not been touched.
+    pub(super) fn of_unnamed(fault: Fault) -> Self {
+        if fault.is_storage_full() {
+            Self::Full(fault)
+        } else {
+            Self::Broken(fault)
+        }
+    }
+}
+
+/// Whether a seal says that another segment follows.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Link {
+    None,
+    Successor,
+}
+
+/// Seals a segment at `end`, after its last record `last`. Writing the same seal again does no harm.
+pub(super) async fn seal(
+    file: File,
+    key: &Key,
+    last: Lsn,
+    end: u64,
+    link: Link,
+) -> Result<Synced, Fault> {
+    let mut trailer = Frame::statement(Kind::Seal, last).encode(key).to_vec();
+    if link == Link::Successor {
+        trailer.extend_from_slice(&Frame::statement(Kind::Link, last).encode(key));
+    }
+    let (file, _) = file.write_at(&trailer, end)?;
+    Ok(file.sync().await?.1)
+}
+
+/// Says in a segment's header block, durably, that everything before it was truncated.
+pub(super) async fn mark_as_head(dir: &Dir, header: &Header) -> Result<Synced, Fault> {
+    let file = dir.open(&names::segment(header.base), Mode::Write)?;
+    let mark = segment::encode_head_mark(header);
+    let (file, _) = file.write_at(&mark, segment::HEAD_MARK_OFFSET as u64)?;
+    Ok(file.sync().await?.1)
+}
+
+async fn prepare(file: File, header: &Header) -> Result<File, Fault> {
+    let mut block = [0; format::HEADER_BLOCK_LEN];
+    block[..segment::HEADER_LEN].copy_from_slice(&header.encode());
+    let (file, _) = file.write_at(&block, 0)?;
+    Ok(file.sync().await?.0)
+}
+
+const _: () = assert!(format::TRAILER_LEN == 2 * frame::HEADER_LEN as u64);

@@ -1,0 +1,268 @@
+//! Files that are ready to become segments.
+//!
+//! A keeper prepares them in the background: it takes the space, and writes the file full of zeros
+//! piece by piece, so that later syncs have no metadata to write and no other sync has to wait long.
+//! It prefers to recycle the segments that truncation gives free, and removes the rest of them. If it
+//! has nothing ready, the writer makes a file itself; whatever the keeper could not do is tried, and
+//! reported, there.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::{mpsc, oneshot};
+
+use crate::error::{Error, Fault};
+use crate::format::names;
+use crate::host::Host;
+use crate::queue::completion::Completion;
+use crate::storage::{Dir, File, Mode};
+
+/// A file of full length with some name that is not a segment's. Its contents do not matter.
+pub(super) struct Spare {
+    pub(super) name: String,
+    pub(super) file: File,
+}
+
+/// The writer's side.
+pub(super) struct Spares {
+    maker: Maker,
+    ready: mpsc::Receiver<Spare>,
+    jobs: mpsc::UnboundedSender<Job>,
+    ended: oneshot::Receiver<()>,
+}
+
+impl Spares {
+    /// Starts a keeper of `count` files of `len` bytes, who looks after the ones that are `left`.
+    pub(super) fn start(
+        dir: &Dir,
+        host: Host,
+        count: usize,
+        len: u64,
+        left: &[String],
+    ) -> Result<Self, Fault> {
+        let newest = left
+            .iter()
+            .filter_map(|name| names::parse_spare(name))
+            .max();
+        let next = Arc::new(AtomicU64::new(newest.map_or(0, |number| number + 1)));
+        let maker = Maker {
+            dir: dir.clone(),
+            len,
+            next,
+        };
+        let (ready_sender, ready) = mpsc::channel(count.max(1));
+        let (jobs, inbox) = mpsc::unbounded_channel();
+        let (end, ended) = oneshot::channel();
+        let keeper = Keeper {
+            maker: maker.clone(),
+            host,
+            count,
+            ready: ready_sender,
+            jobs: inbox,
+        };
+        host.run("tidewal-spares", keeper.run(left.to_vec(), end))
+            .map_err(|error| Fault::new("start a thread for", dir.path(), error))?;
+        Ok(Self {
+            maker,
+            ready,
+            jobs,
+            ended,
+        })
+    }
+
+    /// A file for the next segment: one that is ready, or a new one.
+    pub(super) fn take(&mut self) -> Result<Spare, Fault> {
+        if let Ok(spare) = self.ready.try_recv() {
+            return Ok(spare);
+        }
+        let spare = self.maker.create()?;
+        self.maker.take_space(spare)
+    }
+
+    /// Asks for as many files as are wanted to be made ready.
+    pub(super) fn refill(&self) {
+        // The keeper ends after the writer, or with the runtime: then no file is needed.
+        let _ = self.jobs.send(Job::Fill);
+    }
+
+    /// Asks for truncated segments to be recycled or removed, oldest first.
+    pub(super) fn retire(&self, segments: Vec<String>, done: Completion<()>) {
+        let _ = self.jobs.send(Job::Retire(segments, done));
+    }
+
+    /// Waits until the keeper has done what it was asked for.
+    pub(super) async fn end(self) {
+        drop((self.jobs, self.ready));
+        let _ = self.ended.await;
+    }
+}
+
+enum Job {
+    Fill,
+    Retire(Vec<String>, Completion<()>),
+}
+
+/// Makes files.
+#[derive(Clone)]
+struct Maker {
+    dir: Dir,
+    len: u64,
+    /// The number in the next file's name.
+    next: Arc<AtomicU64>,
+}
+
+impl Maker {
+    fn next_name(&self) -> String {
+        names::spare(self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn create(&self) -> Result<Spare, Fault> {
+        let name = self.next_name();
+        let file = self.dir.open(&name, Mode::Create)?;
+        Ok(Spare { name, file })
+    }
+
+    /// A file that cannot have its space is removed, so that it does not keep what it got.
+    fn take_space(&self, spare: Spare) -> Result<Spare, Fault> {
+        let Spare { name, file } = spare;
+        match file.allocate(self.len) {
+            Ok(file) => Ok(Spare { name, file }),
+            Err(fault) => {
+                self.discard(&name);
+                Err(fault)
+            }
+        }
+    }
+
+    /// Removes a file that is of no use. If that fails it will be found, and removed, at the next start.
+    fn discard(&self, name: &str) {
+        let _ = self.dir.remove(name);
+    }
+}
+
+/// The task behind [`Spares`].
+struct Keeper {
+    maker: Maker,
+    host: Host,
+    count: usize,
+    ready: mpsc::Sender<Spare>,
+    jobs: mpsc::UnboundedReceiver<Job>,
+}
+
+impl Keeper {
+    /// Ends once nobody can ask for anything any more.
+    async fn run(mut self, left: Vec<String>, _end: oneshot::Sender<()>) {
+        for name in left {
+            self.reuse(name);
+        }
+        while let Some(job) = self.jobs.recv().await {
+            match job {
+                Job::Fill => self.fill().await,
+                Job::Retire(segments, done) => self.retire(segments, done),
+            }
+        }
+    }
+
+    fn wants_more(&self) -> bool {
+        self.count > 0 && self.ready.capacity() > 0
+    }
+
+    /// Makes files until there are enough, or one cannot be made.
+    async fn fill(&mut self) {
+        while self.wants_more() && !self.jobs.is_closed() {
+            let Ok(spare) = self
+                .maker
+                .create()
+                .and_then(|spare| self.maker.take_space(spare))
+            else {
+                return;
+            };
+            let name = spare.name.clone();
+            match self.write_ahead(spare.file).await {
+                Ok(Some(file)) => self.hand_over(Spare { name, file }),
+                Ok(None) | Err(_) => return self.maker.discard(&name),
+            }
+        }
+    }
+
+    /// Writes zeros; `None` if the log closes meanwhile.
+    async fn write_ahead(&mut self, mut file: File) -> Result<Option<File>, Fault> {
+        let zeros = vec![0; PIECE_LEN];
+        let mut offset = 0;
+        while offset < self.maker.len {
+            if self.jobs.is_closed() {
+                return Ok(None);
+            }
+            let left = usize::try_from(self.maker.len - offset).unwrap_or(usize::MAX);
+            let piece = &zeros[..left.min(PIECE_LEN)];
+            file = file.write_at(piece, offset)?.0.sync().await?.0;
+            offset += piece.len() as u64;
+            self.host.relax().await;
+        }
+        Ok(Some(file))
+    }
+
+    /// Removes or recycles segments, makes that durable, and answers.
+    ///
+    /// A recycled file is handed over only once its old name is gone for good: otherwise a crash could
+    /// bring the name back, on a file that has become another segment.
+    fn retire(&mut self, segments: Vec<String>, done: Completion<()>) {
+        let mut recycled = Vec::new();
+        let mut free = if self.count == 0 {
+            0
+        } else {
+            self.ready.capacity()
+        };
+        let retired = segments.into_iter().try_for_each(|segment| {
+            if free == 0 || !self.is_reusable(&segment) {
+                return self.maker.dir.remove(&segment);
+            }
+            let name = self.maker.next_name();
+            self.maker.dir.rename(&segment, &name)?;
+            recycled.push(name);
+            free -= 1;
+            Ok(())
+        });
+        match retired.and_then(|()| self.maker.dir.sync()) {
+            Ok(synced) => {
+                recycled.into_iter().for_each(|name| self.reuse(name));
+                done.done(synced);
+            }
+            Err(fault) => done.fail(Error::Io(fault)),
+        }
+    }
+
+    /// Takes a file that exists for a spare, or removes it.
+    fn reuse(&mut self, name: String) {
+        let opened = match self.wants_more() && self.is_reusable(&name) {
+            true => self
+                .maker
+                .dir
+                .open(&name, Mode::Write)
+                .and_then(|f| f.allocate(self.maker.len)),
+            false => return self.maker.discard(&name),
+        };
+        match opened {
+            Ok(file) => self.hand_over(Spare { name, file }),
+            Err(_) => self.maker.discard(&name),
+        }
+    }
+
+    fn is_reusable(&self, name: &str) -> bool {
+        let len = self
+            .maker
+            .dir
+            .open(name, Mode::Read)
+            .and_then(|file| file.len());
+        len.is_ok_and(|len| len == self.maker.len)
+    }
+
+    /// There is room for it, because only the keeper fills the channel; the log may have ended.
+    fn hand_over(&self, spare: Spare) {
+        let _ = self.ready.try_send(spare);
+    }
+}
+
+/// Zeros are written and synced in pieces of this size: a sync of the log that comes meanwhile waits
+/// for one of them, not for a whole segment.
+const PIECE_LEN: usize = 1024 * 1024;

@@ -1,0 +1,194 @@
+//! Where the log ends, and how it moves to a new segment.
+
+use crate::error::Fault;
+use crate::format::names;
+use crate::format::segment::{Header, Predecessor};
+use crate::lsn::Lsn;
+use crate::recovered::LastSegment;
+use crate::storage::{Dir, Mode};
+use crate::writer::segment::{self, Link, OpenError, Segment};
+use crate::writer::spares::Spares;
+
+/// The place where the next record goes.
+pub(super) enum Tail {
+    /// Into this segment.
+    Open(Segment),
+    /// Into a segment that does not exist yet. What was recovered is never appended to: whatever a
+    /// crash left beyond its end could come back to life.
+    Recovered {
+        next: Lsn,
+        last: Option<LastSegment>,
+    },
+    /// Nowhere: an operation has failed, or is under way.
+    Lost,
+}
+
+impl Tail {
+    pub(super) fn take(&mut self) -> Self {
+        std::mem::replace(self, Self::Lost)
+    }
+
+    /// The open segment, which is gone until it is put back.
+    pub(super) fn take_open(&mut self) -> Option<Segment> {
+        match self.take() {
+            Self::Open(segment) => Some(segment),
+            other => {
+                *self = other;
+                None
+            }
+        }
+    }
+
+    pub(super) fn has_room(&self, bytes: u64) -> bool {
+        matches!(self, Self::Open(segment) if segment.room() >= bytes)
+    }
+
+    /// Whether an idle writer has nothing to say about it.
+    pub(super) fn is_marked(&self) -> bool {
+        !matches!(self, Self::Open(segment) if !segment.is_marked())
+    }
+
+    /// The LSN of the next record.
+    pub(super) fn next(&self) -> Lsn {
+        match self {
+            Self::Open(segment) => segment.next(),
+            Self::Recovered { next, .. } => *next,
+            Self::Lost => Lsn::ZERO,
+        }
+    }
+
+    /// Ends the log cleanly. Everything in it must be durable.
+    pub(super) async fn close(self) -> Result<(), Fault> {
+        match self {
+            Self::Open(segment) => segment.seal(Link::None).await,
+            Self::Recovered { .. } | Self::Lost => Ok(()),
+        }
+    }
+}
+
+/// The segments of the log and the means to add one.
+pub(super) struct Segments {
+    dir: Dir,
+    /// Their headers, oldest first.
+    headers: Vec<Header>,
+    /// Of the log, as all its segments say.
+    log_id: u64,
+    capacity: u64,
+    pub(super) spares: Spares,
+}
+
+impl Segments {
+    pub(super) fn new(dir: Dir, headers: Vec<Header>, capacity: u64, spares: Spares) -> Self {
+        let log_id = headers
+            .first()
+            .map_or_else(|| dir.new_salt(), |header| header.log_id);
+        Self {
+            dir,
+            headers,
+            log_id,
+            capacity,
+            spares,
+        }
+    }
+
+    /// Opens the next segment. Everything in `tail` must be durable.
+    ///
+    /// First the new one exists, durably, and names the old one's end; then the old one says that a
+    /// successor exists, durably; then the new one is used. If the new one goes missing later, either
+    /// it never held a record, or the old one tells. `tail` is untouched if there is no room.
+    pub(super) async fn advance(&mut self, tail: &mut Tail) -> Result<Result<(), Fault>, Fault> {
+        let header = self.next_header(tail);
+        let opened = match self.spares.take() {
+            Ok(spare) => Segment::open(&self.dir, spare, header).await,
+            Err(fault) => Err(OpenError::of_unnamed(fault)),
+        };
+        let segment = match opened {
+            Ok(segment) => segment,
+            Err(OpenError::Full(fault)) => return Ok(Err(fault)),
+            Err(OpenError::Broken(fault)) => return Err(fault),
+        };
+        self.link(tail.take()).await?;
+        if self
+            .headers
+            .last()
+            .is_some_and(|last| last.base == header.base)
+        {
+            self.headers.pop();
+        }
+        self.headers.push(header);
+        *tail = Tail::Open(segment);
+        self.spares.refill();
+        Ok(Ok(()))
+    }
+
+    /// The header of the segment that is to follow `tail`.
+    ///
+    /// A recovered segment without a record is replaced by one of the same name; it then takes over
+    /// its predecessor, unless it was the log's first.
+    fn next_header(&self, tail: &Tail) -> Header {
+        let predecessor = match tail {
+            Tail::Open(segment) => Some(segment.as_predecessor()),
+            Tail::Recovered {
+                last: Some(last),
+                next,
+            } if last.header.base == *next => {
+                last.header.predecessor.filter(|_| self.headers.len() > 1)
+            }
+            Tail::Recovered {
+                last: Some(last), ..
+            } => Some(Predecessor {
+                salt: last.header.salt,
+                end: last.end,
+            }),
+            Tail::Recovered { last: None, .. } | Tail::Lost => None,
+        };
+        let (salt, base) = (self.dir.new_salt(), tail.next());
+        Header {
+            log_id: self.log_id,
+            base,
+            salt,
+            capacity: self.capacity,
+            predecessor,
+        }
+    }
+
+    /// Says at the end of the old segment that a new one follows.
+    async fn link(&self, tail: Tail) -> Result<(), Fault> {
+        match tail {
+            Tail::Open(segment) => segment.seal(Link::Successor).await,
+            Tail::Recovered {
+                last: Some(last),
+                next,
+            } if last.header.base < next => {
+                let file = self
+                    .dir
+                    .open(&names::segment(last.header.base), Mode::Write)?;
+                let key = last.header.key();
+                segment::seal(file, &key, next.prev(), last.end, Link::Successor)
+                    .await
+                    .map(drop)
+            }
+            Tail::Recovered { .. } | Tail::Lost => Ok(()),
+        }
+    }
+
+    /// Cuts off the segments that hold nothing at or above `before`, and returns their names.
+    ///
+    /// The first one kept says so, durably, before any file is touched: a log whose beginning is
+    /// missing without that word is damaged.
+    pub(super) async fn cut_before(&mut self, before: Lsn) -> Result<Vec<String>, Fault> {
+        let kept = self
+            .headers
+            .partition_point(|header| header.base <= before)
+            .saturating_sub(1);
+        if kept == 0 {
+            return Ok(Vec::new());
+        }
+        segment::mark_as_head(&self.dir, &self.headers[kept]).await?;
+        Ok(self
+            .headers
+            .drain(..kept)
+            .map(|header| names::segment(header.base))
+            .collect())
+    }
+}

@@ -1,0 +1,252 @@
+//! The writer's loop.
+
+use std::time::Instant;
+
+use crate::error::{Error, Fault, Result};
+use crate::host::Host;
+use crate::lsn::Lsn;
+use crate::options::WalOptions;
+use crate::queue::Inbox;
+use crate::queue::completion::Completion;
+use crate::recovered::Recovered;
+use crate::storage::Dir;
+use crate::storage::lock::Lock;
+use crate::writer::adopt::adopt;
+use crate::writer::batch::{Batch, DurableUpTo, Unsynced};
+use crate::writer::gather::{Gatherer, Situation, Turn};
+use crate::writer::spares::Spares;
+use crate::writer::tail::{Segments, Tail};
+
+/// Runs a log from its adoption to its end. Holds the lock for as long.
+pub(super) async fn run(
+    dir: Dir,
+    host: Host,
+    options: WalOptions,
+    recovered: Recovered,
+    lock: Lock,
+    inbox: Inbox,
+    ready: Completion<()>,
+) {
+    let writer = match Writer::start(dir, host, &options, recovered, inbox).await {
+        Ok(writer) => writer,
+        Err(fault) => {
+            drop(lock);
+            return ready.fail(fault.into());
+        }
+    };
+    ready.done(writer.durable.receipt());
+    let (inbox, end) = writer.run().await;
+    // Whoever hears of the end may open the log again.
+    drop(lock);
+    inbox.finish(end);
+}
+
+/// The state of a log that is open for appending.
+struct Writer {
+    host: Host,
+    inbox: Inbox,
+    gatherer: Gatherer,
+    tail: Tail,
+    segments: Segments,
+    unsynced: Unsynced,
+    durable: DurableUpTo,
+    /// Kept from batch to batch, so that encoding seldom allocates.
+    buffer: Vec<u8>,
+    buffer_limit: usize,
+}
+
+impl Writer {
+    async fn start(
+        dir: Dir,
+        host: Host,
+        options: &WalOptions,
+        recovered: Recovered,
+        inbox: Inbox,
+    ) -> Result<Self, Fault> {
+        let synced = adopt(&dir, &recovered).await?;
+        let Recovered {
+            end,
+            segments,
+            last,
+            spares,
+            ..
+        } = recovered;
+        let spares = Spares::start(
+            &dir,
+            host,
+            options.spare_segments,
+            options.segment_size,
+            &spares,
+        )?;
+        Ok(Self {
+            host,
+            inbox,
+            gatherer: Gatherer::new(host, options),
+            tail: Tail::Recovered {
+                next: end.next(),
+                last,
+            },
+            segments: Segments::new(dir, segments, options.segment_size, spares),
+            unsynced: Unsynced::new(),
+            durable: DurableUpTo::adopted(end, synced),
+            buffer: Vec::new(),
+            buffer_limit: options.max_batch_bytes.saturating_mul(2),
+        })
+    }
+
+    /// Serves until the log is closed or an operation fails, and says how it ended.
+    async fn run(mut self) -> (Inbox, Result<()>) {
+        let end = match self.serve().await {
+            Ok(()) => self.shut_down().await.map_err(Error::Failed),
+            Err(fault) => Err(Error::Poisoned(fault)),
+        };
+        if let Err(Error::Failed(fault) | Error::Poisoned(fault)) = &end {
+            self.fail(fault);
+        }
+        self.segments.spares.end().await;
+        (self.inbox, end)
+    }
+
+    async fn serve(&mut self) -> Result<(), Fault> {
+        loop {
+            let situation = Situation {
+                due: self.unsynced.due,
+                idle_matters: self.unsynced.is_empty() && !self.tail.is_marked(),
+            };
+            match self.gatherer.next(&mut self.inbox, situation).await {
+                Turn::Commit(batch) => self.commit(batch).await?,
+                Turn::Truncate(before, done) => self.truncate(before, done).await?,
+                Turn::SyncDue => self.sync().await?,
+                Turn::Idle => self.mark()?,
+                Turn::Closed => return Ok(()),
+            }
+        }
+    }
+
+    /// One group commit: one write, and one sync if one is due; more only where a segment ends.
+    async fn commit(&mut self, mut batch: Batch) -> Result<(), Fault> {
+        let written = self.write(&mut batch).await;
+        if let Err(fault) = written {
+            batch.refuse(&Error::Poisoned(fault.clone()));
+            return Err(fault);
+        }
+        self.inbox.release(batch.places);
+        self.unsynced.push_syncs(&mut batch.syncs);
+        if batch
+            .due
+            .min(self.unsynced.due)
+            .is_reached(|| self.host.now())
+        {
+            self.sync().await?;
+        }
+        Ok(())
+    }
+
+    async fn write(&mut self, batch: &mut Batch) -> Result<(), Fault> {
+        while let Some(len) = batch.next_len() {
+            if !self.tail.has_room(len)
+                && let Err(full) = self.rotate().await?
+            {
+                // The rest of the batch goes too, or a later append of some task could be in the
+                // log without its earlier one.
+                batch.refuse_appends(&Error::StorageFull(full));
+                return Ok(());
+            }
+            let Some(segment) = self.tail.take_open() else {
+                return Ok(());
+            };
+            let buffer = std::mem::take(&mut self.buffer);
+            let encoded = batch.encode(&segment, self.durable.lsn(), buffer);
+            let (segment, written, buffer) = encoded.write(segment, &self.inbox)?;
+            self.tail = Tail::Open(segment);
+            self.unsynced.absorb(written, batch.due);
+            self.keep(buffer);
+        }
+        Ok(())
+    }
+
+    /// Syncs what was written, and answers those who wait for it.
+    async fn sync(&mut self) -> Result<(), Fault> {
+        let started = self.host.now();
+        let synced = match self.tail.take_open() {
+            Some(segment) if !self.unsynced.is_empty() => {
+                let (segment, synced) = segment.sync().await?;
+                self.tail = Tail::Open(segment);
+                self.inbox.counters().syncs.add(1);
+                synced
+            }
+            Some(segment) => {
+                self.tail = Tail::Open(segment);
+                self.durable.receipt()
+            }
+            None => self.durable.receipt(),
+        };
+        self.acknowledge(started, synced);
+        Ok(())
+    }
+
+    fn acknowledge(&mut self, started: Instant, synced: crate::storage::Synced) {
+        let unsynced = std::mem::replace(&mut self.unsynced, Unsynced::new());
+        let took = self.host.now().saturating_duration_since(started);
+        let durable = unsynced.synced(self.durable, synced);
+        let (upto, count) = durable.acknowledge(&self.inbox);
+        self.durable = upto;
+        self.gatherer.note_answered(count, took);
+    }
+
+    /// Moves on to a new segment; the inner error says that there is no room for one.
+    async fn rotate(&mut self) -> Result<Result<(), Fault>, Fault> {
+        if !self.unsynced.is_empty() {
+            self.sync().await?;
+        }
+        let advanced = self.segments.advance(&mut self.tail).await?;
+        if advanced.is_ok() {
+            self.inbox.counters().segments.add(1);
+        }
+        Ok(advanced)
+    }
+
+    async fn truncate(&mut self, before: Lsn, done: Completion<()>) -> Result<(), Fault> {
+        let end = self.tail.next().prev();
+        if before > end.next() {
+            done.fail(Error::BeyondEnd { asked: before, end });
+            return Ok(());
+        }
+        match self.segments.cut_before(before).await {
+            Ok(names) if names.is_empty() => done.done(self.durable.receipt()),
+            Ok(names) => self.segments.spares.retire(names, done),
+            Err(fault) => {
+                done.fail(Error::Failed(fault.clone()));
+                return Err(fault);
+            }
+        }
+        Ok(())
+    }
+
+    fn mark(&mut self) -> Result<(), Fault> {
+        if let Some(segment) = self.tail.take_open() {
+            self.tail = Tail::Open(segment.mark()?);
+        }
+        Ok(())
+    }
+
+    async fn shut_down(&mut self) -> Result<(), Fault> {
+        if !self.unsynced.is_empty() {
+            self.sync().await?;
+        }
+        self.tail.take().close().await
+    }
+
+    /// The cause is stored before anybody is refused.
+    fn fail(&mut self, fault: &Fault) {
+        self.inbox.poison(fault);
+        self.unsynced.fail(fault);
+        self.gatherer.refuse(&Error::Poisoned(fault.clone()));
+    }
+
+    /// Keeps the buffer, unless a record much larger than a batch has blown it up.
+    fn keep(&mut self, mut buffer: Vec<u8>) {
+        buffer.shrink_to(self.buffer_limit);
+        self.buffer = buffer;
+    }
+}
