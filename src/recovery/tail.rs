@@ -22,7 +22,13 @@ pub(super) enum Verdict {
 /// Judges a scan of the newest segment that stopped for this reason.
 pub(super) fn judge(dir: &Dir, scan: &Scan, stop: Stop) -> Result<Verdict, Fault> {
     let (end, offset) = scan.end();
-    let evidence = Evidence::gather(scan)?;
+    // Nothing but a link is ever written behind a seal, so there is nothing else to look for.
+    let searched = if stop == Stop::Seal {
+        SEALED_LEN
+    } else {
+        scan.capacity() - scan.offset
+    };
+    let evidence = Evidence::gather(scan, searched)?;
     if evidence.proven > end {
         return Ok(Verdict::Damaged(scan.damaged(
             dir,
@@ -61,20 +67,22 @@ struct Evidence {
 }
 
 impl Evidence {
-    /// Looks at every byte from where the scan stopped to the end of the file.
+    /// Looks at every byte of so many from where the scan stopped.
     ///
     /// Payloads are not checked: a header that is sound was written by the log, whatever became of
     /// what follows it. A payload cannot pose as one, because nobody knows the salt of a segment
     /// before records are written to it, and a copy of older frames proves only older records.
-    fn gather(scan: &Scan) -> Result<Self, Fault> {
+    fn gather(scan: &Scan, len: u64) -> Result<Self, Fault> {
         let mut evidence = Self {
             proven: Lsn::ZERO,
             linked: false,
         };
         let mut buffer = vec![0; SEARCH_LEN];
-        let mut offset = scan.offset;
-        while offset < scan.capacity() {
-            let filled = scan.file.read_at(&mut buffer, offset)?;
+        let (mut offset, end) = (scan.offset, scan.offset + len);
+        while offset < end {
+            let wanted =
+                usize::try_from(end - offset).map_or(SEARCH_LEN, |left| left.min(SEARCH_LEN));
+            let filled = scan.file.read_at(&mut buffer[..wanted], offset)?;
             if filled < frame::HEADER_LEN {
                 break;
             }
@@ -103,6 +111,9 @@ impl Evidence {
 
 /// Where a frame's kind stands.
 const KIND_AT: usize = 12;
+
+/// A seal and the link behind it.
+const SEALED_LEN: u64 = 2 * frame::HEADER_LEN as u64;
 
 /// How much is searched at once.
 const SEARCH_LEN: usize = 256 * 1024;

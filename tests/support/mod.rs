@@ -284,9 +284,9 @@ impl Exhaustive {
         let (disk, journal) = self.run_until(Some(cut));
         let changes = disk.volatile_changes();
         let prefixes = (0..=changes).map(Survival::Prefix);
-        let chances = (0..self.samples).map(|_| Survival::Random);
+        let by_chance = (0..self.samples).map(|_| Survival::Random);
         let mut cuts = 0;
-        for (index, survival) in prefixes.chain(chances).enumerate() {
+        for (index, survival) in prefixes.chain(by_chance).enumerate() {
             let label = format!("{}: cut {cut}, {survival:?}, number {index}", self.name);
             let disk = disk.fork();
             disk.reseed(index as u64);

@@ -68,7 +68,9 @@ fn assert_documented(bytes: &[u8]) {
                 .collect::<Vec<_>>()
         })
         .collect();
-    let hex: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
+    let hex = bytes
+        .iter()
+        .fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
     assert!(dump.contains(&hex), "docs/format.md lacks {hex}");
 }
 

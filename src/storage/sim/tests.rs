@@ -102,7 +102,7 @@ fn the_same_seed_gives_the_same_survivors() {
         let disk = SimDisk::new(seed);
         disk.plant("d/f", vec![0; 64 * 512]);
         let dir = Dir::new(disk.dir("d"));
-        overwrite(&dir, &[1; 64 * 512], 0);
+        overwrite(&dir, &vec![1; 64 * 512], 0);
         disk.restart(Survival::Random);
         disk.read("d/f").unwrap()
     };

@@ -1,0 +1,280 @@
+//! The house rules that can be read off the source: who may import whom, who may touch what
+//! (ARCHITECTURE.md, "Arrows").
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What the files below each place may import from the crate. An arrow goes down only.
+const ALLOWED: &[(&str, &[&str])] = &[
+    ("lsn", &[]),
+    ("error", LEAVES),
+    ("record", LEAVES),
+    ("stats", &[]),
+    ("host", &[]),
+    (
+        "options",
+        &["error", "lsn", "Error", "Lsn", "Result", "format"],
+    ),
+    ("format", &["Lsn", "lsn", "format"]),
+    ("recovered", &["lsn", "format"]),
+    ("storage", &["error", "format", "storage"]),
+    (
+        "queue",
+        &[
+            "error", "lsn", "options", "stats", "format", "storage", "queue",
+        ],
+    ),
+    (
+        "writer",
+        &[
+            "error",
+            "lsn",
+            "options",
+            "host",
+            "recovered",
+            "format",
+            "storage",
+            "queue",
+            "writer",
+        ],
+    ),
+    (
+        "recovery",
+        &[
+            "error",
+            "lsn",
+            "record",
+            "options",
+            "host",
+            "recovered",
+            "format",
+            "storage",
+            "recovery",
+        ],
+    ),
+    (
+        "wal",
+        &[
+            "error", "lsn", "options", "host", "stats", "format", "storage", "queue", "wal",
+        ],
+    ),
+    (
+        "open",
+        &[
+            "error", "host", "options", "recovery", "storage", "wal", "writer",
+        ],
+    ),
+    (
+        "lib",
+        &[
+            "error", "lsn", "options", "record", "recovery", "stats", "storage", "wal",
+        ],
+    ),
+];
+
+const LEAVES: &[&str] = &["Lsn", "lsn"];
+
+/// Every file below `src` that is not a test, with its text.
+fn sources() -> Vec<(PathBuf, String)> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut found = Vec::new();
+    let mut dirs = vec![root.clone()];
+    while let Some(dir) = dirs.pop() {
+        for entry in fs::read_dir(dir).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                dirs.push(path);
+            } else if path.file_name().unwrap() != "tests.rs" {
+                let text = fs::read_to_string(&path).unwrap();
+                found.push((path.strip_prefix(&root).unwrap().to_owned(), text));
+            }
+        }
+    }
+    assert!(found.len() > 20, "the sources were not found");
+    found
+}
+
+/// The room that a file lies in: `writer/batch.rs` and `writer/mod.rs` are in `writer`.
+fn room(path: &Path) -> String {
+    path.with_extension("")
+        .components()
+        .next()
+        .unwrap()
+        .as_os_str()
+        .to_string_lossy()
+        .into_owned()
+}
+
+/// The rooms that a text names after `crate::`.
+fn imports(text: &str) -> Vec<String> {
+    let code = text
+        .lines()
+        .filter(|line| !line.trim_start().starts_with("//"));
+    let code = code
+        .collect::<Vec<_>>()
+        .join("\n")
+        .replace("pub(crate)", "");
+    let mut names = Vec::new();
+    for piece in code.split("crate::").skip(1) {
+        if let Some(group) = piece.strip_prefix('{') {
+            let group = group.split('}').next().unwrap_or_default();
+            names.extend(group.split(',').map(|name| first_word(name.trim())));
+        } else {
+            names.push(first_word(piece));
+        }
+    }
+    names.retain(|name| !name.is_empty());
+    names
+}
+
+fn first_word(text: &str) -> String {
+    text.chars()
+        .take_while(|c| c.is_alphanumeric() || *c == '_')
+        .collect()
+}
+
+#[test]
+fn arrows_go_down_only() {
+    for (path, text) in sources() {
+        let room = room(&path);
+        let allowed = ALLOWED.iter().find(|(name, _)| *name == room);
+        let (_, allowed) = allowed.unwrap_or_else(|| panic!("{room} has no place in the house"));
+        for import in imports(&text) {
+            assert!(
+                allowed.contains(&import.as_str()),
+                "{} imports {import}",
+                path.display()
+            );
+        }
+    }
+}
+
+#[test]
+fn a_forbidden_import_would_be_seen() {
+    assert_eq!(
+        imports("use crate::writer::Batch;\nlet x = crate::wal::f();"),
+        ["writer", "wal"]
+    );
+    assert_eq!(
+        imports("use crate::{Lsn, format};\n// use crate::x;\npub(crate) fn f()"),
+        ["Lsn", "format"]
+    );
+}
+
+/// Asserts that `needle` is nowhere but in the files whose path begins with one of `places`.
+fn assert_only_in(needle: &str, places: &[&str]) {
+    let mut seen = false;
+    for (path, text) in sources() {
+        let is_allowed = places.iter().any(|place| path.starts_with(place));
+        assert!(
+            is_allowed || !text.contains(needle),
+            "{} has {needle}",
+            path.display()
+        );
+        seen |= text.contains(needle);
+    }
+    assert!(seen, "{needle} is nowhere: the rule checks nothing");
+}
+
+#[test]
+fn only_the_disk_touches_files() {
+    assert_only_in("std::fs", &["storage/disk.rs"]);
+    assert_only_in("fs::", &["storage/disk.rs"]);
+}
+
+#[test]
+fn receipts_are_made_at_one_place() {
+    assert_only_in("Synced(())", &["storage/mod.rs"]);
+    assert_only_in("Wrote(())", &["storage/mod.rs"]);
+}
+
+#[test]
+fn only_the_writer_answers() {
+    assert_only_in(".durable(lsn", &["writer/batch.rs"]);
+    assert_only_in(".written(", &["writer/batch.rs"]);
+}
+
+#[test]
+fn recovery_never_writes() {
+    for (path, text) in sources() {
+        let reads_only = !path.starts_with("recovery")
+            || [
+                "Mode::Write",
+                "Mode::Create",
+                ".write_at(",
+                ".rename(",
+                ".remove(",
+                ".sync(",
+            ]
+            .iter()
+            .all(|needle| !text.contains(needle));
+        assert!(reads_only, "{} writes", path.display());
+    }
+}
+
+#[test]
+fn the_format_does_no_io() {
+    for (path, text) in sources() {
+        let pure =
+            !path.starts_with("format") || !(text.contains("std::io") || text.contains("async"));
+        assert!(pure, "{} does I/O", path.display());
+    }
+}
+
+#[test]
+fn files_and_functions_stay_small() {
+    for (path, text) in sources() {
+        assert!(
+            text.lines().count() <= 600,
+            "{} is too long",
+            path.display()
+        );
+        for (start, len) in function_lengths(&text) {
+            assert!(
+                len <= 70,
+                "{}:{start}: a function of {len} lines",
+                path.display()
+            );
+        }
+    }
+}
+
+/// The first line and the length of each function, by the indentation that rustfmt keeps.
+fn function_lengths(text: &str) -> Vec<(usize, usize)> {
+    let lines: Vec<_> = text.lines().collect();
+    let mut found = Vec::new();
+    for (index, line) in lines.iter().enumerate() {
+        let indent = line.len() - line.trim_start().len();
+        if !line.contains("fn ") || line.trim_start().starts_with("//") {
+            continue;
+        }
+        let closing = format!("{}}}", " ".repeat(indent));
+        if let Some(len) = lines[index..].iter().position(|line| *line == closing) {
+            found.push((index + 1, len + 1));
+        }
+    }
+    found
+}
+
+#[test]
+fn a_long_function_would_be_seen() {
+    let text = format!("fn f() {{\n{}}}\n", "    x();\n".repeat(80));
+    assert_eq!(function_lengths(&text), [(1, 82)]);
+}
+
+#[test]
+fn the_table_of_recovery_cases_names_every_case() {
+    let document = include_str!("../docs/durability.md");
+    let reasons = [
+        tidewal::CutReason::NoRecord,
+        tidewal::CutReason::TornBatch,
+        tidewal::CutReason::TornRecord,
+    ];
+    let labels = tidewal::Damage::ALL.iter().map(|damage| damage.label());
+    for label in labels.chain(reasons.iter().map(|reason| reason.label())) {
+        assert!(
+            document.contains(&format!("`{label}`")),
+            "docs/durability.md lacks {label}"
+        );
+    }
+}
