@@ -14,7 +14,7 @@ pub(crate) struct Recovered {
     pub(crate) last: Option<LastSegment>,
     /// Files of truncated segments that were not removed in time.
     pub(crate) doomed: Vec<String>,
-    /// Files that were to become segments.
+    /// Files that an earlier process had ready to become segments.
     pub(crate) spares: Vec<String>,
 }
 

@@ -11,17 +11,18 @@ use crate::recovered::{LastSegment, Recovered};
 use crate::storage::{Dir, File, Mode, Synced};
 use crate::writer::segment::{self, Link};
 
-/// Makes everything recovered durable, and removes what was truncated.
+/// Makes everything recovered durable, and removes leftovers.
 pub(super) async fn adopt(dir: &Dir, recovered: &Recovered) -> Result<Synced, Fault> {
     if let Some(last) = &recovered.last
         && last.header.base <= recovered.end
     {
         adopt_last(dir, last, recovered.end).await?;
     }
-    // Oldest first, as truncation does it.
-    recovered
-        .doomed
-        .iter()
+    // A spare that an earlier process left may be in the system's cache only, even its length; new
+    // ones are made of new writes.
+    let leftovers = recovered.doomed.iter().chain(&recovered.spares);
+    leftovers
+        .into_iter()
         .try_for_each(|name| dir.remove(name))?;
     dir.sync()
 }

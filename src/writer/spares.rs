@@ -32,23 +32,12 @@ pub(super) struct Spares {
 }
 
 impl Spares {
-    /// Starts a keeper of `count` files of `len` bytes, who looks after the ones that are `left`.
-    pub(super) fn start(
-        dir: &Dir,
-        host: Host,
-        count: usize,
-        len: u64,
-        left: &[String],
-    ) -> Result<Self, Fault> {
-        let newest = left
-            .iter()
-            .filter_map(|name| names::parse_spare(name))
-            .max();
-        let next = Arc::new(AtomicU64::new(newest.map_or(0, |number| number + 1)));
+    /// Starts a keeper of `count` files of `len` bytes.
+    pub(super) fn start(dir: &Dir, host: Host, count: usize, len: u64) -> Result<Self, Fault> {
         let maker = Maker {
             dir: dir.clone(),
             len,
-            next,
+            next: Arc::default(),
         };
         let (ready_sender, ready) = mpsc::channel(count.max(1));
         let (jobs, inbox) = mpsc::unbounded_channel();
@@ -60,7 +49,7 @@ impl Spares {
             ready: ready_sender,
             jobs: inbox,
         };
-        host.run("tidewal-spares", keeper.run(left.to_vec(), end))
+        host.run("tidewal-spares", keeper.run(end))
             .map_err(|error| Fault::new("start a thread for", dir.path(), error))?;
         Ok(Self {
             maker,
@@ -77,6 +66,11 @@ impl Spares {
         }
         let spare = self.maker.create()?;
         self.maker.take_space(spare)
+    }
+
+    /// Removes a file that did not become a segment.
+    pub(super) fn discard(&self, name: &str) {
+        self.maker.discard(name);
     }
 
     /// Asks for as many files as are wanted to be made ready.
@@ -151,10 +145,7 @@ struct Keeper {
 
 impl Keeper {
     /// Ends once nobody can ask for anything any more.
-    async fn run(mut self, left: Vec<String>, _end: oneshot::Sender<()>) {
-        for name in left {
-            self.reuse(name);
-        }
+    async fn run(mut self, _end: oneshot::Sender<()>) {
         while let Some(job) = self.jobs.recv().await {
             match job {
                 Job::Fill => self.fill().await,

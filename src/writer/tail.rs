@@ -98,11 +98,7 @@ impl Segments {
     /// it never held a record, or the old one tells. `tail` is untouched if there is no room.
     pub(super) async fn advance(&mut self, tail: &mut Tail) -> Result<Result<(), Fault>, Fault> {
         let header = self.next_header(tail);
-        let opened = match self.spares.take() {
-            Ok(spare) => Segment::open(&self.dir, spare, header).await,
-            Err(fault) => Err(OpenError::of_unnamed(fault)),
-        };
-        let segment = match opened {
+        let segment = match self.open(header).await {
             Ok(segment) => segment,
             Err(OpenError::Full(fault)) => return Ok(Err(fault)),
             Err(OpenError::Broken(fault)) => return Err(fault),
@@ -119,6 +115,18 @@ impl Segments {
         *tail = Tail::Open(segment);
         self.spares.refill();
         Ok(Ok(()))
+    }
+
+    /// Makes a segment of a spare, or of a new file if there is none. If there is no room, the spare
+    /// does not stay behind: it would take some.
+    async fn open(&mut self, header: Header) -> Result<Segment, OpenError> {
+        let spare = self.spares.take().map_err(OpenError::of_unnamed)?;
+        let name = spare.name.clone();
+        let opened = Segment::open(&self.dir, spare, header).await;
+        if let Err(OpenError::Full(_)) = opened {
+            self.spares.discard(&name);
+        }
+        opened
     }
 
     /// The header of the segment that is to follow `tail`.

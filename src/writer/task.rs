@@ -68,16 +68,9 @@ impl Writer {
             end,
             segments,
             last,
-            spares,
             ..
         } = recovered;
-        let spares = Spares::start(
-            &dir,
-            host,
-            options.spare_segments,
-            options.segment_size,
-            &spares,
-        )?;
+        let spares = Spares::start(&dir, host, options.spare_segments, options.segment_size)?;
         Ok(Self {
             host,
             inbox,

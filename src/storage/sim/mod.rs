@@ -70,7 +70,7 @@ impl SimDisk {
     /// in several ways.
     #[must_use]
     pub fn fork(&self) -> Self {
-        let model = Mutex::new(self.model().clone());
+        let model = Mutex::new(self.model().fork());
         Self(Arc::new(Shared {
             model,
             locks: lock::Table::new(),
@@ -131,6 +131,11 @@ impl SimDisk {
     /// as clean.
     pub fn fail(&self, operation: Operation, skip: u64, error: io::ErrorKind) {
         self.model().plan_fault(operation, skip, error);
+    }
+
+    /// Forgets the faults that have not happened, and returns how many they were.
+    pub fn clear_faults(&self) -> usize {
+        self.model().clear_faults()
     }
 
     /// Limits the bytes that all files take together, or lifts the limit.

@@ -123,6 +123,10 @@ impl Model {
         });
     }
 
+    pub(super) fn clear_faults(&mut self) -> usize {
+        self.faults.drain(..).count()
+    }
+
     fn planned_fault(&mut self, operation: Operation) -> Option<io::ErrorKind> {
         let mut due = None;
         self.faults.retain_mut(|fault| {
@@ -328,12 +332,26 @@ impl Model {
         }
         for dir in self.dirs.values_mut() {
             dir.live.clone_from(&dir.durable);
-            (dir.readers, dir.appenders) = (0, 0);
         }
         self.drop_nameless_inodes();
-        self.generation += 1;
+        self.end_handles();
         (self.off, self.cut_at) = (false, None);
         self.faults.clear();
+    }
+
+    /// The same disk for somebody else, with nothing open.
+    pub(super) fn fork(&self) -> Self {
+        let mut fork = self.clone();
+        fork.end_handles();
+        fork
+    }
+
+    /// Makes every open file unusable and every lock free.
+    fn end_handles(&mut self) {
+        self.generation += 1;
+        for dir in self.dirs.values_mut() {
+            (dir.readers, dir.appenders) = (0, 0);
+        }
     }
 
     fn decide(&mut self, change: Change, index: usize, survival: Survival) {
