@@ -246,7 +246,7 @@ const QUEUE_RECORDS_DEFAULT: usize = 65_536;
 const SPARE_SEGMENTS_DEFAULT: usize = 1;
 const SPARE_SEGMENTS_MAX: usize = 64;
 
-const _: () = assert!(SEGMENT_SIZE_MIN > format::DATA_OFFSET + format::TRAILER_LEN);
+const _: () = assert!(SEGMENT_SIZE_MIN > format::DATA_OFFSET);
 const _: () = assert!(SEGMENT_SIZE_MAX <= format::SEGMENT_SIZE_LIMIT);
 
 /// Budgets are counted by semaphores that hand out at most `u32::MAX` permits at once.

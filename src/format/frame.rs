@@ -1,5 +1,5 @@
-//! The frame: one record, or one of the marks that say how far the log is durable
-//! (`docs/format.md`, "Frame").
+//! The frame: one record, or a statement of how far its segment is durable (`docs/format.md`, "Frame"
+//! and "Statement").
 
 use crc32fast::Hasher;
 
@@ -12,17 +12,17 @@ pub(crate) const HEADER_LEN: usize = 20;
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Frame {
     pub(crate) kind: Kind,
-    /// The record's LSN; for the other kinds that of the last record before them.
+    /// The record's LSN; in a statement that of the last record that is durable.
     pub(crate) lsn: Lsn,
-    /// Length of the payload in bytes, 0 unless the frame is a record.
+    /// Length of the payload in bytes, 0 in a statement.
     pub(crate) len: u32,
-    /// CRC-32 of the payload, 0 unless the frame is a record.
+    /// CRC-32 of the payload, 0 in a statement.
     pub(crate) crc: u32,
     pub(crate) lag: Lag,
 }
 
 impl Frame {
-    /// A frame without a payload that says: every record up to `lsn` is durable.
+    /// A statement: every record up to `lsn` is durable.
     pub(crate) const fn statement(kind: Kind, lsn: Lsn) -> Self {
         Self {
             kind,
@@ -92,11 +92,11 @@ pub(crate) enum Kind {
     Record = 1,
     /// A record whose atomic batch goes on with the next one.
     Part = 2,
-    /// The log went idle here. The next record is written over it.
+    /// A statement when the log went idle. More records may follow.
     Mark = 3,
-    /// The segment ends here.
+    /// A statement that the segment ends with this record.
     Seal = 4,
-    /// After a seal: another segment follows this one.
+    /// The same, and that another segment follows.
     Link = 5,
 }
 

@@ -9,6 +9,9 @@ pub(crate) const HEADER_LEN: usize = 72;
 /// Where the head mark stands: in a sector of its own, so that writing it cannot tear the header.
 pub(crate) const HEAD_MARK_OFFSET: usize = 512;
 
+/// Where a segment's last statement about itself stands: a frame, in a sector of its own.
+pub(crate) const STATEMENT_OFFSET: usize = 1024;
+
 /// Length of an encoded head mark.
 pub(crate) const HEAD_MARK_LEN: usize = 28;
 

@@ -1,6 +1,9 @@
 //! Which files are the log: reads the directory and the headers, and checks that they join.
 
+use std::ops::RangeInclusive;
+
 use crate::error::{Corruption, Damage, Error, Result};
+use crate::format::frame::{self, Frame};
 use crate::format::segment::{self, Header, HeaderError};
 use crate::format::{self, names};
 use crate::lsn::Lsn;
@@ -20,6 +23,8 @@ pub(super) struct Plan {
 pub(super) struct Planned {
     pub(super) name: String,
     pub(super) header: Header,
+    /// What it says of itself, if it says anything that can be read.
+    pub(super) statement: Option<Frame>,
 }
 
 /// Where a replay starts.
@@ -164,18 +169,32 @@ fn read_header(dir: &Dir, base: Lsn) -> Result<(Planned, bool)> {
     if header.base != base {
         return Err(damaged(Damage::NameMismatch).into());
     }
-    if header.capacity < SMALLEST || header.capacity > format::SEGMENT_SIZE_LIMIT {
+    if !CAPACITIES.contains(&header.capacity) {
         return Err(damaged(Damage::HeaderDamaged).into());
     }
     if file.len()? < header.capacity {
         return Err(damaged(Damage::ShortFile).into());
     }
     let is_head = header.predecessor.is_none() || has_head_mark(&block, &header);
-    Ok((Planned { name, header }, is_head))
+    let statement = read_statement(&block, &header);
+    Ok((
+        Planned {
+            name,
+            header,
+            statement,
+        },
+        is_head,
+    ))
 }
 
 fn has_head_mark(block: &[u8; HEAD_LEN], header: &Header) -> bool {
-    block[segment::HEAD_MARK_OFFSET..] == segment::encode_head_mark(header)
+    let mark = segment::HEAD_MARK_OFFSET..segment::HEAD_MARK_OFFSET + segment::HEAD_MARK_LEN;
+    block[mark] == segment::encode_head_mark(header)
+}
+
+fn read_statement(block: &[u8; HEAD_LEN], header: &Header) -> Option<Frame> {
+    let bytes = block[segment::STATEMENT_OFFSET..].first_chunk()?;
+    Frame::decode(bytes, &header.key()).filter(|frame| !frame.is_record())
 }
 
 /// Checks that `next` names `segment` as its predecessor, and a place in it that exists.
@@ -186,7 +205,7 @@ fn check_joint(dir: &Dir, segment: &Planned, next: &Planned) -> Result<()> {
             .into());
     }
     let joined = next.header.predecessor.is_some_and(|predecessor| {
-        let records = format::DATA_OFFSET..=format::records_end(segment.header.capacity);
+        let records = format::DATA_OFFSET..=segment.header.capacity;
         predecessor.salt == segment.header.salt && records.contains(&predecessor.end)
     });
     match joined {
@@ -197,8 +216,8 @@ fn check_joint(dir: &Dir, segment: &Planned, next: &Planned) -> Result<()> {
     }
 }
 
-/// The header and the head mark.
-const HEAD_LEN: usize = segment::HEAD_MARK_OFFSET + segment::HEAD_MARK_LEN;
+/// The header, the head mark and the statement.
+const HEAD_LEN: usize = segment::STATEMENT_OFFSET + frame::HEADER_LEN;
 
-/// A segment shorter than this has no room for its own end.
-const SMALLEST: u64 = format::DATA_OFFSET + format::TRAILER_LEN;
+/// A segment shorter than this has no room for its header block.
+const CAPACITIES: RangeInclusive<u64> = format::DATA_OFFSET..=format::SEGMENT_SIZE_LIMIT;

@@ -50,7 +50,7 @@ impl Unit {
 pub(super) enum Stop {
     /// At the place where records have to end.
     Limit,
-    /// At a seal.
+    /// Where the segment says that it ends.
     Seal,
     /// There is no frame that continues the log.
     NoRecord,
@@ -66,7 +66,7 @@ impl Scan {
             segment: segment.clone(),
             file: dir.open(&segment.name, Mode::Read)?,
             key: header.key(),
-            limit: limit.unwrap_or(format::records_end(header.capacity)),
+            limit: limit.unwrap_or(header.capacity),
             offset: format::DATA_OFFSET,
             next: header.base,
             block_len: BLOCK_LEN,
@@ -107,8 +107,11 @@ impl Scan {
         is_last: bool,
         out: &mut Vec<Record>,
     ) -> Step {
-        if self.offset >= self.limit && self.limit < format::records_end(self.capacity()) {
+        if self.offset >= self.limit {
             return Step::Stop(Stop::Limit);
+        }
+        if self.is_sealed_here() {
+            return Step::Stop(Stop::Seal);
         }
         let Some(header) = block[*at..].first_chunk() else {
             return if is_last {
@@ -120,9 +123,6 @@ impl Scan {
         let Some(frame) = Frame::decode(header, &self.key) else {
             return Step::Stop(Stop::NoRecord);
         };
-        if frame.kind == Kind::Seal && frame.lsn == self.next.prev() && self.unit.len() == 0 {
-            return Step::Stop(Stop::Seal);
-        }
         let in_bounds = self.offset + frame.total_len() <= self.limit;
         if !frame.is_record() || frame.lsn != self.next || !in_bounds {
             return Step::Stop(Stop::NoRecord);
@@ -165,6 +165,13 @@ impl Scan {
                 self.unit.bytes += frame.total_len();
             }
         }
+    }
+
+    /// Whether the segment says that it ends here. What stands behind, a crash has left.
+    fn is_sealed_here(&self) -> bool {
+        let ends =
+            |statement: Frame| statement.kind != Kind::Mark && statement.lsn == self.next.prev();
+        self.unit.len() == 0 && self.segment.statement.is_some_and(ends)
     }
 
     /// Where the log ends if it ends here: before an atomic batch that is not complete.

@@ -6,7 +6,7 @@
 //! later frame that does not name it proves nothing: disks write blocks in any order.
 
 use crate::error::{Corruption, Damage, Fault};
-use crate::format::frame::{self, Frame, Kind};
+use crate::format::frame::{self, Frame, Key, Kind};
 use crate::lsn::Lsn;
 use crate::recovery::report::{Cut, CutReason};
 use crate::recovery::scan::{Scan, Stop};
@@ -22,21 +22,24 @@ pub(super) enum Verdict {
 /// Judges a scan of the newest segment that stopped for this reason.
 pub(super) fn judge(dir: &Dir, scan: &Scan, stop: Stop) -> Result<Verdict, Fault> {
     let (end, offset) = scan.end();
-    // Nothing but a link is ever written behind a seal, so there is nothing else to look for.
-    let searched = if stop == Stop::Seal {
-        SEALED_LEN
+    let statement = scan.segment.statement;
+    // Behind a seal there is nothing but leftovers.
+    let found = if stop == Stop::Seal {
+        Lsn::ZERO
     } else {
-        scan.capacity() - scan.offset
+        search_rest(scan)?
     };
-    let evidence = Evidence::gather(scan, searched)?;
-    if evidence.proven > end {
+    let proven = statement
+        .map_or(Lsn::ZERO, |frame| frame.proves())
+        .max(found);
+    if proven > end {
         return Ok(Verdict::Damaged(scan.damaged(
             dir,
             Damage::ProvenLost,
-            evidence.proven,
+            proven,
         )));
     }
-    if evidence.linked {
+    if statement.is_some_and(|frame| frame.kind == Kind::Link) {
         return Ok(Verdict::Damaged(scan.damaged(
             dir,
             Damage::SuccessorMissing,
@@ -58,62 +61,42 @@ pub(super) fn judge(dir: &Dir, scan: &Scan, stop: Stop) -> Result<Verdict, Fault
     }))
 }
 
-/// What the bytes after the last good record prove.
-struct Evidence {
-    /// The last LSN that some frame says was durable.
-    proven: Lsn,
-    /// Whether a later segment was opened.
-    linked: bool,
+/// The last LSN that some frame says was durable, among those from where the scan stopped to the end
+/// of the file. Looks at every byte.
+///
+/// Payloads are not checked: a header that is sound was written by the log, whatever became of what
+/// follows it. A payload cannot pose as one, because nobody knows the salt of a segment before records
+/// are written to it, and a copy of older frames proves only older records.
+fn search_rest(scan: &Scan) -> Result<Lsn, Fault> {
+    let mut proven = Lsn::ZERO;
+    let mut buffer = vec![0; SEARCH_LEN];
+    let mut offset = scan.offset;
+    while offset < scan.capacity() {
+        let filled = scan.file.read_at(&mut buffer, offset)?;
+        if filled < frame::HEADER_LEN {
+            break;
+        }
+        proven = proven.max(search(&buffer[..filled], &scan.key));
+        offset += (filled - (frame::HEADER_LEN - 1)) as u64;
+    }
+    Ok(proven)
 }
 
-impl Evidence {
-    /// Looks at every byte of so many from where the scan stopped.
-    ///
-    /// Payloads are not checked: a header that is sound was written by the log, whatever became of
-    /// what follows it. A payload cannot pose as one, because nobody knows the salt of a segment
-    /// before records are written to it, and a copy of older frames proves only older records.
-    fn gather(scan: &Scan, len: u64) -> Result<Self, Fault> {
-        let mut evidence = Self {
-            proven: Lsn::ZERO,
-            linked: false,
-        };
-        let mut buffer = vec![0; SEARCH_LEN];
-        let (mut offset, end) = (scan.offset, scan.offset + len);
-        while offset < end {
-            let wanted =
-                usize::try_from(end - offset).map_or(SEARCH_LEN, |left| left.min(SEARCH_LEN));
-            let filled = scan.file.read_at(&mut buffer[..wanted], offset)?;
-            if filled < frame::HEADER_LEN {
-                break;
-            }
-            evidence.search(&buffer[..filled], scan);
-            offset += (filled - (frame::HEADER_LEN - 1)) as u64;
-        }
-        Ok(evidence)
-    }
-
-    fn search(&mut self, bytes: &[u8], scan: &Scan) {
-        for window in bytes.windows(frame::HEADER_LEN) {
-            // Most of a file is zero or payload: look at one byte before anything else.
-            if window[KIND_AT] == 0 || window[KIND_AT] > Kind::Link as u8 {
-                continue;
-            }
-            let frame = window
-                .first_chunk()
-                .and_then(|header| Frame::decode(header, &scan.key));
-            if let Some(frame) = frame {
-                self.proven = self.proven.max(frame.proves());
-                self.linked |= frame.kind == Kind::Link;
-            }
-        }
-    }
+fn search(bytes: &[u8], key: &Key) -> Lsn {
+    let windows = bytes.windows(frame::HEADER_LEN);
+    // Most of a file is zero or payload: look at one byte before anything else.
+    let candidates = windows.filter(|window| matches!(window[KIND_AT], RECORD | PART));
+    let frames = candidates.filter_map(|window| Frame::decode(window.first_chunk()?, key));
+    frames
+        .map(|frame| frame.proves())
+        .max()
+        .unwrap_or(Lsn::ZERO)
 }
 
-/// Where a frame's kind stands.
+/// Where a frame's kind stands, and the kinds that stand outside the header block.
 const KIND_AT: usize = 12;
-
-/// A seal and the link behind it.
-const SEALED_LEN: u64 = 2 * frame::HEADER_LEN as u64;
+const RECORD: u8 = Kind::Record as u8;
+const PART: u8 = Kind::Part as u8;
 
 /// How much is searched at once.
 const SEARCH_LEN: usize = 256 * 1024;

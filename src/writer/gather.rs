@@ -223,8 +223,9 @@ impl Linger {
     }
 }
 
-/// How long the log has to be idle before it leaves a mark that says how far it is durable.
-const IDLE_AFTER: Duration = Duration::from_millis(10);
+/// How long the log has to be idle before it leaves word how far it is durable. Long enough that
+/// producers who append now and then do not have two blocks to sync instead of one.
+const IDLE_AFTER: Duration = Duration::from_millis(100);
 
 /// How long a record that was acknowledged when written may wait for a sync under
 /// [`SyncPolicy::Always`].

@@ -1,7 +1,7 @@
 //! The segment that is being written.
 
 use crate::error::Fault;
-use crate::format::frame::{self, Frame, Key, Kind};
+use crate::format::frame::{Frame, Key, Kind};
 use crate::format::segment::{self, Header, Predecessor};
 use crate::format::{self, names};
 use crate::lsn::Lsn;
@@ -18,7 +18,7 @@ pub(super) struct Segment {
     /// Where the next frame goes.
     end: u64,
     next: Lsn,
-    /// Whether a mark stands at `end`.
+    /// Whether it says of itself how far it is durable, as far as it was written.
     is_marked: bool,
 }
 
@@ -64,7 +64,7 @@ impl Segment {
 
     /// Bytes left for records.
     pub(super) fn room(&self) -> u64 {
-        format::records_end(self.header.capacity) - self.end
+        self.header.capacity - self.end
     }
 
     pub(super) fn is_marked(&self) -> bool {
@@ -95,18 +95,17 @@ impl Segment {
         Ok((self, receipt))
     }
 
-    /// Leaves word that everything written is durable, which must be so. Costs no sync: if the mark is
+    /// Leaves word that everything written is durable, which must be so. Costs no sync: if the word is
     /// lost, nothing is but the chance to tell damage to the last batch from a torn tail.
     pub(super) fn mark(mut self) -> Result<Self, Fault> {
-        let mark = Frame::statement(Kind::Mark, self.next.prev()).encode(&self.key);
-        self.file = self.file.write_at(&mark, self.end)?.0;
+        self.file = state(self.file, &self.key, Kind::Mark, self.next.prev())?;
         self.is_marked = true;
         Ok(self)
     }
 
     /// Ends the segment, of which everything must be durable.
     pub(super) async fn seal(self, link: Link) -> Result<(), Fault> {
-        seal(self.file, &self.key, self.next.prev(), self.end, link)
+        seal(self.file, &self.key, self.next.prev(), link)
             .await
             .map(drop)
     }
@@ -130,20 +129,21 @@ pub(super) enum Link {
     Successor,
 }
 
-/// Seals a segment at `end`, after its last record `last`. Writing the same seal again does no harm.
-pub(super) async fn seal(
-    file: File,
-    key: &Key,
-    last: Lsn,
-    end: u64,
-    link: Link,
-) -> Result<Synced, Fault> {
-    let mut trailer = Frame::statement(Kind::Seal, last).encode(key).to_vec();
-    if link == Link::Successor {
-        trailer.extend_from_slice(&Frame::statement(Kind::Link, last).encode(key));
-    }
-    let (file, _) = file.write_at(&trailer, end)?;
-    Ok(file.sync().await?.1)
+/// Seals a segment after its last record, `last`.
+pub(super) async fn seal(file: File, key: &Key, last: Lsn, link: Link) -> Result<Synced, Fault> {
+    let kind = match link {
+        Link::None => Kind::Seal,
+        Link::Successor => Kind::Link,
+    };
+    Ok(state(file, key, kind, last)?.sync().await?.1)
+}
+
+/// Writes a segment's statement about itself over the one before.
+fn state(file: File, key: &Key, kind: Kind, last: Lsn) -> Result<File, Fault> {
+    let statement = Frame::statement(kind, last).encode(key);
+    Ok(file
+        .write_at(&statement, segment::STATEMENT_OFFSET as u64)?
+        .0)
 }
 
 /// Says in a segment's header block, durably, that everything before it was truncated.
@@ -160,5 +160,3 @@ async fn prepare(file: File, header: &Header) -> Result<File, Fault> {
     let (file, _) = file.write_at(&block, 0)?;
     Ok(file.sync().await?.0)
 }
-
-const _: () = assert!(format::TRAILER_LEN == 2 * frame::HEADER_LEN as u64);

@@ -196,7 +196,7 @@ pub async fn drive(
                 wal.truncate_before(mark).await?;
                 journal.truncated = journal.truncated.max(mark);
             }
-            Step::Idle => tokio::time::sleep(std::time::Duration::from_millis(50)).await,
+            Step::Idle => tokio::time::sleep(std::time::Duration::from_millis(150)).await,
             Step::Reopen => {
                 wal.close().await?;
                 wal = options.clone().open_on(disk, DIR).await?;
