@@ -95,7 +95,7 @@ fn cause(error: &Error) -> Option<&io::Error> {
 }
 
 fn fail_everywhere(operation: Operation, error: io::ErrorKind) {
-    let faults = (0..)
+    let faults = (0..1000)
         .take_while(|&skip| fail_once(operation, skip, error))
         .count();
     println!("{operation:?} failed with {error} at {faults} places");

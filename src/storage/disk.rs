@@ -29,15 +29,27 @@ impl Backend for Disk {
         &self.path
     }
 
+    /// One level at a time, each durable before the next: then only the deepest level that exists can
+    /// be one that an earlier attempt made and did not get to sync.
     fn make(&self) -> io::Result<()> {
-        if self.path.is_dir() {
-            return Ok(());
-        }
         let missing = missing_directories(&self.path);
-        fs::create_dir_all(&self.path)?;
-        missing
-            .iter()
-            .try_for_each(|path| sync_directory(parent_of(path)))
+        let existing = missing
+            .first()
+            .map_or(self.path.as_path(), |outermost| parent_of(outermost));
+        match sync_directory(parent_of(existing)) {
+            // What was there before and cannot be read is somebody else's concern.
+            Err(error) if error.kind() != io::ErrorKind::PermissionDenied => return Err(error),
+            _ => {}
+        }
+        for path in &missing {
+            create_directory(path)?;
+            sync_directory(parent_of(path))?;
+        }
+        if self.path.is_dir() {
+            Ok(())
+        } else {
+            Err(io::ErrorKind::NotADirectory.into())
+        }
     }
 
     fn try_lock(&self, access: Access) -> io::Result<Box<dyn Send + Sync>> {
@@ -133,6 +145,15 @@ impl BackendFile for DiskFile {
         }
     }
 
+    fn release(&mut self, offset: u64) -> io::Result<()> {
+        let len = self.len()?;
+        if offset < len {
+            punch(&self.0, offset, len - offset)
+        } else {
+            Ok(())
+        }
+    }
+
     /// `sync_data` is enough: it includes the file's length and the place of its blocks, and leaves
     /// out only times. On macOS the standard library makes it a full flush of the drive.
     fn poll_sync(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -182,6 +203,14 @@ fn missing_directories(path: &Path) -> Vec<PathBuf> {
     missing
 }
 
+/// Somebody else may have made it meanwhile.
+fn create_directory(path: &Path) -> io::Result<()> {
+    match fs::create_dir(path) {
+        Err(_) if path.is_dir() => Ok(()),
+        created => created,
+    }
+}
+
 fn parent_of(path: &Path) -> &Path {
     match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
@@ -212,7 +241,24 @@ fn reserve(file: &fs::File, len: u64) -> io::Result<()> {
     }
 }
 
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn punch(file: &fs::File, offset: u64, len: u64) -> io::Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate};
+
+    Ok(fallocate(
+        file,
+        FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE,
+        offset,
+        len,
+    )?)
+}
+
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn reserve(_: &fs::File, _: u64) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn punch(_: &fs::File, _: u64, _: u64) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }

@@ -46,6 +46,9 @@ pub(crate) trait BackendFile: Send {
     fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<usize>;
     /// Makes the file at least `len` bytes long, and takes the space for them.
     fn allocate(&mut self, len: u64) -> io::Result<()>;
+    /// Gives the space from `offset` on back where the file system can, and keeps the length. What is
+    /// read there afterwards is zero, or what it was.
+    fn release(&mut self, offset: u64) -> io::Result<()>;
     /// Makes the file's bytes and length durable. The real disk blocks; the simulated one may stall in
     /// virtual time.
     fn poll_sync(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
@@ -205,6 +208,11 @@ impl File {
             Ok(()) => Ok(self),
             Err(error) => Err(self.fault("allocate", error)),
         }
+    }
+
+    /// Gives space back if it can be; nothing depends on it.
+    pub(crate) fn release(mut self, offset: u64) {
+        let _ = self.raw.release(offset);
     }
 
     pub(crate) async fn sync(mut self) -> Result<(Self, Synced), Fault> {

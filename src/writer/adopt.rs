@@ -33,9 +33,7 @@ async fn adopt_last(dir: &Dir, last: &LastSegment, end: Lsn) -> Result<(), Fault
     if !last.sealed {
         file = rewrite(file, last.unproven_from, last.end)?.sync().await?.0;
     }
-    segment::seal(file, &last.header.key(), end, Link::None)
-        .await
-        .map(drop)
+    segment::seal(file, &last.header.key(), end, last.end, Link::None).await
 }
 
 /// Writes bytes over themselves, so that the next sync takes them to the disk whatever the cache

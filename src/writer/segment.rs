@@ -105,9 +105,7 @@ impl Segment {
 
     /// Ends the segment, of which everything must be durable.
     pub(super) async fn seal(self, link: Link) -> Result<(), Fault> {
-        seal(self.file, &self.key, self.next.prev(), link)
-            .await
-            .map(drop)
+        seal(self.file, &self.key, self.next.prev(), self.end, link).await
     }
 }
 
@@ -129,13 +127,26 @@ pub(super) enum Link {
     Successor,
 }
 
-/// Seals a segment after its last record, `last`.
-pub(super) async fn seal(file: File, key: &Key, last: Lsn, link: Link) -> Result<Synced, Fault> {
-    let kind = match link {
-        Link::None => Kind::Seal,
-        Link::Successor => Kind::Link,
-    };
-    Ok(state(file, key, kind, last)?.sync().await?.1)
+/// Seals a segment after its last record, `last`, which ends at `end`.
+///
+/// Nothing is appended to it any more. A segment that is full has a successor; one that has none gives
+/// back the space behind its end, so that a service which is often restarted does not fill the disk.
+pub(super) async fn seal(
+    file: File,
+    key: &Key,
+    last: Lsn,
+    end: u64,
+    link: Link,
+) -> Result<(), Fault> {
+    match link {
+        Link::None => state(file, key, Kind::Seal, last)?
+            .sync()
+            .await?
+            .0
+            .release(end),
+        Link::Successor => drop(state(file, key, Kind::Link, last)?.sync().await?),
+    }
+    Ok(())
 }
 
 /// Writes a segment's statement about itself over the one before.

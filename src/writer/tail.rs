@@ -172,9 +172,7 @@ impl Segments {
                     .dir
                     .open(&names::segment(last.header.base), Mode::Write)?;
                 let key = last.header.key();
-                segment::seal(file, &key, next.prev(), Link::Successor)
-                    .await
-                    .map(drop)
+                segment::seal(file, &key, next.prev(), last.end, Link::Successor).await
             }
             Tail::Recovered { .. } | Tail::Lost => Ok(()),
         }

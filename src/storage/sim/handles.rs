@@ -159,6 +159,14 @@ impl BackendFile for SimFile {
         })
     }
 
+    fn release(&mut self, offset: u64) -> io::Result<()> {
+        let offset = to_index(offset)?;
+        perform(&self.disk, self.generation, Operation::Allocate, |model| {
+            model.clear(self.inode, offset);
+            Ok(())
+        })
+    }
+
     fn poll_sync(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         let time = self.disk.model().sync_time;
         if !time.is_zero() {

@@ -134,6 +134,10 @@ impl SimDisk {
     }
 
     /// Forgets the faults that have not happened, and returns how many they were.
+    #[expect(
+        clippy::must_use_candidate,
+        reason = "the number is news to some callers only"
+    )]
     pub fn clear_faults(&self) -> usize {
         self.model().clear_faults()
     }
@@ -217,7 +221,7 @@ pub enum Survival {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Operation {
-    /// Taking space for a file.
+    /// Taking space for a file, or giving some back.
     Allocate,
     /// Creating a file.
     Create,

@@ -54,6 +54,7 @@ pub(super) enum Change {
 /// A change to a file's bytes.
 #[derive(Clone)]
 pub(super) enum Edit {
+    Clear { from: usize },
     Grow { len: usize },
     Write { offset: usize, bytes: Vec<u8> },
 }
@@ -278,6 +279,10 @@ impl Model {
         Ok(())
     }
 
+    pub(super) fn clear(&mut self, inode: InodeId, from: usize) {
+        self.edit(inode, Edit::Clear { from });
+    }
+
     pub(super) fn sync(&mut self, inode: InodeId) {
         for change in self.take_edits(inode) {
             self.settle(change);
@@ -461,6 +466,7 @@ impl DirState {
 impl Edit {
     fn apply(&self, file: &mut Vec<u8>) {
         match self {
+            Self::Clear { from } => file.iter_mut().skip(*from).for_each(|byte| *byte = 0),
             Self::Grow { len } => file.resize(file.len().max(*len), 0),
             Self::Write { offset, bytes } => {
                 let end = offset + bytes.len();

@@ -1,0 +1,47 @@
+//! What the benches share: where they write, how long they run, and names for sizes.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use criterion::Criterion;
+use tempfile::TempDir;
+
+/// Few and short samples: one case is a system at work for seconds, not a function of nanoseconds.
+pub fn criterion() -> Criterion {
+    Criterion::default()
+        .sample_size(10)
+        .nresamples(10_000)
+        .warm_up_time(Duration::from_millis(300))
+        .measurement_time(Duration::from_secs(2))
+}
+
+/// Whether the benches have to show only that they run: under `cargo test --benches`, or with
+/// `--test`.
+///
+/// This is criterion's own rule. Cargo passes `--bench` if it wants figures, and nothing if it tests.
+pub fn is_test() -> bool {
+    let has = |flag: &str| std::env::args().any(|argument| argument == flag);
+    has("--test") || !has("--bench")
+}
+
+/// An empty directory on a disk: in `TIDEWAL_BENCH_DIR` if that is set, or else under `target/`.
+pub fn scratch() -> TempDir {
+    let root = std::env::var_os("TIDEWAL_BENCH_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from);
+    std::fs::create_dir_all(&root).expect("the directory for benches can be made");
+    tempfile::Builder::new()
+        .prefix("tidewal-bench-")
+        .tempdir_in(root)
+        .expect("the directory for benches can be written")
+}
+
+/// A payload size as the benches name it.
+pub fn size_name(bytes: usize) -> String {
+    match bytes {
+        0..KIB => format!("{bytes}B"),
+        _ => format!("{}KiB", bytes / KIB),
+    }
+}
+
+pub const KIB: usize = 1024;
+pub const MIB: usize = 1024 * KIB;

@@ -1,0 +1,170 @@
+//! The example as a process of its own, and requests to it.
+
+use std::env;
+use std::path::{Path, PathBuf};
+use std::process::{ExitStatus, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use reqwest::{Client, Method, RequestBuilder, StatusCode};
+use tokio::io::{AsyncBufReadExt, BufReader, Lines};
+use tokio::process::{Child, ChildStdout, Command};
+use tokio::time::timeout;
+
+/// What a key holds: its bytes, or nothing.
+pub type Value = Option<Vec<u8>>;
+
+/// A running service. It is killed at the latest when this is dropped.
+pub struct Service {
+    child: Mutex<Child>,
+    output: Lines<BufReader<ChildStdout>>,
+    killed: AtomicBool,
+    client: Client,
+    url: String,
+    /// How many records it says that it has replayed.
+    pub replayed: u64,
+}
+
+impl Service {
+    /// Starts the service on a free port, and waits until it is ready.
+    pub async fn start(dir: &Path, snapshot_every: u64) -> Self {
+        let mut child = command(dir, snapshot_every)
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+        let replayed = next_line(&mut output).await;
+        let listening = next_line(&mut output).await;
+        Self {
+            child: Mutex::new(child),
+            output,
+            killed: AtomicBool::new(false),
+            client: client(),
+            url: between(&listening, "listening on ", "").into(),
+            replayed: between(&replayed, "replayed ", " records").parse().unwrap(),
+        }
+    }
+
+    /// `kill -9`, from any task. Requests may fail from now on.
+    pub fn kill(&self) {
+        self.killed.store(true, Ordering::SeqCst);
+        self.child.lock().unwrap().start_kill().unwrap();
+    }
+
+    /// Whether a request may fail. Before the service was killed that is never the case.
+    pub fn was_killed(&self) -> bool {
+        self.killed.load(Ordering::SeqCst)
+    }
+
+    #[cfg(unix)]
+    pub fn interrupt(&self) {
+        let id = self.child.lock().unwrap().id().unwrap().to_string();
+        let sent = std::process::Command::new("kill")
+            .args(["-INT", &id])
+            .status();
+        assert!(sent.unwrap().success());
+    }
+
+    /// Waits for the end of the process, which has had nothing more to say.
+    pub async fn ended(self) -> ExitStatus {
+        let Self { child, output, .. } = self;
+        let (mut child, mut output) = (child.into_inner().unwrap(), output);
+        let status = timeout(PATIENCE, child.wait()).await.expect("it ends");
+        assert_eq!(output.next_line().await.unwrap(), None);
+        status.unwrap()
+    }
+
+    /// PUTs a value, or DELETEs the key. Returns once the status is there, which is the promise.
+    pub async fn change(&self, key: &str, value: &Value) -> reqwest::Result<StatusCode> {
+        let request = match value {
+            Some(bytes) => self.request(Method::PUT, key).body(bytes.clone()),
+            None => self.request(Method::DELETE, key),
+        };
+        status_of(request).await
+    }
+
+    /// What a GET says about a key.
+    pub async fn read(&self, key: &str) -> reqwest::Result<Value> {
+        let response = self.request(Method::GET, key).send().await?;
+        if response.status() == StatusCode::NOT_FOUND {
+            return Ok(None);
+        }
+        assert_eq!(response.status(), StatusCode::OK);
+        Ok(Some(response.bytes().await?.into()))
+    }
+
+    pub async fn snapshot(&self) -> reqwest::Result<StatusCode> {
+        status_of(self.request(Method::POST, "snapshot")).await
+    }
+
+    fn request(&self, method: Method, path: &str) -> RequestBuilder {
+        self.client.request(method, format!("{}/{path}", self.url))
+    }
+}
+
+/// Starts a service that is expected not to get ready. Returns how it ended and what it said.
+pub async fn start_in_vain(dir: &Path) -> (ExitStatus, String) {
+    let output = timeout(PATIENCE, command(dir, 1000).output()).await;
+    let output = output.expect("it ends").unwrap();
+    (
+        output.status,
+        String::from_utf8_lossy(&output.stderr).into(),
+    )
+}
+
+fn command(dir: &Path, snapshot_every: u64) -> Command {
+    let mut command = Command::new(example());
+    command
+        .args(["--listen", "127.0.0.1:0", "--segment-size", SEGMENT_SIZE])
+        .args(["--snapshot-every", &snapshot_every.to_string()])
+        .arg("--dir")
+        .arg(dir)
+        .kill_on_drop(true);
+    command
+}
+
+/// This test is `target/<profile>/deps/kv_service-<hash>`.
+fn example() -> PathBuf {
+    let test = env::current_exe().unwrap();
+    let profile = test.parent().and_then(Path::parent).unwrap();
+    let example = profile.join(format!("examples/kv_service{}", env::consts::EXE_SUFFIX));
+    assert!(
+        example.is_file(),
+        "{} is missing. A plain `cargo test` builds it; before `cargo test --test kv_service` run \
+         `cargo build --example kv_service`, again after each change",
+        example.display()
+    );
+    example
+}
+
+fn client() -> Client {
+    let client = Client::builder().no_proxy().timeout(PATIENCE);
+    client.build().unwrap()
+}
+
+async fn status_of(request: RequestBuilder) -> reqwest::Result<StatusCode> {
+    let response = request.send().await?;
+    let status = response.status();
+    // The connection can be used again once the body is read; whether that works does not matter.
+    let _ = response.bytes().await;
+    Ok(status)
+}
+
+async fn next_line(output: &mut Lines<BufReader<ChildStdout>>) -> String {
+    let line = timeout(PATIENCE, output.next_line()).await;
+    let line = line.expect("the service gets ready in time").unwrap();
+    line.expect("the service says why on stderr")
+}
+
+fn between<'a>(line: &'a str, before: &str, after: &str) -> &'a str {
+    line.strip_prefix(before)
+        .and_then(|rest| rest.strip_suffix(after))
+        .unwrap_or_else(|| panic!("unexpected line: {line}"))
+}
+
+/// The smallest there is, so that a few dozen records fill one.
+const SEGMENT_SIZE: &str = "16384";
+
+/// For whatever should take a moment only.
+const PATIENCE: Duration = Duration::from_secs(20);
