@@ -50,7 +50,8 @@ impl WalOptions {
         Self::default()
     }
 
-    /// When the log syncs. Default: [`SyncPolicy::Always`]. An interval must not be zero.
+    /// When the log syncs. Default: [`SyncPolicy::Always`]. An interval must not be
+    /// zero, and at most one day.
     pub fn sync_policy(mut self, policy: SyncPolicy) -> Self {
         self.sync_policy = policy;
         self
@@ -115,8 +116,9 @@ impl WalOptions {
 
     /// How many files are kept written ahead, ready to become segments. Default: 1; at most 64.
     ///
-    /// They are prepared in the background once the log has opened its first segment, and taken from
-    /// truncated segments where there are any. With 0 a rotation makes its batch wait for a new file.
+    /// They are prepared in the background once the log has opened its first segment. As many truncated
+    /// segments are kept beside them, to be the next ones. With 0 nothing is kept, and a rotation makes
+    /// its batch wait for a new file.
     pub fn spare_segments(mut self, files: usize) -> Self {
         self.spare_segments = files;
         self
@@ -124,9 +126,10 @@ impl WalOptions {
 
     /// The first record that recovery delivers. Default: the oldest that is kept.
     ///
-    /// Use the LSN after that of your snapshot. Segments that end below it are not read. Reported
-    /// when opening: [`Error::Truncated`] if that record is no longer kept, [`Error::BeyondEnd`] if
-    /// the log ends more than one record before it.
+    /// Use the LSN after that of your snapshot. Segments that end below it are not read.
+    /// [`Error::Truncated`] is reported when opening if that record is no longer kept;
+    /// [`Error::BeyondEnd`] by the stream and by `into_wal` if the log ends more than one record
+    /// before it.
     pub fn start_at(mut self, lsn: Lsn) -> Self {
         self.start_at = Some(lsn);
         self
@@ -143,10 +146,15 @@ impl WalOptions {
     /// Checks every bound.
     pub(crate) fn validate(&self) -> Result<()> {
         let room = format::payload_room(self.segment_size.max(SEGMENT_SIZE_MIN));
-        let interval_nonzero = self.sync_policy != SyncPolicy::Interval(Duration::ZERO);
-        check("sync_policy", interval_nonzero, || {
-            "an interval above zero".into()
-        })?;
+        let interval = match self.sync_policy {
+            SyncPolicy::Interval(interval) => interval,
+            SyncPolicy::Always | SyncPolicy::Manual => INTERVAL_MAX,
+        };
+        check(
+            "sync_policy",
+            !interval.is_zero() && interval <= INTERVAL_MAX,
+            || "an interval above zero and of at most one day".into(),
+        )?;
         check(
             "segment_size",
             (SEGMENT_SIZE_MIN..=SEGMENT_SIZE_MAX).contains(&self.segment_size),
@@ -235,6 +243,7 @@ pub enum Durability {
     Written,
 }
 
+const INTERVAL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 const SEGMENT_SIZE_DEFAULT: u64 = 64 * 1024 * 1024;
 const SEGMENT_SIZE_MIN: u64 = 16 * 1024;
 const SEGMENT_SIZE_MAX: u64 = u32::MAX as u64;

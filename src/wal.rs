@@ -219,7 +219,7 @@ impl Wal {
     /// If the future is dropped before it completes, the sync may still happen.
     pub async fn sync(&self) -> Result<Lsn> {
         let (done, answer) = Completion::new();
-        self.shared.submitter.send(Request::Sync(done))?;
+        self.shared.submitter.ask(Request::Sync(done)).await?;
         answered(answer.await)
     }
 
@@ -254,7 +254,8 @@ impl Wal {
         let (done, answer) = Completion::new();
         self.shared
             .submitter
-            .send(Request::Truncate(before, done))?;
+            .ask(Request::Truncate(before, done))
+            .await?;
         answered(answer.await)
     }
 
@@ -276,12 +277,12 @@ impl Wal {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before it completes, the log still closes.
+    /// If the future is dropped after it was first polled, the log still closes; before that, the
+    /// handle is dropped like any other.
     pub async fn close(self) -> Result<()> {
         self.shared.closing.announce();
         let mut progress = self.shared.submitter.progress.clone();
-        // An error means that it is closed, or closing, already.
-        let _ = self.shared.submitter.send(Request::Close);
+        self.shared.submitter.close();
         match progress.wait_for(|progress| progress.end.is_some()).await {
             Ok(progress) => progress.end.clone().unwrap_or(Ok(())),
             Err(_) => Err(Error::Interrupted),
@@ -372,12 +373,13 @@ impl DurableLsns {
         std::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
 
-    /// What moved since the last item, if anything did.
-    fn movement(&mut self) -> Option<Lsn> {
-        let durable = self.progress.borrow_and_update().durable;
+    /// What moved since the last item, if anything did, and whether that was all.
+    fn movement(&mut self) -> (Option<Lsn>, bool) {
+        let progress = self.progress.borrow_and_update();
+        let (durable, ended) = (progress.durable, progress.end.is_some());
         let moved = self.last != Some(durable);
         self.last = Some(durable);
-        moved.then_some(durable)
+        (moved.then_some(durable), ended)
     }
 }
 
@@ -386,11 +388,10 @@ impl Stream for DurableLsns {
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Lsn>> {
         loop {
-            if let Some(lsn) = self.movement() {
-                return Poll::Ready(Some(lsn));
-            }
-            if self.progress.borrow().end.is_some() {
-                return Poll::Ready(None);
+            match self.movement() {
+                (Some(lsn), _) => return Poll::Ready(Some(lsn)),
+                (None, true) => return Poll::Ready(None),
+                (None, false) => {}
             }
             match std::task::ready!(self.changed.as_mut().poll(context)) {
                 Ok(()) => self.changed = changed(self.progress.clone()),

@@ -183,7 +183,7 @@ fn out_of_bounds() -> Vec<(WalOptions, &'static str, &'static str)> {
         (
             o().sync_policy(interval),
             "sync_policy",
-            "an interval above zero",
+            "an interval above zero and of at most one day",
         ),
         (o().segment_size(SEGMENT_LEN - 1), "segment_size", segment),
         (o().segment_size(0), "segment_size", segment),

@@ -54,7 +54,7 @@ async fn under_load(clients: Vec<Client>, round: &Arc<Round>, snapshots: bool) -
 }
 
 async fn keep_snapshotting(round: Arc<Round>) {
-    while let Some(status) = round.unless_killed(round.service.snapshot().await) {
+    while let Some(status) = round.unless_killed(round.service.snapshot()).await {
         assert_eq!(status, StatusCode::OK);
     }
 }

@@ -23,6 +23,10 @@ fn each_bound_names_its_option() {
             "sync_policy",
         ),
         (
+            WalOptions::new().sync_policy(SyncPolicy::Interval(Duration::MAX)),
+            "sync_policy",
+        ),
+        (
             WalOptions::new().segment_size(SEGMENT_SIZE_MIN - 1),
             "segment_size",
         ),

@@ -86,8 +86,27 @@ impl Submitter {
         }
     }
 
-    /// Hands over a request that takes no place: there are never more of them than callers.
-    pub(crate) fn send(&self, request: Request) -> Result<()> {
+    /// Waits for a place in the queue for a request that brings no record. It needs one, because its
+    /// caller may have gone when it is served, and more may have come.
+    pub(crate) async fn ask(&self, request: Request) -> Result<()> {
+        match self
+            .link
+            .budget
+            .acquire(self.link.budget.share(Cost::ONE_PLACE))
+            .await
+        {
+            Ok(()) => self.send(request),
+            Err(_) => Err(self.link.refusal()),
+        }
+    }
+
+    /// Asks for the end, which takes no place.
+    pub(crate) fn close(&self) {
+        // An error means that it is closed, or closing, already.
+        let _ = self.send(Request::Close);
+    }
+
+    fn send(&self, request: Request) -> Result<()> {
         self.sender.send(request).map_err(|_| self.link.refusal())
     }
 

@@ -98,6 +98,14 @@ pub(crate) struct Cost {
     pub(crate) records: usize,
 }
 
+impl Cost {
+    /// What a request takes of the queue that brings no record.
+    pub(crate) const ONE_PLACE: Self = Self {
+        bytes: 0,
+        records: 1,
+    };
+}
+
 impl AddAssign for Cost {
     fn add_assign(&mut self, other: Self) {
         self.bytes += other.bytes;

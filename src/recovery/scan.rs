@@ -54,8 +54,10 @@ pub(super) enum Stop {
     Seal,
     /// There is no frame that continues the log.
     NoRecord,
-    /// There is one, and its payload is not what it was.
-    BadPayload,
+    /// There is a record, and its payload is not what it was.
+    BadRecord,
+    /// The same, of an atomic batch that begins or goes on with it.
+    BadPart,
 }
 
 impl Scan {
@@ -107,11 +109,11 @@ impl Scan {
         is_last: bool,
         out: &mut Vec<Record>,
     ) -> Step {
-        if self.offset >= self.limit {
-            return Step::Stop(Stop::Limit);
-        }
         if self.is_sealed_here() {
             return Step::Stop(Stop::Seal);
+        }
+        if self.offset >= self.limit {
+            return Step::Stop(Stop::Limit);
         }
         let Some(header) = block[*at..].first_chunk() else {
             return if is_last {
@@ -129,16 +131,15 @@ impl Scan {
         }
         let start = *at + frame::HEADER_LEN;
         let end = start + frame.len as usize;
-        if end > block.len() {
-            let missing = Step::Stop(Stop::BadPayload);
-            return if is_last {
-                missing
-            } else {
-                Step::NeedBytes(frame.total_len())
-            };
+        if end > block.len() && !is_last {
+            return Step::NeedBytes(frame.total_len());
         }
-        if crc32fast::hash(&block[start..end]) != frame.crc {
-            return Step::Stop(Stop::BadPayload);
+        if block.get(start..end).map(crc32fast::hash) != Some(frame.crc) {
+            return Step::Stop(if frame.kind == Kind::Part {
+                Stop::BadPart
+            } else {
+                Stop::BadRecord
+            });
         }
         *at = end;
         self.accept(&frame, block.slice(start..end), out);

@@ -48,8 +48,9 @@ pub(super) fn judge(dir: &Dir, scan: &Scan, stop: Stop) -> Result<Verdict, Fault
     }
     let reason = match stop {
         Stop::Seal => return Ok(Verdict::Sealed),
+        Stop::BadPart => CutReason::TornBatch,
         _ if scan.unit.len() > 0 => CutReason::TornBatch,
-        Stop::BadPayload => CutReason::TornRecord,
+        Stop::BadRecord => CutReason::TornRecord,
         Stop::Limit | Stop::NoRecord => CutReason::NoRecord,
     };
     let segment = dir.path_of(&scan.segment.name);
@@ -82,11 +83,17 @@ fn search_rest(scan: &Scan) -> Result<Lsn, Fault> {
     Ok(proven)
 }
 
+/// Looks for the byte that tells a frame's kind, and skips zeros, of which most of a file consists.
 fn search(bytes: &[u8], key: &Key) -> Lsn {
-    let windows = bytes.windows(frame::HEADER_LEN);
-    // Most of a file is zero or payload: look at one byte before anything else.
-    let candidates = windows.filter(|window| matches!(window[KIND_AT], RECORD | PART));
-    let frames = candidates.filter_map(|window| Frame::decode(window.first_chunk()?, key));
+    let blocks = (0..bytes.len())
+        .step_by(SKIP_LEN)
+        .map(|at| at..(at + SKIP_LEN).min(bytes.len()));
+    let filled = blocks.filter(|block| bytes[block.clone()].iter().any(|&byte| byte != 0));
+    let kinds = filled
+        .flatten()
+        .filter(|&at| matches!(bytes[at], RECORD | PART));
+    let headers = kinds.filter_map(|at| bytes.get(at.checked_sub(KIND_AT)?..)?.first_chunk());
+    let frames = headers.filter_map(|header| Frame::decode(header, key));
     frames
         .map(|frame| frame.proves())
         .max()
@@ -97,6 +104,9 @@ fn search(bytes: &[u8], key: &Key) -> Lsn {
 const KIND_AT: usize = 12;
 const RECORD: u8 = Kind::Record as u8;
 const PART: u8 = Kind::Part as u8;
+
+/// Zeros are skipped in pieces of this size.
+const SKIP_LEN: usize = 512;
 
 /// How much is searched at once.
 const SEARCH_LEN: usize = 256 * 1024;

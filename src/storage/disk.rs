@@ -53,16 +53,26 @@ impl Backend for Disk {
     }
 
     fn try_lock(&self, access: Access) -> io::Result<Box<dyn Send + Sync>> {
-        let file = open_lock_file(&self.path.join(names::LOCK), access)?;
+        let file = match open_lock_file(&self.path.join(names::LOCK), access) {
+            // Nobody ever appended here, or it is a copy. There is nothing to lock.
+            Err(error) if error.kind() == io::ErrorKind::NotFound && self.path.is_dir() => {
+                return Ok(Box::new(()));
+            }
+            opened => opened?,
+        };
         let locked = match access {
             Access::Append => file.try_lock(),
             Access::Read => file.try_lock_shared(),
         };
         match locked {
-            Ok(()) => Ok(Box::new(file)),
+            Ok(()) => Ok(Box::new(HeldLock(file))),
             Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
             Err(TryLockError::Error(error)) => Err(error),
         }
+    }
+
+    fn identity(&self) -> io::Result<PathBuf> {
+        fs::canonicalize(&self.path)
     }
 
     fn lock_table(&self) -> &lock::Table {
@@ -176,20 +186,25 @@ impl DiskFile {
     }
 }
 
-/// Opens the lock file, creating it if need be.
-///
-/// A reader makes do with a file that exists, so that a log on read-only media can be read.
-fn open_lock_file(path: &Path, access: Access) -> io::Result<fs::File> {
-    let created = OpenOptions::new()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(path);
-    match created {
-        Err(_) if access == Access::Read => OpenOptions::new().read(true).open(path),
-        opened => opened,
+/// The lock file while it is locked.
+struct HeldLock(fs::File);
+
+impl Drop for HeldLock {
+    /// Closing the file would not do: a process that is being started holds a copy of it for a moment.
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
     }
+}
+
+/// Opens the lock file. Only who means to append creates it; reading changes nothing.
+fn open_lock_file(path: &Path, access: Access) -> io::Result<fs::File> {
+    let append = access == Access::Append;
+    OpenOptions::new()
+        .read(true)
+        .write(append)
+        .create(append)
+        .truncate(false)
+        .open(path)
 }
 
 /// The directories that would have to be created for `path` to exist, outermost first.

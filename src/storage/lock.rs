@@ -87,7 +87,7 @@ struct Entry {
 /// Takes the lock, after a log that is closing in this process if there is one.
 pub(crate) async fn acquire(backend: &dyn Backend, access: Access) -> Result<Lock> {
     let fault = |error| Fault::new("lock", backend.path(), error);
-    let key = std::path::absolute(backend.path()).map_err(fault)?;
+    let key = backend.identity().map_err(fault)?;
     loop {
         let holder = backend.lock_table().get(&key);
         match backend.try_lock(access) {

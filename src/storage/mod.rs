@@ -25,6 +25,8 @@ pub(crate) trait Backend: Send + Sync {
     fn make(&self) -> io::Result<()>;
     /// Takes the operating system's lock, or says `WouldBlock`. It is given back by dropping it.
     fn try_lock(&self, access: Access) -> io::Result<Box<dyn Send + Sync>>;
+    /// The one path that stands for the directory, whatever path it was opened by.
+    fn identity(&self) -> io::Result<PathBuf>;
     /// The registry of who has which directory of this disk open in this process.
     fn lock_table(&self) -> &lock::Table;
     fn list(&self) -> io::Result<Vec<String>>;
@@ -166,6 +168,11 @@ pub(crate) struct File {
 }
 
 impl File {
+    /// The file after it was renamed.
+    pub(crate) fn known_as(self, path: PathBuf) -> Self {
+        Self { path, ..self }
+    }
+
     pub(crate) fn len(&self) -> Result<u64, Fault> {
         self.raw.len().map_err(|error| self.fault("look at", error))
     }

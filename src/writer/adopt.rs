@@ -13,9 +13,7 @@ use crate::writer::segment::{self, Link};
 
 /// Makes everything recovered durable, and removes leftovers.
 pub(super) async fn adopt(dir: &Dir, recovered: &Recovered) -> Result<Synced, Fault> {
-    if let Some(last) = &recovered.last
-        && last.header.base <= recovered.end
-    {
+    if let Some(last) = &recovered.last {
         adopt_last(dir, last, recovered.end).await?;
     }
     // A spare that an earlier process left may be in the system's cache only, even its length; new

@@ -80,7 +80,8 @@ impl Batch {
         self.appends.push_back(append);
     }
 
-    pub(super) fn push_sync(&mut self, done: Completion<Lsn>) {
+    pub(super) fn push_sync(&mut self, done: Completion<Lsn>, place: Cost) {
+        self.places += place;
         self.due = Due::Now;
         self.syncs.push(done);
     }
@@ -269,11 +270,17 @@ impl Unsynced {
             next,
             receipt,
         } = written;
-        self.make_room(waiters.len());
+        self.make_room(
+            waiters
+                .iter()
+                .filter(|waiter| !waiter.wants_write_only())
+                .count(),
+        );
         for waiter in waiters {
-            match waiter.durability {
-                Durability::Written => waiter.done.written(waiter.lsn, receipt),
-                Durability::Durable => self.waiters.push(waiter),
+            if waiter.wants_write_only() {
+                waiter.done.written(waiter.lsn, receipt);
+            } else {
+                self.waiters.push(waiter);
             }
         }
         self.upto = Some(next.prev());
@@ -306,6 +313,7 @@ impl Unsynced {
     fn make_room(&mut self, more: usize) {
         if self.waiters.len() + more > self.waiters.capacity() {
             self.waiters.retain(|waiter| !waiter.done.is_abandoned());
+            self.waiters.reserve(more);
         }
     }
 }
@@ -374,6 +382,10 @@ struct Waiter {
 }
 
 impl Waiter {
+    fn wants_write_only(&self) -> bool {
+        self.durability == Durability::Written
+    }
+
     fn fail(self, fault: &Fault) {
         self.done.fail(Error::Failed(fault.clone()));
     }

@@ -105,7 +105,7 @@ impl Gatherer {
                     let (place, due) = (inbox.place_of(append.cost()), self.due_of(&append));
                     batch.push(append, place, due);
                 }
-                Request::Sync(done) => batch.push_sync(done),
+                Request::Sync(done) => batch.push_sync(done, Cost::ONE_PLACE),
                 other => {
                     let is_full = matches!(other, Request::Append(_));
                     self.pending.push_front(other);
@@ -219,7 +219,9 @@ impl Linger {
             return;
         }
         let deadline = host.now() + LINGER_MAX.min(self.sync_time / 4);
-        while inbox.len() < expected && host.now() < deadline && host.relax().await {}
+        // Those who wait already are the other group: they do not count.
+        let wanted = inbox.len() + expected;
+        while inbox.len() < wanted && host.now() < deadline && host.relax().await {}
     }
 }
 

@@ -39,8 +39,9 @@ impl Segment {
         let file = prepare(file, &header)
             .await
             .map_err(OpenError::of_unnamed)?;
-        dir.rename(&name, &names::segment(header.base))
-            .map_err(OpenError::Broken)?;
+        let segment = names::segment(header.base);
+        dir.rename(&name, &segment).map_err(OpenError::Broken)?;
+        let file = file.known_as(dir.path_of(&segment));
         dir.sync().map_err(OpenError::Broken)?;
         let (end, next) = (format::DATA_OFFSET, header.base);
         Ok(Self {

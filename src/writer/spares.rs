@@ -47,6 +47,7 @@ impl Spares {
             host,
             count,
             ready: ready_sender,
+            stock: Vec::new(),
             jobs: inbox,
         };
         host.run("tidewal-spares", keeper.run(end))
@@ -140,6 +141,8 @@ struct Keeper {
     host: Host,
     count: usize,
     ready: mpsc::Sender<Spare>,
+    /// The names of recycled files, which will be ready when there is a place for them.
+    stock: Vec<String>,
     jobs: mpsc::UnboundedReceiver<Job>,
 }
 
@@ -158,8 +161,9 @@ impl Keeper {
         self.count > 0 && self.ready.capacity() > 0
     }
 
-    /// Makes files until there are enough, or one cannot be made.
+    /// Makes files ready until there are enough, or one cannot be made.
     async fn fill(&mut self) {
+        self.use_stock();
         while self.wants_more() && !self.jobs.is_closed() {
             let Ok(spare) = self
                 .maker
@@ -188,52 +192,60 @@ impl Keeper {
             let piece = &zeros[..left.min(PIECE_LEN)];
             file = file.write_at(piece, offset)?.0.sync().await?.0;
             offset += piece.len() as u64;
+            self.retire_meanwhile();
             self.host.relax().await;
         }
         Ok(Some(file))
     }
 
+    /// Whoever truncates does not wait for a whole file to be written.
+    fn retire_meanwhile(&mut self) {
+        while let Ok(job) = self.jobs.try_recv() {
+            match job {
+                Job::Retire(segments, done) => self.retire(segments, done),
+                // This is what is being done.
+                Job::Fill => {}
+            }
+        }
+    }
+
     /// Removes or recycles segments, makes that durable, and answers.
     ///
-    /// A recycled file is handed over only once its old name is gone for good: otherwise a crash could
-    /// bring the name back, on a file that has become another segment.
+    /// A recycled file is used only once its old name is gone for good: otherwise a crash could bring
+    /// the name back, on a file that has become another segment.
     fn retire(&mut self, segments: Vec<String>, done: Completion<()>) {
         let mut recycled = Vec::new();
-        let mut free = if self.count == 0 {
-            0
-        } else {
-            self.ready.capacity()
-        };
         let retired = segments.into_iter().try_for_each(|segment| {
-            if free == 0 || !self.is_reusable(&segment) {
+            if self.stock.len() + recycled.len() >= self.count || !self.is_reusable(&segment) {
                 return self.maker.dir.remove(&segment);
             }
             let name = self.maker.next_name();
             self.maker.dir.rename(&segment, &name)?;
             recycled.push(name);
-            free -= 1;
             Ok(())
         });
         match retired.and_then(|()| self.maker.dir.sync()) {
             Ok(synced) => {
-                recycled.into_iter().for_each(|name| self.reuse(name));
+                self.stock.append(&mut recycled);
+                self.use_stock();
                 done.done(synced);
             }
             Err(fault) => done.fail(Error::Io(fault)),
         }
     }
 
-    /// Takes a file that exists for a spare, or removes it.
+    fn use_stock(&mut self) {
+        while self.wants_more()
+            && let Some(name) = self.stock.pop()
+        {
+            self.reuse(name);
+        }
+    }
+
+    /// Makes a recycled file ready, or removes it.
     fn reuse(&mut self, name: String) {
-        let opened = match self.wants_more() && self.is_reusable(&name) {
-            true => self
-                .maker
-                .dir
-                .open(&name, Mode::Write)
-                .and_then(|f| f.allocate(self.maker.len)),
-            false => return self.maker.discard(&name),
-        };
-        match opened {
+        let opened = self.maker.dir.open(&name, Mode::Write);
+        match opened.and_then(|file| file.allocate(self.maker.len)) {
             Ok(file) => self.hand_over(Spare { name, file }),
             Err(_) => self.maker.discard(&name),
         }
@@ -248,9 +260,12 @@ impl Keeper {
         len.is_ok_and(|len| len == self.maker.len)
     }
 
-    /// There is room for it, because only the keeper fills the channel; the log may have ended.
+    /// Removes the file if there is no room: recycled ones may have come while it was written.
     fn hand_over(&self, spare: Spare) {
-        let _ = self.ready.try_send(spare);
+        let name = spare.name.clone();
+        if self.ready.try_send(spare).is_err() {
+            self.maker.discard(&name);
+        }
     }
 }
 

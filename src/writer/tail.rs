@@ -160,22 +160,38 @@ impl Segments {
         }
     }
 
-    /// Says at the end of the old segment that a new one follows.
+    /// Says in the old segment that a new one follows.
+    ///
+    /// The one before a replaced segment is told again: a crash may have come before it was told that
+    /// the replaced one exists.
     async fn link(&self, tail: Tail) -> Result<(), Fault> {
         match tail {
             Tail::Open(segment) => segment.seal(Link::Successor).await,
             Tail::Recovered {
                 last: Some(last),
                 next,
-            } if last.header.base < next => {
-                let file = self
-                    .dir
-                    .open(&names::segment(last.header.base), Mode::Write)?;
-                let key = last.header.key();
-                segment::seal(file, &key, next.prev(), last.end, Link::Successor).await
-            }
-            Tail::Recovered { .. } | Tail::Lost => Ok(()),
+            } if last.header.base < next => self.link_closed(&last.header, next, last.end).await,
+            Tail::Recovered {
+                last: Some(last),
+                next,
+            } => match self.headers.iter().nth_back(1) {
+                Some(before) => {
+                    let end = last
+                        .header
+                        .predecessor
+                        .map_or(before.capacity, |prev| prev.end);
+                    self.link_closed(before, next, end).await
+                }
+                None => Ok(()),
+            },
+            Tail::Recovered { last: None, .. } | Tail::Lost => Ok(()),
         }
+    }
+
+    /// The same in a segment that is not open. `next` is the LSN after its last record.
+    async fn link_closed(&self, header: &Header, next: Lsn, end: u64) -> Result<(), Fault> {
+        let file = self.dir.open(&names::segment(header.base), Mode::Write)?;
+        segment::seal(file, &header.key(), next.prev(), end, Link::Successor).await
     }
 
     /// Cuts off the segments that hold nothing at or above `before`, and returns their names.

@@ -8,9 +8,10 @@ use crate::lsn::Lsn;
 use crate::options::WalOptions;
 use crate::queue::Inbox;
 use crate::queue::completion::Completion;
+use crate::queue::request::Cost;
 use crate::recovered::Recovered;
-use crate::storage::Dir;
-use crate::storage::lock::Lock;
+use crate::storage::lock::{Closing, Lock};
+use crate::storage::{Dir, Synced};
 use crate::writer::adopt::adopt;
 use crate::writer::batch::{Batch, DurableUpTo, Unsynced};
 use crate::writer::gather::{Gatherer, Situation, Turn};
@@ -35,7 +36,7 @@ pub(super) async fn run(
         }
     };
     ready.done(writer.durable.receipt());
-    let (inbox, end) = writer.run().await;
+    let (inbox, end) = writer.run(&lock.closing()).await;
     // Whoever hears of the end may open the log again.
     drop(lock);
     inbox.finish(end);
@@ -88,12 +89,14 @@ impl Writer {
     }
 
     /// Serves until the log is closed or an operation fails, and says how it ended.
-    async fn run(mut self) -> (Inbox, Result<()>) {
+    async fn run(mut self, closing: &Closing) -> (Inbox, Result<()>) {
         let end = match self.serve().await {
             Ok(()) => self.shut_down().await.map_err(Error::Failed),
             Err(fault) => Err(Error::Poisoned(fault)),
         };
         if let Err(Error::Failed(fault) | Error::Poisoned(fault)) = &end {
+            // Callers will be told to open the log again, and do so before the handles are gone.
+            closing.announce();
             self.fail(fault);
         }
         self.segments.spares.end().await;
@@ -108,7 +111,10 @@ impl Writer {
             };
             match self.gatherer.next(&mut self.inbox, situation).await {
                 Turn::Commit(batch) => self.commit(batch).await?,
-                Turn::Truncate(before, done) => self.truncate(before, done).await?,
+                Turn::Truncate(before, done) => {
+                    self.inbox.release(Cost::ONE_PLACE);
+                    self.truncate(before, done).await?;
+                }
                 Turn::SyncDue => self.sync().await?,
                 Turn::Idle => self.mark()?,
                 Turn::Closed => return Ok(()),
@@ -140,8 +146,7 @@ impl Writer {
             if !self.tail.has_room(len)
                 && let Err(full) = self.rotate().await?
             {
-                // The rest of the batch goes too, or a later append of some task could be in the
-                // log without its earlier one.
+                // The rest of the batch goes too, so that what was submitted together fares alike.
                 batch.refuse_appends(&Error::StorageFull(full));
                 return Ok(());
             }
@@ -178,7 +183,7 @@ impl Writer {
         Ok(())
     }
 
-    fn acknowledge(&mut self, started: Instant, synced: crate::storage::Synced) {
+    fn acknowledge(&mut self, started: Instant, synced: Synced) {
         let unsynced = std::mem::replace(&mut self.unsynced, Unsynced::new());
         let took = self.host.now().saturating_duration_since(started);
         let durable = unsynced.synced(self.durable, synced);

@@ -30,7 +30,14 @@ impl Round {
     }
 
     /// What a request returned, or `None` if the service was killed meanwhile.
-    pub fn unless_killed<T>(&self, outcome: reqwest::Result<T>) -> Option<T> {
+    pub async fn unless_killed<T>(
+        &self,
+        request: impl Future<Output = reqwest::Result<T>>,
+    ) -> Option<T> {
+        let outcome = tokio::select! {
+            outcome = request => outcome,
+            () = self.service.is_gone() => return None,
+        };
         if let Err(error) = &outcome {
             assert!(self.service.was_killed(), "a request failed: {error:?}");
         }
@@ -76,7 +83,8 @@ impl Client {
         let index = usize::try_from(self.random.below(KEYS as u64)).unwrap();
         let (key, value) = (self.name(index), self.next_value());
         self.keys[index].in_doubt = Some(value.clone());
-        let status = round.unless_killed(round.service.change(&key, &value).await)?;
+        let request = round.service.change(&key, &value);
+        let status = round.unless_killed(request).await?;
         assert_eq!(status, StatusCode::OK);
         self.keys[index] = Expected::certain(value);
         round.note_acknowledged();
@@ -86,7 +94,7 @@ impl Client {
     async fn read_back(&mut self, round: &Round, index: usize) -> Option<()> {
         let key = self.name(index);
         if self.random.below(4) == 0 {
-            let found = round.unless_killed(round.service.read(&key).await)?;
+            let found = round.unless_killed(round.service.read(&key)).await?;
             self.keys[index].settle(&key, found);
         }
         Some(())

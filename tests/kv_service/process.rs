@@ -4,13 +4,13 @@ use std::env;
 use std::path::{Path, PathBuf};
 use std::process::{ExitStatus, Stdio};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use reqwest::{Client, Method, RequestBuilder, StatusCode};
 use tokio::io::{AsyncBufReadExt, BufReader, Lines};
 use tokio::process::{Child, ChildStdout, Command};
-use tokio::time::timeout;
+use tokio::sync::watch;
+use tokio::time::{sleep, timeout};
 
 /// What a key holds: its bytes, or nothing.
 pub type Value = Option<Vec<u8>>;
@@ -19,7 +19,7 @@ pub type Value = Option<Vec<u8>>;
 pub struct Service {
     child: Mutex<Child>,
     output: Lines<BufReader<ChildStdout>>,
-    killed: AtomicBool,
+    killed: watch::Sender<bool>,
     client: Client,
     url: String,
     /// How many records it says that it has replayed.
@@ -39,7 +39,7 @@ impl Service {
         Self {
             child: Mutex::new(child),
             output,
-            killed: AtomicBool::new(false),
+            killed: watch::Sender::new(false),
             client: client(),
             url: between(&listening, "listening on ", "").into(),
             replayed: between(&replayed, "replayed ", " records").parse().unwrap(),
@@ -48,13 +48,24 @@ impl Service {
 
     /// `kill -9`, from any task. Requests may fail from now on.
     pub fn kill(&self) {
-        self.killed.store(true, Ordering::SeqCst);
+        self.killed.send_replace(true);
         self.child.lock().unwrap().start_kill().unwrap();
     }
 
     /// Whether a request may fail. Before the service was killed that is never the case.
     pub fn was_killed(&self) -> bool {
-        self.killed.load(Ordering::SeqCst)
+        *self.killed.borrow()
+    }
+
+    /// Waits until the service was killed, and every answer that it still gave has had time to come.
+    ///
+    /// Not every request notices by itself. Once in some thousand kills one is left waiting after its
+    /// socket is gone, which is between the HTTP client and the moment at which a connection closes.
+    pub async fn is_gone(&self) {
+        let mut killed = self.killed.subscribe();
+        if killed.wait_for(|killed| *killed).await.is_ok() {
+            sleep(Duration::from_secs(1)).await;
+        }
     }
 
     #[cfg(unix)]

@@ -66,6 +66,10 @@ impl Backend for SimDir {
         }))
     }
 
+    fn identity(&self) -> io::Result<PathBuf> {
+        Ok(self.path.clone())
+    }
+
     fn lock_table(&self) -> &lock::Table {
         self.disk.locks()
     }

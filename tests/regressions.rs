@@ -1,0 +1,251 @@
+//! Bugs that were found in this log, each by the test that would have caught it.
+
+mod support;
+
+use std::io;
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use support::{DIR, options, run};
+use tidewal::sim::{Operation, SimDisk, Survival};
+use tidewal::{CutReason, Durability, Error, Lsn, SyncPolicy, Wal};
+
+/// Power goes after a new segment has its name and before its predecessor says so. The empty
+/// segment is replaced at the next append, and its predecessor is never told.
+#[test]
+fn regression_a_lost_newest_segment_is_noticed_after_a_cut_in_rotation() {
+    let mut silent = Vec::new();
+    for cut in 0..60 {
+        for kept in 0..8 {
+            let disk = SimDisk::new(cut);
+            disk.cut_power_at(cut);
+            let options = options().spare_segments(0);
+            run(async {
+                let Ok(wal) = options.clone().open_on(&disk, DIR).await else {
+                    return;
+                };
+                for _ in 0..4 {
+                    if wal.append([7; 7000].as_slice()).await.is_err() {
+                        return;
+                    }
+                }
+            });
+            if !disk.is_off() {
+                continue;
+            }
+            disk.restart(Survival::Prefix(kept));
+            run(async {
+                let wal = options.clone().open_on(&disk, DIR).await.unwrap();
+                wal.append("acknowledged").await.unwrap();
+                wal.close().await.unwrap();
+                let mut segments = disk.files(DIR);
+                segments.retain(|name| name.contains(".wal"));
+                if segments.len() < 2 {
+                    return;
+                }
+                disk.destroy(Path::new(DIR).join(segments.last().unwrap()));
+                let recovery = options.clone().recover_on(&disk, DIR).await.unwrap();
+                let records: Result<Vec<_>, _> = recovery.try_collect().await;
+                if records.is_ok() {
+                    silent.push((cut, kept));
+                }
+            });
+        }
+    }
+    assert!(
+        silent.is_empty(),
+        "a shorter log, without a word: {silent:?}"
+    );
+}
+
+/// A child process that is being started holds a copy of the lock's descriptor until its exec.
+#[cfg(unix)]
+#[test]
+fn regression_a_log_is_free_at_once_though_processes_are_started_meanwhile() {
+    let dir = tempfile::tempdir().unwrap();
+    let done = AtomicBool::new(false);
+    let mut locked = 0;
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            while !done.load(Ordering::Relaxed) {
+                std::process::Command::new("/bin/true").status().unwrap();
+            }
+        });
+        futures::executor::block_on(async {
+            for _ in 0..500 {
+                match Wal::recover(dir.path()).await {
+                    Ok(recovery) => drop(recovery),
+                    Err(Error::Locked { .. }) => locked += 1,
+                    Err(error) => println!("{error:?}"),
+                }
+            }
+        });
+        done.store(true, Ordering::Relaxed);
+    });
+    assert_eq!(locked, 0, "of 500");
+}
+
+/// `submitted + interval` overflows an `Instant`.
+#[test]
+fn regression_the_longest_interval_is_refused_or_works() {
+    run(async {
+        let disk = SimDisk::new(1);
+        let options = options().sync_policy(SyncPolicy::Interval(Duration::MAX));
+        let wal = match options.open_on(&disk, DIR).await {
+            Ok(wal) => wal,
+            Err(error) => return assert!(matches!(error, Error::InvalidOptions { .. })),
+        };
+        let pending = wal.submit("record").await.unwrap();
+        wal.sync().await.unwrap();
+        assert_eq!(pending.await.unwrap(), Lsn::FIRST);
+    });
+}
+
+/// `number + 1` overflows.
+#[tokio::test]
+async fn regression_a_spare_with_the_highest_number_does_no_harm() {
+    let dir = tempfile::tempdir().unwrap();
+    std::fs::write(dir.path().join("18446744073709551615.spare"), "").unwrap();
+    let wal = Wal::open(dir.path()).await.unwrap();
+    wal.append("record").await.unwrap();
+}
+
+/// The caller of a failed append is told to reopen, and cannot while a handle is left.
+#[test]
+fn regression_a_poisoned_log_can_be_reopened_at_once() {
+    run(async {
+        let disk = SimDisk::new(1);
+        disk.set_sync_time(Duration::from_secs(1));
+        let options = options().segment_size(8 << 20);
+        let wal = options.clone().open_on(&disk, DIR).await.unwrap();
+        wal.append("first").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        disk.fail(Operation::Write, 0, io::ErrorKind::Other);
+        let error = wal.append("second").await.unwrap_err();
+        assert!(matches!(error, Error::Failed(_)), "{error:?}");
+        let reopened = options.open_on(&disk, DIR).await;
+        assert!(reopened.is_ok(), "{reopened:?}");
+    });
+}
+
+/// The file was renamed since it was opened.
+#[test]
+fn regression_a_fault_names_the_segment_and_not_the_spare_that_it_was() {
+    run(async {
+        let disk = SimDisk::new(1);
+        let options = options().spare_segments(0);
+        let wal = options.open_on(&disk, DIR).await.unwrap();
+        wal.append("first").await.unwrap();
+        disk.fail(Operation::Sync, 0, io::ErrorKind::Other);
+        let Error::Failed(fault) = wal.append("second").await.unwrap_err() else {
+            panic!();
+        };
+        let segment = Path::new(DIR).join("00000000000000000001.wal");
+        assert_eq!(fault.path(), segment, "{fault}");
+    });
+}
+
+/// `Fill` is always served before `Retire`, so there is never a place for a recycled file.
+#[test]
+fn regression_a_log_that_is_truncated_as_it_grows_recycles_its_segments() {
+    run(async {
+        let disk = SimDisk::new(1);
+        let options = options().spare_segments(2);
+        let wal = options.open_on(&disk, DIR).await.unwrap();
+        let mut recycled = 0;
+        for _ in 0..100 {
+            let lsn = wal.append([7; 7000].as_slice()).await.unwrap();
+            wal.truncate_before(lsn).await.unwrap();
+            let spares = disk.files(DIR).into_iter();
+            let spares = spares.filter(|name| name.contains(".spare"));
+            recycled += spares
+                .filter(|name| disk.read(Path::new(DIR).join(name)).unwrap().contains(&7))
+                .count();
+        }
+        assert!(recycled > 0, "of 99 truncated segments");
+    });
+}
+
+/// The table in the process knows a directory by its path only.
+#[cfg(unix)]
+#[tokio::test]
+async fn regression_reopening_by_another_path_waits_too() {
+    let parent = tempfile::tempdir().unwrap();
+    let (dir, link) = (parent.path().join("log"), parent.path().join("link"));
+    let wal = Wal::open(&dir).await.unwrap();
+    std::os::unix::fs::symlink(&dir, &link).unwrap();
+    for _ in 0..1000 {
+        drop(wal.submit(vec![1; 10_000]).await.unwrap());
+    }
+    drop(wal);
+    let reopened = Wal::open(&link).await;
+    assert!(reopened.is_ok(), "{reopened:?}");
+}
+
+/// Recovered, without a record in its newest segment, and closed: nothing writes a seal.
+#[test]
+fn regression_a_log_is_not_cut_off_after_a_clean_close() {
+    run(async {
+        let disk = SimDisk::new(1);
+        let options = options().sync_policy(SyncPolicy::Manual);
+        let wal = options.clone().open_on(&disk, DIR).await.unwrap();
+        let append = wal.append_with("lost", Durability::Written);
+        append.await.unwrap();
+        disk.cut_power();
+        wal.close().await.unwrap_err();
+        disk.restart(Survival::Nothing);
+        let wal = options.clone().open_on(&disk, DIR).await.unwrap();
+        wal.close().await.unwrap();
+        let mut recovery = options.recover_on(&disk, DIR).await.unwrap();
+        assert!(recovery.try_next().await.unwrap().is_none());
+        assert_eq!(recovery.report().cut, None);
+    });
+}
+
+/// A segment that is full to its last byte stops at its limit and not at its seal.
+#[test]
+fn regression_a_full_segment_is_not_cut_off_after_a_clean_close() {
+    run(async {
+        let disk = SimDisk::new(1);
+        let wal = options().open_on(&disk, DIR).await.unwrap();
+        wal.append(vec![1; 16 * 1024 - 4096 - 20]).await.unwrap();
+        wal.close().await.unwrap();
+        let mut recovery = options().recover_on(&disk, DIR).await.unwrap();
+        while recovery.try_next().await.unwrap().is_some() {}
+        assert_eq!(recovery.report().cut, None);
+    });
+}
+
+/// A batch whose first record is torn is called a torn record.
+#[test]
+fn regression_a_torn_batch_is_called_one() {
+    for seed in 0..64 {
+        run(async {
+            let disk = SimDisk::new(seed);
+            let options = options()
+                .sync_policy(SyncPolicy::Manual)
+                .durability(Durability::Written);
+            let wal = options.clone().open_on(&disk, DIR).await.unwrap();
+            wal.append_batch([vec![7; 2000], vec![8; 2000]])
+                .await
+                .unwrap();
+            disk.cut_power();
+            wal.close().await.unwrap_err();
+            disk.restart(Survival::Random);
+            let mut recovery = options.recover_on(&disk, DIR).await.unwrap();
+            while recovery.try_next().await.unwrap().is_some() {}
+            let cut = recovery.report().cut.clone().unwrap();
+            assert_ne!(cut.reason, CutReason::TornRecord, "seed {seed}");
+        });
+    }
+}
+
+/// A reader creates the lock file in whatever directory it is pointed to.
+#[tokio::test]
+async fn regression_reading_changes_no_directory() {
+    let dir = tempfile::tempdir().unwrap();
+    drop(Wal::options().read(dir.path()).await);
+    assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
+}
