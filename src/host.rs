@@ -73,6 +73,10 @@ impl Host {
     }
 
     /// Lets others run for a moment. Returns whether there is a point in calling it again.
+    #[cfg_attr(
+        not(feature = "sim"),
+        expect(clippy::unused_async, reason = "a runtime has to be left")
+    )]
     pub(crate) async fn relax(self) -> bool {
         match self {
             Self::Thread => {
