@@ -291,7 +291,8 @@ pub enum Damage {
     NameMismatch,
     /// The segments before the oldest one found are missing, and were not truncated.
     PredecessorMissing,
-    /// The tail of the last segment is unreadable, and a later frame proves that it was durable.
+    /// The tail of the last segment is unreadable, and a later frame or the segment's own statement
+    /// proves that it was durable.
     ProvenLost,
     /// A record is unreadable in a segment that was complete when its successor was opened.
     SealedDamaged,
@@ -303,7 +304,7 @@ pub enum Damage {
 
 impl Damage {
     /// Every kind of damage.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: &'static [Self] = &[
         Self::ChainBroken,
         Self::ForeignSegment,
         Self::HeaderDamaged,
@@ -340,7 +341,7 @@ impl fmt::Display for Damage {
             Self::HeaderDamaged => "the segment's header is damaged",
             Self::NameMismatch => "the segment's header does not match the file's name",
             Self::PredecessorMissing => "the segments before this one are missing",
-            Self::ProvenLost => "unreadable, but a later frame proves that it was durable",
+            Self::ProvenLost => "unreadable, but proven to have been durable",
             Self::SealedDamaged => "a record is damaged in a completed segment",
             Self::ShortFile => "the file is shorter than its header says",
             Self::SuccessorMissing => "the segment after this one is missing",

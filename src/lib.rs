@@ -47,7 +47,7 @@
 //! happened then is said at each of them, and comes in two kinds:
 //!
 //! - Until [`Wal::submit`] returns, it is guaranteed that nothing was appended.
-//! - After that the record is appended, and dropping the [`PendingAppend`] loses only the answer.
+//! - After that, dropping the [`PendingAppend`] does not take the record back: only the answer is lost.
 //!
 //! [`Wal::append`] is the first and then the second; if it is dropped, the record may or may not be
 //! appended. Streams lose no item when a future of their next one is dropped.

@@ -54,7 +54,7 @@ impl Lsn {
         Self(self.0.saturating_add(count))
     }
 
-    /// How many LSNs lie between `earlier` and this one; 0 if `earlier` is not earlier.
+    /// How far it is ahead of `earlier`; 0 if that is not earlier.
     pub(crate) const fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }

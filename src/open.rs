@@ -73,7 +73,8 @@ impl WalOptions {
     /// # Errors
     ///
     /// [`Error::InvalidOptions`](crate::Error::InvalidOptions);
-    /// [`Error::Locked`](crate::Error::Locked), at once, if somebody has the directory open;
+    /// [`Error::Locked`](crate::Error::Locked), at once, if somebody has the directory open (but a log
+    /// that is closing in this process is waited for);
     /// [`Error::Corrupt`](crate::Error::Corrupt) if a segment is missing, foreign or damaged;
     /// [`Error::Unsupported`](crate::Error::Unsupported);
     /// [`Error::Truncated`](crate::Error::Truncated); [`Error::Io`](crate::Error::Io). What is wrong
@@ -81,8 +82,8 @@ impl WalOptions {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before it completes, nothing was changed; the directory is given free
-    /// shortly afterwards.
+    /// If the future is dropped before it completes, no segment was changed; the directory and its lock
+    /// file may have been created. It is given free shortly afterwards.
     pub async fn recover(self, dir: impl AsRef<Path>) -> Result<Recovery> {
         self.recover_in(Place::on_disk(dir.as_ref())).await
     }
@@ -165,7 +166,8 @@ impl Recovery {
     ///
     /// Reads on to the end if the stream has not ended, verifying the records and passing them over.
     /// Then makes durable whatever may have been read from the system's cache only, seals the place
-    /// where the log ends, and removes what was truncated. The next append opens a new segment.
+    /// where the log ends, and removes what was truncated and files that an earlier process had in
+    /// reserve. The next append opens a new segment.
     ///
     /// # Errors
     ///

@@ -117,7 +117,8 @@ impl WalOptions {
     /// How many files are kept written ahead, ready to become segments. Default: 1; at most 64.
     ///
     /// They are prepared in the background once the log has opened its first segment. As many truncated
-    /// segments are kept beside them, to be the next ones. With 0 nothing is kept, and a rotation makes
+    /// segments are kept beside them, to be the next ones: they take up to `2 * files * segment_size`
+    /// bytes beside the log. With 0 nothing is kept, and a rotation makes
     /// its batch wait for a new file.
     pub fn spare_segments(mut self, files: usize) -> Self {
         self.spare_segments = files;
@@ -210,14 +211,16 @@ impl Default for WalOptions {
 #[non_exhaustive]
 pub enum SyncPolicy {
     /// As soon as the disk is free: whatever arrives during one sync shares the next. A lone producer
-    /// waits for nothing but its own sync.
+    /// waits for nothing but its own sync. After a sync that answered several, the next one waits a
+    /// moment for them to come back: at most 30 µs, and a quarter of a sync.
     #[default]
     Always,
 
     /// At most this long between a batch's first record and its sync.
     ///
     /// The time counts from when that record was submitted, and later arrivals do not prolong it. A
-    /// batch that reaches a limit is synced earlier. Fewer syncs, for disks where they are dear.
+    /// batch that reaches a limit, or whose end somebody waits for because the queue is full, is synced
+    /// earlier. Fewer syncs, for disks where they are dear.
     Interval(Duration),
 
     /// Only on [`sync`](crate::Wal::sync), rotation and [`close`](crate::Wal::close).

@@ -27,6 +27,6 @@ pub(crate) struct LastSegment {
     /// From here to the end nothing in the file proves that it is durable: it may have been read from
     /// a cache that never reached the disk.
     pub(crate) unproven_from: u64,
-    /// Whether it ends with a seal.
+    /// Whether it says itself that it ends there.
     pub(crate) sealed: bool,
 }

@@ -172,7 +172,8 @@ impl Wal {
     /// # Cancel safety
     ///
     /// If this future is dropped before it completes, it is guaranteed that nothing was appended. If
-    /// the [`PendingAppend`] is dropped, the record is appended and only the answer is lost.
+    /// the [`PendingAppend`] is dropped, that does not take the record back, and only the answer is
+    /// lost.
     ///
     /// # Examples
     ///
@@ -243,7 +244,7 @@ impl Wal {
     /// # Errors
     ///
     /// [`Error::BeyondEnd`] if the log has not reached `before` yet; the LSN after the last record is
-    /// the highest one allowed. [`Error::Io`] if a file could not be removed: the log goes on, and the
+    /// the highest one allowed. [`Error::Io`] if files could not be removed for good: the log goes on, and the
     /// file is removed when it is opened the next time. [`Error::Failed`], [`Error::Poisoned`],
     /// [`Error::Closed`], [`Error::Interrupted`].
     ///
@@ -272,7 +273,8 @@ impl Wal {
     ///
     /// # Errors
     ///
-    /// [`Error::Failed`] if an operation fails on the way, [`Error::Poisoned`] if one failed earlier.
+    /// [`Error::Failed`] if an operation fails on the way, [`Error::Poisoned`] if one failed earlier,
+    /// [`Error::Interrupted`] if the writer ended otherwise. A second `close` returns what the first did.
     /// The log is closed all the same, and everything acknowledged is safe.
     ///
     /// # Cancel safety
@@ -325,9 +327,14 @@ impl fmt::Debug for Wal {
 ///
 /// # Cancel safety
 ///
-/// If it is dropped the record is appended all the same, and only the answer is lost.
+/// Dropping it does not take the record back; only the answer is lost.
+///
+/// # Errors
+///
+/// Certainly not appended: [`Error::StorageFull`], [`Error::Poisoned`]. Unknown: [`Error::Failed`],
+/// [`Error::Interrupted`].
 #[derive(Debug)]
-#[must_use = "the record is appended in any case, but only the answer says when it is durable"]
+#[must_use = "only the answer says whether and when the record is durable"]
 pub struct PendingAppend {
     answer: Answer<Lsn>,
 }

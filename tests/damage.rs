@@ -1,4 +1,4 @@
-//! Damage on disk (promise P4): each flipped bit, zeroed sector and cut length of a small log is
+//! Damage on disk (promise P4): flipped bits, zeroed sectors and cut lengths of a small log: each is
 //! either harmless or an error that names the place; never a shorter log, never wrong bytes.
 //!
 //! The one exception is damage that reaches to the very end of a log that was not closed
@@ -133,7 +133,7 @@ fn flip_bits(file: &[u8], bits: impl Iterator<Item = usize>) -> Vec<(String, Vec
 }
 
 /// Every bit of the header, of the head mark, and of the frames at the start of the data, and every
-/// 251st of the rest. (All bits of all files are flipped by the long run.)
+/// 251st of the rest.
 fn interesting_bits(file: &[u8]) -> impl Iterator<Item = usize> {
     let bits = file.len() * 8;
     let is_dense = |bit: &usize| {

@@ -7,10 +7,10 @@ pub(crate) mod frame;
 pub(crate) mod names;
 pub(crate) mod segment;
 
-/// Where a segment's first frame stands, in bytes: after one header block.
+/// Where a segment's first record stands, in bytes: after one header block.
 pub(crate) const DATA_OFFSET: u64 = HEADER_BLOCK_LEN as u64;
 
-/// Length of a segment's header block: a page, so that nothing else shares one with the header.
+/// Length of a segment's header block: a page, so that no record shares one with the header.
 pub(crate) const HEADER_BLOCK_LEN: usize = 4096;
 
 /// A segment's LSNs are told apart by their low 32 bits, and its offsets fit the same.

@@ -22,9 +22,9 @@ pub(crate) fn spare(number: u64) -> String {
     format!("{number:020}{SPARE_SUFFIX}")
 }
 
-/// The number of the spare file called `name`, or `None` if that is not a spare's name.
-pub(crate) fn parse_spare(name: &str) -> Option<u64> {
-    parse(name, SPARE_SUFFIX)
+/// Whether `name` is that of a spare file.
+pub(crate) fn is_spare(name: &str) -> bool {
+    parse(name, SPARE_SUFFIX).is_some()
 }
 
 /// Exactly twenty digits and the suffix: whatever else lies in the directory is not ours.
@@ -47,7 +47,7 @@ mod tests {
             assert_eq!(parse_segment(&segment(lsn)), Some(lsn));
         }
         assert_eq!(segment(Lsn::FIRST), "00000000000000000001.wal");
-        assert_eq!(parse_spare(&spare(0)), Some(0));
+        assert!(is_spare(&spare(0)));
     }
 
     #[test]
@@ -64,6 +64,6 @@ mod tests {
         ] {
             assert_eq!(parse_segment(name), None, "{name}");
         }
-        assert_eq!(parse_spare("00000000000000000001.wal"), None);
+        assert!(!is_spare("00000000000000000001.wal"));
     }
 }

@@ -1,9 +1,9 @@
-//! The header block of a segment (`docs/format.md`, "Segment header" and "Head mark").
+//! The header block of a segment (`docs/format.md`, "Segment header", "Head mark" and "Statement").
 
 use crate::Lsn;
 use crate::format::frame::Key;
 
-/// Length of the encoded header; the rest of its block is zero.
+/// Length of the encoded header.
 pub(crate) const HEADER_LEN: usize = 72;
 
 /// Where the head mark stands: in a sector of its own, so that writing it cannot tear the header.

@@ -8,6 +8,9 @@ use crate::queue::request::Cost;
 pub(super) struct Budget {
     bytes: Semaphore,
     records: Semaphore,
+    /// For requests that bring no record. They do not stand in line behind appends, which may wait for
+    /// a batch that only such a request would end early.
+    asks: Semaphore,
     size: Share,
 }
 
@@ -20,6 +23,7 @@ impl Budget {
         Self {
             bytes: Semaphore::new(bytes),
             records: Semaphore::new(records),
+            asks: Semaphore::new(ASKS),
             size,
         }
     }
@@ -56,6 +60,16 @@ impl Budget {
         }
     }
 
+    /// Waits for room for a request that brings no record. Cancel safe.
+    pub(super) async fn acquire_ask(&self) -> Result<(), Closed> {
+        self.asks.acquire().await.map_err(|_| Closed)?.forget();
+        Ok(())
+    }
+
+    pub(super) fn release_asks(&self, count: usize) {
+        self.asks.add_permits(count);
+    }
+
     /// Gives back the sum of some shares.
     pub(super) fn release(&self, bytes: usize, records: usize) {
         self.records.add_permits(records);
@@ -66,6 +80,7 @@ impl Budget {
     pub(super) fn close(&self) {
         self.records.close();
         self.bytes.close();
+        self.asks.close();
     }
 
     /// Bytes and records that are taken.
@@ -97,6 +112,9 @@ pub(super) struct Share {
 /// The budget hands out nothing any more.
 #[derive(Debug)]
 pub(super) struct Closed;
+
+/// How many requests that bring no record may wait.
+const ASKS: usize = 1024;
 
 /// The options' bounds see to it that nothing is cut off here.
 fn permits(size: usize) -> u32 {

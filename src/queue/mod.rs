@@ -9,6 +9,7 @@ pub(crate) mod completion;
 pub(crate) mod request;
 
 use std::collections::VecDeque;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{mpsc, watch};
@@ -26,6 +27,7 @@ pub(crate) fn channel(bytes: usize, records: usize, durable: Lsn) -> (Submitter,
     let link = Arc::new(Link {
         budget: Budget::new(bytes, records),
         fault: OnceLock::new(),
+        hurried: AtomicBool::new(false),
         counters: Counters::default(),
     });
     let submitter = Submitter {
@@ -62,14 +64,24 @@ impl Submitter {
     ///
     /// Cancel safe: if dropped before it returns, nothing was submitted.
     pub(crate) async fn submit(&self, append: Append) -> Result<()> {
-        match self
-            .link
-            .budget
-            .acquire(self.link.budget.share(append.cost()))
-            .await
-        {
-            Ok(()) => self.send(Request::Append(append)),
-            Err(_) => Err(self.link.refusal()),
+        let share = self.link.budget.share(append.cost());
+        if !matches!(self.link.budget.try_acquire(share), Ok(true)) {
+            self.hurry();
+            self.link
+                .budget
+                .acquire(share)
+                .await
+                .map_err(|_| self.link.refusal())?;
+        }
+        self.send(Request::Append(append))
+    }
+
+    /// Tells the writer that somebody waits for a place, so that no batch sits in the queue until the end
+    /// of its interval. One word at a time is enough.
+    fn hurry(&self) {
+        if !self.link.hurried.swap(true, Ordering::AcqRel) {
+            // An error means that the log is closed, which the caller is about to hear.
+            let _ = self.send(Request::Hurry);
         }
     }
 
@@ -89,12 +101,7 @@ impl Submitter {
     /// Waits for a place in the queue for a request that brings no record. It needs one, because its
     /// caller may have gone when it is served, and more may have come.
     pub(crate) async fn ask(&self, request: Request) -> Result<()> {
-        match self
-            .link
-            .budget
-            .acquire(self.link.budget.share(Cost::ONE_PLACE))
-            .await
-        {
+        match self.link.budget.acquire_ask().await {
             Ok(()) => self.send(request),
             Err(_) => Err(self.link.refusal()),
         }
@@ -165,6 +172,16 @@ impl Inbox {
         }
     }
 
+    /// Takes note of a [`Request::Hurry`]: the next one may come.
+    pub(crate) fn note_hurry(&self) {
+        self.link.hurried.store(false, Ordering::Release);
+    }
+
+    /// Gives back the places of requests that brought no record.
+    pub(crate) fn release_asks(&self, count: usize) {
+        self.link.budget.release_asks(count);
+    }
+
     /// Gives back places of appends that left the queue.
     pub(crate) fn release(&self, places: Cost) {
         self.link.budget.release(places.bytes, places.records);
@@ -180,7 +197,7 @@ impl Inbox {
             .send_modify(|progress| progress.durable = durable);
     }
 
-    /// Ends the log: refuses what waits and what comes, then says how it ended.
+    /// Refuses what waits and what comes.
     ///
     /// The cause is stored before the queue closes, so that whoever is refused from now on learns it.
     pub(crate) fn poison(&mut self, fault: &Fault) {
@@ -210,6 +227,8 @@ impl Drop for Inbox {
 struct Link {
     budget: Budget,
     fault: OnceLock<Fault>,
+    /// Whether a [`Request::Hurry`] is on its way.
+    hurried: AtomicBool,
     counters: Counters,
 }
 

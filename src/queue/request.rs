@@ -18,6 +18,8 @@ pub(crate) enum Request {
     Sync(Completion<Lsn>),
     /// Free what lies below an LSN.
     Truncate(Lsn, Completion<()>),
+    /// Somebody waits for a place: do not wait for the end of an interval.
+    Hurry,
     /// Take no more requests.
     Close,
 }
@@ -29,7 +31,7 @@ impl Request {
             Self::Append(append) => append.done.fail(error.clone()),
             Self::Sync(done) => done.fail(error.clone()),
             Self::Truncate(_, done) => done.fail(error.clone()),
-            Self::Close => {}
+            Self::Hurry | Self::Close => {}
         }
     }
 }
@@ -96,14 +98,6 @@ impl Entry {
 pub(crate) struct Cost {
     pub(crate) bytes: usize,
     pub(crate) records: usize,
-}
-
-impl Cost {
-    /// What a request takes of the queue that brings no record.
-    pub(crate) const ONE_PLACE: Self = Self {
-        bytes: 0,
-        records: 1,
-    };
 }
 
 impl AddAssign for Cost {

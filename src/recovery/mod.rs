@@ -132,7 +132,7 @@ impl Stream for Recovery {
 /// A log that is read without ever being appended to: a stream of its records, oldest first.
 ///
 /// It holds the directory for reading: any number of readers may share it, and nobody can append
-/// meanwhile. The stream, its errors and its cancel safety are those of [`Recovery`].
+/// meanwhile. A directory without a lock file, such as a copy, is not locked. The stream, its errors and its cancel safety are those of [`Recovery`].
 #[derive(Debug)]
 #[must_use = "a reader reads nothing unless it is polled"]
 pub struct Reader(Replay);

@@ -49,7 +49,7 @@ impl Plan {
         found.sort_unstable();
         let spares = files
             .into_iter()
-            .filter(|name| names::parse_spare(name).is_some())
+            .filter(|name| names::is_spare(name))
             .collect();
         let segments = Self::read_down_to_head(dir, &found)?;
         let (below, _) = found.split_at(found.len() - segments.len());
@@ -154,7 +154,7 @@ fn read_header(dir: &Dir, base: Lsn) -> Result<(Planned, bool)> {
         last: Lsn::ZERO,
     };
     let file = dir.open(&name, Mode::Read)?;
-    let mut block = [0; HEAD_LEN];
+    let mut block = [0; READ_LEN];
     file.read_at(&mut block, 0)?;
     let header_bytes = block
         .first_chunk()
@@ -187,12 +187,12 @@ fn read_header(dir: &Dir, base: Lsn) -> Result<(Planned, bool)> {
     ))
 }
 
-fn has_head_mark(block: &[u8; HEAD_LEN], header: &Header) -> bool {
+fn has_head_mark(block: &[u8; READ_LEN], header: &Header) -> bool {
     let mark = segment::HEAD_MARK_OFFSET..segment::HEAD_MARK_OFFSET + segment::HEAD_MARK_LEN;
     block[mark] == segment::encode_head_mark(header)
 }
 
-fn read_statement(block: &[u8; HEAD_LEN], header: &Header) -> Option<Frame> {
+fn read_statement(block: &[u8; READ_LEN], header: &Header) -> Option<Frame> {
     let bytes = block[segment::STATEMENT_OFFSET..].first_chunk()?;
     Frame::decode(bytes, &header.key()).filter(|frame| !frame.is_record())
 }
@@ -217,7 +217,7 @@ fn check_joint(dir: &Dir, segment: &Planned, next: &Planned) -> Result<()> {
 }
 
 /// The header, the head mark and the statement.
-const HEAD_LEN: usize = segment::STATEMENT_OFFSET + frame::HEADER_LEN;
+const READ_LEN: usize = segment::STATEMENT_OFFSET + frame::HEADER_LEN;
 
-/// A segment shorter than this has no room for its header block.
+/// A segment has room for its header block, and is no longer than its offsets can say.
 const CAPACITIES: RangeInclusive<u64> = format::DATA_OFFSET..=format::SEGMENT_SIZE_LIMIT;

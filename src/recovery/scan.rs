@@ -27,8 +27,8 @@ pub(super) struct Scan {
     /// The records of an atomic batch whose end was not read yet.
     pub(super) unit: Unit,
     /// The last record that some frame read so far says was durable.
-    pub(super) proven: Lsn,
-    /// Places between records, at and after the first one that is not proven.
+    proven: Lsn,
+    /// Places between records, one for each block read, from the first one that is not proven on.
     places: VecDeque<(Lsn, u64)>,
 }
 

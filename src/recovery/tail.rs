@@ -3,10 +3,11 @@
 //! Records that the last crash left half written end the log quietly (promise P4). Whether there may
 //! be more than that is a question of proof: each frame says how far the log was durable when it was
 //! written, so a later frame that names a record which cannot be read proves that it was lost, and a
-//! later frame that does not name it proves nothing: disks write blocks in any order.
+//! later frame that does not name it proves nothing: disks write blocks in any order. The segment's
+//! statement in its header block is such a frame too.
 
 use crate::error::{Corruption, Damage, Fault};
-use crate::format::frame::{self, Frame, Key, Kind};
+use crate::format::frame::{self, Frame, Kind, Lag};
 use crate::lsn::Lsn;
 use crate::recovery::report::{Cut, CutReason};
 use crate::recovery::scan::{Scan, Stop};
@@ -67,7 +68,8 @@ pub(super) fn judge(dir: &Dir, scan: &Scan, stop: Stop) -> Result<Verdict, Fault
 ///
 /// Payloads are not checked: a header that is sound was written by the log, whatever became of what
 /// follows it. A payload cannot pose as one, because nobody knows the salt of a segment before records
-/// are written to it, and a copy of older frames proves only older records.
+/// are written to it, and a copy of older frames proves only older records. What is left is chance: see
+/// [`is_possible`].
 fn search_rest(scan: &Scan) -> Result<Lsn, Fault> {
     let mut proven = Lsn::ZERO;
     let mut buffer = vec![0; SEARCH_LEN];
@@ -77,14 +79,14 @@ fn search_rest(scan: &Scan) -> Result<Lsn, Fault> {
         if filled < frame::HEADER_LEN {
             break;
         }
-        proven = proven.max(search(&buffer[..filled], &scan.key));
+        proven = proven.max(search(&buffer[..filled], offset, scan));
         offset += (filled - (frame::HEADER_LEN - 1)) as u64;
     }
     Ok(proven)
 }
 
 /// Looks for the byte that tells a frame's kind, and skips zeros, of which most of a file consists.
-fn search(bytes: &[u8], key: &Key) -> Lsn {
+fn search(bytes: &[u8], offset: u64, scan: &Scan) -> Lsn {
     let blocks = (0..bytes.len())
         .step_by(SKIP_LEN)
         .map(|at| at..(at + SKIP_LEN).min(bytes.len()));
@@ -92,12 +94,30 @@ fn search(bytes: &[u8], key: &Key) -> Lsn {
     let kinds = filled
         .flatten()
         .filter(|&at| matches!(bytes[at], RECORD | PART));
-    let headers = kinds.filter_map(|at| bytes.get(at.checked_sub(KIND_AT)?..)?.first_chunk());
-    let frames = headers.filter_map(|header| Frame::decode(header, key));
+    let starts = kinds.filter_map(|at| at.checked_sub(KIND_AT));
+    let frames = starts.filter_map(|start| {
+        let frame = Frame::decode(bytes[start..].first_chunk()?, &scan.key)?;
+        is_possible(&frame, offset + start as u64, scan).then_some(frame)
+    });
     frames
         .map(|frame| frame.proves())
         .max()
         .unwrap_or(Lsn::ZERO)
+}
+
+/// Whether the log can have written this frame at this offset.
+///
+/// A 32-bit check over a hundred thousand places in the leftovers of a recycled file is right by chance
+/// too often to stop a service on its word. What the log writes also fits the file, has no more records
+/// before it than there is room for, and was written after the segment's predecessor was durable.
+fn is_possible(frame: &Frame, offset: u64, scan: &Scan) -> bool {
+    let between = frame.lsn.since(scan.next);
+    let first_durable = scan.segment.header.base.prev();
+    frame.lsn >= scan.next
+        && between * frame::HEADER_LEN as u64 <= offset - scan.offset
+        && offset + frame.total_len() <= scan.capacity()
+        && (frame.lag == Lag::UNKNOWN
+            || (first_durable <= frame.proves() && frame.proves() < frame.lsn))
 }
 
 /// Where a frame's kind stands, and the kinds that stand outside the header block.

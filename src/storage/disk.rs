@@ -180,7 +180,12 @@ impl DiskFile {
             let piece = zeros
                 .len()
                 .min(usize::try_from(len - at).unwrap_or(usize::MAX));
-            at += self.write_at(&zeros[..piece], at)? as u64;
+            match self.write_at(&zeros[..piece], at) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => at += written as u64,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
     }
@@ -248,9 +253,9 @@ fn sync_directory(_: &Path) -> io::Result<()> {
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn reserve(file: &fs::File, len: u64) -> io::Result<()> {
     use rustix::fs::{FallocateFlags, fallocate};
-    use rustix::io::Errno;
+    use rustix::io::{Errno, retry_on_intr};
 
-    match fallocate(file, FallocateFlags::empty(), 0, len) {
+    match retry_on_intr(|| fallocate(file, FallocateFlags::empty(), 0, len)) {
         Err(Errno::OPNOTSUPP | Errno::NOSYS) => Err(io::ErrorKind::Unsupported.into()),
         reserved => Ok(reserved?),
     }

@@ -89,40 +89,44 @@ pub(crate) async fn acquire(backend: &dyn Backend, access: Access) -> Result<Loc
     let fault = |error| Fault::new("lock", backend.path(), error);
     let key = backend.identity().map_err(fault)?;
     loop {
-        let holder = backend.lock_table().get(&key);
-        match backend.try_lock(access) {
+        // Before the system's lock, which is no help if somebody has removed the lock file.
+        if let Some(holder) = backend.lock_table().get(&key) {
+            wait_for(holder, backend.path()).await?;
+            continue;
+        }
+        return match backend.try_lock(access) {
             Ok(system) => {
                 let entry = (access == Access::Append).then(|| backend.lock_table().insert(key));
-                return Ok(Lock {
+                Ok(Lock {
                     _system: system,
                     entry,
-                });
+                })
             }
-            Err(error) if error.kind() != io::ErrorKind::WouldBlock => {
-                return Err(fault(error).into());
-            }
-            Err(_) => wait_for(holder, backend.path()).await?,
-        }
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(locked(
+                backend.path(),
+                "another process or a reader has it open",
+            )),
+            Err(error) => Err(fault(error).into()),
+        };
     }
 }
 
-/// Waits for `holder` to be gone if it is on its way, and says [`Error::Locked`] if it is not.
-async fn wait_for(holder: Option<Arc<Entry>>, dir: &Path) -> Result<()> {
-    let locked = |holder: &str| Error::Locked {
+/// Waits for a log of this process to be gone if it is on its way, and says [`Error::Locked`] if it is
+/// not.
+async fn wait_for(holder: Arc<Entry>, dir: &Path) -> Result<()> {
+    if !holder.closing.load(Ordering::Acquire) {
+        return Err(locked(dir, "this process has it open for appending"));
+    }
+    let mut gone = holder.gone.subscribe();
+    drop(holder);
+    // An error is what is waited for: the sender went with the lock.
+    let _ = gone.changed().await;
+    Ok(())
+}
+
+fn locked(dir: &Path, holder: &str) -> Error {
+    Error::Locked {
         dir: dir.to_owned(),
         holder: holder.into(),
-    };
-    match holder {
-        None => Err(locked("another process or a reader has it open")),
-        Some(entry) if !entry.closing.load(Ordering::Acquire) => {
-            Err(locked("this process has it open for appending"))
-        }
-        Some(entry) => {
-            let mut gone = entry.gone.subscribe();
-            drop(entry);
-            // An error is what is waited for: the sender went with the lock.
-            let _ = gone.changed().await;
-            Ok(())
-        }
     }
 }

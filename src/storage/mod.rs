@@ -3,7 +3,7 @@
 //! A [`Backend`] is a disk, real ([`disk`]) or simulated ([`sim`]). The rest of the crate sees it
 //! through [`Dir`] and [`File`], which add what every backend would otherwise repeat: errors that say
 //! what was tried and where, writes that are never short, and the two receipts that an
-//! acknowledgement needs. [`Wrote`] and [`Synced`] can be made in this file only, each at one line.
+//! acknowledgement needs. [`Wrote`] and [`Synced`] can be made in this file only.
 
 pub(crate) mod disk;
 pub(crate) mod lock;
@@ -211,9 +211,12 @@ impl File {
     }
 
     pub(crate) fn allocate(mut self, len: u64) -> Result<Self, Fault> {
-        match self.raw.allocate(len) {
-            Ok(()) => Ok(self),
-            Err(error) => Err(self.fault("allocate", error)),
+        loop {
+            match self.raw.allocate(len) {
+                Ok(()) => return Ok(self),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(self.fault("allocate", error)),
+            }
         }
     }
 

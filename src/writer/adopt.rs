@@ -1,4 +1,4 @@
-//! Making a recovered log fit to be continued (rules R4, R5 and R7).
+//! Making a recovered log fit to be continued (`docs/durability.md`, "Adoption").
 //!
 //! What recovery read may stand in the system's cache only, marked clean by a sync that failed before
 //! the last process ended. So whatever nothing on disk proves to be durable is written again, synced,
@@ -9,7 +9,7 @@ use crate::format::names;
 use crate::lsn::Lsn;
 use crate::recovered::{LastSegment, Recovered};
 use crate::storage::{Dir, File, Mode, Synced};
-use crate::writer::segment::{self, Link};
+use crate::writer::segment;
 
 /// Makes everything recovered durable, and removes leftovers.
 pub(super) async fn adopt(dir: &Dir, recovered: &Recovered) -> Result<Synced, Fault> {
@@ -25,13 +25,14 @@ pub(super) async fn adopt(dir: &Dir, recovered: &Recovered) -> Result<Synced, Fa
     dir.sync()
 }
 
-/// The seal comes after a sync of its own: it says that what stands before it is durable.
+/// The seal comes after a sync of its own: it says that what stands before it is durable. Where there is
+/// a seal already it was so, and nothing has to be written again.
 async fn adopt_last(dir: &Dir, last: &LastSegment, end: Lsn) -> Result<(), Fault> {
     let mut file = dir.open(&names::segment(last.header.base), Mode::Write)?;
     if !last.sealed {
         file = rewrite(file, last.unproven_from, last.end)?.sync().await?.0;
     }
-    segment::seal(file, &last.header.key(), end, last.end, Link::None).await
+    segment::seal(file, &last.header.key(), end, last.end).await
 }
 
 /// Writes bytes over themselves, so that the next sync takes them to the disk whatever the cache

@@ -1,7 +1,7 @@
-//! A group commit as a chain of types: [`Batch`] - encode -> [`Encoded`] - write -> [`Written`] - sync
-//! -> [`Durable`].
+//! A group commit as a chain of types: [`Batch`] - encode -> [`Encoded`] - write -> [`Written`] - absorb
+//! -> [`Unsynced`] - sync -> [`Durable`].
 //!
-//! Each step consumes the one before it, and only the last can acknowledge: there is no other way to
+//! From the encoded bytes on each step consumes the one before it, and only the last can acknowledge: there is no other way to
 //! a [`Synced`] receipt, without which a [`Completion`] gives no good news. What fails on the way
 //! answers its callers with the cause.
 
@@ -80,8 +80,7 @@ impl Batch {
         self.appends.push_back(append);
     }
 
-    pub(super) fn push_sync(&mut self, done: Completion<Lsn>, place: Cost) {
-        self.places += place;
+    pub(super) fn push_sync(&mut self, done: Completion<Lsn>) {
         self.due = Due::Now;
         self.syncs.push(done);
     }
@@ -291,14 +290,26 @@ impl Unsynced {
         self.syncs.append(syncs);
     }
 
-    /// The one line where written becomes durable.
-    pub(super) fn synced(self, durable: DurableUpTo, synced: Synced) -> Durable {
-        let lsn = self.upto.unwrap_or(durable.lsn);
+    /// The last record written that is not synced.
+    pub(super) fn upto(&self) -> Option<Lsn> {
+        self.upto
+    }
+
+    /// The one line where written becomes durable: by the receipt of the sync that came after.
+    pub(super) fn synced(self, upto: Lsn, synced: Synced) -> Durable {
+        let upto = DurableUpTo { lsn: upto, synced };
         Durable {
-            upto: DurableUpTo { lsn, synced },
+            upto,
             waiters: self.waiters,
             syncs: self.syncs,
         }
+    }
+
+    /// Answers those who asked for a sync when there was nothing to sync.
+    pub(super) fn answer_syncs(self, durable: DurableUpTo) {
+        self.syncs
+            .into_iter()
+            .for_each(|done| durable.answer(durable.lsn, done));
     }
 
     pub(super) fn fail(&mut self, fault: &Fault) {

@@ -73,7 +73,7 @@ impl Gatherer {
                 return Turn::Commit(batch);
             }
             if batch.is_empty()
-                && let Some(turn) = self.other_turn(inbox, situation.due, idle_at)
+                && let Some(turn) = self.turn_without_batch(inbox, situation.due, idle_at)
             {
                 return turn;
             }
@@ -105,7 +105,11 @@ impl Gatherer {
                     let (place, due) = (inbox.place_of(append.cost()), self.due_of(&append));
                     batch.push(append, place, due);
                 }
-                Request::Sync(done) => batch.push_sync(done, Cost::ONE_PLACE),
+                Request::Sync(done) => batch.push_sync(done),
+                Request::Hurry => {
+                    inbox.note_hurry();
+                    self.hurry(batch, !batch.is_empty());
+                }
                 other => {
                     let is_full = matches!(other, Request::Append(_));
                     self.pending.push_front(other);
@@ -126,9 +130,9 @@ impl Gatherer {
                 && batch.cost.records + cost.records <= self.limit.records)
     }
 
-    /// A batch that is full does not wait for the end of its interval.
-    fn hurry(&self, batch: &mut Batch, is_full: bool) {
-        if is_full && matches!(self.policy, SyncPolicy::Interval(_)) {
+    /// A batch that is full, or that others wait for, does not wait for the end of its interval.
+    fn hurry(&self, batch: &mut Batch, must: bool) {
+        if must && matches!(self.policy, SyncPolicy::Interval(_)) {
             batch.due = Due::Now;
         }
     }
@@ -156,7 +160,7 @@ impl Gatherer {
     }
 
     /// What to do if there is nothing to write.
-    fn other_turn(
+    fn turn_without_batch(
         &mut self,
         inbox: &mut Inbox,
         due: Due,
@@ -165,7 +169,10 @@ impl Gatherer {
         match self.pending.pop_front() {
             Some(Request::Truncate(before, done)) => return Some(Turn::Truncate(before, done)),
             // The queue ends after what it still holds.
-            Some(_) => inbox.close(),
+            Some(Request::Close) => inbox.close(),
+            Some(Request::Append(_) | Request::Sync(_) | Request::Hurry) => {
+                unreachable!("an empty batch takes whatever belongs into one")
+            }
             None if !self.open => return Some(Turn::Closed),
             None => {}
         }

@@ -1,4 +1,4 @@
-//! The writer: one task that owns the log's newest file, and the only one that answers callers.
+//! The writer: one task that owns the log's newest file, and the only one that acknowledges appends.
 //!
 //! In reading order: [`task`] is the loop, [`gather`] takes requests out of the queue until a batch is
 //! to be written, [`batch`] is the life of a batch as a chain of types, [`tail`] is where the log ends

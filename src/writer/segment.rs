@@ -18,7 +18,7 @@ pub(super) struct Segment {
     /// Where the next frame goes.
     end: u64,
     next: Lsn,
-    /// Whether it says of itself how far it is durable, as far as it was written.
+    /// Whether a mark would say nothing new.
     is_marked: bool,
 }
 
@@ -105,8 +105,13 @@ impl Segment {
     }
 
     /// Ends the segment, of which everything must be durable.
-    pub(super) async fn seal(self, link: Link) -> Result<(), Fault> {
-        seal(self.file, &self.key, self.next.prev(), self.end, link).await
+    pub(super) async fn seal(self) -> Result<(), Fault> {
+        seal(self.file, &self.key, self.next.prev(), self.end).await
+    }
+
+    /// Ends the segment, of which everything must be durable, and says that another one follows.
+    pub(super) async fn link(self) -> Result<(), Fault> {
+        link(self.file, &self.key, self.next.prev()).await
     }
 }
 
@@ -121,33 +126,18 @@ impl OpenError {
     }
 }
 
-/// Whether a seal says that another segment follows.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) enum Link {
-    None,
-    Successor,
+/// Says in the header block that the segment ends with its record `last`, and gives back the space
+/// behind it, from `end` on: nothing is appended any more, and a service that is often restarted shall
+/// not fill the disk.
+pub(super) async fn seal(file: File, key: &Key, last: Lsn, end: u64) -> Result<(), Fault> {
+    let (file, _) = state(file, key, Kind::Seal, last)?.sync().await?;
+    file.release(end);
+    Ok(())
 }
 
-/// Seals a segment after its last record, `last`, which ends at `end`.
-///
-/// Nothing is appended to it any more. A segment that is full has a successor; one that has none gives
-/// back the space behind its end, so that a service which is often restarted does not fill the disk.
-pub(super) async fn seal(
-    file: File,
-    key: &Key,
-    last: Lsn,
-    end: u64,
-    link: Link,
-) -> Result<(), Fault> {
-    match link {
-        Link::None => state(file, key, Kind::Seal, last)?
-            .sync()
-            .await?
-            .0
-            .release(end),
-        Link::Successor => drop(state(file, key, Kind::Link, last)?.sync().await?),
-    }
-    Ok(())
+/// The same of a segment that has a successor. It is nearly full, so that there is nothing to give.
+pub(super) async fn link(file: File, key: &Key, last: Lsn) -> Result<(), Fault> {
+    state(file, key, Kind::Link, last)?.sync().await.map(drop)
 }
 
 /// Writes a segment's statement about itself over the one before.

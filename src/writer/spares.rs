@@ -65,8 +65,7 @@ impl Spares {
         if let Ok(spare) = self.ready.try_recv() {
             return Ok(spare);
         }
-        let spare = self.maker.create()?;
-        self.maker.take_space(spare)
+        self.maker.make()
     }
 
     /// Removes a file that did not become a segment.
@@ -109,6 +108,10 @@ struct Maker {
 impl Maker {
     fn next_name(&self) -> String {
         names::spare(self.next.fetch_add(1, Ordering::Relaxed))
+    }
+
+    fn make(&self) -> Result<Spare, Fault> {
+        self.take_space(self.create()?)
     }
 
     fn create(&self) -> Result<Spare, Fault> {
@@ -164,20 +167,25 @@ impl Keeper {
     /// Makes files ready until there are enough, or one cannot be made.
     async fn fill(&mut self) {
         self.use_stock();
-        while self.wants_more() && !self.jobs.is_closed() {
-            let Ok(spare) = self
-                .maker
-                .create()
-                .and_then(|spare| self.maker.take_space(spare))
-            else {
-                return;
-            };
-            let name = spare.name.clone();
-            match self.write_ahead(spare.file).await {
-                Ok(Some(file)) => self.hand_over(Spare { name, file }),
-                Ok(None) | Err(_) => return self.maker.discard(&name),
-            }
+        while self.wants_more() && !self.jobs.is_closed() && self.make_one().await {
+            self.use_stock();
         }
+        // What was recycled meanwhile is there for whoever finds the disk full.
+        self.use_stock();
+    }
+
+    /// Makes a new file ready, and says whether it could.
+    async fn make_one(&mut self) -> bool {
+        let Ok(spare) = self.maker.make() else {
+            return false;
+        };
+        let name = spare.name.clone();
+        if let Ok(Some(file)) = self.write_ahead(spare.file).await {
+            self.hand_over(Spare { name, file });
+            return true;
+        }
+        self.maker.discard(&name);
+        false
     }
 
     /// Writes zeros; `None` if the log closes meanwhile.

@@ -6,7 +6,7 @@ use crate::format::segment::{Header, Predecessor};
 use crate::lsn::Lsn;
 use crate::recovered::LastSegment;
 use crate::storage::{Dir, Mode};
-use crate::writer::segment::{self, Link, OpenError, Segment};
+use crate::writer::segment::{self, OpenError, Segment};
 use crate::writer::spares::Spares;
 
 /// The place where the next record goes.
@@ -60,7 +60,7 @@ impl Tail {
     /// Ends the log cleanly. Everything in it must be durable.
     pub(super) async fn close(self) -> Result<(), Fault> {
         match self {
-            Self::Open(segment) => segment.seal(Link::None).await,
+            Self::Open(segment) => segment.seal().await,
             Self::Recovered { .. } | Self::Lost => Ok(()),
         }
     }
@@ -96,14 +96,10 @@ impl Segments {
     /// First the new one exists, durably, and names the old one's end; then the old one says that a
     /// successor exists, durably; then the new one is used. If the new one goes missing later, either
     /// it never held a record, or the old one tells. `tail` is untouched if there is no room.
-    pub(super) async fn advance(&mut self, tail: &mut Tail) -> Result<Result<(), Fault>, Fault> {
+    pub(super) async fn advance(&mut self, tail: &mut Tail) -> Result<(), OpenError> {
         let header = self.next_header(tail);
-        let segment = match self.open(header).await {
-            Ok(segment) => segment,
-            Err(OpenError::Full(fault)) => return Ok(Err(fault)),
-            Err(OpenError::Broken(fault)) => return Err(fault),
-        };
-        self.link(tail.take()).await?;
+        let segment = self.open(header).await?;
+        self.link(tail.take()).await.map_err(OpenError::Broken)?;
         if self
             .headers
             .last()
@@ -114,7 +110,7 @@ impl Segments {
         self.headers.push(header);
         *tail = Tail::Open(segment);
         self.spares.refill();
-        Ok(Ok(()))
+        Ok(())
     }
 
     /// Makes a segment of a spare, or of a new file if there is none. If there is no room, the spare
@@ -125,6 +121,7 @@ impl Segments {
         let opened = Segment::open(&self.dir, spare, header).await;
         if let Err(OpenError::Full(_)) = opened {
             self.spares.discard(&name);
+            self.spares.refill();
         }
         opened
     }
@@ -165,33 +162,25 @@ impl Segments {
     /// The one before a replaced segment is told again: a crash may have come before it was told that
     /// the replaced one exists.
     async fn link(&self, tail: Tail) -> Result<(), Fault> {
-        match tail {
-            Tail::Open(segment) => segment.seal(Link::Successor).await,
+        let (old, next) = match tail {
+            Tail::Open(segment) => return segment.link().await,
             Tail::Recovered {
                 last: Some(last),
                 next,
-            } if last.header.base < next => self.link_closed(&last.header, next, last.end).await,
+            } if last.header.base < next => (self.headers.last(), next),
             Tail::Recovered {
-                last: Some(last),
+                last: Some(_),
                 next,
-            } => match self.headers.iter().nth_back(1) {
-                Some(before) => {
-                    let end = last
-                        .header
-                        .predecessor
-                        .map_or(before.capacity, |prev| prev.end);
-                    self.link_closed(before, next, end).await
-                }
-                None => Ok(()),
-            },
-            Tail::Recovered { last: None, .. } | Tail::Lost => Ok(()),
+            } => (self.headers.iter().nth_back(1), next),
+            Tail::Recovered { last: None, .. } | Tail::Lost => return Ok(()),
+        };
+        match old {
+            Some(old) => {
+                let file = self.dir.open(&names::segment(old.base), Mode::Write)?;
+                segment::link(file, &old.key(), next.prev()).await
+            }
+            None => Ok(()),
         }
-    }
-
-    /// The same in a segment that is not open. `next` is the LSN after its last record.
-    async fn link_closed(&self, header: &Header, next: Lsn, end: u64) -> Result<(), Fault> {
-        let file = self.dir.open(&names::segment(header.base), Mode::Write)?;
-        segment::seal(file, &header.key(), next.prev(), end, Link::Successor).await
     }
 
     /// Cuts off the segments that hold nothing at or above `before`, and returns their names.

@@ -1,20 +1,18 @@
 //! The writer's loop.
 
-use std::time::Instant;
-
 use crate::error::{Error, Fault, Result};
 use crate::host::Host;
 use crate::lsn::Lsn;
 use crate::options::WalOptions;
 use crate::queue::Inbox;
 use crate::queue::completion::Completion;
-use crate::queue::request::Cost;
 use crate::recovered::Recovered;
+use crate::storage::Dir;
 use crate::storage::lock::{Closing, Lock};
-use crate::storage::{Dir, Synced};
 use crate::writer::adopt::adopt;
 use crate::writer::batch::{Batch, DurableUpTo, Unsynced};
 use crate::writer::gather::{Gatherer, Situation, Turn};
+use crate::writer::segment::OpenError;
 use crate::writer::spares::Spares;
 use crate::writer::tail::{Segments, Tail};
 
@@ -112,7 +110,7 @@ impl Writer {
             match self.gatherer.next(&mut self.inbox, situation).await {
                 Turn::Commit(batch) => self.commit(batch).await?,
                 Turn::Truncate(before, done) => {
-                    self.inbox.release(Cost::ONE_PLACE);
+                    self.inbox.release_asks(1);
                     self.truncate(before, done).await?;
                 }
                 Turn::SyncDue => self.sync().await?,
@@ -130,6 +128,7 @@ impl Writer {
             return Err(fault);
         }
         self.inbox.release(batch.places);
+        self.inbox.release_asks(batch.syncs.len());
         self.unsynced.push_syncs(&mut batch.syncs);
         if batch
             .due
@@ -143,12 +142,16 @@ impl Writer {
 
     async fn write(&mut self, batch: &mut Batch) -> Result<(), Fault> {
         while let Some(len) = batch.next_len() {
-            if !self.tail.has_room(len)
-                && let Err(full) = self.rotate().await?
-            {
-                // The rest of the batch goes too, so that what was submitted together fares alike.
-                batch.refuse_appends(&Error::StorageFull(full));
-                return Ok(());
+            if !self.tail.has_room(len) {
+                match self.rotate().await {
+                    Ok(()) => {}
+                    // The rest of the batch goes too, so that what was submitted together fares alike.
+                    Err(OpenError::Full(fault)) => {
+                        batch.refuse_appends(&Error::StorageFull(fault));
+                        return Ok(());
+                    }
+                    Err(OpenError::Broken(fault)) => return Err(fault),
+                }
             }
             let Some(segment) = self.tail.take_open() else {
                 return Ok(());
@@ -165,43 +168,39 @@ impl Writer {
 
     /// Syncs what was written, and answers those who wait for it.
     async fn sync(&mut self) -> Result<(), Fault> {
-        let started = self.host.now();
-        let synced = match self.tail.take_open() {
-            Some(segment) if !self.unsynced.is_empty() => {
-                let (segment, synced) = segment.sync().await?;
-                self.tail = Tail::Open(segment);
-                self.inbox.counters().syncs.add(1);
-                synced
-            }
-            Some(segment) => {
-                self.tail = Tail::Open(segment);
-                self.durable.receipt()
-            }
-            None => self.durable.receipt(),
+        let unsynced = std::mem::replace(&mut self.unsynced, Unsynced::new());
+        let Some(upto) = unsynced.upto() else {
+            unsynced.answer_syncs(self.durable);
+            return Ok(());
         };
-        self.acknowledge(started, synced);
+        let started = self.host.now();
+        let Some(segment) = self.tail.take_open() else {
+            return Ok(());
+        };
+        let (segment, synced) = match segment.sync().await {
+            Ok(done) => done,
+            Err(fault) => {
+                self.unsynced = unsynced;
+                return Err(fault);
+            }
+        };
+        self.tail = Tail::Open(segment);
+        self.inbox.counters().syncs.add(1);
+        let took = self.host.now().saturating_duration_since(started);
+        let (durable, count) = unsynced.synced(upto, synced).acknowledge(&self.inbox);
+        self.durable = durable;
+        self.gatherer.note_answered(count, took);
         Ok(())
     }
 
-    fn acknowledge(&mut self, started: Instant, synced: Synced) {
-        let unsynced = std::mem::replace(&mut self.unsynced, Unsynced::new());
-        let took = self.host.now().saturating_duration_since(started);
-        let durable = unsynced.synced(self.durable, synced);
-        let (upto, count) = durable.acknowledge(&self.inbox);
-        self.durable = upto;
-        self.gatherer.note_answered(count, took);
-    }
-
-    /// Moves on to a new segment; the inner error says that there is no room for one.
-    async fn rotate(&mut self) -> Result<Result<(), Fault>, Fault> {
+    /// Moves on to a new segment.
+    async fn rotate(&mut self) -> Result<(), OpenError> {
         if !self.unsynced.is_empty() {
-            self.sync().await?;
+            self.sync().await.map_err(OpenError::Broken)?;
         }
-        let advanced = self.segments.advance(&mut self.tail).await?;
-        if advanced.is_ok() {
-            self.inbox.counters().segments.add(1);
-        }
-        Ok(advanced)
+        self.segments.advance(&mut self.tail).await?;
+        self.inbox.counters().segments.add(1);
+        Ok(())
     }
 
     async fn truncate(&mut self, before: Lsn, done: Completion<()>) -> Result<(), Fault> {

@@ -67,7 +67,8 @@ impl Backend for SimDir {
     }
 
     fn identity(&self) -> io::Result<PathBuf> {
-        Ok(self.path.clone())
+        // Whoever had it open in an earlier life of the machine has it no more.
+        Ok(self.path.join(self.generation.to_string()))
     }
 
     fn lock_table(&self) -> &lock::Table {
