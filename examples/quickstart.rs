@@ -6,9 +6,11 @@
 //! Without a file it takes the first chapters of Moby-Dick, which the repository ships.
 
 use std::error::Error;
+use std::fmt::Write as _;
 use std::fs;
-use std::io::{Seek, SeekFrom, Write};
+use std::io::{Seek, SeekFrom, Write as _};
 use std::path::{Path, PathBuf};
+use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,35 +26,67 @@ const TASKS: usize = 64;
 const SAMPLE: usize = 200;
 
 #[tokio::main]
-async fn main() -> Result<()> {
+async fn main() -> ExitCode {
+    let mut report = String::new();
+    let outcome = run(&mut report).await;
+    // A reader who has seen enough, such as `head`, is no reason to fail.
+    let _ = std::io::stdout().write_all(report.as_bytes());
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("quickstart: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(out: &mut String) -> Result<()> {
     let path = std::env::args_os()
         .nth(1)
         .map_or_else(shipped_text, PathBuf::from);
-    let text =
-        fs::read(&path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
-    let lines: Arc<[Vec<u8>]> = text
-        .split(|&byte| byte == b'\n')
-        .map(<[u8]>::to_vec)
-        .collect();
+    let lines = read_lines(&path)?;
     let dir = scratch_directory()?;
-
-    println!("{}: {} lines", path.display(), lines.len());
-    println!("log in {}", dir.path().display());
-    println!();
+    writeln!(out, "{}: {} lines", path.display(), lines.len())?;
+    writeln!(out, "log in {}", dir.path().display())?;
 
     let (acknowledged, stats, took) = append_all(dir.path(), &lines).await?;
-    println!("{TASKS} tasks appended them, each waiting until its line was on disk:");
-    report_appends(&stats, took);
+    writeln!(
+        out,
+        "\n{TASKS} tasks appended them, each waiting until its line was on disk:"
+    )?;
+    report_appends(out, &stats, took)?;
 
     let (single, took_single) = one_sync_per_append(dir.path(), &lines)?;
-    report_comparison(&stats, took, single, took_single);
+    writeln!(
+        out,
+        "One write and one sync per append, timed on the same disk:"
+    )?;
+    report_comparison(out, &stats, took, single, took_single)?;
 
     let recovered = recover(dir.path(), &lines, &acknowledged).await?;
-    println!();
-    println!("The log was dropped without closing it, and recovered as a stream:");
-    println!("  {recovered}");
-    println!("Every line that was acknowledged came back, at its LSN, byte for byte.");
+    writeln!(
+        out,
+        "\nThe log was dropped without closing it, and recovered as a stream:"
+    )?;
+    writeln!(out, "  {recovered}")?;
+    writeln!(
+        out,
+        "Every line that was acknowledged came back, at its LSN, byte for byte."
+    )?;
     Ok(())
+}
+
+fn read_lines(path: &Path) -> Result<Arc<[Vec<u8>]>> {
+    let text =
+        fs::read(path).map_err(|error| format!("cannot read {}: {error}", path.display()))?;
+    let text = text.strip_suffix(b"\n").unwrap_or(&text);
+    if text.is_empty() {
+        return Err(format!("{} holds no lines to append", path.display()).into());
+    }
+    Ok(text
+        .split(|&byte| byte == b'\n')
+        .map(<[u8]>::to_vec)
+        .collect())
 }
 
 fn shipped_text() -> PathBuf {
@@ -101,22 +135,31 @@ async fn append_some(
     Ok(answers)
 }
 
-fn report_appends(stats: &Stats, took: Duration) {
-    println!("  records   {:>12}", stats.records);
-    println!(
-        "  syncs     {:>12}   {:.1} records each",
-        stats.syncs,
-        ratio(stats.records, stats.syncs)
-    );
-    println!(
-        "  bytes     {:>12}   {} of them text",
-        stats.written_bytes, stats.payload_bytes
-    );
-    println!(
+fn report_appends(out: &mut String, stats: &Stats, took: Duration) -> Result<()> {
+    let Stats {
+        records,
+        syncs,
+        written_bytes,
+        payload_bytes,
+        ..
+    } = *stats;
+    writeln!(out, "  records   {records:>12}")?;
+    writeln!(
+        out,
+        "  syncs     {syncs:>12}   {:.1} records each",
+        ratio(records, syncs)
+    )?;
+    writeln!(
+        out,
+        "  bytes     {written_bytes:>12}   {payload_bytes} of them text"
+    )?;
+    writeln!(
+        out,
         "  µs        {:>12}   {:.1} a record",
         took.as_micros(),
-        per(took, stats.records)
-    );
+        per(took, records)
+    )?;
+    Ok(())
 }
 
 /// Appends some lines to a plain file with a sync after each, which is what a service does that has
@@ -135,17 +178,22 @@ fn one_sync_per_append(dir: &Path, lines: &[Vec<u8>]) -> Result<(usize, Duration
     Ok((lines.len().min(SAMPLE), started.elapsed()))
 }
 
-fn report_comparison(stats: &Stats, took: Duration, single: usize, took_single: Duration) {
+fn report_comparison(
+    out: &mut String,
+    stats: &Stats,
+    took: Duration,
+    single: usize,
+    took_single: Duration,
+) -> Result<()> {
     let each = per(took_single, single as u64);
     let all = each * to_f64(stats.records);
-    println!("One write and one sync per append, timed on the same disk:");
-    println!(
-        "  µs        {all:>12.0}   {each:.1} a record (timed with {single}, reckoned for all)"
-    );
-    println!(
-        "  that is {:.1} times as long",
-        all / (took.as_secs_f64() * 1e6)
-    );
+    let times = all / (took.as_secs_f64() * 1e6);
+    writeln!(
+        out,
+        "  µs        {all:>12.0}   {each:.1} a record (timed with {single})"
+    )?;
+    writeln!(out, "  that is about {times:.0} times as long")?;
+    Ok(())
 }
 
 /// Reads the log back and compares it with what was acknowledged.

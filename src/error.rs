@@ -269,6 +269,7 @@ impl fmt::Display for Corruption {
             damage.label()
         )?;
         match last >= first {
+            true if first == last => write!(f, "; record {first} was durable"),
             true => write!(f, "; records {first} to {last} were durable"),
             false => write!(f, "; the log cannot be read from record {first} on"),
         }

@@ -39,7 +39,8 @@
 //! # What it does not do
 //!
 //! It does not replicate, compress, encrypt or index, and it does not read records back while it is
-//! open for appending. A log is one directory of one process.
+//! open for appending. A log is one directory of one process. A record, and an atomic batch, must fit
+//! into one segment.
 //!
 //! # Cancel safety
 //!

@@ -127,7 +127,8 @@ impl WalOptions {
 
     /// The first record that recovery delivers. Default: the oldest that is kept.
     ///
-    /// Use the LSN after that of your snapshot. Segments that end below it are not read.
+    /// Use the LSN after that of your snapshot, and [`Lsn::FIRST`] if there is none: then a lost
+    /// snapshot over a truncated log is an error and not a state that lacks its beginning. Segments that end below it are not read.
     /// [`Error::Truncated`] is reported when opening if that record is no longer kept;
     /// [`Error::BeyondEnd`] by the stream and by `into_wal` if the log ends more than one record
     /// before it.

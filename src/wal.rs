@@ -161,8 +161,10 @@ impl Wal {
 
     /// Waits for a place in the queue, takes it, and returns a future of the record's LSN.
     ///
-    /// A task's submissions get their LSNs in the order in which they were submitted, so that one
-    /// task can have many records in flight.
+    /// A submission that has returned before another one began gets the lower LSN, whichever tasks they
+    /// are of. One task can so have many records in flight; and a state machine that has to apply its
+    /// commands in the order of the log submits them under a short lock and applies them in that order
+    /// (`examples/kv_service.rs`).
     ///
     /// # Errors
     ///
@@ -354,7 +356,7 @@ impl Future for PendingAppend {
 ///
 /// # Cancel safety
 ///
-/// [`next`](Self::next) and the stream are cancel safe: no movement is missed.
+/// [`next`](Self::next) and the stream are cancel safe: the latest value is never missed.
 #[must_use = "streams do nothing unless polled"]
 pub struct DurableLsns {
     progress: watch::Receiver<Progress>,

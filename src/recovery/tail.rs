@@ -49,6 +49,14 @@ pub(super) fn judge(dir: &Dir, scan: &Scan, stop: Stop) -> Result<Verdict, Fault
     }
     let reason = match stop {
         Stop::Seal => return Ok(Verdict::Sealed),
+        // It says that the log was closed, and not at the end of what can be read.
+        _ if statement.is_some_and(|frame| frame.kind == Kind::Seal) => {
+            return Ok(Verdict::Damaged(scan.damaged(
+                dir,
+                Damage::SealedDamaged,
+                Lsn::ZERO,
+            )));
+        }
         Stop::BadPart => CutReason::TornBatch,
         _ if scan.unit.len() > 0 => CutReason::TornBatch,
         Stop::BadRecord => CutReason::TornRecord,
@@ -75,7 +83,10 @@ fn search_rest(scan: &Scan) -> Result<Lsn, Fault> {
     let mut buffer = vec![0; SEARCH_LEN];
     let mut offset = scan.offset;
     while offset < scan.capacity() {
-        let filled = scan.file.read_at(&mut buffer, offset)?;
+        let left = usize::try_from(scan.capacity() - offset).unwrap_or(usize::MAX);
+        let filled = scan
+            .file
+            .read_at(&mut buffer[..left.min(SEARCH_LEN)], offset)?;
         if filled < frame::HEADER_LEN {
             break;
         }
