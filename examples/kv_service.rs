@@ -2,7 +2,7 @@
 //!
 //! ```text
 //! cargo run --example kv_service -- --dir data --listen 127.0.0.1:8080
-//! curl -X PUT    http://127.0.0.1:8080/answer --data-binary 42   # 200 once it is on disk
+//! curl -X PUT    http://127.0.0.1:8080/answer --data-binary 42   # its LSN, once it is on disk
 //! curl           http://127.0.0.1:8080/answer                    # 42
 //! curl -X DELETE http://127.0.0.1:8080/answer
 //! curl -X POST   http://127.0.0.1:8080/snapshot                  # also made every 1000 appends
@@ -12,7 +12,7 @@
 //! how it applies what it appends in the order of the log, how it makes snapshots and gives the log's
 //! space back, and what each error of the log means to a client.
 //!
-//! The key `snapshot` is taken by the last of the requests above.
+//! A key is one path segment; `snapshot` is taken by the last of the requests above.
 
 use std::collections::HashMap;
 use std::error::Error;

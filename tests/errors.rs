@@ -265,7 +265,7 @@ async fn reading_a_missing_directory_is_an_error_and_creates_nothing() {
     let parent = tempfile::tempdir().unwrap();
     for dir in [parent.path().join("log"), parent.path().join("a/b")] {
         let error = options().read(&dir).await.unwrap_err();
-        assert_fault(&error, "lock", &dir, io::ErrorKind::NotFound);
+        assert_fault(&error, "open the directory", &dir, io::ErrorKind::NotFound);
     }
     assert!(tree(parent.path()).is_empty());
 }
@@ -279,7 +279,12 @@ async fn a_path_that_is_a_file_is_an_error() {
     let before = tree(parent.path());
     assert_not_made(&file, io::ErrorKind::NotADirectory).await;
     let error = options().read(&file).await.unwrap_err();
-    assert_fault(&error, "lock", &file, io::ErrorKind::NotADirectory);
+    assert_fault(
+        &error,
+        "lock",
+        &file,
+        io::ErrorKind::NotADirectory,
+    );
     assert_eq!(tree(parent.path()), before);
 }
 
@@ -293,7 +298,12 @@ async fn a_parent_that_is_a_file_is_an_error() {
         let dir = parent.path().join(below);
         assert_not_made(&dir, io::ErrorKind::NotADirectory).await;
         let error = options().read(&dir).await.unwrap_err();
-        assert_fault(&error, "lock", &dir, io::ErrorKind::NotADirectory);
+        assert_fault(
+            &error,
+            "open the directory",
+            &dir,
+            io::ErrorKind::NotADirectory,
+        );
     }
     assert_eq!(tree(parent.path()), before);
 }

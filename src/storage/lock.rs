@@ -87,7 +87,8 @@ struct Entry {
 /// Takes the lock, after a log that is closing in this process if there is one.
 pub(crate) async fn acquire(backend: &dyn Backend, access: Access) -> Result<Lock> {
     let fault = |error| Fault::new("lock", backend.path(), error);
-    let key = backend.identity().map_err(fault)?;
+    let key = backend.identity();
+    let key = key.map_err(|error| Fault::new("open the directory", backend.path(), error))?;
     loop {
         // Before the system's lock, which is no help if somebody has removed the lock file.
         if let Some(holder) = backend.lock_table().get(&key) {
