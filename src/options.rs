@@ -220,8 +220,8 @@ pub enum SyncPolicy {
     /// At most this long between a batch's first record and its sync.
     ///
     /// The time counts from when that record was submitted, and later arrivals do not prolong it. A
-    /// batch that reaches a limit, or whose end somebody waits for because the queue is full, is synced
-    /// earlier. Fewer syncs, for disks where they are dear.
+    /// batch that reaches a limit is synced earlier; one that fills the queue while others wait for a
+    /// place is written earlier. Fewer syncs, for disks where they are dear.
     Interval(Duration),
 
     /// Only on [`sync`](crate::Wal::sync), rotation and [`close`](crate::Wal::close).

@@ -279,12 +279,7 @@ async fn a_path_that_is_a_file_is_an_error() {
     let before = tree(parent.path());
     assert_not_made(&file, io::ErrorKind::NotADirectory).await;
     let error = options().read(&file).await.unwrap_err();
-    assert_fault(
-        &error,
-        "lock",
-        &file,
-        io::ErrorKind::NotADirectory,
-    );
+    assert_fault(&error, "lock", &file, io::ErrorKind::NotADirectory);
     assert_eq!(tree(parent.path()), before);
 }
 

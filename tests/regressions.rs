@@ -333,3 +333,24 @@ fn regression_an_interrupted_allocation_is_tried_again() {
         assert_eq!(disk.clear_faults(), 0);
     });
 }
+
+/// The word of one who waits is not enough for the next one in line.
+#[test]
+fn regression_nobody_in_a_line_for_places_sits_out_an_interval() {
+    run(async {
+        let disk = SimDisk::new(1);
+        let hour = Duration::from_secs(3600);
+        let options = options()
+            .sync_policy(SyncPolicy::Interval(hour))
+            .queue_bytes(1000);
+        let wal = options.open_on(&disk, DIR).await.unwrap();
+        let started = tokio::time::Instant::now();
+        let mut appends = tokio::task::JoinSet::new();
+        for _ in 0..6 {
+            let wal = wal.clone();
+            appends.spawn(async move { drop(wal.submit(vec![1; 600]).await.unwrap()) });
+        }
+        while appends.join_next().await.is_some() {}
+        assert!(started.elapsed() < hour / 60, "{:?}", started.elapsed());
+    });
+}

@@ -9,7 +9,7 @@ pub(crate) mod completion;
 pub(crate) mod request;
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
 
 use tokio::sync::{mpsc, watch};
@@ -27,6 +27,7 @@ pub(crate) fn channel(bytes: usize, records: usize, durable: Lsn) -> (Submitter,
     let link = Arc::new(Link {
         budget: Budget::new(bytes, records),
         fault: OnceLock::new(),
+        waiting: AtomicUsize::new(0),
         hurried: AtomicBool::new(false),
         counters: Counters::default(),
     });
@@ -66,18 +67,16 @@ impl Submitter {
     pub(crate) async fn submit(&self, append: Append) -> Result<()> {
         let share = self.link.budget.share(append.cost());
         if !matches!(self.link.budget.try_acquire(share), Ok(true)) {
+            let _waiting = Waiting::note(&self.link);
             self.hurry();
-            self.link
-                .budget
-                .acquire(share)
-                .await
-                .map_err(|_| self.link.refusal())?;
+            let acquired = self.link.budget.acquire(share).await;
+            acquired.map_err(|_| self.link.refusal())?;
         }
         self.send(Request::Append(append))
     }
 
-    /// Tells the writer that somebody waits for a place, so that no batch sits in the queue until the end
-    /// of its interval. One word at a time is enough.
+    /// Wakes the writer, so that no batch sits in the queue until the end of its interval while somebody
+    /// waits for its places. One word at a time is enough.
     fn hurry(&self) {
         if !self.link.hurried.swap(true, Ordering::AcqRel) {
             // An error means that the log is closed, which the caller is about to hear.
@@ -172,6 +171,11 @@ impl Inbox {
         }
     }
 
+    /// Whether somebody waits for a place.
+    pub(crate) fn is_waited_for(&self) -> bool {
+        self.link.waiting.load(Ordering::Acquire) > 0
+    }
+
     /// Takes note of a [`Request::Hurry`]: the next one may come.
     pub(crate) fn note_hurry(&self) {
         self.link.hurried.store(false, Ordering::Release);
@@ -227,6 +231,8 @@ impl Drop for Inbox {
 struct Link {
     budget: Budget,
     fault: OnceLock<Fault>,
+    /// How many callers wait for a place.
+    waiting: AtomicUsize,
     /// Whether a [`Request::Hurry`] is on its way.
     hurried: AtomicBool,
     counters: Counters,
@@ -238,6 +244,22 @@ impl Link {
         self.fault
             .get()
             .map_or(Error::Closed, |fault| Error::Poisoned(fault.clone()))
+    }
+}
+
+/// One caller who waits for a place, until it has it or goes away.
+struct Waiting<'a>(&'a Link);
+
+impl<'a> Waiting<'a> {
+    fn note(link: &'a Link) -> Self {
+        link.waiting.fetch_add(1, Ordering::AcqRel);
+        Self(link)
+    }
+}
+
+impl Drop for Waiting<'_> {
+    fn drop(&mut self) {
+        self.0.waiting.fetch_sub(1, Ordering::AcqRel);
     }
 }
 

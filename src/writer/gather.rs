@@ -69,7 +69,7 @@ impl Gatherer {
         loop {
             inbox.take_waiting(&mut self.pending);
             let must_go = self.fill(&mut batch, inbox);
-            if must_go || self.is_ready(&batch, situation.due) {
+            if must_go || self.is_ready(&batch, situation.due, inbox) {
                 return Turn::Commit(batch);
             }
             if batch.is_empty()
@@ -106,10 +106,7 @@ impl Gatherer {
                     batch.push(append, place, due);
                 }
                 Request::Sync(done) => batch.push_sync(done),
-                Request::Hurry => {
-                    inbox.note_hurry();
-                    self.hurry(batch, !batch.is_empty());
-                }
+                Request::Hurry => inbox.note_hurry(),
                 other => {
                     let is_full = matches!(other, Request::Append(_));
                     self.pending.push_front(other);
@@ -130,9 +127,9 @@ impl Gatherer {
                 && batch.cost.records + cost.records <= self.limit.records)
     }
 
-    /// A batch that is full, or that others wait for, does not wait for the end of its interval.
-    fn hurry(&self, batch: &mut Batch, must: bool) {
-        if must && matches!(self.policy, SyncPolicy::Interval(_)) {
+    /// A batch that is full does not wait for the end of its interval.
+    fn hurry(&self, batch: &mut Batch, is_full: bool) {
+        if is_full && matches!(self.policy, SyncPolicy::Interval(_)) {
             batch.due = Due::Now;
         }
     }
@@ -150,11 +147,12 @@ impl Gatherer {
     }
 
     /// Whether nothing is to be gained by waiting: only an interval makes a batch wait for more, and
-    /// only while nobody waits for its write.
-    fn is_ready(&self, batch: &Batch, due: Due) -> bool {
+    /// only while nobody waits for its write, or for the places that it holds.
+    fn is_ready(&self, batch: &Batch, due: Due, inbox: &Inbox) -> bool {
         let may_wait = matches!(self.policy, SyncPolicy::Interval(_))
             && !batch.is_written_wanted
             && self.open
+            && !inbox.is_waited_for()
             && !batch.due.min(due).is_reached(|| self.host.now());
         !batch.is_empty() && !may_wait
     }
