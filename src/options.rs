@@ -213,7 +213,8 @@ impl Default for WalOptions {
 pub enum SyncPolicy {
     /// As soon as the disk is free: whatever arrives during one sync shares the next. A lone producer
     /// waits for nothing but its own sync. After a sync that answered several, the next one waits a
-    /// moment for them to come back: at most 30 µs, and a quarter of a sync.
+    /// moment for them to come back: until none has come for 30 µs or a quarter of a sync, whichever
+    /// is less, and half a sync at most.
     #[default]
     Always,
 

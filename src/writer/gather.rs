@@ -223,10 +223,20 @@ impl Linger {
         if expected == 0 {
             return;
         }
-        let deadline = host.now() + LINGER_MAX.min(self.sync_time / 4);
+        let started = host.now();
+        let patience = LINGER_MAX.min(self.sync_time / 4);
+        let limit = started + self.sync_time / 2;
         // Those who wait already are the other group: they do not count.
-        let wanted = inbox.len() + expected;
-        while inbox.len() < wanted && host.now() < deadline && host.relax().await {}
+        let mut waiting = inbox.len();
+        let wanted = waiting + expected;
+        let mut deadline = started + patience;
+        while waiting < wanted && host.now() < deadline.min(limit) && host.relax().await {
+            let came = inbox.len();
+            if came > waiting {
+                waiting = came;
+                deadline = host.now() + patience;
+            }
+        }
     }
 }
 
@@ -238,5 +248,5 @@ const IDLE_AFTER: Duration = Duration::from_millis(100);
 /// [`SyncPolicy::Always`].
 const WRITTEN_SYNC_AFTER: Duration = Duration::from_millis(10);
 
-/// The longest wait for producers that were just answered.
+/// The longest wait for the next one of the producers that were just answered.
 const LINGER_MAX: Duration = Duration::from_micros(30);
