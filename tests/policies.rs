@@ -11,10 +11,10 @@ use futures::StreamExt;
 use futures::future::{join_all, try_join_all};
 use tidewal::sim::SimDisk;
 use tidewal::{Durability, Error, Lsn, Stats, SyncPolicy, Wal, WalOptions};
-use tokio::time::{Instant, sleep, timeout};
+use tokio::time::{Instant, sleep};
 use tokio_test::{assert_pending, assert_ready, assert_ready_ok, task};
 
-use support::{DIR, options, policies};
+use support::{DIR, options, policies, run};
 
 /// How long a sync takes, unless a test says otherwise.
 const SYNC: Duration = ms(1);
@@ -25,19 +25,11 @@ const INTERVAL: Duration = ms(9);
 /// Longer than anything that a policy waits for.
 const AGES: Duration = Duration::from_secs(3600);
 
-/// Longer than any test takes in virtual time.
-const DOOMSDAY: Duration = Duration::from_secs(365 * 24 * 3600);
-
 /// A record's header, which counts where bytes are counted.
 const HEADER: usize = 20;
 
 const fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
-}
-
-/// Runs a test in virtual time. One that would hang fails instead.
-fn run<T>(test: impl Future<Output = T>) -> T {
-    support::run(async { timeout(DOOMSDAY, test).await.expect("the test hangs") })
 }
 
 fn interval() -> WalOptions {

@@ -3,7 +3,6 @@
 
 mod support;
 
-use std::future::Future;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,27 +11,19 @@ use futures::TryStreamExt;
 use futures::future::{join_all, try_join_all};
 use tidewal::sim::{Operation, SimDisk};
 use tidewal::{Error, Lsn, PendingAppend, Wal, WalOptions};
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
 
-use support::{DIR, options, policies};
+use support::{DIR, options, policies, run};
 
 /// How long a sync takes.
 const SYNC: Duration = ms(10);
-
-/// Longer than any test takes in virtual time.
-const DOOMSDAY: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// A record's header, which counts where bytes are counted.
 const HEADER: usize = 20;
 
 const fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
-}
-
-/// Runs a test in virtual time. One that would hang fails instead.
-fn run<T>(test: impl Future<Output = T>) -> T {
-    support::run(async { timeout(DOOMSDAY, test).await.expect("the test hangs") })
 }
 
 /// A payload that takes so many bytes of the queue.

@@ -9,6 +9,7 @@
 
 use std::collections::BTreeMap;
 use std::future::Future;
+use std::time::Duration;
 
 use futures::future::join_all;
 use tidewal::sim::{SimDisk, Survival};
@@ -21,15 +22,18 @@ pub fn options() -> WalOptions {
     Wal::options().segment_size(16 * 1024)
 }
 
-/// Runs a test in virtual time on one thread.
+/// Longer than any test takes in virtual time.
+const DOOMSDAY: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Runs a test in virtual time on one thread. One that would hang fails instead.
 pub fn run<T>(test: impl Future<Output = T>) -> T {
     let mut builder = tokio::runtime::Builder::new_current_thread();
-    builder
-        .enable_time()
-        .start_paused(true)
-        .build()
-        .unwrap()
-        .block_on(test)
+    let runtime = builder.enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        tokio::time::timeout(DOOMSDAY, test)
+            .await
+            .expect("the test hangs")
+    })
 }
 
 /// One step of a workload.
