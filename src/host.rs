@@ -9,13 +9,18 @@
 //! timer counts in milliseconds and an interval of half a millisecond is a sensible one here.
 
 use std::cell::Cell;
+use std::future;
 use std::future::Future;
-use std::pin::{Pin, pin};
+#[cfg(feature = "sim")]
+use std::io;
+use std::path::Path;
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
-use std::{future, io};
+
+use crate::error::Fault;
 
 /// Where futures run and whose clock they see.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -28,25 +33,22 @@ pub(crate) enum Host {
 }
 
 impl Host {
-    /// Runs `job` in the background.
-    pub(crate) fn run<F>(self, name: &str, job: F) -> io::Result<()>
+    /// Runs `job` in the background, for the log in `dir`.
+    pub(crate) fn run<F>(self, name: &str, dir: &Path, job: F) -> Result<(), Fault>
     where
         F: Future<Output = ()> + Send + 'static,
     {
-        match self {
+        let started = match self {
             Self::Thread => thread::Builder::new()
                 .name(name.into())
                 .spawn(|| block_on(job))
                 .map(drop),
             #[cfg(feature = "sim")]
-            Self::Runtime => match tokio::runtime::Handle::try_current() {
-                Ok(runtime) => {
-                    runtime.spawn(job);
-                    Ok(())
-                }
-                Err(error) => Err(io::Error::other(error)),
-            },
-        }
+            Self::Runtime => tokio::runtime::Handle::try_current()
+                .map(|runtime| drop(runtime.spawn(job)))
+                .map_err(io::Error::other),
+        };
+        started.map_err(|error| Fault::new("start a thread for", dir, error))
     }
 
     /// The time on this host's clock.
@@ -144,13 +146,9 @@ fn left_until(deadline: Instant) -> Duration {
 /// The loser is dropped, so both have to be cancel safe.
 pub(crate) async fn race<T>(first: impl Future<Output = T>, second: impl Future<Output = T>) -> T {
     let (mut first, mut second) = (pin!(first), pin!(second));
-    future::poll_fn(|context| match poll(first.as_mut(), context) {
+    future::poll_fn(|context| match first.as_mut().poll(context) {
         Poll::Ready(value) => Poll::Ready(value),
-        Poll::Pending => poll(second.as_mut(), context),
+        Poll::Pending => second.as_mut().poll(context),
     })
     .await
-}
-
-fn poll<F: Future>(future: Pin<&mut F>, context: &mut Context<'_>) -> Poll<F::Output> {
-    future.poll(context)
 }

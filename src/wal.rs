@@ -223,7 +223,7 @@ impl Wal {
     pub async fn sync(&self) -> Result<Lsn> {
         let (done, answer) = Completion::new();
         self.shared.submitter.ask(Request::Sync(done)).await?;
-        answered(answer.await)
+        answer.await
     }
 
     /// The last LSN that is durable; [`Lsn::ZERO`] if the log never held a record.
@@ -259,7 +259,7 @@ impl Wal {
             .submitter
             .ask(Request::Truncate(before, done))
             .await?;
-        answered(answer.await)
+        answer.await
     }
 
     /// What the log has done since it was opened, and what waits in its queue.
@@ -345,7 +345,7 @@ impl Future for PendingAppend {
     type Output = Result<Lsn>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.answer).poll(context).map(answered)
+        Pin::new(&mut self.answer).poll(context)
     }
 }
 
@@ -480,11 +480,6 @@ fn check_len(len: u64, max: u64) -> Result<()> {
     } else {
         Err(Error::TooLarge { len, max })
     }
-}
-
-/// A completion answers however it ends; only a process that is coming down loses an answer.
-fn answered<T>(answer: Result<Result<T>, tokio::sync::oneshot::error::RecvError>) -> Result<T> {
-    answer.unwrap_or(Err(Error::Interrupted))
 }
 
 fn changed(mut progress: watch::Receiver<Progress>) -> Changed {

@@ -10,7 +10,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("error", LEAVES),
     ("record", LEAVES),
     ("stats", &[]),
-    ("host", &[]),
+    ("host", &["error"]),
     (
         "options",
         &["error", "lsn", "Error", "Lsn", "Result", "format"],

@@ -4,9 +4,13 @@
 use crc32fast::Hasher;
 
 use crate::Lsn;
+use crate::format::le_u32;
 
 /// Length of a frame's header in bytes.
 pub(crate) const HEADER_LEN: usize = 20;
+
+/// Where a frame's kind stands in its header.
+pub(crate) const KIND_AT: usize = 12;
 
 /// A frame's header, decoded.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -40,7 +44,7 @@ impl Frame {
         bytes[0..4].copy_from_slice(&low_bits(self.lsn).to_le_bytes());
         bytes[4..8].copy_from_slice(&self.crc.to_le_bytes());
         bytes[8..12].copy_from_slice(&self.len.to_le_bytes());
-        bytes[12..16].copy_from_slice(&[self.kind as u8, lag_0, lag_1, lag_2]);
+        bytes[KIND_AT..CHECKED_LEN].copy_from_slice(&[self.kind as u8, lag_0, lag_1, lag_2]);
         let check = key.check(self.lsn, &bytes[..CHECKED_LEN]);
         bytes[CHECKED_LEN..].copy_from_slice(&check.to_le_bytes());
         debug_assert_eq!(Self::decode(&bytes, key).as_ref(), Some(self));
@@ -50,12 +54,17 @@ impl Frame {
     /// The header in `bytes`, if it is one that was written to this very segment in this life of its
     /// file. Says nothing yet about the payload, nor whether it lies within the file.
     pub(crate) fn decode(bytes: &[u8; HEADER_LEN], key: &Key) -> Option<Self> {
-        let kind = Kind::from_byte(bytes[12])?;
+        let kind = Kind::from_byte(bytes[KIND_AT])?;
         let lsn = key.lsn(le_u32(bytes, 0));
         if le_u32(bytes, CHECKED_LEN) != key.check(lsn, &bytes[..CHECKED_LEN]) {
             return None;
         }
-        let lag = Lag(u32::from_le_bytes([bytes[13], bytes[14], bytes[15], 0]));
+        let lag = Lag(u32::from_le_bytes([
+            bytes[KIND_AT + 1],
+            bytes[KIND_AT + 2],
+            bytes[KIND_AT + 3],
+            0,
+        ]));
         Some(Self {
             kind,
             lsn,
@@ -181,10 +190,6 @@ fn low_bits(lsn: Lsn) -> u32 {
 
 fn high_bits(lsn: Lsn) -> u32 {
     (lsn.get() >> 32) as u32
-}
-
-fn le_u32(bytes: &[u8; HEADER_LEN], at: usize) -> u32 {
-    u32::from_le_bytes([bytes[at], bytes[at + 1], bytes[at + 2], bytes[at + 3]])
 }
 
 #[cfg(test)]

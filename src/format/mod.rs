@@ -20,3 +20,9 @@ pub(crate) const SEGMENT_SIZE_LIMIT: u64 = 1 << 32;
 pub(crate) const fn payload_room(capacity: u64) -> u64 {
     capacity - DATA_OFFSET - frame::HEADER_LEN as u64
 }
+
+fn le_u32(bytes: &[u8], at: usize) -> u32 {
+    let mut field = [0; 4];
+    field.copy_from_slice(&bytes[at..at + 4]);
+    u32::from_le_bytes(field)
+}

@@ -2,6 +2,7 @@
 
 use crate::Lsn;
 use crate::format::frame::Key;
+use crate::format::le_u32;
 
 /// Length of the encoded header.
 pub(crate) const HEADER_LEN: usize = 72;
@@ -114,12 +115,6 @@ const MAGIC: &[u8; 8] = b"tidewal\n";
 const HEAD_MAGIC: &[u8; 8] = b"tidehead";
 const VERSION: u32 = 1;
 const HEADER_CRC_AT: usize = 68;
-
-fn le_u32(bytes: &[u8], at: usize) -> u32 {
-    let mut field = [0; 4];
-    field.copy_from_slice(&bytes[at..at + 4]);
-    u32::from_le_bytes(field)
-}
 
 fn le_u64(bytes: &[u8], at: usize) -> u64 {
     let mut field = [0; 8];

@@ -11,15 +11,12 @@ pub(super) struct Budget {
     /// For requests that bring no record. They do not stand in line behind appends, which may wait for
     /// a batch that only such a request would end early.
     asks: Semaphore,
-    size: Share,
+    size: Cost,
 }
 
 impl Budget {
     pub(super) fn new(bytes: usize, records: usize) -> Self {
-        let size = Share {
-            bytes: permits(bytes),
-            records: permits(records),
-        };
+        let size = Cost { bytes, records };
         Self {
             bytes: Semaphore::new(bytes),
             records: Semaphore::new(records),
@@ -29,15 +26,15 @@ impl Budget {
     }
 
     /// Waits for room, first come first served. Cancel safe: what was taken is given back.
-    pub(super) async fn acquire(&self, share: Share) -> Result<(), Closed> {
+    pub(super) async fn acquire(&self, share: Cost) -> Result<(), Closed> {
         let records = self
             .records
-            .acquire_many(share.records)
+            .acquire_many(permits(share.records))
             .await
             .map_err(|_| Closed)?;
         let bytes = self
             .bytes
-            .acquire_many(share.bytes)
+            .acquire_many(permits(share.bytes))
             .await
             .map_err(|_| Closed)?;
         records.forget();
@@ -46,9 +43,9 @@ impl Budget {
     }
 
     /// Takes room if there is some now, and says whether there was.
-    pub(super) fn try_acquire(&self, share: Share) -> Result<bool, Closed> {
-        let records = self.records.try_acquire_many(share.records);
-        let bytes = self.bytes.try_acquire_many(share.bytes);
+    pub(super) fn try_acquire(&self, share: Cost) -> Result<bool, Closed> {
+        let records = self.records.try_acquire_many(permits(share.records));
+        let bytes = self.bytes.try_acquire_many(permits(share.bytes));
         match (records, bytes) {
             (Ok(records), Ok(bytes)) => {
                 records.forget();
@@ -71,9 +68,9 @@ impl Budget {
     }
 
     /// Gives back the sum of some shares.
-    pub(super) fn release(&self, bytes: usize, records: usize) {
-        self.records.add_permits(records);
-        self.bytes.add_permits(bytes);
+    pub(super) fn release(&self, shares: Cost) {
+        self.records.add_permits(shares.records);
+        self.bytes.add_permits(shares.bytes);
     }
 
     /// Whoever waits or comes gets an error.
@@ -83,30 +80,27 @@ impl Budget {
         self.asks.close();
     }
 
-    /// Bytes and records that are taken.
-    pub(super) fn used(&self) -> (u64, u64) {
-        let taken = |size: u32, left: usize| u64::from(size).saturating_sub(left as u64);
-        (
-            taken(self.size.bytes, self.bytes.available_permits()),
-            taken(self.size.records, self.records.available_permits()),
-        )
+    /// What is taken.
+    pub(super) fn used(&self) -> Cost {
+        Cost {
+            bytes: self
+                .size
+                .bytes
+                .saturating_sub(self.bytes.available_permits()),
+            records: self
+                .size
+                .records
+                .saturating_sub(self.records.available_permits()),
+        }
     }
 
     /// What a request takes: at most everything, so that the largest one still gets through.
-    pub(super) fn share(&self, cost: Cost) -> Share {
-        let share = |amount, size: u32| u32::try_from(amount).unwrap_or(u32::MAX).min(size);
-        Share {
-            bytes: share(cost.bytes, self.size.bytes),
-            records: share(cost.records, self.size.records),
+    pub(super) fn share(&self, cost: Cost) -> Cost {
+        Cost {
+            bytes: cost.bytes.min(self.size.bytes),
+            records: cost.records.min(self.size.records),
         }
     }
-}
-
-/// A part of the budget.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Share {
-    pub(super) bytes: u32,
-    pub(super) records: u32,
 }
 
 /// The budget hands out nothing any more.

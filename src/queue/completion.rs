@@ -1,5 +1,9 @@
 //! The writer's answers: each request gets exactly one.
 
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
 use tokio::sync::oneshot;
 
 use crate::error::{Error, Result};
@@ -13,13 +17,25 @@ use crate::storage::{Synced, Wrote};
 /// [`Completion::written`].
 pub(crate) struct Completion<T>(Option<oneshot::Sender<Result<T>>>);
 
-/// The caller's side of a [`Completion`].
-pub(crate) type Answer<T> = oneshot::Receiver<Result<T>>;
+/// The caller's side of a [`Completion`]: a future of what it is answered with.
+#[derive(Debug)]
+pub(crate) struct Answer<T>(oneshot::Receiver<Result<T>>);
+
+impl<T> Future for Answer<T> {
+    type Output = Result<T>;
+
+    /// A completion answers however it ends; only a process that is coming down loses an answer.
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.0)
+            .poll(context)
+            .map(|answer| answer.unwrap_or(Err(Error::Interrupted)))
+    }
+}
 
 impl<T> Completion<T> {
     pub(crate) fn new() -> (Self, Answer<T>) {
         let (sender, receiver) = oneshot::channel();
-        (Self(Some(sender)), receiver)
+        (Self(Some(sender)), Answer(receiver))
     }
 
     /// Answers with an error.

@@ -117,10 +117,10 @@ impl Submitter {
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        let (queued_bytes, queued_records) = self.link.budget.used();
+        let used = self.link.budget.used();
         Stats {
-            queued_bytes,
-            queued_records,
+            queued_bytes: used.bytes as u64,
+            queued_records: used.records as u64,
             ..self.link.counters.snapshot()
         }
     }
@@ -164,11 +164,7 @@ impl Inbox {
 
     /// What an append of this cost takes of the queue's budget.
     pub(crate) fn place_of(&self, cost: Cost) -> Cost {
-        let share = self.link.budget.share(cost);
-        Cost {
-            bytes: share.bytes as usize,
-            records: share.records as usize,
-        }
+        self.link.budget.share(cost)
     }
 
     /// Whether somebody waits for a place.
@@ -188,7 +184,7 @@ impl Inbox {
 
     /// Gives back places of appends that left the queue.
     pub(crate) fn release(&self, places: Cost) {
-        self.link.budget.release(places.bytes, places.records);
+        self.link.budget.release(places);
     }
 
     pub(crate) fn counters(&self) -> &Counters {

@@ -191,8 +191,11 @@ impl Replay {
     async fn start(dir: Dir, host: Host, start: Start, access: Access) -> Result<Self> {
         let path = dir.path().to_owned();
         let (sender, mut events) = mpsc::channel(CHUNKS_AHEAD);
-        host.run("tidewal-recovery", replay::run(dir, start, access, sender))
-            .map_err(|error| crate::error::Fault::new("start a thread for", &path, error))?;
+        host.run(
+            "tidewal-recovery",
+            &path,
+            replay::run(dir, start, access, sender),
+        )?;
         let Event::Opened { lock, report } = events.recv().await.ok_or(Error::Interrupted)?? else {
             unreachable!("a replay opens the directory before anything else");
         };

@@ -21,12 +21,7 @@ pub(super) enum Event {
 }
 
 /// Reads the log in `dir` and sends it. Ends early if nobody receives any more.
-pub(super) async fn run(
-    dir: Dir,
-    start: Start,
-    access: Access,
-    events: mpsc::Sender<Result<Event>>,
-) {
+pub(super) async fn run(dir: Dir, start: Start, access: Access, events: Outbox) {
     let sent = match open(&dir, start, access).await {
         Ok((lock, job)) => job.send_all(&dir, lock, &events).await,
         Err(error) => Err(error),
@@ -73,21 +68,15 @@ struct Job {
 }
 
 impl Job {
-    async fn send_all(
-        mut self,
-        dir: &Dir,
-        lock: Lock,
-        events: &mpsc::Sender<Result<Event>>,
-    ) -> Result<()> {
+    async fn send_all(mut self, dir: &Dir, lock: Lock, outbox: &Outbox) -> Result<()> {
         let opened = Event::Opened {
             lock,
             report: self.report.clone(),
         };
-        let mut outbox = Outbox { events };
-        outbox.send(opened).await?;
+        send(outbox, opened).await?;
         let mut last = None;
         for index in self.first..self.plan.segments.len() {
-            last = self.send_segment(dir, index, &mut outbox).await?;
+            last = self.send_segment(dir, index, outbox).await?;
         }
         let end = self.report.end;
         match self.start {
@@ -108,7 +97,7 @@ impl Job {
             doomed,
             spares,
         };
-        outbox.send(Event::Ended(recovered, self.report)).await
+        send(outbox, Event::Ended(recovered, self.report)).await
     }
 
     /// Sends one segment's records. Returns how it ends if it is the newest.
@@ -116,7 +105,7 @@ impl Job {
         &mut self,
         dir: &Dir,
         index: usize,
-        outbox: &mut Outbox<'_>,
+        outbox: &Outbox,
     ) -> Result<Option<LastSegment>> {
         let successor = self.plan.segments.get(index + 1).cloned();
         let limit = successor
@@ -137,11 +126,7 @@ impl Job {
         }
     }
 
-    async fn send_records(
-        &mut self,
-        mut records: Vec<Record>,
-        outbox: &mut Outbox<'_>,
-    ) -> Result<()> {
+    async fn send_records(&mut self, mut records: Vec<Record>, outbox: &Outbox) -> Result<()> {
         match self.start {
             Start::Last => return Ok(()),
             Start::At(asked) => records.retain(|record| record.lsn >= asked),
@@ -156,9 +141,7 @@ impl Job {
             .iter()
             .map(|record| record.payload.len() as u64)
             .sum::<u64>();
-        outbox
-            .send(Event::Records(records, self.report.clone()))
-            .await
+        send(outbox, Event::Records(records, self.report.clone())).await
     }
 
     fn judge(&mut self, dir: &Dir, scan: &Scan, stop: Stop) -> Result<LastSegment> {
@@ -180,19 +163,11 @@ impl Job {
     }
 }
 
-/// The way to the consumer.
-struct Outbox<'a> {
-    events: &'a mpsc::Sender<Result<Event>>,
-}
+type Outbox = mpsc::Sender<Result<Event>>;
 
-impl Outbox<'_> {
-    /// Waits for room. An error means that the consumer has gone.
-    async fn send(&mut self, event: Event) -> Result<()> {
-        self.events
-            .send(Ok(event))
-            .await
-            .map_err(|_| Error::Interrupted)
-    }
+/// Waits for room. An error means that the consumer has gone.
+async fn send(outbox: &Outbox, event: Event) -> Result<()> {
+    outbox.send(Ok(event)).await.map_err(|_| Error::Interrupted)
 }
 
 /// A segment that has a successor was complete when that one was opened: it has to end where the

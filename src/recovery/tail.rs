@@ -105,7 +105,7 @@ fn search(bytes: &[u8], offset: u64, scan: &Scan) -> Lsn {
     let kinds = filled
         .flatten()
         .filter(|&at| matches!(bytes[at], RECORD | PART));
-    let starts = kinds.filter_map(|at| at.checked_sub(KIND_AT));
+    let starts = kinds.filter_map(|at| at.checked_sub(frame::KIND_AT));
     let frames = starts.filter_map(|start| {
         let frame = Frame::decode(bytes[start..].first_chunk()?, &scan.key)?;
         is_possible(&frame, offset + start as u64, scan).then_some(frame)
@@ -131,8 +131,7 @@ fn is_possible(frame: &Frame, offset: u64, scan: &Scan) -> bool {
             || (first_durable <= frame.proves() && frame.proves() < frame.lsn))
 }
 
-/// Where a frame's kind stands, and the kinds that stand outside the header block.
-const KIND_AT: usize = 12;
+/// The kinds that stand outside the header block.
 const RECORD: u8 = Kind::Record as u8;
 const PART: u8 = Kind::Part as u8;
 

@@ -1,9 +1,9 @@
 //! A group commit as a chain of types: [`Batch`] - encode -> [`Encoded`] - write -> [`Written`] - absorb
 //! -> [`Unsynced`] - sync -> [`Durable`].
 //!
-//! From the encoded bytes on each step consumes the one before it, and only the last can acknowledge: there is no other way to
-//! a [`Synced`] receipt, without which a [`Completion`] gives no good news. What fails on the way
-//! answers its callers with the cause.
+//! From the encoded bytes on each step consumes the one before it, and only the last can acknowledge:
+//! there is no other way to a [`Synced`] receipt, without which a [`Completion`] gives no good news.
+//! What fails on the way answers its callers with the cause.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -102,14 +102,11 @@ impl Batch {
         };
         let mut waiters = Vec::with_capacity(self.appends.len());
         let mut payload_bytes = 0;
-        while let Some(append) = self.appends.front() {
-            let cost = append.cost();
-            if encoder.buffer.len() + cost.bytes > usize_of(segment.room()) {
-                break;
-            }
-            let Some(append) = self.appends.pop_front() else {
-                break;
-            };
+        while self
+            .next_len()
+            .is_some_and(|len| encoder.len() + len <= segment.room())
+            && let Some(append) = self.appends.pop_front()
+        {
             payload_bytes += encoder.encode(append.entries.as_slice());
             let Append {
                 durability, done, ..
@@ -131,9 +128,7 @@ impl Batch {
 
     /// Answers what was not encoded: it is certainly not appended.
     pub(super) fn refuse(&mut self, error: &Error) {
-        self.appends
-            .drain(..)
-            .for_each(|append| append.done.fail(error.clone()));
+        self.refuse_appends(error);
         self.syncs
             .drain(..)
             .for_each(|done| done.fail(error.clone()));
@@ -156,6 +151,11 @@ struct Encoder<'a> {
 }
 
 impl Encoder<'_> {
+    /// Bytes encoded so far.
+    fn len(&self) -> u64 {
+        self.buffer.len() as u64
+    }
+
     /// Encodes the records of one append, all of which are to be kept or none. Returns the bytes of
     /// their payloads.
     fn encode(&mut self, entries: &[Entry]) -> u64 {
@@ -306,9 +306,9 @@ impl Unsynced {
     }
 
     /// Answers those who asked for a sync when there was nothing to sync.
-    pub(super) fn answer_syncs(self, durable: DurableUpTo) {
+    pub(super) fn answer_syncs(&mut self, durable: DurableUpTo) {
         self.syncs
-            .into_iter()
+            .drain(..)
             .for_each(|done| durable.answer(durable.lsn, done));
     }
 
@@ -400,8 +400,4 @@ impl Waiter {
     fn fail(self, fault: &Fault) {
         self.done.fail(Error::Failed(fault.clone()));
     }
-}
-
-fn usize_of(number: u64) -> usize {
-    usize::try_from(number).unwrap_or(usize::MAX)
 }

@@ -13,7 +13,7 @@ mod spares;
 mod tail;
 mod task;
 
-use crate::error::{Fault, Result};
+use crate::error::Result;
 use crate::host::Host;
 use crate::options::WalOptions;
 use crate::queue::completion::Completion;
@@ -35,10 +35,7 @@ pub(crate) async fn start(
     let (ready, is_ready) = Completion::new();
     let path = dir.path().to_owned();
     let writer = task::run(dir, host, options.clone(), recovered, lock, inbox, ready);
-    host.run("tidewal-writer", writer)
-        .map_err(|error| Fault::new("start a thread for", &path, error))?;
-    is_ready
-        .await
-        .unwrap_or(Err(crate::error::Error::Interrupted))?;
+    host.run("tidewal-writer", &path, writer)?;
+    is_ready.await?;
     Ok(submitter)
 }

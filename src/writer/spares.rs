@@ -50,8 +50,7 @@ impl Spares {
             stock: Vec::new(),
             jobs: inbox,
         };
-        host.run("tidewal-spares", keeper.run(end))
-            .map_err(|error| Fault::new("start a thread for", dir.path(), error))?;
+        host.run("tidewal-spares", dir.path(), keeper.run(end))?;
         Ok(Self {
             maker,
             ready,

@@ -168,25 +168,20 @@ impl Writer {
 
     /// Syncs what was written, and answers those who wait for it.
     async fn sync(&mut self) -> Result<(), Fault> {
-        let unsynced = std::mem::replace(&mut self.unsynced, Unsynced::new());
-        let Some(upto) = unsynced.upto() else {
-            unsynced.answer_syncs(self.durable);
+        let Some(upto) = self.unsynced.upto() else {
+            self.unsynced.answer_syncs(self.durable);
             return Ok(());
         };
         let started = self.host.now();
-        let Some(segment) = self.tail.take_open() else {
-            return Ok(());
-        };
-        let (segment, synced) = match segment.sync().await {
-            Ok(done) => done,
-            Err(fault) => {
-                self.unsynced = unsynced;
-                return Err(fault);
-            }
-        };
+        let segment = self
+            .tail
+            .take_open()
+            .expect("what was written is in the open segment");
+        let (segment, synced) = segment.sync().await?;
         self.tail = Tail::Open(segment);
         self.inbox.counters().syncs.add(1);
         let took = self.host.now().saturating_duration_since(started);
+        let unsynced = std::mem::replace(&mut self.unsynced, Unsynced::new());
         let (durable, count) = unsynced.synced(upto, synced).acknowledge(&self.inbox);
         self.durable = durable;
         self.gatherer.note_answered(count, took);
