@@ -145,15 +145,16 @@ impl BackendFile for SimFile {
             let rest = model.live(self.inode).get(offset..).unwrap_or_default();
             let count = rest.len().min(buffer.len());
             buffer[..count].copy_from_slice(&rest[..count]);
-            Ok(count)
+            Ok(model.mishaps.shorten(Operation::Read, count))
         })
     }
 
     fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<usize> {
         let offset = to_index(offset)?;
         perform(&self.disk, self.generation, Operation::Write, |model| {
-            model.write(self.inode, offset, bytes)?;
-            Ok(bytes.len())
+            let count = model.mishaps.shorten(Operation::Write, bytes.len());
+            model.write(self.inode, offset, &bytes[..count])?;
+            Ok(count)
         })
     }
 
@@ -173,11 +174,11 @@ impl BackendFile for SimFile {
     }
 
     fn poll_sync(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
-        let time = self.disk.model().sync_time;
-        if !time.is_zero() {
-            let stall = self
-                .stall
-                .get_or_insert_with(|| Box::pin(tokio::time::sleep(time)));
+        if self.stall.is_none() {
+            let time = self.disk.model().time_of_sync();
+            self.stall = (!time.is_zero()).then(|| Box::pin(tokio::time::sleep(time)));
+        }
+        if let Some(stall) = &mut self.stall {
             ready!(stall.as_mut().poll(context));
             self.stall = None;
         }

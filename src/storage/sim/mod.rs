@@ -9,10 +9,17 @@
 //! # The model
 //!
 //! - What is written is volatile until its file is synced. A new, renamed or removed name is volatile
-//!   until its directory is synced; a file's own sync does not keep its name.
+//!   until its directory is synced; a file's own sync does not keep its name, unless
+//!   [asked to](SimDisk::set_sync_keeps_names).
 //! - When power goes, some of what is volatile survives: see [`Survival`].
 //! - A failed sync marks what it should have written as clean: it is readable until the power goes
 //!   and lost then, and the next sync does not bring it back. Linux behaves so.
+//! - Any call can [fail](SimDisk::fail), writes and reads can be [short](SimDisk::shorten), a sync can
+//!   [stall](SimDisk::stall), the disk can be [full](SimDisk::set_quota), and files can be
+//!   [damaged](SimDisk::damage), [planted](SimDisk::plant) and [taken away](SimDisk::destroy).
+//!
+//! Directories themselves are there, durably, once they are asked for. The log never maps files, never
+//! appends by position and never truncates one, so none of that is modelled.
 //!
 //! # Examples
 //!
@@ -37,7 +44,9 @@
 //! ```
 
 mod handles;
+mod mishaps;
 mod model;
+mod power;
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -117,6 +126,13 @@ impl SimDisk {
         self.model().volatile.len()
     }
 
+    /// How many pieces the volatile changes consist of: each 512-byte sector of a write is one, and so
+    /// is every other change. [`Survival::Pieces`] chooses among them.
+    #[must_use]
+    pub fn volatile_pieces(&self) -> usize {
+        self.model().volatile_pieces()
+    }
+
     /// Switches the power off, if it is not yet, and on again.
     ///
     /// Of the volatile changes `survival` remains. Files that were open stay unusable, locks are
@@ -130,16 +146,31 @@ impl SimDisk {
     /// It fails before it does anything, except that a failed sync marks what it should have written
     /// as clean.
     pub fn fail(&self, operation: Operation, skip: u64, error: io::ErrorKind) {
-        self.model().plan_fault(operation, skip, error);
+        self.model().mishaps.plan_error(operation, skip, error);
     }
 
-    /// Forgets the faults that have not happened, and returns how many they were.
+    /// Lets the read or write that comes after `skip` others move only half of its bytes, once.
+    ///
+    /// That is not an error. A full disk in the middle of a write is a short write with a
+    /// [failing](Self::fail) one after it.
+    pub fn shorten(&self, operation: Operation, skip: u64) {
+        self.model().mishaps.plan_short(operation, skip);
+    }
+
+    /// Lets the sync of a file that comes after `skip` others take so much longer, once, on the clock
+    /// of the tokio runtime. [`Duration::MAX`] is for ever.
+    pub fn stall(&self, skip: u64, time: Duration) {
+        self.model().mishaps.plan_stall(skip, time);
+    }
+
+    /// Forgets the failures, short operations and stalls that have not happened, and returns how many
+    /// they were.
     #[expect(
         clippy::must_use_candidate,
         reason = "the number is news to some callers only"
     )]
     pub fn clear_faults(&self) -> usize {
-        self.model().clear_faults()
+        std::mem::take(&mut self.model().mishaps).len()
     }
 
     /// Limits the bytes that all files take together, or lifts the limit.
@@ -154,6 +185,12 @@ impl SimDisk {
         self.model().sync_time = time;
     }
 
+    /// Whether the sync of a file makes its own new name durable too. At first it does not, which is
+    /// what POSIX promises; most of today's file systems do.
+    pub fn set_sync_keeps_names(&self, keeps: bool) {
+        self.model().keeps_names = keeps;
+    }
+
     /// The names of the files in a directory, sorted.
     #[must_use]
     pub fn files(&self, dir: impl AsRef<Path>) -> Vec<String> {
@@ -166,7 +203,19 @@ impl SimDisk {
         self.model().read_file(path.as_ref())
     }
 
-    /// Puts a file in place, durably: to plant damage, or something foreign.
+    /// Changes the bytes of a file behind the log's back, durably: flips bits, zeroes sectors, cuts it
+    /// short. Returns whether the file was there.
+    ///
+    /// ```
+    /// # let disk = tidewal::sim::SimDisk::new(1);
+    /// # disk.plant("log/x", vec![0; 100]);
+    /// disk.damage("log/x", |bytes| bytes[17] ^= 0b100);
+    /// ```
+    pub fn damage(&self, path: impl AsRef<Path>, change: impl FnOnce(&mut Vec<u8>)) -> bool {
+        self.model().damage_file(path.as_ref(), change)
+    }
+
+    /// Puts a file in place, durably: something foreign, or a copy of another one.
     pub fn plant(&self, path: impl AsRef<Path>, bytes: Vec<u8>) {
         self.model().plant_file(path.as_ref(), bytes);
     }
@@ -212,8 +261,11 @@ pub enum Survival {
     Everything,
     /// The first so many, in the order in which they were made.
     Prefix(usize),
+    /// The pieces whose bits are set, the lowest bit being the oldest piece: see
+    /// [`SimDisk::volatile_pieces`]. From the 65th on they are lost.
+    Pieces(u64),
     /// Any of them, and of a write any of its 512-byte sectors or 4 KiB pages, by the disk's seed. A
-    /// file may so have grown without its data.
+    /// file may also have grown without its data: there are zeros then, or garbage.
     Random,
 }
 

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::storage::lock::Access;
-use crate::storage::sim::{Operation, Survival};
+use crate::storage::sim::Operation;
+use crate::storage::sim::mishaps::Mishaps;
 
 /// The disk's state. Everything is in here, behind one lock.
 #[derive(Clone)]
@@ -18,11 +19,13 @@ pub(super) struct Model {
     pub(super) off: bool,
     pub(super) quota: Option<u64>,
     pub(super) sync_time: Duration,
+    /// Whether a file's own sync makes its name durable too.
+    pub(super) keeps_names: bool,
     /// Changes that are not durable yet, oldest first.
     pub(super) volatile: Vec<Change>,
-    inodes: Vec<Inode>,
-    dirs: HashMap<PathBuf, DirState>,
-    faults: Vec<PlannedFault>,
+    pub(super) inodes: Vec<Inode>,
+    pub(super) dirs: HashMap<PathBuf, DirState>,
+    pub(super) mishaps: Mishaps,
     random: u64,
 }
 
@@ -30,18 +33,18 @@ pub(super) struct Model {
 pub(super) type InodeId = usize;
 
 #[derive(Clone, Default)]
-struct Inode {
-    live: Vec<u8>,
-    durable: Vec<u8>,
-    removed: bool,
+pub(super) struct Inode {
+    pub(super) live: Vec<u8>,
+    pub(super) durable: Vec<u8>,
+    pub(super) removed: bool,
 }
 
 #[derive(Clone, Default)]
-struct DirState {
-    live: BTreeMap<String, InodeId>,
-    durable: BTreeMap<String, InodeId>,
-    readers: usize,
-    appenders: usize,
+pub(super) struct DirState {
+    pub(super) live: BTreeMap<String, InodeId>,
+    pub(super) durable: BTreeMap<String, InodeId>,
+    pub(super) readers: usize,
+    pub(super) appenders: usize,
 }
 
 /// One volatile change.
@@ -76,13 +79,6 @@ pub(super) enum EntryEdit {
     },
 }
 
-#[derive(Clone)]
-struct PlannedFault {
-    operation: Operation,
-    skip: u64,
-    error: io::ErrorKind,
-}
-
 impl Model {
     pub(super) fn new(seed: u64) -> Self {
         Self {
@@ -95,7 +91,8 @@ impl Model {
             volatile: Vec::new(),
             inodes: Vec::new(),
             dirs: HashMap::new(),
-            faults: Vec::new(),
+            mishaps: Mishaps::default(),
+            keeps_names: false,
             random: seed,
         }
     }
@@ -110,38 +107,13 @@ impl Model {
             self.off = self.cut_at == Some(self.operations);
             self.operations += 1;
         }
-        match self.planned_fault(operation) {
-            Some(error) => Err(error.into()),
-            None => Ok(self.off),
-        }
+        self.mishaps.fail(operation)?;
+        Ok(self.off)
     }
 
-    pub(super) fn plan_fault(&mut self, operation: Operation, skip: u64, error: io::ErrorKind) {
-        self.faults.push(PlannedFault {
-            operation,
-            skip,
-            error,
-        });
-    }
-
-    pub(super) fn clear_faults(&mut self) -> usize {
-        self.faults.drain(..).count()
-    }
-
-    fn planned_fault(&mut self, operation: Operation) -> Option<io::ErrorKind> {
-        let mut due = None;
-        self.faults.retain_mut(|fault| {
-            if fault.operation != operation {
-                return true;
-            }
-            if fault.skip == 0 {
-                due = Some(fault.error);
-                return false;
-            }
-            fault.skip -= 1;
-            true
-        });
-        due
+    /// How long the sync that begins now takes.
+    pub(super) fn time_of_sync(&mut self) -> Duration {
+        self.sync_time.saturating_add(self.mishaps.stall())
     }
 
     pub(super) fn reseed(&mut self, seed: u64) {
@@ -279,27 +251,29 @@ impl Model {
         Ok(())
     }
 
+    /// Gives space back; or does not, as some file systems do not.
     pub(super) fn clear(&mut self, inode: InodeId, from: usize) {
-        self.edit(inode, Edit::Clear { from });
+        if self.coin() {
+            self.edit(inode, Edit::Clear { from });
+        }
     }
 
     pub(super) fn sync(&mut self, inode: InodeId) {
-        for change in self.take_edits(inode) {
-            self.settle(change);
-        }
+        let (settled, rest): (Vec<_>, _) = std::mem::take(&mut self.volatile)
+            .into_iter()
+            .partition(|change| match change {
+                Change::Data { inode: other, .. } => *other == inode,
+                Change::Entry { edit, .. } => self.keeps_names && edit.names(inode),
+            });
+        self.volatile = rest;
+        settled.into_iter().for_each(|change| self.settle(change));
     }
 
     /// What a failed sync does: the changes stay readable and will never be durable.
     pub(super) fn forget(&mut self, inode: InodeId) {
-        drop(self.take_edits(inode));
-    }
-
-    fn take_edits(&mut self, inode: InodeId) -> Vec<Change> {
-        let (edits, rest) = std::mem::take(&mut self.volatile).into_iter().partition(
-            |change| matches!(change, Change::Data { inode: other, .. } if *other == inode),
+        self.volatile.retain(
+            |change| !matches!(change, Change::Data { inode: other, .. } if *other == inode),
         );
-        self.volatile = rest;
-        edits
     }
 
     fn edit(&mut self, inode: InodeId, edit: Edit) {
@@ -325,102 +299,6 @@ impl Model {
     }
 }
 
-/// The end of the machine's life, and the next one.
-impl Model {
-    pub(super) fn restart(&mut self, survival: Survival) {
-        let volatile = std::mem::take(&mut self.volatile);
-        for (index, change) in volatile.into_iter().enumerate() {
-            self.decide(change, index, survival);
-        }
-        for inode in &mut self.inodes {
-            inode.live.clone_from(&inode.durable);
-        }
-        for dir in self.dirs.values_mut() {
-            dir.live.clone_from(&dir.durable);
-        }
-        self.drop_nameless_inodes();
-        self.end_handles();
-        (self.off, self.cut_at) = (false, None);
-        self.faults.clear();
-    }
-
-    /// The same disk for somebody else, with nothing open.
-    pub(super) fn fork(&self) -> Self {
-        let mut fork = self.clone();
-        fork.end_handles();
-        fork
-    }
-
-    /// Makes every open file unusable and every lock free.
-    fn end_handles(&mut self) {
-        self.generation += 1;
-        for dir in self.dirs.values_mut() {
-            (dir.readers, dir.appenders) = (0, 0);
-        }
-    }
-
-    fn decide(&mut self, change: Change, index: usize, survival: Survival) {
-        match survival {
-            Survival::Everything => self.settle(change),
-            Survival::Prefix(count) if index < count => self.settle(change),
-            Survival::Nothing | Survival::Prefix(_) => {}
-            Survival::Random => self.settle_by_chance(change),
-        }
-    }
-
-    fn settle(&mut self, change: Change) {
-        match change {
-            Change::Data { inode, edit } => edit.apply(&mut self.inodes[inode].durable),
-            Change::Entry { dir, edit } => {
-                edit.apply(&mut self.dirs.entry(dir).or_default().durable);
-            }
-        }
-    }
-
-    fn settle_by_chance(&mut self, change: Change) {
-        match change {
-            Change::Data {
-                inode,
-                edit: Edit::Write { offset, bytes },
-            } => {
-                let unit = if self.coin() { SECTOR } else { PAGE };
-                for (at, piece) in pieces(offset, &bytes, unit) {
-                    if self.coin() {
-                        let edit = Edit::Write {
-                            offset: at,
-                            bytes: piece.to_vec(),
-                        };
-                        self.settle(Change::Data { inode, edit });
-                    }
-                }
-            }
-            change if self.coin() => self.settle(change),
-            _ => {}
-        }
-    }
-
-    fn coin(&mut self) -> bool {
-        self.random() & 1 == 1
-    }
-
-    fn drop_nameless_inodes(&mut self) {
-        let named: Vec<_> = self
-            .dirs
-            .values()
-            .flat_map(|dir| dir.live.values().copied())
-            .collect();
-        for (id, inode) in self.inodes.iter_mut().enumerate() {
-            inode.removed = !named.contains(&id);
-            if inode.removed {
-                *inode = Inode {
-                    removed: true,
-                    ..Inode::default()
-                };
-            }
-        }
-    }
-}
-
 /// What tests do to a disk behind the log's back.
 impl Model {
     pub(super) fn read_file(&self, path: &Path) -> Option<Vec<u8>> {
@@ -428,6 +306,15 @@ impl Model {
         self.find(dir, name)
             .ok()
             .map(|inode| self.inodes[inode].live.clone())
+    }
+
+    pub(super) fn damage_file(&mut self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) -> bool {
+        let Some(mut bytes) = self.read_file(path) else {
+            return false;
+        };
+        change(&mut bytes);
+        self.plant_file(path, bytes);
+        true
     }
 
     pub(super) fn plant_file(&mut self, path: &Path, bytes: Vec<u8>) {
@@ -464,7 +351,7 @@ impl DirState {
 }
 
 impl Edit {
-    fn apply(&self, file: &mut Vec<u8>) {
+    pub(super) fn apply(&self, file: &mut Vec<u8>) {
         match self {
             Self::Clear { from } => file.iter_mut().skip(*from).for_each(|byte| *byte = 0),
             Self::Grow { len } => file.resize(file.len().max(*len), 0),
@@ -478,7 +365,15 @@ impl Edit {
 }
 
 impl EntryEdit {
-    fn apply(&self, entries: &mut BTreeMap<String, InodeId>) {
+    /// Whether it gives this file a name.
+    fn names(&self, file: InodeId) -> bool {
+        match self {
+            Self::Create { inode, .. } | Self::Rename { inode, .. } => *inode == file,
+            Self::Remove { .. } => false,
+        }
+    }
+
+    pub(super) fn apply(&self, entries: &mut BTreeMap<String, InodeId>) {
         match self {
             Self::Create { name, inode } => {
                 entries.insert(name.clone(), *inode);
@@ -500,19 +395,6 @@ pub(super) fn power_is_off() -> io::Error {
     io::Error::other("the simulated power was cut")
 }
 
-/// A write in pieces that each lie within one unit of the disk.
-fn pieces(offset: usize, bytes: &[u8], unit: usize) -> Vec<(usize, &[u8])> {
-    let first = (unit - offset % unit).min(bytes.len());
-    let (head, tail) = bytes.split_at(first);
-    let rest = tail.chunks(unit).enumerate();
-    std::iter::once((offset, head))
-        .chain(rest.map(|(index, piece)| (offset + first + index * unit, piece)))
-        .collect()
-}
-
 fn split(path: &Path) -> Option<(&Path, &str)> {
     Some((path.parent()?, path.file_name()?.to_str()?))
 }
-
-const SECTOR: usize = 512;
-const PAGE: usize = 4096;

@@ -115,3 +115,102 @@ fn the_same_seed_gives_the_same_survivors() {
             .all(|sector| sector.iter().all(|byte| byte == &sector[0]))
     );
 }
+
+#[test]
+fn a_file_that_has_grown_holds_its_data_or_zeros_or_garbage() {
+    let survivor = |seed| {
+        let disk = SimDisk::new(seed);
+        let dir = Dir::new(disk.dir("d"));
+        dir.make().unwrap();
+        let file = dir.open("f", Mode::Create).unwrap();
+        dir.sync().unwrap();
+        drop(file.write_at(&[7; 512], 0).unwrap());
+        disk.restart(Survival::Random);
+        disk.read("d/f").unwrap()
+    };
+    let seen: Vec<_> = (0..64).map(survivor).collect();
+    let filled_with = |byte: u8| seen.iter().any(|file| *file == [byte; 512]);
+    assert!(filled_with(7) && filled_with(0) && seen.contains(&Vec::new()));
+    let garbage = |file: &Vec<u8>| file.len() == 512 && file[0] != 0 && file[0] != 7;
+    assert!(seen.iter().any(garbage));
+}
+
+#[test]
+fn the_pieces_that_survive_can_be_chosen() {
+    for chosen in 0..8 {
+        let disk = SimDisk::new(1);
+        disk.plant("d/f", vec![0; 1024]);
+        let dir = Dir::new(disk.dir("d"));
+        overwrite(&dir, &[1; 600], 0);
+        dir.rename("f", "g").unwrap();
+        assert_eq!(disk.volatile_pieces(), 3);
+        disk.restart(Survival::Pieces(chosen));
+        let name = if chosen & 4 == 0 { "f" } else { "g" };
+        assert_eq!(disk.files("d"), [name]);
+        let file = disk.read(format!("d/{name}")).unwrap();
+        assert_eq!(u64::from(file[0]) | u64::from(file[599]) << 1, chosen & 3);
+    }
+}
+
+#[test]
+fn a_sync_keeps_its_files_name_if_asked_to() {
+    let (disk, dir) = disk_with_a_file();
+    disk.set_sync_keeps_names(true);
+    let file = dir.open("new", Mode::Create).unwrap();
+    drop(dir.open("other", Mode::Create).unwrap());
+    tokio_test::block_on(file.sync()).unwrap();
+    disk.restart(Survival::Nothing);
+    assert_eq!(disk.files("d"), ["f", "new"]);
+}
+
+#[test]
+fn short_operations_are_finished_and_a_full_disk_may_come_in_between() {
+    let (disk, dir) = disk_with_a_file();
+    disk.shorten(Operation::Write, 0);
+    let before = disk.operations();
+    overwrite(&dir, b"0123456789", 0);
+    assert_eq!(disk.operations() - before, 2);
+    disk.shorten(Operation::Read, 0);
+    let mut bytes = [0; 10];
+    let file = dir.open("f", Mode::Read).unwrap();
+    assert_eq!(file.read_at(&mut bytes, 0).unwrap(), 10);
+    assert_eq!(&bytes, b"0123456789");
+    disk.shorten(Operation::Write, 0);
+    disk.fail(Operation::Write, 1, io::ErrorKind::StorageFull);
+    let file = dir.open("f", Mode::Write).unwrap();
+    assert!(
+        file.write_at(b"abcdefghij", 0)
+            .err()
+            .unwrap()
+            .is_storage_full()
+    );
+    assert_eq!(disk.read("d/f").unwrap(), b"abcde56789");
+    assert_eq!(disk.clear_faults(), 0);
+}
+
+#[test]
+fn a_stalled_sync_takes_its_time_and_the_next_one_does_not() {
+    let (disk, dir) = disk_with_a_file();
+    disk.stall(1, Duration::from_secs(5));
+    let file = overwrite(&dir, b"new", 0);
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    let runtime = builder.enable_time().start_paused(true).build().unwrap();
+    runtime.block_on(async {
+        let started = tokio::time::Instant::now();
+        let (file, _) = file.sync().await.unwrap();
+        assert!(started.elapsed().is_zero());
+        let (file, _) = file.sync().await.unwrap();
+        assert_eq!(started.elapsed().as_secs(), 5);
+        file.sync().await.unwrap();
+        assert_eq!(started.elapsed().as_secs(), 5);
+    });
+}
+
+#[test]
+fn damage_is_durable_and_needs_a_file() {
+    let (disk, _) = disk_with_a_file();
+    assert!(disk.damage("d/f", |bytes| bytes[0] ^= 1));
+    assert!(!disk.damage("d/g", |_| panic!("there is no such file")));
+    disk.restart(Survival::Nothing);
+    assert_eq!(disk.read("d/f").unwrap(), b"nld");
+}

@@ -1,0 +1,174 @@
+//! The end of a machine's life: what of the volatile changes reached the disk.
+
+use crate::storage::sim::Survival;
+use crate::storage::sim::mishaps::Mishaps;
+use crate::storage::sim::model::{Change, Edit, Inode, Model};
+
+impl Model {
+    pub(super) fn restart(&mut self, survival: Survival) {
+        let volatile = std::mem::take(&mut self.volatile);
+        match survival {
+            Survival::Nothing => {}
+            Survival::Everything => self.settle_all(volatile),
+            Survival::Prefix(count) => self.settle_all(volatile.into_iter().take(count)),
+            Survival::Pieces(chosen) => self.settle_chosen(volatile, chosen),
+            Survival::Random => {
+                for change in volatile {
+                    self.settle_by_chance(change);
+                }
+            }
+        }
+        self.wake();
+    }
+
+    /// What is durable is all there is, and nobody has anything open.
+    fn wake(&mut self) {
+        for inode in &mut self.inodes {
+            inode.live.clone_from(&inode.durable);
+        }
+        for dir in self.dirs.values_mut() {
+            dir.live.clone_from(&dir.durable);
+        }
+        self.drop_nameless_inodes();
+        self.end_handles();
+        (self.off, self.cut_at) = (false, None);
+        self.mishaps = Mishaps::default();
+    }
+
+    pub(super) fn volatile_pieces(&self) -> usize {
+        let pieces = self.volatile.iter().map(|change| match change {
+            Change::Data {
+                edit: Edit::Write { offset, bytes },
+                ..
+            } => pieces(*offset, bytes, SECTOR).count(),
+            _ => 1,
+        });
+        pieces.sum()
+    }
+
+    /// The same disk for somebody else, with nothing open.
+    pub(super) fn fork(&self) -> Self {
+        let mut fork = self.clone();
+        fork.end_handles();
+        fork
+    }
+
+    /// Makes every open file unusable and every lock free.
+    fn end_handles(&mut self) {
+        self.generation += 1;
+        for dir in self.dirs.values_mut() {
+            (dir.readers, dir.appenders) = (0, 0);
+        }
+    }
+
+    pub(super) fn settle(&mut self, change: Change) {
+        match change {
+            Change::Data { inode, edit } => edit.apply(&mut self.inodes[inode].durable),
+            Change::Entry { dir, edit } => {
+                edit.apply(&mut self.dirs.entry(dir).or_default().durable);
+            }
+        }
+    }
+
+    fn settle_all(&mut self, changes: impl IntoIterator<Item = Change>) {
+        changes.into_iter().for_each(|change| self.settle(change));
+    }
+
+    fn settle_chosen(&mut self, volatile: Vec<Change>, chosen: u64) {
+        let pieces = volatile
+            .into_iter()
+            .flat_map(|change| change.into_pieces(SECTOR));
+        let bits = (0..u64::BITS).map(|bit| chosen >> bit & 1 == 1);
+        let survivors: Vec<_> = pieces.zip(bits).filter(|(_, survives)| *survives).collect();
+        self.settle_all(survivors.into_iter().map(|(piece, _)| piece));
+    }
+
+    fn settle_by_chance(&mut self, change: Change) {
+        let unit = if self.coin() { SECTOR } else { PAGE };
+        for piece in change.into_pieces(unit) {
+            let (survives, grows) = (self.coin(), self.coin());
+            if grows {
+                self.grow_without_data(&piece);
+            }
+            if survives {
+                self.settle(piece);
+            }
+        }
+    }
+
+    /// The length reaches the disk, and what stands there then is zeros, or anything.
+    fn grow_without_data(&mut self, change: &Change) {
+        let Change::Data { inode, edit } = change else {
+            return;
+        };
+        let len = match edit {
+            Edit::Clear { .. } => return,
+            Edit::Grow { len } => *len,
+            Edit::Write { offset, bytes } => offset + bytes.len(),
+        };
+        let filler = if self.coin() {
+            0
+        } else {
+            self.random().to_le_bytes()[0]
+        };
+        let file = &mut self.inodes[*inode].durable;
+        file.resize(file.len().max(len), filler);
+    }
+
+    pub(super) fn coin(&mut self) -> bool {
+        self.random() & 1 == 1
+    }
+
+    fn drop_nameless_inodes(&mut self) {
+        let named: Vec<_> = self
+            .dirs
+            .values()
+            .flat_map(|dir| dir.live.values().copied())
+            .collect();
+        for (id, inode) in self.inodes.iter_mut().enumerate() {
+            inode.removed = !named.contains(&id);
+            if inode.removed {
+                *inode = Inode {
+                    removed: true,
+                    ..Inode::default()
+                };
+            }
+        }
+    }
+}
+
+impl Change {
+    /// The parts of it that reach the disk independently of each other.
+    fn into_pieces(self, unit: usize) -> Vec<Self> {
+        match self {
+            Self::Data {
+                inode,
+                edit: Edit::Write { offset, bytes },
+            } => pieces(offset, &bytes, unit)
+                .map(|(offset, piece)| Self::Data {
+                    inode,
+                    edit: Edit::Write {
+                        offset,
+                        bytes: piece.to_vec(),
+                    },
+                })
+                .collect(),
+            whole => vec![whole],
+        }
+    }
+}
+
+/// A write in pieces that each lie within one unit of the disk.
+fn pieces(offset: usize, bytes: &[u8], unit: usize) -> impl Iterator<Item = (usize, &[u8])> {
+    let first = (unit - offset % unit).min(bytes.len());
+    let (head, tail) = bytes.split_at(first);
+    let rest = tail.chunks(unit).enumerate();
+    std::iter::once((offset, head))
+        .chain(rest.map(move |(index, piece)| (offset + first + index * unit, piece)))
+}
+
+/// What a disk writes as a whole.
+const SECTOR: usize = 512;
+
+/// What the system's cache writes as a whole.
+const PAGE: usize = 4096;
