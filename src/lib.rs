@@ -85,6 +85,11 @@ mod host;
 mod lsn;
 mod open;
 mod options;
+#[cfg(tidewal_planted)]
+#[doc(hidden)]
+pub mod planted;
+#[cfg(not(tidewal_planted))]
+mod planted;
 mod queue;
 mod record;
 mod recovered;

@@ -1,20 +1,17 @@
 //! Power cuts at every operation of short workloads (promises P1 to P4).
 
+mod harness;
 mod support;
 
-use support::Step::{Append, Batch, Drop, Idle, Reopen, Sync, Together, Truncate, Written};
-use support::{Exhaustive, Step, options};
+use harness::cuts::Cuts;
+use harness::steps::Step::{
+    self, Append, Batch, Cancelled, Drop, Idle, Reopen, Sync, Together, Truncate, Written,
+};
 
 fn cut_everywhere(name: &'static str, steps: &[Step]) {
-    let options = options();
-    let cuts = Exhaustive {
-        name,
-        options,
-        steps: steps.to_vec(),
-        samples: 6,
-    }
-    .run();
-    println!("{name}: {cuts} cuts");
+    let mut cuts = Cuts::new();
+    cuts.everywhere(steps);
+    println!("{name}: {:?}", cuts.tally);
 }
 
 #[test]
@@ -86,4 +83,22 @@ fn idle_marks() {
         "idle",
         &[Append(10), Idle, Append(600), Idle, Together(2, 900), Idle],
     );
+}
+
+#[test]
+fn cancelled_appends() {
+    cut_everywhere(
+        "cancelled",
+        &[
+            Append(10),
+            Cancelled(3, 600),
+            Append(20),
+            Cancelled(2, 7000),
+        ],
+    );
+}
+
+#[test]
+fn leftovers_in_a_file_that_is_used_again_never_come_back() {
+    harness::leftovers::leftovers_never_come_back();
 }

@@ -1,155 +1,62 @@
-//! Every call to the disk fails once (promise P5): nothing acknowledged is lost, nobody hangs, the
+//! Every call to the disk goes wrong once (promise P5): nothing acknowledged is lost, nobody hangs, the
 //! cause reaches whoever waits, and reopening works.
+//!
+//!     cargo test --release --test faults -- --nocapture
 
+mod harness;
 mod support;
 
-use std::error::Error as _;
 use std::io;
 use std::time::Duration;
 
 use futures::future::join_all;
-use support::Step::{Append, Batch, Idle, Reopen, Sync, Together, Truncate, Written};
-use support::{DIR, Journal, Step, drive, options, recover_and_check, run};
+use harness::faults::{EVERYTHING, MISHAPS, Scenario, cause};
+use harness::journal::Journal;
+use harness::steps::Driver;
+use harness::steps::Step::{
+    self, Append, Cancelled, Drop, Idle, Reopen, Sync, Together, Truncate, Written,
+};
+use support::{DIR, options, policies, run};
 use tidewal::sim::{Operation, SimDisk, Survival};
-use tidewal::{Error, Fault, Wal};
+use tidewal::{Error, Wal};
 
-/// A workload that uses every kind of operation several times.
-fn workload() -> Vec<Step> {
-    vec![
-        Append(100),
-        Together(5, 3000),
-        Written(50),
-        Sync,
-        Batch(3, 3000),
-        Idle,
-        Truncate(1),
-        Append(7000),
-        Append(7000),
-        Reopen,
-        Append(7000),
-        Together(3, 5000),
-        Truncate(0),
-        Append(10),
-        Reopen,
-    ]
-}
+/// Many producers, some of whom do not wait, and segments that come round again.
+const PRODUCERS: &[Step] = &[
+    Together(12, 100),
+    Cancelled(4, 800),
+    Together(8, 4000),
+    Truncate(2),
+    Together(6, 5000),
+    Cancelled(2, 9000),
+    Truncate(0),
+    Together(8, 4000),
+    Drop,
+    Written(20),
+    Together(3, 20),
+    Idle,
+];
 
-/// Runs the workload with one fault in it. Returns whether the fault came about.
-fn fail_once(operation: Operation, skip: u64, error: io::ErrorKind) -> bool {
-    run(async {
-        let disk = SimDisk::new(skip);
-        disk.fail(operation, skip, error);
-        let mut journal = Journal::default();
-        let scenario = async {
-            match options().open_on(&disk, DIR).await {
-                Ok(wal) => drive(&disk, &options(), wal, &workload(), &mut journal).await,
-                Err(error) => Err(error),
+fn everything_goes_wrong_once(steps: &[Step]) {
+    for policy in policies() {
+        let scenario = Scenario { policy, steps };
+        for &(operation, mishaps) in MISHAPS {
+            for &mishap in mishaps {
+                let count = scenario.fail_everywhere(operation, mishap);
+                println!("{policy:?}: {operation:?}, {mishap:?}: {count} places");
+                assert!(count > 1, "the workload hardly uses {operation:?}");
             }
-        };
-        let outcome = tokio::time::timeout(Duration::from_secs(3600), scenario).await;
-        let outcome = outcome.unwrap_or_else(|_| panic!("{operation:?} {skip} {error}: it hangs"));
-        if let Err(seen) = &outcome {
-            assert_eq!(
-                cause(seen).map(io::Error::kind),
-                Some(error),
-                "{operation:?} {skip}: {seen:?}"
-            );
         }
-        drop(outcome);
-        tokio::time::sleep(Duration::from_millis(1)).await;
-        let happened = disk.clear_faults() == 0;
-        reopen(&disk, &journal, &format!("{operation:?} {skip} {error}")).await;
-        happened
-    })
-}
-
-/// Whatever failed: what was acknowledged is there when the log is opened again, and also when the
-/// power is cut before that.
-async fn reopen(disk: &SimDisk, journal: &Journal, label: &str) {
-    for power_cut in [false, true] {
-        let disk = disk.fork();
-        if power_cut {
-            disk.restart(Survival::Nothing);
-        }
-        let mut journal = journal.clone();
-        let wal = recover_and_check(&disk, &options(), &mut journal).await;
-        let wal = wal.unwrap_or_else(|error| panic!("{label}: power cut {power_cut}: {error:?}"));
-        wal.append("more").await.unwrap();
-        wal.close().await.unwrap();
     }
 }
 
-/// The error of the operating system at the root of an error.
-fn cause(error: &Error) -> Option<&io::Error> {
-    let mut source = error.source();
-    if let Error::Io(fault) = error {
-        return Some(fault.io_error());
-    }
-    while let Some(error) = source {
-        if let Some(fault) = error.downcast_ref::<Fault>() {
-            return Some(fault.io_error());
-        }
-        source = error.source();
-    }
-    None
-}
-
-fn fail_everywhere(operation: Operation, error: io::ErrorKind) {
-    let faults = (0..1000)
-        .take_while(|&skip| fail_once(operation, skip, error))
-        .count();
-    println!("{operation:?} failed with {error} at {faults} places");
-    assert!(faults > 1, "the workload hardly uses {operation:?}");
+#[test]
+fn every_call_fails_once_in_a_workload_of_everything() {
+    everything_goes_wrong_once(EVERYTHING);
 }
 
 #[test]
-fn every_write_fails_once() {
-    fail_everywhere(Operation::Write, io::ErrorKind::Other);
-}
-
-#[test]
-fn every_write_finds_the_disk_full_once() {
-    fail_everywhere(Operation::Write, io::ErrorKind::StorageFull);
-}
-
-#[test]
-fn every_sync_fails_once() {
-    fail_everywhere(Operation::Sync, io::ErrorKind::Other);
-}
-
-#[test]
-fn every_sync_finds_the_disk_full_once() {
-    fail_everywhere(Operation::Sync, io::ErrorKind::StorageFull);
-}
-
-#[test]
-fn every_directory_sync_fails_once() {
-    fail_everywhere(Operation::SyncDir, io::ErrorKind::Other);
-}
-
-#[test]
-fn every_allocation_fails_once() {
-    fail_everywhere(Operation::Allocate, io::ErrorKind::Other);
-    fail_everywhere(Operation::Allocate, io::ErrorKind::StorageFull);
-}
-
-#[test]
-fn every_creation_fails_once() {
-    fail_everywhere(Operation::Create, io::ErrorKind::Other);
-    fail_everywhere(Operation::Create, io::ErrorKind::StorageFull);
-}
-
-#[test]
-fn every_rename_and_removal_fails_once() {
-    fail_everywhere(Operation::Rename, io::ErrorKind::Other);
-    fail_everywhere(Operation::Remove, io::ErrorKind::PermissionDenied);
-}
-
-#[test]
-fn every_open_read_and_listing_fails_once() {
-    fail_everywhere(Operation::Open, io::ErrorKind::Other);
-    fail_everywhere(Operation::Read, io::ErrorKind::Other);
-    fail_everywhere(Operation::List, io::ErrorKind::Other);
+fn every_call_fails_once_under_many_producers() {
+    everything_goes_wrong_once(PRODUCERS);
 }
 
 async fn open(disk: &SimDisk) -> Wal {
@@ -249,11 +156,10 @@ fn a_full_disk_refuses_appends_and_nothing_else_and_recovers_with_room() {
         let wal = options.clone().open_on(&disk, DIR).await.unwrap();
         disk.set_quota(Some(3 * 16 * 1024));
         let mut journal = Journal::default();
-        let mut wal = drive(&disk, &options, wal, &[Append(7000)], &mut journal)
-            .await
-            .unwrap();
+        let mut driver = Driver::new(&disk, &options, &mut journal);
+        let mut wal = driver.go_on(wal, &[Append(7000)]).await.unwrap();
         let full = loop {
-            match drive(&disk, &options, wal.clone(), &[Append(7000)], &mut journal).await {
+            match driver.go_on(wal.clone(), &[Append(7000)]).await {
                 Ok(same) => wal = same,
                 Err(error) => break error,
             }
@@ -262,23 +168,17 @@ fn a_full_disk_refuses_appends_and_nothing_else_and_recovers_with_room() {
             matches!(full, Error::StorageFull(_)) && !full.is_outcome_unknown(),
             "{full:?}"
         );
-        assert_eq!(journal.durable.len(), 3);
+        assert_eq!(driver.journal.durable.len(), 3);
         // What fits into the segment that is open still does.
-        let wal = drive(&disk, &options, wal, &[Append(100), Sync], &mut journal)
-            .await
-            .unwrap();
+        let wal = driver.go_on(wal, &[Append(100), Sync]).await.unwrap();
         assert!(matches!(
             wal.append(vec![0; 7000]).await,
             Err(Error::StorageFull(_))
         ));
         let more = [Truncate(1), Append(7000), Append(7000)];
-        let wal = drive(&disk, &options, wal, &more, &mut journal)
-            .await
-            .unwrap();
+        let wal = driver.go_on(wal, &more).await.unwrap();
         wal.close().await.unwrap();
-        recover_and_check(&disk, &options, &mut journal)
-            .await
-            .unwrap();
+        driver.recover().await.unwrap();
     });
 }
 
@@ -290,15 +190,12 @@ fn a_file_that_cannot_be_removed_is_reported_and_removed_later() {
         let wal = options.clone().open_on(&disk, DIR).await.unwrap();
         let mut journal = Journal::default();
         let fill = [Append(12_000), Append(12_000)];
-        let wal = drive(&disk, &options, wal, &fill, &mut journal)
-            .await
-            .unwrap();
+        let mut driver = Driver::new(&disk, &options, &mut journal);
+        let wal = driver.go_on(wal, &fill).await.unwrap();
         disk.fail(Operation::Remove, 0, io::ErrorKind::PermissionDenied);
-        let error = drive(&disk, &options, wal.clone(), &[Truncate(0)], &mut journal).await;
+        let error = driver.go_on(wal.clone(), &[Truncate(0)]).await;
         assert!(matches!(error.unwrap_err(), Error::Io(_)));
-        let wal = drive(&disk, &options, wal, &[Append(10), Reopen], &mut journal)
-            .await
-            .unwrap();
+        let wal = driver.go_on(wal, &[Append(10), Reopen]).await.unwrap();
         assert_eq!(disk.files(DIR), ["00000000000000000002.wal"]);
         wal.close().await.unwrap();
     });

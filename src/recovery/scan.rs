@@ -8,6 +8,7 @@ use crate::error::{Corruption, Damage, Fault, Result};
 use crate::format;
 use crate::format::frame::{self, Frame, Key, Kind};
 use crate::lsn::Lsn;
+use crate::planted::{Bug, is_planted};
 use crate::record::Record;
 use crate::recovery::plan::Planned;
 use crate::storage::{Dir, File, Mode};
@@ -82,7 +83,11 @@ impl Scan {
     pub(super) fn read_block(&mut self, records: &mut Vec<Record>) -> Result<Option<Stop>, Fault> {
         self.note_place();
         let rest = self.segment.header.capacity.saturating_sub(self.offset);
-        let len = rest.min(self.block_len);
+        let len = if is_planted(Bug::LengthTrusted) {
+            self.block_len
+        } else {
+            rest.min(self.block_len)
+        };
         let mut buffer = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
         let filled = self.file.read_at(&mut buffer, self.offset)?;
         buffer.truncate(filled);
@@ -125,7 +130,8 @@ impl Scan {
         let Some(frame) = Frame::decode(header, &self.key) else {
             return Step::Stop(Stop::NoRecord);
         };
-        let in_bounds = self.offset + frame.total_len() <= self.limit;
+        let in_bounds =
+            self.offset + frame.total_len() <= self.limit || is_planted(Bug::LengthTrusted);
         if !frame.is_record() || frame.lsn != self.next || !in_bounds {
             return Step::Stop(Stop::NoRecord);
         }
@@ -155,6 +161,7 @@ impl Scan {
             payload,
         };
         match (frame.kind, self.unit.len()) {
+            (Kind::Part, _) if is_planted(Bug::BatchFlagIgnored) => out.push(record),
             (Kind::Record, 0) => out.push(record),
             (Kind::Record, _) => {
                 out.append(&mut self.unit.records);

@@ -9,6 +9,7 @@
 use crate::error::{Corruption, Damage, Fault};
 use crate::format::frame::{self, Frame, Kind, Lag};
 use crate::lsn::Lsn;
+use crate::planted::{Bug, is_planted};
 use crate::recovery::report::{Cut, CutReason};
 use crate::recovery::scan::{Scan, Stop};
 use crate::storage::Dir;
@@ -23,9 +24,10 @@ pub(super) enum Verdict {
 /// Judges a scan of the newest segment that stopped for this reason.
 pub(super) fn judge(dir: &Dir, scan: &Scan, stop: Stop) -> Result<Verdict, Fault> {
     let (end, offset) = scan.end();
-    let statement = scan.segment.statement;
+    let asks_no_further = is_planted(Bug::FirstInvalidIsTheEnd);
+    let statement = scan.segment.statement.filter(|_| !asks_no_further);
     // Behind a seal there is nothing but leftovers.
-    let found = if stop == Stop::Seal {
+    let found = if stop == Stop::Seal || asks_no_further {
         Lsn::ZERO
     } else {
         search_rest(scan)?
@@ -110,8 +112,15 @@ fn search(bytes: &[u8], offset: u64, scan: &Scan) -> Lsn {
         let frame = Frame::decode(bytes[start..].first_chunk()?, &scan.key)?;
         is_possible(&frame, offset + start as u64, scan).then_some(frame)
     });
+    let later_is_proof = is_planted(Bug::LaterValidIsDamage);
     frames
-        .map(|frame| frame.proves())
+        .map(|frame| {
+            if later_is_proof {
+                frame.lsn
+            } else {
+                frame.proves()
+            }
+        })
         .max()
         .unwrap_or(Lsn::ZERO)
 }

@@ -16,6 +16,7 @@ use std::task::{Context, Poll};
 use std::{fmt, future, io};
 
 use crate::error::{Fault, Result};
+use crate::planted::{Bug, is_planted};
 use crate::storage::lock::{Access, Lock};
 
 /// One directory on some disk.
@@ -131,8 +132,19 @@ impl Dir {
         Ok(Synced(()))
     }
 
+    /// As [`sync`](Self::sync). The bug is what it would be to forget it.
+    pub(crate) fn sync_unless(&self, bug: Bug) -> Result<Synced, Fault> {
+        if is_planted(bug) {
+            return Ok(Synced(()));
+        }
+        self.sync()
+    }
+
     /// A salt for a new life of a file: random and never zero.
     pub(crate) fn new_salt(&self) -> u64 {
+        if is_planted(Bug::SaltConstant) {
+            return 1;
+        }
         self.0.random().max(1)
     }
 
@@ -226,10 +238,26 @@ impl File {
     }
 
     pub(crate) async fn sync(mut self) -> Result<(Self, Synced), Fault> {
-        match future::poll_fn(|context| self.raw.poll_sync(context)).await {
+        let mut outcome = self.sync_once().await;
+        if is_planted(Bug::SyncRetried) && outcome.is_err() {
+            outcome = self.sync_once().await;
+        }
+        match outcome {
             Ok(()) => Ok((self, Synced(()))),
             Err(error) => Err(self.fault("sync", error)),
         }
+    }
+
+    /// As [`sync`](Self::sync). The bug is what it would be to forget it.
+    pub(crate) async fn sync_unless(self, bug: Bug) -> Result<(Self, Synced), Fault> {
+        if is_planted(bug) {
+            return Ok((self, Synced(())));
+        }
+        self.sync().await
+    }
+
+    async fn sync_once(&mut self) -> io::Result<()> {
+        future::poll_fn(|context| self.raw.poll_sync(context)).await
     }
 
     fn fault(&self, action: &'static str, error: io::Error) -> Fault {

@@ -7,6 +7,7 @@
 use crate::error::Fault;
 use crate::format::names;
 use crate::lsn::Lsn;
+use crate::planted::{Bug, is_planted};
 use crate::recovered::{LastSegment, Recovered};
 use crate::storage::{Dir, File, Mode, Synced};
 use crate::writer::segment;
@@ -15,6 +16,12 @@ use crate::writer::segment;
 pub(super) async fn adopt(dir: &Dir, recovered: &Recovered) -> Result<Synced, Fault> {
     if let Some(last) = &recovered.last {
         adopt_last(dir, last, recovered.end).await?;
+    }
+    // The word that they were truncated may have been read from a cache, too.
+    if let Some(head) = recovered.segments.first()
+        && !recovered.doomed.is_empty()
+    {
+        segment::mark_as_head(dir, head).await?;
     }
     // A spare that an earlier process left may be in the system's cache only, even its length; new
     // ones are made of new writes.
@@ -29,8 +36,11 @@ pub(super) async fn adopt(dir: &Dir, recovered: &Recovered) -> Result<Synced, Fa
 /// a seal already it was so, and nothing has to be written again.
 async fn adopt_last(dir: &Dir, last: &LastSegment, end: Lsn) -> Result<(), Fault> {
     let mut file = dir.open(&names::segment(last.header.base), Mode::Write)?;
-    if !last.sealed {
+    if !last.sealed && !is_planted(Bug::AdoptedUnsynced) {
         file = rewrite(file, last.unproven_from, last.end)?.sync().await?.0;
+    }
+    if is_planted(Bug::RecoveredAppendedTo) {
+        return Ok(());
     }
     segment::seal(file, &last.header.key(), end, last.end).await
 }

@@ -12,6 +12,7 @@ use crate::error::{Error, Fault};
 use crate::format::frame::{Frame, Kind, Lag};
 use crate::lsn::Lsn;
 use crate::options::Durability;
+use crate::planted::{Bug, is_planted};
 use crate::queue::Inbox;
 use crate::queue::completion::Completion;
 use crate::queue::request::{Append, Cost, Entry};
@@ -75,7 +76,11 @@ impl Batch {
     pub(super) fn push(&mut self, append: Append, place: Cost, due: Due) {
         self.cost += append.cost();
         self.places += place;
-        self.due = self.due.min(due);
+        self.due = if is_planted(Bug::WindowRestarted) {
+            due
+        } else {
+            self.due.min(due)
+        };
         self.is_written_wanted |= append.durability == Durability::Written;
         self.appends.push_back(append);
     }

@@ -5,6 +5,9 @@ use crate::format::frame::{Frame, Key, Kind};
 use crate::format::segment::{self, Header, Predecessor};
 use crate::format::{self, names};
 use crate::lsn::Lsn;
+use crate::planted::Bug;
+#[cfg(tidewal_planted)]
+use crate::recovered::LastSegment;
 use crate::storage::{Dir, File, Mode, Synced, Wrote};
 use crate::writer::spares::Spare;
 
@@ -42,13 +45,31 @@ impl Segment {
         let segment = names::segment(header.base);
         dir.rename(&name, &segment).map_err(OpenError::Broken)?;
         let file = file.known_as(dir.path_of(&segment));
-        dir.sync().map_err(OpenError::Broken)?;
+        let unsynced = match header.predecessor {
+            None => Bug::CreateUnsynced,
+            Some(_) => Bug::RenameUnsynced,
+        };
+        dir.sync_unless(unsynced).map_err(OpenError::Broken)?;
         let (end, next) = (format::DATA_OFFSET, header.base);
         Ok(Self {
             file,
             header,
             key: header.key(),
             end,
+            next,
+            is_marked: true,
+        })
+    }
+
+    #[cfg(tidewal_planted)]
+    pub(super) fn resume(dir: &Dir, last: &LastSegment, next: Lsn) -> Result<Self, OpenError> {
+        let header = last.header;
+        let file = dir.open(&names::segment(header.base), Mode::Write);
+        Ok(Self {
+            file: file.map_err(OpenError::Broken)?,
+            header,
+            key: header.key(),
+            end: last.end,
             next,
             is_marked: true,
         })
@@ -91,7 +112,7 @@ impl Segment {
     }
 
     pub(super) async fn sync(mut self) -> Result<(Self, Synced), Fault> {
-        let (file, receipt) = self.file.sync().await?;
+        let (file, receipt) = self.file.sync_unless(Bug::AnswerUnsynced).await?;
         self.file = file;
         Ok((self, receipt))
     }
@@ -153,12 +174,12 @@ pub(super) async fn mark_as_head(dir: &Dir, header: &Header) -> Result<Synced, F
     let file = dir.open(&names::segment(header.base), Mode::Write)?;
     let mark = segment::encode_head_mark(header);
     let (file, _) = file.write_at(&mark, segment::HEAD_MARK_OFFSET as u64)?;
-    Ok(file.sync().await?.1)
+    Ok(file.sync_unless(Bug::HeadMarkUnsynced).await?.1)
 }
 
 async fn prepare(file: File, header: &Header) -> Result<File, Fault> {
     let mut block = [0; format::HEADER_BLOCK_LEN];
     block[..segment::HEADER_LEN].copy_from_slice(&header.encode());
     let (file, _) = file.write_at(&block, 0)?;
-    Ok(file.sync().await?.0)
+    Ok(file.sync_unless(Bug::HeaderUnsynced).await?.0)
 }

@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::error::{Error, Fault};
 use crate::format::names;
 use crate::host::Host;
+use crate::planted::Bug;
 use crate::queue::completion::Completion;
 use crate::storage::{Dir, File, Mode};
 
@@ -231,7 +232,7 @@ impl Keeper {
             recycled.push(name);
             Ok(())
         });
-        match retired.and_then(|()| self.maker.dir.sync()) {
+        match retired.and_then(|()| self.maker.dir.sync_unless(Bug::RecycleUnsynced)) {
             Ok(synced) => {
                 self.stock.append(&mut recycled);
                 self.use_stock();

@@ -4,6 +4,7 @@ use crate::error::Fault;
 use crate::format::names;
 use crate::format::segment::{Header, Predecessor};
 use crate::lsn::Lsn;
+use crate::planted::{Bug, is_planted};
 use crate::recovered::LastSegment;
 use crate::storage::{Dir, Mode};
 use crate::writer::segment::{self, OpenError, Segment};
@@ -97,6 +98,16 @@ impl Segments {
     /// successor exists, durably; then the new one is used. If the new one goes missing later, either
     /// it never held a record, or the old one tells. `tail` is untouched if there is no room.
     pub(super) async fn advance(&mut self, tail: &mut Tail) -> Result<(), OpenError> {
+        #[cfg(tidewal_planted)]
+        if is_planted(Bug::RecoveredAppendedTo)
+            && let Tail::Recovered {
+                last: Some(last),
+                next,
+            } = tail
+        {
+            *tail = Tail::Open(Segment::resume(&self.dir, last, *next)?);
+            return Ok(());
+        }
         let header = self.next_header(tail);
         let segment = self.open(header).await?;
         self.link(tail.take()).await.map_err(OpenError::Broken)?;
@@ -191,7 +202,8 @@ impl Segments {
         let kept = self
             .headers
             .partition_point(|header| header.base <= before)
-            .saturating_sub(1);
+            .saturating_sub(1)
+            + usize::from(is_planted(Bug::TruncatedTooMuch));
         if kept == 0 {
             return Ok(Vec::new());
         }

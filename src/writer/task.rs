@@ -4,6 +4,7 @@ use crate::error::{Error, Fault, Result};
 use crate::host::Host;
 use crate::lsn::Lsn;
 use crate::options::WalOptions;
+use crate::planted::{Bug, is_planted};
 use crate::queue::Inbox;
 use crate::queue::completion::Completion;
 use crate::recovered::Recovered;
@@ -190,7 +191,7 @@ impl Writer {
 
     /// Moves on to a new segment.
     async fn rotate(&mut self) -> Result<(), OpenError> {
-        if !self.unsynced.is_empty() {
+        if !self.unsynced.is_empty() && !is_planted(Bug::RotationUnsynced) {
             self.sync().await.map_err(OpenError::Broken)?;
         }
         self.segments.advance(&mut self.tail).await?;

@@ -120,6 +120,13 @@ impl SimDisk {
         self.model().off
     }
 
+    /// A hash of everything on the disk, volatile and durable. Disks with the same one behave alike, but
+    /// for chance.
+    #[must_use]
+    pub fn fingerprint(&self) -> u64 {
+        self.model().fingerprint()
+    }
+
     /// How many changes are volatile now.
     #[must_use]
     pub fn volatile_changes(&self) -> usize {
@@ -139,6 +146,16 @@ impl SimDisk {
     /// gone, and planned cuts and faults are forgotten.
     pub fn restart(&self, survival: Survival) {
         self.model().restart(survival);
+    }
+
+    /// Kills the process that uses the disk, and not the machine: what was not synced stays in the
+    /// cache, to be read, and to be lost when the power goes.
+    ///
+    /// Files that were open stay unusable, locks are gone, and planned cuts and faults are forgotten. A
+    /// power that was [cut](Self::cut_power_at) at some operation was then no power cut: it was the
+    /// process that ended there.
+    pub fn kill(&self) {
+        self.model().kill();
     }
 
     /// Lets the operation of this kind fail that comes after `skip` others, once.

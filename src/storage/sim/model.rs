@@ -1,6 +1,7 @@
 //! What the simulated disk holds, and what becomes of it when the power goes.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -24,7 +25,7 @@ pub(super) struct Model {
     /// Changes that are not durable yet, oldest first.
     pub(super) volatile: Vec<Change>,
     pub(super) inodes: Vec<Inode>,
-    pub(super) dirs: HashMap<PathBuf, DirState>,
+    pub(super) dirs: BTreeMap<PathBuf, DirState>,
     pub(super) mishaps: Mishaps,
     random: u64,
 }
@@ -48,14 +49,14 @@ pub(super) struct DirState {
 }
 
 /// One volatile change.
-#[derive(Clone)]
+#[derive(Clone, Hash)]
 pub(super) enum Change {
     Data { inode: InodeId, edit: Edit },
     Entry { dir: PathBuf, edit: EntryEdit },
 }
 
 /// A change to a file's bytes.
-#[derive(Clone)]
+#[derive(Clone, Hash)]
 pub(super) enum Edit {
     Clear { from: usize },
     Grow { len: usize },
@@ -63,7 +64,7 @@ pub(super) enum Edit {
 }
 
 /// A change to a directory's entries; each is atomic.
-#[derive(Clone)]
+#[derive(Clone, Hash)]
 pub(super) enum EntryEdit {
     Create {
         name: String,
@@ -90,7 +91,7 @@ impl Model {
             sync_time: Duration::ZERO,
             volatile: Vec::new(),
             inodes: Vec::new(),
-            dirs: HashMap::new(),
+            dirs: BTreeMap::new(),
             mishaps: Mishaps::default(),
             keeps_names: false,
             random: seed,
@@ -114,6 +115,21 @@ impl Model {
     /// How long the sync that begins now takes.
     pub(super) fn time_of_sync(&mut self) -> Duration {
         self.sync_time.saturating_add(self.mishaps.stall())
+    }
+
+    pub(super) fn fingerprint(&self) -> u64 {
+        let mut hasher = DefaultHasher::new();
+        for (path, dir) in &self.dirs {
+            path.hash(&mut hasher);
+            for (name, &inode) in &dir.live {
+                (name, &self.inodes[inode].live).hash(&mut hasher);
+            }
+            for (name, &inode) in &dir.durable {
+                (name, &self.inodes[inode].durable).hash(&mut hasher);
+            }
+        }
+        self.volatile.hash(&mut hasher);
+        hasher.finish()
     }
 
     pub(super) fn reseed(&mut self, seed: u64) {

@@ -21,6 +21,13 @@ impl Model {
         self.wake();
     }
 
+    /// Ends the process, and not the machine: what is volatile stays.
+    pub(super) fn kill(&mut self) {
+        self.end_handles();
+        (self.off, self.cut_at) = (false, None);
+        self.mishaps = Mishaps::default();
+    }
+
     /// What is durable is all there is, and nobody has anything open.
     fn wake(&mut self) {
         for inode in &mut self.inodes {
@@ -30,9 +37,7 @@ impl Model {
             dir.live.clone_from(&dir.durable);
         }
         self.drop_nameless_inodes();
-        self.end_handles();
-        (self.off, self.cut_at) = (false, None);
-        self.mishaps = Mishaps::default();
+        self.kill();
     }
 
     pub(super) fn volatile_pieces(&self) -> usize {

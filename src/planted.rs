@@ -1,0 +1,108 @@
+//! Bugs planted on purpose, to see whether the tests find them (`tests/planted`).
+//!
+//! Only a build with `--cfg tidewal_planted` can have one, and such a build is no release. In every
+//! other build [`is_planted`] is `false` at compile time, and what depends on it is not compiled in.
+
+#[cfg(all(tidewal_planted, not(debug_assertions)))]
+compile_error!("planted bugs are for tests: no release carries them");
+
+/// What the log does wrong. Each of these was seen in some log, or is the omission of a line that
+/// `docs/durability.md` gives a reason for.
+#[cfg_attr(
+    not(tidewal_planted),
+    expect(
+        unreachable_pub,
+        reason = "the tests of a build that has them plant them"
+    )
+)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Bug {
+    /// Appends are answered without waiting for their sync.
+    AnswerUnsynced,
+    /// The directory is not synced after the log's first segment got its name.
+    CreateUnsynced,
+    /// The directory is not synced after a later segment got its name.
+    RenameUnsynced,
+    /// The directory is not synced before a truncated segment's file is used again.
+    RecycleUnsynced,
+    /// A failed sync is tried again, and the second answer believed.
+    SyncRetried,
+    /// All segments have the same salt.
+    SaltConstant,
+    /// A recovered segment is not sealed, and the next records are appended to it.
+    RecoveredAppendedTo,
+    /// The length of a record is believed before anything has checked it.
+    LengthTrusted,
+    /// Whatever cannot be read ends the log.
+    FirstInvalidIsTheEnd,
+    /// A sound record behind one that cannot be read is taken for proof of damage.
+    LaterValidIsDamage,
+    /// One segment more than may be is truncated.
+    TruncatedTooMuch,
+    /// The records of an atomic batch are delivered one by one.
+    BatchFlagIgnored,
+    /// Each append lets the interval of its batch begin anew.
+    WindowRestarted,
+    /// What recovery read is called durable without being written and synced again.
+    AdoptedUnsynced,
+    /// A segment gets its name before its header is durable.
+    HeaderUnsynced,
+    /// A segment is left behind without a sync of its last records.
+    RotationUnsynced,
+    /// The first segment kept does not say so durably before those below it go.
+    HeadMarkUnsynced,
+}
+
+#[cfg(tidewal_planted)]
+impl Bug {
+    /// Every one.
+    pub const ALL: [Self; 17] = [
+        Self::AnswerUnsynced,
+        Self::CreateUnsynced,
+        Self::RenameUnsynced,
+        Self::RecycleUnsynced,
+        Self::SyncRetried,
+        Self::SaltConstant,
+        Self::RecoveredAppendedTo,
+        Self::LengthTrusted,
+        Self::FirstInvalidIsTheEnd,
+        Self::LaterValidIsDamage,
+        Self::TruncatedTooMuch,
+        Self::BatchFlagIgnored,
+        Self::WindowRestarted,
+        Self::AdoptedUnsynced,
+        Self::HeaderUnsynced,
+        Self::RotationUnsynced,
+        Self::HeadMarkUnsynced,
+    ];
+}
+
+#[cfg(not(tidewal_planted))]
+pub(crate) const fn is_planted(_: Bug) -> bool {
+    false
+}
+
+#[cfg(tidewal_planted)]
+mod plant {
+    use std::cell::Cell;
+
+    use super::Bug;
+
+    thread_local! {
+        static PLANTED: Cell<Option<Bug>> = const { Cell::new(None) };
+    }
+
+    /// Plants a bug, or none, on this thread: over the simulated disk all of a log runs on its caller's.
+    pub fn plant(bug: Option<Bug>) {
+        PLANTED.set(bug);
+    }
+
+    pub(crate) fn is_planted(bug: Bug) -> bool {
+        PLANTED.get() == Some(bug)
+    }
+}
+
+#[cfg(tidewal_planted)]
+pub(crate) use plant::is_planted;
+#[cfg(tidewal_planted)]
+pub use plant::plant;

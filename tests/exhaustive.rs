@@ -1,0 +1,39 @@
+//! Every workload of a few steps, the power cut at every operation of it, every part of what was
+//! volatile surviving, and the same again in the two lives after it (promises P1 to P4).
+//!
+//! Four steps with three ends of a life in a row take about a quarter of an hour:
+//!
+//!     TIDEWAL_DEEP_STEPS=4 cargo test --release --test exhaustive deep -- --nocapture
+
+mod harness;
+mod support;
+
+use harness::cuts::{ALPHABET, Cuts};
+use harness::number;
+
+/// All of one to `steps` steps, and `generations` lives that are cut short, one after another.
+fn every_workload(steps: u32, generations: u32) {
+    let mut cuts = Cuts::new();
+    cuts.generations = generations;
+    cuts.all_of(ALPHABET, steps as usize);
+    println!(
+        "up to {steps} steps, {generations} generations: {:?}",
+        cuts.tally
+    );
+    let words: u64 = (0..=steps).map(|steps| 8u64.pow(steps)).sum();
+    assert_eq!(cuts.tally.workloads, words);
+}
+
+#[test]
+fn every_workload_of_a_few_steps_three_generations_deep() {
+    every_workload(small_number("TIDEWAL_DEEP_STEPS", 2), 3);
+}
+
+#[test]
+fn every_workload_of_up_to_four_steps() {
+    every_workload(small_number("TIDEWAL_STEPS", 4), 1);
+}
+
+fn small_number(name: &str, otherwise: u32) -> u32 {
+    u32::try_from(number(name, otherwise.into())).unwrap()
+}

@@ -1,0 +1,236 @@
+//! Power cuts and kills at every operation of a workload, with every part of what was volatile
+//! surviving; and again while the log recovers from that, and again while it recovers from that.
+
+use std::collections::HashSet;
+use std::collections::hash_map::DefaultHasher;
+use std::hash::{Hash, Hasher};
+use std::ops::Range;
+use std::time::Duration;
+
+use tidewal::sim::{SimDisk, Survival};
+use tidewal::{Error, WalOptions};
+
+use crate::harness::journal::Journal;
+use crate::harness::steps::Driver;
+use crate::harness::steps::Step::{self, Append, Batch, Reopen, Sync, Truncate, Written};
+use crate::harness::{Label, note_trial};
+use crate::support::{options, run};
+
+/// What a service can do with a log. A record of 12,000 bytes is alone in its segment, so that the
+/// log rotates.
+pub const ALPHABET: &[&[Step]] = &[
+    &[Append(10)],
+    &[Append(6000)],
+    &[Batch(3, 1500)],
+    &[Written(300), Sync],
+    &[Append(12_000)],
+    &[Truncate(0)],
+    &[Reopen],
+    &[Step::Drop],
+];
+
+/// What is tried.
+pub struct Cuts {
+    pub options: WalOptions,
+    /// Every subset of the volatile pieces survives if there are at most so many; else every prefix
+    /// of the changes, and some subsets by chance.
+    pub pieces_max: usize,
+    /// Subsets by chance.
+    pub samples: u64,
+    /// How many cuts in a row.
+    pub generations: u32,
+    /// Disks that were tried, with what was promised on them: the same one twice shows nothing new.
+    tried: HashSet<u64>,
+    pub tally: Tally,
+}
+
+/// How a life ends.
+#[derive(Clone, Copy, Debug)]
+enum End {
+    /// The process is killed, and the machine's cache lives on.
+    Kill,
+    /// The power goes, and this much of what was volatile survives.
+    Cut(Survival),
+}
+
+/// What was done.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Tally {
+    pub workloads: u64,
+    /// Ends of a life: kills, and power cuts with one choice of survivors each.
+    pub ends: u64,
+    /// Of these, how many left a disk that no other had left before.
+    pub different: u64,
+}
+
+impl Cuts {
+    pub fn new() -> Self {
+        Self {
+            options: options(),
+            pieces_max: 4,
+            samples: 4,
+            generations: 3,
+            tried: HashSet::new(),
+            tally: Tally::default(),
+        }
+    }
+
+    /// Cuts everywhere in one workload.
+    pub fn everywhere(&mut self, steps: &[Step]) {
+        let operations = self.operations_of(steps).1;
+        self.at(steps, 0..operations);
+    }
+
+    /// Every workload of up to `depth` of these steps.
+    pub fn all_of(&mut self, alphabet: &[&[Step]], depth: usize) {
+        self.everywhere(&[]);
+        self.extend(&mut Vec::new(), alphabet, depth);
+    }
+
+    /// A cut in a workload is one in its beginning, or in its last step and what goes on after that: so
+    /// each workload is cut in its last step only.
+    fn extend(&mut self, word: &mut Vec<Step>, alphabet: &[&[Step]], depth: usize) {
+        if depth == 0 {
+            return;
+        }
+        let (before, _) = self.operations_of(word);
+        for steps in alphabet {
+            word.extend_from_slice(steps);
+            let (_, after) = self.operations_of(word);
+            self.at(word, before..after);
+            self.extend(word, alphabet, depth - 1);
+            word.truncate(word.len() - steps.len());
+        }
+    }
+
+    /// How many operations there were when the last step was done, and when the log was closed.
+    fn operations_of(&self, steps: &[Step]) -> (u64, u64) {
+        let (disk, _, at_end) = self.run_until(u64::MAX, steps);
+        (at_end, disk.operations())
+    }
+
+    fn at(&mut self, steps: &[Step], cuts: Range<u64>) {
+        self.tally.workloads += 1;
+        for cut in cuts {
+            let _label = Label(format!("{steps:?}, cut at operation {cut}"));
+            let (disk, journal, _) = self.run_until(cut, steps);
+            self.end(&disk, &journal, 1);
+        }
+    }
+
+    /// Runs a workload on a disk whose power goes at operation `cut`.
+    fn run_until(&self, cut: u64, steps: &[Step]) -> (SimDisk, Journal, u64) {
+        run(async {
+            let disk = SimDisk::new(1);
+            disk.cut_power_at(cut);
+            let mut journal = Journal::default();
+            let outcome = Driver::new(&disk, &self.options, &mut journal)
+                .start(steps)
+                .await;
+            assert_only_the_cut_fails(&disk, &outcome);
+            let at_end = disk.operations();
+            // The log closes in the background, which the cut may hit too.
+            drop(outcome);
+            tokio::time::sleep(Duration::from_millis(1)).await;
+            (disk, journal, at_end)
+        })
+    }
+
+    /// Continues from where a life was cut short, in each way that it may have ended there.
+    fn end(&mut self, disk: &SimDisk, journal: &Journal, generation: u32) {
+        let cuts = self.survivals(disk, generation).into_iter().map(End::Cut);
+        for (index, end) in std::iter::once(End::Kill).chain(cuts).enumerate() {
+            let _label = Label(format!("generation {generation}, {end:?}, number {index}"));
+            note_trial();
+            self.tally.ends += 1;
+            let (disk, mut journal) = (disk.fork(), journal.clone());
+            disk.reseed(index as u64);
+            end.come(&disk, &mut journal);
+            if self.tried.insert(state_of(&disk, &journal)) {
+                self.tally.different += 1;
+                self.live_on(&disk, &journal, generation);
+            }
+        }
+    }
+
+    fn survivals(&self, disk: &SimDisk, generation: u32) -> Vec<Survival> {
+        let pieces = disk.volatile_pieces();
+        if pieces <= self.pieces_max {
+            return (0..1 << pieces).map(Survival::Pieces).collect();
+        }
+        let samples = (0..self.samples).map(|_| Survival::Random);
+        let changes = disk.volatile_changes();
+        let prefixes = if generation == 1 {
+            (0..=changes).collect()
+        } else {
+            vec![0, changes]
+        };
+        prefixes
+            .into_iter()
+            .map(Survival::Prefix)
+            .chain(samples)
+            .collect()
+    }
+
+    /// The log recovers and goes on; and the power is cut at every operation of that.
+    fn live_on(&mut self, disk: &SimDisk, journal: &Journal, generation: u32) {
+        let operations = self.live(&disk.fork(), journal.clone());
+        if generation == self.generations {
+            return;
+        }
+        for cut in 0..operations {
+            let disk = disk.fork();
+            let mut journal = journal.clone();
+            disk.cut_power_at(disk.operations() + cut);
+            run(async {
+                let mut driver = Driver::new(&disk, &self.options, &mut journal);
+                let outcome = driver.recover_and_append().await;
+                assert_only_the_cut_fails(&disk, &outcome);
+            });
+            self.end(&disk, &journal, generation + 1);
+        }
+    }
+
+    /// Recovers, appends, closes, recovers again. Returns how many operations it was until the first
+    /// append was answered.
+    fn live(&self, disk: &SimDisk, mut journal: Journal) -> u64 {
+        let before = disk.operations();
+        let outcome = run(async {
+            let mut driver = Driver::new(disk, &self.options, &mut journal);
+            let wal = driver.recover_and_append().await?;
+            let operations = disk.operations() - before;
+            driver.go_on(wal, &[Append(3000)]).await?.close().await?;
+            driver.recover().await?;
+            Ok::<_, Error>(operations)
+        });
+        outcome.unwrap_or_else(|error| panic!("P4: {error}: {error:?}"))
+    }
+}
+
+fn assert_only_the_cut_fails<T>(disk: &SimDisk, outcome: &Result<T, Error>) {
+    if let Err(error) = outcome {
+        assert!(
+            disk.is_off(),
+            "nothing but the cut may fail: {error}: {error:?}"
+        );
+    }
+}
+
+/// What is on a disk, and what has to be on it.
+fn state_of(disk: &SimDisk, journal: &Journal) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    (disk.fingerprint(), journal).hash(&mut hasher);
+    hasher.finish()
+}
+
+impl End {
+    fn come(self, disk: &SimDisk, journal: &mut Journal) {
+        match self {
+            Self::Kill => disk.kill(),
+            Self::Cut(survival) => {
+                disk.restart(survival);
+                journal.forget_written();
+            }
+        }
+    }
+}

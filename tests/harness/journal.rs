@@ -1,0 +1,147 @@
+//! What the log was asked for and what it promised, and the checks of the promises P1 to P3
+//! (`docs/durability.md`).
+
+use std::collections::{BTreeMap, HashSet};
+
+use tidewal::{Lsn, Record};
+
+/// What the log was asked for and what it promised.
+#[derive(Clone, Debug, Default, Hash)]
+pub struct Journal {
+    /// How many appends were begun.
+    begun: usize,
+    /// The payloads of each that may be in the log.
+    asked: Vec<Vec<Vec<u8>>>,
+    /// Records that were acknowledged as durable, by LSN.
+    pub durable: BTreeMap<Lsn, Vec<u8>>,
+    /// Records that were acknowledged as written: they outlive the process, not the machine.
+    written: BTreeMap<Lsn, Vec<u8>>,
+    /// The highest mark that `truncate_before` was asked for.
+    mark: Lsn,
+}
+
+impl Journal {
+    pub fn ask(&mut self, count: usize, len: usize) -> Vec<Vec<u8>> {
+        let number = self.begun;
+        self.begun += 1;
+        let payload = |index: usize| {
+            let mut bytes = format!("{number}.{index}/").into_bytes();
+            bytes.resize(len.max(bytes.len()), u8::try_from(number % 251).unwrap());
+            bytes
+        };
+        let payloads: Vec<_> = (0..count).map(payload).collect();
+        self.asked.push(payloads.clone());
+        payloads
+    }
+
+    pub fn note(&mut self, first: Lsn, payloads: Vec<Vec<u8>>) {
+        for (index, payload) in (0..).zip(payloads) {
+            let lsn = Lsn::new(first.get() + index);
+            assert!(
+                self.durable.insert(lsn, payload).is_none(),
+                "LSN {lsn} was given twice"
+            );
+        }
+    }
+
+    pub fn note_written(&mut self, lsn: Lsn, payload: Vec<u8>) {
+        assert!(
+            self.written.insert(lsn, payload).is_none(),
+            "LSN {lsn} was given twice"
+        );
+    }
+
+    pub fn note_mark(&mut self, mark: Lsn) {
+        self.mark = self.mark.max(mark);
+    }
+
+    /// The machine has died: what was only written may be gone.
+    pub fn forget_written(&mut self) {
+        self.written.clear();
+    }
+
+    pub fn last(&self) -> Lsn {
+        self.durable
+            .keys()
+            .next_back()
+            .copied()
+            .unwrap_or(Lsn::ZERO)
+    }
+
+    /// Checks what a recovery delivered against what was promised.
+    pub fn check(&self, records: &[Record]) {
+        for pair in records.windows(2) {
+            assert_eq!(pair[0].lsn.next(), pair[1].lsn, "P2: LSNs are dense");
+        }
+        let delivered: BTreeMap<_, _> = records
+            .iter()
+            .map(|record| (record.lsn, record.payload.to_vec()))
+            .collect();
+        let promised = self.durable.range(self.mark..);
+        for (lsn, payload) in promised.chain(self.written.range(self.mark..)) {
+            assert_eq!(
+                delivered.get(lsn),
+                Some(payload),
+                "P1: record {lsn} was acknowledged"
+            );
+        }
+        for (lsn, payload) in &delivered {
+            if let Some(promised) = self.durable.get(lsn) {
+                assert_eq!(payload, promised, "P1: record {lsn} has other bytes");
+            }
+        }
+        if let Some(first) = records.first() {
+            assert!(
+                first.lsn <= self.mark.max(Lsn::FIRST),
+                "a record above the mark was truncated"
+            );
+        }
+        self.check_batches(&delivered);
+    }
+
+    /// Takes what a recovery delivered for what stands: from now on it has to stay, and what is not
+    /// there must never come back.
+    pub fn adopt(&mut self, records: Vec<Record>) {
+        let delivered: HashSet<_> = records.iter().map(|record| &record.payload[..]).collect();
+        let is_there = |payload: &Vec<u8>| delivered.contains(&payload[..]);
+        self.asked.retain(|payloads| payloads.iter().any(is_there));
+
+        let delivered = records.into_iter();
+        self.durable = delivered
+            .map(|record| (record.lsn, record.payload.to_vec()))
+            .collect();
+        self.written.clear();
+    }
+
+    /// P3: whatever was asked for is there as a whole or not at all, and nothing else is there.
+    fn check_batches(&self, delivered: &BTreeMap<Lsn, Vec<u8>>) {
+        let lsns: BTreeMap<&[u8], Lsn> = delivered
+            .iter()
+            .map(|(lsn, payload)| (payload.as_slice(), *lsn))
+            .collect();
+        assert_eq!(
+            lsns.len(),
+            delivered.len(),
+            "P1: a record was delivered twice"
+        );
+        let mut known = 0;
+        for payloads in &self.asked {
+            let found: Vec<_> = payloads
+                .iter()
+                .filter_map(|p| lsns.get(p.as_slice()))
+                .collect();
+            known += found.len();
+            let oldest = delivered.keys().next().copied().unwrap_or(Lsn::ZERO);
+            let truncated = found.first().is_some_and(|lsn| **lsn == oldest);
+            assert!(
+                found.is_empty() || found.len() == payloads.len() || truncated,
+                "P3: a batch was delivered in part"
+            );
+            assert!(
+                found.windows(2).all(|pair| pair[0].next() == *pair[1]),
+                "P3: a batch in pieces"
+            );
+        }
+        assert_eq!(known, delivered.len(), "a record that nobody appended");
+    }
+}

@@ -1,0 +1,55 @@
+//! The instrument of the crash tests: workloads, a journal of what was promised, and four ways to
+//! make life hard for a log. Each panics when a promise is broken, and counts its trials.
+
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses a part of it"
+)]
+
+pub mod cuts;
+pub mod damage;
+pub mod dice;
+pub mod faults;
+pub mod journal;
+pub mod leftovers;
+pub mod lives;
+pub mod steps;
+pub mod windows;
+
+use std::cell::Cell;
+
+thread_local! {
+    static TRIALS: Cell<u64> = const { Cell::new(0) };
+}
+
+/// Counts a power cut, a fault, a damaged file: whatever is tried.
+pub fn note_trial() {
+    TRIALS.set(TRIALS.get() + 1);
+}
+
+/// How many trials this thread has made.
+pub fn trials() -> u64 {
+    TRIALS.get()
+}
+
+/// A number from the environment, or one that suits every day.
+pub fn number(name: &str, otherwise: u64) -> u64 {
+    let asked = std::env::var(name).ok();
+    asked.map_or(otherwise, |number| {
+        number
+            .parse()
+            .unwrap_or_else(|_| panic!("{name} is not a number"))
+    })
+}
+
+/// Says what was being tried when a test failed, however it did.
+pub struct Label(pub String);
+
+impl Drop for Label {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            println!("failed: {}", self.0);
+        }
+    }
+}

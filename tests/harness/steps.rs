@@ -1,0 +1,202 @@
+//! Workloads: what a service does with a log, step by step.
+
+use std::future::Future;
+use std::time::Duration;
+
+use futures::future::join_all;
+use tidewal::sim::SimDisk;
+use tidewal::{Durability, Error, Lsn, Wal, WalOptions};
+
+use crate::harness::journal::Journal;
+use crate::support::DIR;
+
+/// One step of a workload.
+#[derive(Clone, Copy, Debug)]
+pub enum Step {
+    /// One append of so many bytes.
+    Append(usize),
+    /// The same, acknowledged when written.
+    Written(usize),
+    /// An atomic batch of so many records of so many bytes.
+    Batch(usize, usize),
+    /// So many appends at once, of so many bytes each.
+    Together(usize, usize),
+    /// The same, all dropped after they were polled once.
+    Cancelled(usize, usize),
+    Sync,
+    /// Truncate everything acknowledged so far but the last so many records.
+    Truncate(u64),
+    /// Let the log go idle.
+    Idle,
+    /// Close the log and open it again.
+    Reopen,
+    /// Drop the log and open it again.
+    Drop,
+}
+
+/// A service at work.
+pub struct Driver<'a> {
+    pub disk: &'a SimDisk,
+    pub options: &'a WalOptions,
+    pub journal: &'a mut Journal,
+    /// Whether nobody syncs unless asked to.
+    pub is_manual: bool,
+}
+
+impl<'a> Driver<'a> {
+    pub fn new(disk: &'a SimDisk, options: &'a WalOptions, journal: &'a mut Journal) -> Self {
+        Self {
+            disk,
+            options,
+            journal,
+            is_manual: false,
+        }
+    }
+
+    /// Opens the log and runs steps until one fails. Returns the log if none did.
+    pub async fn start(&mut self, steps: &[Step]) -> Result<Wal, Error> {
+        let wal = self.open().await?;
+        self.go_on(wal, steps).await
+    }
+
+    /// Recovers the log and checks it against the journal. Returns it open.
+    ///
+    /// What was read from the disk stays. What was read from the cache of a machine whose process was
+    /// killed is sure to stay only once the log is open.
+    pub async fn recover(&mut self) -> Result<Wal, Error> {
+        let is_cache_clean = self.disk.volatile_changes() == 0;
+        let mut recovery = self.options.clone().recover_on(self.disk, DIR).await?;
+        let mut records = Vec::new();
+        while let Some(record) = recovery.try_next().await? {
+            records.push(record);
+        }
+        self.journal.check(&records);
+        if is_cache_clean {
+            self.journal.adopt(records);
+            return recovery.into_wal().await;
+        }
+        let wal = recovery.into_wal().await?;
+        self.journal.adopt(records);
+        Ok(wal)
+    }
+
+    pub async fn recover_and_append(&mut self) -> Result<Wal, Error> {
+        let wal = self.recover().await?;
+        self.go_on(wal, &[Step::Append(10)]).await
+    }
+
+    /// Runs steps until one fails. Returns the log if none did.
+    pub async fn go_on(&mut self, mut wal: Wal, steps: &[Step]) -> Result<Wal, Error> {
+        for step in steps {
+            wal = self.step(wal, *step).await?;
+        }
+        Ok(wal)
+    }
+
+    async fn step(&mut self, wal: Wal, step: Step) -> Result<Wal, Error> {
+        match step {
+            Step::Append(len) => self.append(&wal, len).await?,
+            Step::Written(len) => self.append_written(&wal, len).await?,
+            Step::Batch(count, len) => self.append_batch(&wal, count, len).await?,
+            Step::Together(count, len) => self.append_together(&wal, count, len).await?,
+            Step::Cancelled(count, len) => self.cancel_appends(&wal, count, len),
+            Step::Sync => drop(wal.sync().await?),
+            Step::Truncate(keep) => self.truncate(&wal, keep).await?,
+            Step::Idle => tokio::time::sleep(Duration::from_millis(150)).await,
+            Step::Reopen => {
+                wal.close().await?;
+                return self.open().await;
+            }
+            Step::Drop => {
+                drop(wal);
+                return self.open().await;
+            }
+        }
+        Ok(wal)
+    }
+
+    async fn open(&self) -> Result<Wal, Error> {
+        self.options.clone().open_on(self.disk, DIR).await
+    }
+
+    async fn append(&mut self, wal: &Wal, len: usize) -> Result<(), Error> {
+        let payloads = self.journal.ask(1, len);
+        let lsn = self.durable(wal, wal.append(payloads[0].clone())).await?;
+        self.journal.note(lsn, payloads);
+        Ok(())
+    }
+
+    async fn append_written(&mut self, wal: &Wal, len: usize) -> Result<(), Error> {
+        let mut payloads = self.journal.ask(1, len);
+        let append = wal.append_with(payloads[0].clone(), Durability::Written);
+        let lsn = append.await?;
+        self.journal.note_written(lsn, payloads.remove(0));
+        Ok(())
+    }
+
+    async fn append_batch(&mut self, wal: &Wal, count: usize, len: usize) -> Result<(), Error> {
+        let payloads = self.journal.ask(count, len);
+        let lsns = self
+            .durable(wal, wal.append_batch(payloads.clone()))
+            .await?;
+        self.journal.note(*lsns.start(), payloads);
+        Ok(())
+    }
+
+    async fn append_together(&mut self, wal: &Wal, count: usize, len: usize) -> Result<(), Error> {
+        let asked: Vec<_> = (0..count).map(|_| self.journal.ask(1, len)).collect();
+        let appends = asked.iter().map(|payloads| wal.append(payloads[0].clone()));
+        let answers = self
+            .durable(wal, async { Ok(join_all(appends).await) })
+            .await?;
+        let mut result = Ok(());
+        for (payloads, answer) in asked.into_iter().zip(answers) {
+            match answer {
+                Ok(lsn) => self.journal.note(lsn, payloads),
+                Err(error) => result = Err(error),
+            }
+        }
+        result
+    }
+
+    fn cancel_appends(&mut self, wal: &Wal, count: usize, len: usize) {
+        let asked: Vec<_> = (0..count).map(|_| self.journal.ask(1, len)).collect();
+        let appends = asked
+            .into_iter()
+            .map(|mut payloads| wal.append(payloads.remove(0)));
+        let mut appends: Vec<_> = appends.map(tokio_test::task::spawn).collect();
+        for append in &mut appends {
+            drop(append.poll());
+        }
+    }
+
+    async fn truncate(&mut self, wal: &Wal, keep: u64) -> Result<(), Error> {
+        let mark = Lsn::new((self.journal.last().get() + 1).saturating_sub(keep));
+        self.journal.note_mark(mark);
+        wal.truncate_before(mark).await
+    }
+
+    /// Waits for something that a sync completes, which under [`SyncPolicy::Manual`] somebody has to
+    /// ask for.
+    async fn durable<T>(
+        &self,
+        wal: &Wal,
+        work: impl Future<Output = Result<T, Error>>,
+    ) -> Result<T, Error> {
+        let mut work = std::pin::pin!(work);
+        loop {
+            let synced = async {
+                if self.is_manual {
+                    wal.sync().await.map(drop)
+                } else {
+                    std::future::pending().await
+                }
+            };
+            tokio::select! {
+                biased;
+                done = &mut work => return done,
+                synced = synced => synced?,
+            }
+        }
+    }
+}

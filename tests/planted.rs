@@ -1,0 +1,109 @@
+//! Whether the tests can fail: each of a list of bugs is planted in the log, and each instrument says
+//! after how many trials it notices, if it does.
+//!
+//!     RUSTFLAGS='--cfg tidewal_planted' cargo test --test planted --target-dir target/planted -- --nocapture
+
+#![cfg(tidewal_planted)]
+
+mod harness;
+mod support;
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use harness::cuts::{ALPHABET, Cuts};
+use harness::damage::{Damage, Sound, Stop, measure_everywhere};
+use harness::faults::{EVERYTHING, MISHAPS, Scenario};
+use harness::lives::{Deaths, live_and_die};
+use harness::steps::Step::{Append, Truncate};
+use harness::{leftovers, trials, windows};
+use tidewal::SyncPolicy;
+use tidewal::planted::{Bug, plant};
+
+type Instrument = (&'static str, fn());
+
+const INSTRUMENTS: [Instrument; 6] = [
+    ("cuts", cuts),
+    ("lives", lives),
+    ("faults", faults),
+    ("damage", damage),
+    ("leftovers", leftovers::leftovers_never_come_back),
+    ("windows", windows::nobody_waits_longer_than_the_interval),
+];
+
+/// Power cuts and kills everywhere in short workloads, and in one that uses its files again.
+fn cuts() {
+    let mut cuts = Cuts::new();
+    cuts.generations = 2;
+    cuts.all_of(ALPHABET, 2);
+    let fill = [Append(7000); 3];
+    let steps = [
+        &fill[..],
+        &[Truncate(1)],
+        &fill[..],
+        &[Truncate(0)],
+        &fill[..],
+    ];
+    cuts.everywhere(&steps.concat());
+}
+
+fn lives() {
+    let mut deaths = Deaths::default();
+    (0..1500).for_each(|seed| live_and_die(seed, &mut deaths));
+}
+
+fn faults() {
+    let scenario = Scenario {
+        policy: SyncPolicy::Always,
+        steps: EVERYTHING,
+    };
+    for &(operation, mishaps) in MISHAPS {
+        for &mishap in mishaps {
+            scenario.fail_everywhere(operation, mishap);
+        }
+    }
+}
+
+fn damage() {
+    for sound in [
+        Sound::fresh(Stop::Clean),
+        Sound::fresh(Stop::PowerCut),
+        Sound::recycled(Stop::Idle),
+    ] {
+        sound.damage_everywhere(|file| (0..file.len() / 512).map(Damage::ZeroedSector));
+        sound.damage_everywhere(|file| (0..file.len() * 8).step_by(97).map(Damage::FlippedBit));
+        measure_everywhere(&sound);
+    }
+}
+
+/// After how many trials an instrument notices a bug.
+fn notice(bug: Option<Bug>, instrument: fn()) -> Option<u64> {
+    let before = trials();
+    plant(bug);
+    let outcome = catch_unwind(AssertUnwindSafe(instrument));
+    plant(None);
+    outcome.is_err().then(|| trials() - before)
+}
+
+#[test]
+fn without_a_bug_there_is_nothing_to_notice() {
+    for (name, instrument) in INSTRUMENTS {
+        assert_eq!(notice(None, instrument), None, "{name}");
+    }
+}
+
+#[test]
+fn every_planted_bug_is_noticed() {
+    let mut unnoticed = Vec::new();
+    for bug in Bug::ALL {
+        let noticed = INSTRUMENTS.map(|(name, instrument)| (name, notice(Some(bug), instrument)));
+        let row = noticed.map(|(name, after)| match after {
+            Some(trials) => format!("{name} {trials:>6}"),
+            None => format!("{name}      -"),
+        });
+        println!("| {:<22} | {} |", format!("{bug:?}"), row.join(" | "));
+        if noticed.iter().all(|(_, after)| after.is_none()) {
+            unnoticed.push(bug);
+        }
+    }
+    assert!(unnoticed.is_empty(), "{unnoticed:?}");
+}
