@@ -392,3 +392,20 @@ fn regression_leftovers_of_truncation_go_only_once_it_is_durable_that_they_were_
         }
     }
 }
+
+/// XFS says that the disk is full when a file is renamed, too. Nothing has happened then: it must not
+/// poison the log. Found on a loop-mounted XFS that was really full.
+#[test]
+fn regression_a_disk_too_full_to_rename_a_file_only_fails_appends() {
+    run(async {
+        let disk = SimDisk::new(1);
+        let wal = options().open_on(&disk, DIR).await.unwrap();
+        wal.append([7; 7000].as_slice()).await.unwrap();
+        disk.fail(Operation::Rename, 0, io::ErrorKind::StorageFull);
+        let full = wal.append([7; 7000].as_slice()).await.unwrap_err();
+        assert!(matches!(full, Error::StorageFull(_)), "{full:?}");
+        assert_eq!(wal.append("fits").await.unwrap(), Lsn::new(2));
+        assert_eq!(wal.append([7; 7000].as_slice()).await.unwrap(), Lsn::new(3));
+        wal.close().await.unwrap();
+    });
+}

@@ -1,12 +1,13 @@
 //! Reading a log back, as a stream. Nothing in here changes a file.
 //!
 //! The work is done on a task of its own ([`replay`]): [`plan`] reads the headers and decides which
-//! files are the log, [`scan`] reads one segment record by record, [`tail`] judges how the newest
-//! segment ends. What they find comes over a short channel in pieces of about 1 MiB, which is what
-//! bounds the read-ahead.
+//! files are the log, [`scan`] reads one segment record by record, [`blocks`] block by block, [`tail`]
+//! judges how the newest segment ends. What they find comes over a short channel in pieces of about
+//! 1 MiB, which is what bounds the read-ahead.
 //!
 //! The rules and the labels of the cases are those of `docs/durability.md`, "Recovery".
 
+mod blocks;
 mod plan;
 mod replay;
 mod report;

@@ -10,6 +10,7 @@ use crate::format::frame::{self, Frame, Key, Kind};
 use crate::lsn::Lsn;
 use crate::planted::{Bug, is_planted};
 use crate::record::Record;
+use crate::recovery::blocks::Blocks;
 use crate::recovery::plan::Planned;
 use crate::storage::{Dir, File, Mode};
 
@@ -25,6 +26,7 @@ pub(super) struct Scan {
     pub(super) next: Lsn,
     /// Bytes to read at once.
     block_len: u64,
+    blocks: Blocks,
     /// The records of an atomic batch whose end was not read yet.
     pub(super) unit: Unit,
     /// The last record that some frame read so far says was durable.
@@ -73,6 +75,7 @@ impl Scan {
             offset: format::DATA_OFFSET,
             next: header.base,
             block_len: BLOCK_LEN,
+            blocks: Blocks::default(),
             unit: Unit::default(),
             proven: header.base.prev(),
             places: VecDeque::new(),
@@ -88,11 +91,12 @@ impl Scan {
         } else {
             rest.min(self.block_len)
         };
-        let mut buffer = vec![0; usize::try_from(len).unwrap_or(usize::MAX)];
-        let filled = self.file.read_at(&mut buffer, self.offset)?;
-        buffer.truncate(filled);
-        let block = Bytes::from(buffer);
-        let is_last = len == rest || (filled as u64) < len;
+        let block = self.blocks.read(
+            &self.file,
+            self.offset,
+            usize::try_from(len).unwrap_or(usize::MAX),
+        )?;
+        let is_last = len == rest || (block.len() as u64) < len;
         let mut at = 0;
         loop {
             match self.step(&block, &mut at, is_last, records) {

@@ -164,6 +164,10 @@ impl BackendFile for DiskFile {
         }
     }
 
+    fn evict(&mut self, offset: u64, len: u64) -> io::Result<()> {
+        evict(&self.0, offset, len)
+    }
+
     /// `sync_data` is enough: it includes the file's length and the place of its blocks, and leaves
     /// out only times. On macOS the standard library makes it a full flush of the drive.
     fn poll_sync(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -280,5 +284,22 @@ fn reserve(_: &fs::File, _: u64) -> io::Result<()> {
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn punch(_: &fs::File, _: u64, _: u64) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn evict(file: &fs::File, offset: u64, len: u64) -> io::Result<()> {
+    use rustix::fs::{Advice, fadvise};
+
+    Ok(fadvise(
+        file,
+        offset,
+        std::num::NonZeroU64::new(len),
+        Advice::DontNeed,
+    )?)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn evict(_: &fs::File, _: u64, _: u64) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }

@@ -52,6 +52,9 @@ pub(crate) trait BackendFile: Send {
     /// Gives the space from `offset` on back where the file system can, and keeps the length. What is
     /// read there afterwards is zero, or what it was.
     fn release(&mut self, offset: u64) -> io::Result<()>;
+    /// Lets the system forget what it has cached of some whole pages, and need not write, where it can.
+    /// What was never written is lost by it.
+    fn evict(&mut self, offset: u64, len: u64) -> io::Result<()>;
     /// Makes the file's bytes and length durable. The real disk blocks; the simulated one may stall in
     /// virtual time.
     fn poll_sync(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
@@ -232,6 +235,19 @@ impl File {
         }
     }
 
+    /// Writes bytes that were read from the file at `offset`, the start of a page, over themselves, so
+    /// that the next sync takes them to the disk, whatever became of them before.
+    ///
+    /// The system's cache forgets them first. Ext4 takes the block under a cached page for one that was
+    /// written, even if that write failed: it would write to it again, and never note that the block
+    /// holds data.
+    pub(crate) fn rewrite(mut self, bytes: &[u8], offset: u64) -> Result<(Self, Wrote), Fault> {
+        let pages = (bytes.len() as u64).next_multiple_of(PAGE_LEN);
+        // Elsewhere there is no such cache to be wary of, or nothing to be done about it.
+        let _ = self.raw.evict(offset, pages);
+        self.write_at(bytes, offset)
+    }
+
     /// Gives space back if it can be; nothing depends on it.
     pub(crate) fn release(mut self, offset: u64) {
         let _ = self.raw.release(offset);
@@ -264,6 +280,9 @@ impl File {
         Fault::new(action, &self.path, error)
     }
 }
+
+/// What a system caches as a whole; where it is less, more is forgotten than need be, and written again.
+pub(crate) const PAGE_LEN: u64 = 64 * 1024;
 
 /// Receipt: bytes were handed to the operating system.
 #[derive(Clone, Copy, Debug)]

@@ -9,7 +9,7 @@ use crate::format::names;
 use crate::lsn::Lsn;
 use crate::planted::{Bug, is_planted};
 use crate::recovered::{LastSegment, Recovered};
-use crate::storage::{Dir, File, Mode, Synced};
+use crate::storage::{Dir, File, Mode, PAGE_LEN, Synced};
 use crate::writer::segment;
 
 /// Makes everything recovered durable, and removes leftovers.
@@ -49,14 +49,14 @@ async fn adopt_last(dir: &Dir, last: &LastSegment, end: Lsn) -> Result<(), Fault
 /// believes.
 fn rewrite(mut file: File, from: u64, to: u64) -> Result<File, Fault> {
     let mut buffer = vec![0; PIECE_LEN];
-    let mut offset = from;
+    let mut offset = from - from % PAGE_LEN;
     while offset < to {
         let wanted = usize::try_from(to - offset).map_or(PIECE_LEN, |left| left.min(PIECE_LEN));
         let filled = file.read_at(&mut buffer[..wanted], offset)?;
         if filled == 0 {
             break;
         }
-        file = file.write_at(&buffer[..filled], offset)?.0;
+        file = file.rewrite(&buffer[..filled], offset)?.0;
         offset += filled as u64;
     }
     Ok(file)

@@ -43,7 +43,7 @@ impl Segment {
             .await
             .map_err(OpenError::of_unnamed)?;
         let segment = names::segment(header.base);
-        dir.rename(&name, &segment).map_err(OpenError::Broken)?;
+        dir.rename(&name, &segment).map_err(OpenError::of_unnamed)?;
         let file = file.known_as(dir.path_of(&segment));
         let unsynced = match header.predecessor {
             None => Bug::CreateUnsynced,

@@ -173,6 +173,13 @@ impl BackendFile for SimFile {
         })
     }
 
+    /// Is no operation that can fail or be cut: nothing of it reaches the disk.
+    fn evict(&mut self, offset: u64, len: u64) -> io::Result<()> {
+        let (offset, len) = (to_index(offset)?, to_index(len)?);
+        self.disk.model().evict(self.inode, offset, len);
+        Ok(())
+    }
+
     fn poll_sync(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         if self.stall.is_none() {
             let time = self.disk.model().time_of_sync();

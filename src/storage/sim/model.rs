@@ -297,6 +297,22 @@ impl Model {
         self.volatile.push(Change::Data { inode, edit });
     }
 
+    /// Reads again from the disk what the cache does not have to write.
+    pub(super) fn evict(&mut self, inode: InodeId, offset: usize, len: usize) {
+        let mut bytes = self.inodes[inode].durable.clone();
+        for change in &self.volatile {
+            if let Change::Data { inode: other, edit } = change
+                && *other == inode
+            {
+                edit.apply(&mut bytes);
+            }
+        }
+        let live = &mut self.inodes[inode].live;
+        bytes.resize(live.len(), 0);
+        let end = (offset + len).min(live.len());
+        live[offset..end].copy_from_slice(&bytes[offset..end]);
+    }
+
     fn take_space(&self, inode: InodeId, len: usize) -> io::Result<()> {
         let Some(quota) = self.quota else {
             return Ok(());

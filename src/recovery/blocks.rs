@@ -1,0 +1,46 @@
+//! The buffers of the read-ahead, used again once nobody holds a record in them.
+//!
+//! A new megabyte for each block costs as much as reading it from the cache: the system has to find,
+//! and clear, its pages.
+
+use std::collections::VecDeque;
+
+use bytes::{Bytes, BytesMut};
+
+use crate::error::Fault;
+use crate::storage::File;
+
+/// Reads a file in blocks.
+#[derive(Default)]
+pub(super) struct Blocks {
+    /// The last ones read, oldest first.
+    recent: VecDeque<Bytes>,
+}
+
+impl Blocks {
+    /// Up to `len` bytes from `offset` on; less only at the end of the file.
+    pub(super) fn read(&mut self, file: &File, offset: u64, len: usize) -> Result<Bytes, Fault> {
+        let mut buffer = self.buffer(len);
+        let filled = file.read_at(&mut buffer, offset)?;
+        buffer.truncate(filled);
+        let block = buffer.freeze();
+        self.recent.push_back(block.clone());
+        Ok(block)
+    }
+
+    fn buffer(&mut self, len: usize) -> BytesMut {
+        if self.recent.len() < IN_FLIGHT {
+            return BytesMut::zeroed(len);
+        }
+        let oldest = self.recent.pop_front().map(Bytes::try_into_mut);
+        let Some(Ok(mut buffer)) = oldest else {
+            return BytesMut::zeroed(len);
+        };
+        buffer.resize(len, 0);
+        buffer
+    }
+}
+
+/// Blocks that are in use if the consumer keeps up: one being read, one on its way, one whose records
+/// are being consumed.
+const IN_FLIGHT: usize = 3;

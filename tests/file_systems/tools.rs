@@ -1,0 +1,188 @@
+//! Programs that make file systems and mount them, and guards that clean up behind them.
+
+use std::fmt;
+use std::fs::File;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::Duration;
+
+/// Why something cannot be done here.
+#[derive(Debug)]
+pub struct Unavailable(pub String);
+
+impl fmt::Display for Unavailable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A file system to try.
+#[derive(Clone, Copy, Debug)]
+pub struct Kind {
+    pub name: &'static str,
+    /// The size of its image: about the smallest that it takes.
+    pub size: u64,
+    make: &'static [&'static str],
+    mount_options: &'static str,
+    /// Whether writing over a block takes a new one.
+    pub copies_on_write: bool,
+    /// What it takes for granted that a disk writes as a whole or not at all.
+    pub sector: u64,
+}
+
+pub const EXT4: Kind = Kind {
+    name: "ext4",
+    size: 48 << 20,
+    make: &["mkfs.ext4", "-q", "-F", "-b", "4096"],
+    mount_options: "rw",
+    copies_on_write: false,
+    sector: 512,
+};
+
+/// Replaying its journal does not mend a block of metadata that was torn in sectors of 512 bytes: it
+/// skips what the block's first sector says is done, and then fails for the checksum of the block.
+pub const XFS: Kind = Kind {
+    name: "xfs",
+    size: 300 << 20,
+    make: &["mkfs.xfs", "-q", "-f", "-s", "size=4096"],
+    mount_options: "rw",
+    copies_on_write: false,
+    sector: 4096,
+};
+
+/// Its superblock is one block with one checksum.
+pub const BTRFS: Kind = Kind {
+    name: "btrfs",
+    size: 128 << 20,
+    make: &["mkfs.btrfs", "-q", "-f"],
+    mount_options: "nodiscard",
+    copies_on_write: true,
+    sector: 4096,
+};
+
+impl Kind {
+    /// Makes one in a new sparse file.
+    pub fn make(&self, image: &Path) -> Result<(), Unavailable> {
+        if !is_root() {
+            return Err(Unavailable("only root can mount".into()));
+        }
+        File::create_new(image).unwrap().set_len(self.size).unwrap();
+        let mut make = command(self.make[0], &self.make[1..]);
+        make.arg(image);
+        run(make)
+    }
+}
+
+fn is_root() -> bool {
+    use std::os::unix::fs::MetadataExt;
+    std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
+}
+
+/// A file system that is mounted; as long as this lives.
+pub struct Mounted {
+    path: PathBuf,
+}
+
+impl Mounted {
+    pub fn image(kind: &Kind, image: &Path, path: &Path) -> Result<Self, Unavailable> {
+        Self::mount(kind, image, path, ",loop")
+    }
+
+    pub fn device(kind: &Kind, device: &Path, path: &Path) -> Result<Self, Unavailable> {
+        Self::mount(kind, device, path, "")
+    }
+
+    fn mount(kind: &Kind, source: &Path, path: &Path, more: &str) -> Result<Self, Unavailable> {
+        std::fs::create_dir_all(path).unwrap();
+        let options = format!("{}{more}", kind.mount_options);
+        let mut mount = command("mount", &["-t", kind.name, "-o", &options]);
+        mount.args([source, path]);
+        run(mount)?;
+        Ok(Self { path: path.into() })
+    }
+}
+
+impl Drop for Mounted {
+    fn drop(&mut self) {
+        unmount(&self.path);
+    }
+}
+
+/// A block device that is a file; as long as this lives.
+pub struct Loop {
+    device: PathBuf,
+}
+
+impl Loop {
+    pub fn new(file: &Path, sector: u64) -> Result<Self, Unavailable> {
+        let sector = sector.to_string();
+        let mut losetup = command("losetup", &["--find", "--show", "--sector-size", &sector]);
+        losetup.arg(file);
+        let device = PathBuf::from(output(losetup)?.trim_end());
+        Ok(Self { device })
+    }
+
+    pub fn device(&self) -> &Path {
+        &self.device
+    }
+}
+
+impl Drop for Loop {
+    fn drop(&mut self) {
+        let mut losetup = command("losetup", &["--detach"]);
+        losetup.arg(&self.device);
+        persist(losetup);
+    }
+}
+
+/// Unmounts what stands at `path`.
+pub fn unmount(path: &Path) {
+    let mut umount = command("umount", &[]);
+    umount.arg(path);
+    persist(umount);
+}
+
+/// After a panic a log may be closing in the background, and hold what is to go.
+fn persist(mut cleanup: Command) {
+    for _ in 0..100 {
+        match cleanup.output() {
+            Ok(output) if output.status.success() => return,
+            _ => thread::sleep(Duration::from_millis(100)),
+        }
+    }
+    note(&format!("{cleanup:?} fails; please do it by hand"));
+}
+
+pub fn command(program: &str, arguments: &[&str]) -> Command {
+    let mut command = Command::new(program);
+    // Where a user's path may not lead.
+    let path = std::env::var("PATH").unwrap_or_default();
+    command
+        .args(arguments)
+        .env("PATH", format!("{path}:/usr/local/sbin:/usr/sbin:/sbin"))
+        .stdin(Stdio::null());
+    command
+}
+
+pub fn run(command: Command) -> Result<(), Unavailable> {
+    output(command).map(drop)
+}
+
+/// Runs a program that has to succeed, and returns what it has printed.
+fn output(mut command: Command) -> Result<String, Unavailable> {
+    let name = command.get_program().display().to_string();
+    let output = command.output();
+    let output = output.map_err(|error| Unavailable(format!("{name}: {error}")))?;
+    if output.status.success() {
+        return Ok(String::from_utf8_lossy(&output.stdout).into());
+    }
+    let text = String::from_utf8_lossy(&output.stderr);
+    Err(Unavailable(format!("{name}: {}", text.trim_end())))
+}
+
+/// Says something that is seen even if the test succeeds.
+pub fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}

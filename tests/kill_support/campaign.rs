@@ -1,0 +1,176 @@
+//! Lives of one log that all end by `kill -9`.
+
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use tidewal::{CutReason, Error};
+
+use super::child::Orders;
+use super::history::{History, Loss};
+use super::process::{Event, Process};
+use super::{Random, read};
+
+/// What a child may run into.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Trouble {
+    /// Every append succeeds until the process is killed.
+    None,
+    /// The disk may be full. On a file system that copies on write this may end the log.
+    FullDisk { copies_on_write: bool },
+    /// The disk may stop working.
+    DeadDisk,
+}
+
+impl Trouble {
+    fn explains(self, event: &Event) -> bool {
+        match self {
+            Self::None => !event.is_failure() && !matches!(event, Event::Full(_)),
+            Self::FullDisk { copies_on_write } => copies_on_write || !event.is_failure(),
+            Self::DeadDisk => !matches!(event, Event::Full(_)),
+        }
+    }
+}
+
+/// When a child is killed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Death {
+    /// So long after it was started: while it is being loaded, or recovers the log.
+    Started(Duration),
+    /// So long after it began to read the log.
+    Reading(Duration),
+    /// So long after it began to adopt what it has read.
+    Recovered(Duration),
+    /// So long after it began to append.
+    Open(Duration),
+    /// After so many acknowledgements, and so much later.
+    Acknowledged(u64, Duration),
+    /// So long after it began to truncate.
+    Truncating(Duration),
+    /// After so many appends failed because the disk was full; or after the log has ended.
+    Full(u64),
+    /// When the child has noticed that the disk fails, and at the latest after so many
+    /// acknowledgements.
+    Failed(u64),
+}
+
+impl Death {
+    /// More than half of the children die under load, the others while they start.
+    pub fn by_chance(random: &mut Random) -> Self {
+        let delay = Duration::from_micros(random.below(1000));
+        match random.below(12) {
+            0 => Self::Started(delay * 12),
+            1 => Self::Reading(delay * 3),
+            2 | 3 => Self::Recovered(delay),
+            4 => Self::Open(delay * 3),
+            5 => Self::Truncating(delay),
+            _ => Self::Acknowledged(1 + random.of_any_size(12), delay / 2),
+        }
+    }
+
+    /// How long to wait now that this was said; `None` if it is not time yet.
+    fn comes_after(&mut self, event: &Event) -> Option<Duration> {
+        match (self, event) {
+            (Self::Reading(delay), Event::Reading)
+            | (Self::Recovered(delay), Event::Recovered)
+            | (Self::Open(delay), Event::Open)
+            | (Self::Truncating(delay), Event::Truncating(_)) => Some(*delay),
+            (Self::Acknowledged(left, delay), event) if event.is_acknowledgement() => {
+                count_down(left, *delay)
+            }
+            (Self::Full(left), Event::Full(_)) => count_down(left, Duration::ZERO),
+            (Self::Failed(_), event) if event.is_failure() => Some(Duration::ZERO),
+            (Self::Failed(left), event) if event.is_acknowledgement() => {
+                count_down(left, Duration::ZERO)
+            }
+            _ => None,
+        }
+    }
+}
+
+fn count_down(left: &mut u64, delay: Duration) -> Option<Duration> {
+    *left -= 1;
+    (*left == 0).then_some(delay)
+}
+
+/// One log, and what is known about it.
+pub struct Campaign {
+    pub history: History,
+    pub random: Random,
+    orders: Orders,
+    trouble: Trouble,
+}
+
+impl Campaign {
+    /// `keep` is how many records the children keep when they truncate; 0 if they never do.
+    pub fn new(dir: &Path, seed: u64, keep: u64, trouble: Trouble) -> Self {
+        let orders = Orders {
+            dir: dir.into(),
+            seed,
+            life: 0,
+            keep,
+        };
+        Self {
+            history: History::new(seed),
+            random: Random::new(seed),
+            orders,
+            trouble,
+        }
+    }
+
+    /// Other trouble, and another `keep`, from now on.
+    pub fn meet(&mut self, trouble: Trouble, keep: u64) {
+        self.trouble = trouble;
+        self.orders.keep = keep;
+    }
+
+    /// Starts a child, kills it, and listens to what it still had to say.
+    pub fn live(&mut self, death: Death) {
+        self.orders.life += 1;
+        self.history.begin(self.orders.life);
+        println!(
+            "seed {}, life {}: {death:?}",
+            self.orders.seed, self.orders.life
+        );
+        let mut child = Process::start(&self.orders);
+        thread::sleep(self.wait_for(death, &mut child));
+        child.kill();
+        while let Some(event) = child.next() {
+            self.note(&event);
+        }
+    }
+
+    fn wait_for(&mut self, mut death: Death, child: &mut Process) -> Duration {
+        if let Death::Started(delay) = death {
+            return delay;
+        }
+        while let Some(event) = child.next() {
+            self.note(&event);
+            if let Some(delay) = death.comes_after(&event) {
+                return delay;
+            }
+        }
+        assert_ne!(self.trouble, Trouble::None, "the child has ended");
+        Duration::ZERO
+    }
+
+    fn note(&mut self, event: &Event) {
+        assert!(self.trouble.explains(event), "{event:?}");
+        self.history.note(event);
+    }
+
+    /// Reads the log and checks it.
+    pub fn check(&mut self, loss: Loss) {
+        let (records, report) = match read(&self.orders.dir) {
+            // Whoever was to make the directory was killed before.
+            Err(Error::Io(_)) if matches!(self.orders.dir.try_exists(), Ok(false)) => {
+                Default::default()
+            }
+            read => read.expect("P4: what was not acknowledged does no harm"),
+        };
+        self.history.check(&records, loss);
+        let reason = report.cut.map(|cut| cut.reason);
+        let is_torn = matches!(reason, Some(CutReason::TornRecord | CutReason::TornBatch));
+        self.history.counts.torn += u64::from(is_torn);
+    }
+}
