@@ -1,0 +1,6 @@
+#![no_main]
+
+#[path = "../cases/mod.rs"]
+mod cases;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| cases::record(data));

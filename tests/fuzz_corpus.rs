@@ -1,0 +1,125 @@
+//! The fuzz targets without a fuzzer: their corpora, and inputs by chance (`fuzz/README.md`).
+
+#[path = "../fuzz/cases/mod.rs"]
+mod cases;
+
+use std::fs;
+use std::path::Path;
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
+use std::thread;
+use std::time::Duration;
+
+type Case = fn(&[u8]);
+
+/// Inputs by chance for each target; another number with `TIDEWAL_INPUTS`.
+const INPUTS: u64 = 3000;
+
+/// The first seed; another one with `TIDEWAL_SEED`.
+const SEED: u64 = 1;
+
+#[test]
+fn records_of_any_bytes() {
+    exercise("record", cases::record);
+}
+
+#[test]
+fn segments_of_any_bytes() {
+    exercise("segment", cases::segment);
+}
+
+#[test]
+fn directories_of_any_files() {
+    exercise("directory", cases::directory);
+}
+
+#[test]
+fn sound_logs_with_edits() {
+    exercise("edits", cases::edits);
+}
+
+fn exercise(target: &str, case: Case) {
+    let corpus = corpus(target);
+    assert!(!corpus.is_empty(), "the corpus of {target} is missing");
+    let seed = setting("TIDEWAL_SEED", SEED);
+    let count = setting("TIDEWAL_INPUTS", INPUTS);
+    println!(
+        "{target}: {} files, {count} inputs by chance from seed {seed} on",
+        corpus.len()
+    );
+    let by_chance = (seed..seed + count).map(|seed| (format!("seed {seed}"), by_chance(seed)));
+    let inputs = corpus.into_iter().chain(by_chance).collect();
+    let (sender, progress) = mpsc::channel();
+    let worker = thread::spawn(move || run_all(inputs, case, &sender));
+    let last = watch(target, &progress);
+    assert!(worker.join().is_ok(), "{target}: {last} fails");
+}
+
+/// Runs a case on every input, and says of each, by name, that it begins.
+fn run_all(inputs: Vec<(String, Vec<u8>)>, case: Case, progress: &Sender<String>) {
+    for (name, data) in inputs {
+        let _ = progress.send(name);
+        case(&data);
+    }
+}
+
+/// Waits for the end of all, and says which input was the last. One that takes for ever fails.
+fn watch(target: &str, progress: &Receiver<String>) -> String {
+    let mut last = String::new();
+    loop {
+        match progress.recv_timeout(FOR_EVER) {
+            Ok(name) => last = name,
+            Err(RecvTimeoutError::Timeout) => panic!("{target}: {last} never ends"),
+            Err(RecvTimeoutError::Disconnected) => return last,
+        }
+    }
+}
+
+fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
+    let dir = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("fuzz/corpus")
+        .join(target);
+    let entries = fs::read_dir(dir).expect("the corpus is part of the repository");
+    let read = |path: &Path| (path.display().to_string(), fs::read(path).unwrap());
+    let mut files: Vec<_> = entries.map(|entry| read(&entry.unwrap().path())).collect();
+    files.sort();
+    files
+}
+
+fn setting(name: &str, default: u64) -> u64 {
+    let text = std::env::var(name).ok();
+    text.map_or(default, |text| text.parse().expect("a number"))
+}
+
+/// Bytes of which some are zero, which leaves things sound, and some are small.
+fn by_chance(seed: u64) -> Vec<u8> {
+    let mut random = SplitMix(seed);
+    let (len, zeros, small) = (random.below(400), random.below(100), random.below(100));
+    let mut byte = || {
+        let byte = random.next().to_le_bytes()[0];
+        match (random.below(100) < zeros, random.below(100) < small) {
+            (true, _) => 0,
+            (_, true) => byte % 16,
+            _ => byte,
+        }
+    };
+    (0..len).map(|_| byte()).collect()
+}
+
+/// `SplitMix64` (Steele, Lea, Flood 2014).
+struct SplitMix(u64);
+
+impl SplitMix {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        mixed ^ (mixed >> 31)
+    }
+
+    fn below(&mut self, bound: u64) -> u64 {
+        self.next() % bound
+    }
+}
+
+/// For one input, which takes a millisecond.
+const FOR_EVER: Duration = Duration::from_secs(120);
