@@ -1,0 +1,18 @@
+//! Futures, handles and runtimes that are dropped, at every point where they can be: what has happened
+//! then is what their documentation says (`docs/durability.md`: P8). [`sentences`] sees to it that every
+//! sentence about it has a test.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod appends;
+mod asks;
+mod helpers;
+mod neighbours;
+mod openings;
+mod real_openings;
+mod runtimes;
+mod sentences;
+mod service;
+mod sharing;
+mod streams;

@@ -1,0 +1,15 @@
+//! What can be wrong with a call, with a path and with the files of a log, and the error for it.
+//!
+//! Damage is planted on a simulated disk. Paths, permissions and foreign files need a real one.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod appending;
+mod damaged_files;
+mod helpers;
+mod joints;
+mod labels;
+mod option_bounds;
+mod paths;
+mod start;

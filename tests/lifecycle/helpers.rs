@@ -1,0 +1,155 @@
+//! Logs, what is in them, and what they are checked against.
+
+use std::path::Path;
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
+
+use futures::TryStreamExt;
+use futures::future::join_all;
+use tidewal::sim::SimDisk;
+use tidewal::{
+    Durability, Error, Lsn, PendingAppend, Record, Recovery, RecoveryReport, SyncPolicy, Wal,
+    WalOptions,
+};
+
+use crate::support::{DIR, options};
+
+/// One of each, all of which the log has to refuse.
+pub async fn every_request(wal: &Wal) -> Vec<Result<(), Error>> {
+    vec![
+        wal.append("late").await.map(drop),
+        wal.append_with("late", Durability::Written).await.map(drop),
+        wal.append_batch(["late", "too"]).await.map(drop),
+        wal.submit("late").await.map(drop),
+        wal.try_submit("late").map(drop),
+        wal.sync().await.map(drop),
+        wal.truncate_before(Lsn::FIRST).await,
+    ]
+}
+
+pub fn assert_closed(error: &Error) {
+    assert!(matches!(error, Error::Closed), "{error:?}");
+    assert!(!error.is_outcome_unknown());
+    assert!(error.to_string().contains("closed"), "{error}");
+}
+
+/// A log of so many records in many segments, closed.
+pub async fn log_of(count: u64) -> SimDisk {
+    let disk = SimDisk::new(1);
+    let wal = options().open_on(&disk, DIR).await.unwrap();
+    for number in 1..=count {
+        wal.append(payload(number)).await.unwrap();
+    }
+    wal.close().await.unwrap();
+    disk
+}
+
+pub async fn fill_dir(dir: &Path, numbers: std::ops::RangeInclusive<u64>) {
+    let wal = options().open(dir).await.unwrap();
+    for pending in submit(&wal, numbers).await {
+        pending.await.unwrap();
+    }
+    wal.close().await.unwrap();
+}
+
+pub async fn submit(wal: &Wal, numbers: std::ops::RangeInclusive<u64>) -> Vec<PendingAppend> {
+    let mut pending = Vec::new();
+    for number in numbers {
+        pending.push(wal.submit(payload(number)).await.unwrap());
+    }
+    pending
+}
+
+/// The payload of a record: of a length of its own, so that segments end anywhere.
+pub fn payload(number: u64) -> Vec<u8> {
+    let len = usize::try_from(number * 911 % 4000).unwrap();
+    let byte = u8::try_from(number % 199).unwrap();
+    vec![byte; len]
+}
+
+/// Nothing is synced unless it is asked for, and no spares are made meanwhile.
+pub fn manual() -> WalOptions {
+    options().sync_policy(SyncPolicy::Manual).spare_segments(0)
+}
+
+pub async fn recover(options: &WalOptions, disk: &SimDisk) -> (Vec<Record>, RecoveryReport) {
+    let recovery = options.clone().recover_on(disk, DIR).await.unwrap();
+    read_to_end(recovery).await
+}
+
+pub async fn recover_dir(dir: &Path) -> (Vec<Record>, RecoveryReport) {
+    read_to_end(options().recover(dir).await.unwrap()).await
+}
+
+pub async fn read_to_end(mut recovery: Recovery) -> (Vec<Record>, RecoveryReport) {
+    let records = (&mut recovery).try_collect().await.unwrap();
+    (records, recovery.report().clone())
+}
+
+#[track_caller]
+pub fn assert_dense(records: &[Record], lsns: std::ops::RangeInclusive<u64>) {
+    let found: Vec<_> = records.iter().map(|record| record.lsn.get()).collect();
+    assert_eq!(found, lsns.collect::<Vec<_>>());
+}
+
+/// Checks that these are the records with these numbers, each at the LSN of its number.
+#[track_caller]
+pub fn assert_records(records: &[Record], numbers: std::ops::RangeInclusive<u64>) {
+    assert_dense(records, numbers);
+    for record in records {
+        assert!(record.payload == payload(record.lsn.get()), "{record:?}");
+    }
+}
+
+/// Checks a report on a log that was closed, of which these were delivered.
+#[track_caller]
+pub fn assert_report(
+    disk: &SimDisk,
+    report: &RecoveryReport,
+    delivered: std::ops::RangeInclusive<u64>,
+) {
+    let segments = segments(disk);
+    assert!(segments.len() > 1, "many segments are what this is about");
+    assert_eq!(report.segments, segments.len() as u64);
+    assert_eq!(report.oldest.get(), segments[0]);
+    assert_eq!(report.end.get(), *delivered.end());
+    assert_eq!(report.records, delivered.clone().count() as u64);
+    let bytes = delivered.map(|number| payload(number).len() as u64);
+    assert_eq!(report.bytes, bytes.sum());
+    assert_eq!(report.cut, None);
+}
+
+pub async fn assert_answers(pending: Vec<PendingAppend>, lsns: std::ops::RangeInclusive<u64>) {
+    let answers = join_all(pending).await.into_iter();
+    let found: Vec<_> = answers.map(|answer| answer.unwrap().get()).collect();
+    assert_eq!(found, lsns.collect::<Vec<_>>());
+}
+
+/// The base LSNs of the segments, in their order.
+pub fn segments(disk: &SimDisk) -> Vec<u64> {
+    let names = ending(disk.files(DIR), ".wal").into_iter();
+    let bases = names.map(|name| name.trim_end_matches(".wal").parse());
+    bases.map(Result::unwrap).collect()
+}
+
+pub fn ending(mut names: Vec<String>, suffix: &str) -> Vec<String> {
+    names.retain(|name| name.ends_with(suffix));
+    names
+}
+
+/// Runs a test that must not hang.
+pub fn within_a_minute(test: impl FnOnce() + Send + 'static) {
+    let (end, ended) = mpsc::channel();
+    let test = thread::spawn(move || {
+        test();
+        end.send(()).unwrap();
+    });
+    match ended.recv_timeout(Duration::from_secs(60)) {
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("somebody waits for ever"),
+        // It has ended, in one way or another.
+        _ => test
+            .join()
+            .unwrap_or_else(|cause| std::panic::resume_unwind(cause)),
+    }
+}

@@ -1,0 +1,16 @@
+//! When the log syncs and what an append waits for: the policies and durabilities that
+//! `src/options.rs` describes, in virtual time on a simulated disk (`docs/durability.md`: P1, which no
+//! policy weakens, P3 and P8).
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod always;
+mod batches;
+mod helpers;
+mod interval;
+mod manual;
+mod stats;
+mod subscriptions;
+mod sync;
+mod written;

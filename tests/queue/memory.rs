@@ -1,0 +1,47 @@
+//! Payloads are let go as soon as they can be.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use tidewal::Lsn;
+use tokio::time::sleep;
+use tokio_test::{assert_pending, task};
+
+use crate::helpers::{log, ms, settle, stalled};
+use crate::support::{options, policies, run};
+
+/// A payload that shares these bytes, and so shows whether it is still held.
+fn sharing(bytes: &Arc<[u8]>) -> Bytes {
+    Bytes::from_owner(Arc::clone(bytes))
+}
+
+#[test]
+fn a_payload_is_let_go_when_it_is_written_though_its_sync_never_comes() {
+    for policy in policies() {
+        run(async {
+            let (_, wal) = log(options().sync_policy(policy)).await;
+            let bytes = Arc::from([7; 100]);
+            let pending = [(); 5].map(|()| wal.try_submit(sharing(&bytes)).unwrap());
+            assert_eq!(Arc::strong_count(&bytes), 1 + 5);
+            sleep(ms(2)).await;
+            settle().await;
+            assert_eq!(wal.durable_lsn(), Lsn::FIRST, "nothing is synced yet");
+            assert_eq!(Arc::strong_count(&bytes), 1);
+            drop(pending);
+        });
+    }
+}
+
+#[test]
+fn a_refused_payload_is_let_go_at_once() {
+    run(async {
+        let (_, wal) = stalled(options().queue_records(1)).await;
+        drop(wal.submit("queued").await.unwrap());
+        let bytes = Arc::from([7; 100]);
+        assert!(wal.try_submit(sharing(&bytes)).is_err());
+        let mut waiting = task::spawn(wal.submit(sharing(&bytes)));
+        assert_pending!(waiting.poll());
+        drop(waiting);
+        assert_eq!(Arc::strong_count(&bytes), 1);
+    });
+}
