@@ -1,6 +1,6 @@
 //! What the benches share: where they write, how long they run, and names for sizes.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use criterion::Criterion;
@@ -26,9 +26,18 @@ pub fn is_test() -> bool {
 
 /// An empty directory on a disk: in `TIDEWAL_BENCH_DIR` if that is set, or else under `target/`.
 pub fn scratch() -> TempDir {
-    let root = std::env::var_os("TIDEWAL_BENCH_DIR")
-        .map_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from);
-    std::fs::create_dir_all(&root).expect("the directory for benches can be made");
+    scratch_in(&scratch_root())
+}
+
+/// Where the benches write unless told otherwise.
+pub fn scratch_root() -> PathBuf {
+    std::env::var_os("TIDEWAL_BENCH_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from)
+}
+
+/// An empty directory in `root`, which is made if need be.
+pub fn scratch_in(root: &Path) -> TempDir {
+    std::fs::create_dir_all(root).expect("the directory for benches can be made");
     tempfile::Builder::new()
         .prefix("tidewal-bench-")
         .tempdir_in(root)

@@ -1,0 +1,129 @@
+//! The command line.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Parser;
+
+use crate::scenarios::memory::Probe;
+use crate::support;
+
+/// Measures the log beside the bare disk.
+#[derive(Parser)]
+#[command(name = "floor", bin_name = "cargo bench --bench floor --")]
+#[expect(
+    clippy::struct_excessive_bools,
+    reason = "these are flags of a command line"
+)]
+pub struct Args {
+    /// Scenarios to run, such as s1 s9; all of them if none is named
+    pub scenarios: Vec<String>,
+
+    /// Show the scenarios and leave
+    #[arg(long)]
+    pub list: bool,
+
+    /// How often each method is measured [default: 5, quick: 2]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..=1000))]
+    rounds: Option<u32>,
+
+    /// How long one slice takes [default: 0.5, quick: 0.1]
+    #[arg(long, value_parser = seconds)]
+    seconds: Option<Duration>,
+
+    /// Fewer and shorter slices: to see that it works, and roughly what comes out
+    #[arg(long)]
+    quick: bool,
+
+    /// Where to write, if neither to `TIDEWAL_BENCH_DIR` nor to target/
+    #[arg(long)]
+    dir: Option<PathBuf>,
+
+    /// A directory on a memory file system
+    #[arg(long, default_value = "/dev/shm")]
+    pub memory_dir: PathBuf,
+
+    /// Write every figure of every round to this file
+    #[arg(long, value_name = "FILE")]
+    pub json: Option<PathBuf>,
+
+    /// Draw S9 into this SVG file
+    #[arg(long, value_name = "FILE")]
+    pub plot: Option<PathBuf>,
+
+    /// What this process is started for by S10
+    #[arg(long, hide = true)]
+    pub memory_probe: Option<Probe>,
+
+    // What cargo, and those who run tests with it, pass to every bench.
+    #[arg(long, hide = true)]
+    bench: bool,
+    #[arg(long, hide = true)]
+    test: bool,
+    #[arg(long, hide = true)]
+    nocapture: bool,
+}
+
+/// How much is measured.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub enum Scale {
+    Full,
+    Quick,
+    /// Only so much as shows that it runs.
+    Test,
+}
+
+impl Args {
+    pub fn scale(&self) -> Scale {
+        match (support::is_test(), self.quick) {
+            (true, _) => Scale::Test,
+            (false, true) => Scale::Quick,
+            (false, false) => Scale::Full,
+        }
+    }
+
+    pub fn rounds(&self) -> usize {
+        let rounds = self.rounds.unwrap_or(match self.scale() {
+            Scale::Full => 5,
+            Scale::Quick => 2,
+            Scale::Test => 1,
+        });
+        rounds as usize
+    }
+
+    pub fn slice(&self) -> Duration {
+        self.seconds.unwrap_or(match self.scale() {
+            Scale::Full => Duration::from_millis(500),
+            Scale::Quick => Duration::from_millis(100),
+            Scale::Test => Duration::from_millis(5),
+        })
+    }
+
+    pub fn dir(&self) -> PathBuf {
+        self.dir.clone().unwrap_or_else(support::scratch_root)
+    }
+}
+
+impl Scale {
+    /// The flags that give another process of this program the same scale.
+    pub fn flags(self) -> &'static [&'static str] {
+        match self {
+            Self::Full => &["--bench"],
+            Self::Quick => &["--bench", "--quick"],
+            Self::Test => &["--test"],
+        }
+    }
+
+    /// Either, and the second one in a test.
+    pub fn or_in_test<T>(self, value: T, in_test: T) -> T {
+        if self == Self::Test { in_test } else { value }
+    }
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let number: f64 = text.parse().map_err(|_| "a number of seconds".to_owned())?;
+    match Duration::try_from_secs_f64(number) {
+        Ok(seconds) if !seconds.is_zero() => Ok(seconds),
+        _ => Err("a number of seconds above zero".to_owned()),
+    }
+}

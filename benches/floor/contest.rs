@@ -1,0 +1,112 @@
+//! Methods that take turns.
+
+use std::time::Duration;
+
+use crate::bare::{Bare, Method};
+use crate::lab::Lab;
+use crate::load::Load;
+use crate::log::Log;
+use crate::slice::Slice;
+
+/// Methods to be measured in turns.
+pub struct Contest<'a> {
+    lab: &'a Lab,
+    entrants: Vec<Entrant<'a>>,
+}
+
+struct Entrant<'a> {
+    name: String,
+    run: Box<dyn FnMut() -> Slice + 'a>,
+}
+
+impl<'a> Contest<'a> {
+    pub fn new(lab: &'a Lab) -> Self {
+        Self {
+            lab,
+            entrants: Vec::new(),
+        }
+    }
+
+    pub fn enter(mut self, name: impl Into<String>, run: impl FnMut() -> Slice + 'a) -> Self {
+        self.entrants.push(Entrant {
+            name: name.into(),
+            run: Box::new(run),
+        });
+        self
+    }
+
+    /// Writes of so many bytes to the bare disk, if it has the method.
+    pub fn enter_bare(self, method: Method, piece_len: usize) -> Self {
+        let time = self.lab.slice;
+        match Bare::open(self.lab, method, piece_len) {
+            Some(mut bare) => self.enter(method.name(), move || bare.run(time)),
+            None => self,
+        }
+    }
+
+    /// A log under a load, if there is one.
+    pub fn enter_log(self, name: impl Into<String>, log: Option<&'a Log>, load: Load) -> Self {
+        let time = self.lab.slice;
+        self.enter_log_for(name, log, load, time)
+    }
+
+    pub fn enter_log_for(
+        self,
+        name: impl Into<String>,
+        log: Option<&'a Log>,
+        load: Load,
+        time: Duration,
+    ) -> Self {
+        let runtime = &self.lab.runtime;
+        match log {
+            Some(log) => self.enter(name, move || log.run(runtime, &load, time)),
+            None => self,
+        }
+    }
+
+    /// All rounds; each begins with the next method, so that none always comes after the same one.
+    pub fn run(mut self) -> Runs {
+        let mut runs: Vec<_> = self
+            .entrants
+            .iter()
+            .map(|entrant| (entrant.name.clone(), Vec::new()))
+            .collect();
+        for round in 0..self.lab.rounds {
+            for turn in 0..self.entrants.len() {
+                let index = (round + turn) % self.entrants.len();
+                let entrant = &mut self.entrants[index];
+                self.lab.progress.set_message(entrant.name.clone());
+                runs[index].1.push((entrant.run)());
+            }
+            self.lab.progress.inc(1);
+        }
+        Runs(runs)
+    }
+}
+
+/// The slices of every method, round by round.
+pub struct Runs(Vec<(String, Vec<Slice>)>);
+
+impl Runs {
+    /// Those of a method; `None` if it was not there.
+    pub fn of(&self, name: &str) -> Option<&[Slice]> {
+        let (_, slices) = self.0.iter().find(|(entrant, _)| *entrant == name)?;
+        Some(slices)
+    }
+
+    /// A figure of a method in every round.
+    pub fn each(&self, name: &str, figure: impl Fn(&Slice) -> f64) -> Option<Vec<f64>> {
+        Some(self.of(name)?.iter().map(figure).collect())
+    }
+
+    /// A figure of one method by that of another in the same round.
+    pub fn ratio(
+        &self,
+        name: &str,
+        floor: &str,
+        figure: impl Fn(&Slice, &Slice) -> f64,
+    ) -> Option<Vec<f64>> {
+        let pairs = self.of(name)?.iter().zip(self.of(floor)?);
+        Some(pairs.map(|(slice, floor)| figure(slice, floor)).collect())
+    }
+}

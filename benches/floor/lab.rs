@@ -1,0 +1,90 @@
+//! Where and how long is measured.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use tempfile::TempDir;
+use tokio::runtime::Runtime;
+
+use crate::args::{Args, Scale};
+use crate::log::{Log, Shape};
+use crate::support::{self, MIB};
+
+pub struct Lab {
+    /// That of the producers: multi-threaded, with as many workers as it likes.
+    pub runtime: Runtime,
+    pub scale: Scale,
+    pub rounds: usize,
+    pub slice: Duration,
+    pub dir: PathBuf,
+    /// A directory on a memory file system, if there is one.
+    pub memory: Option<PathBuf>,
+    /// Hidden unless standard error is a terminal.
+    pub progress: ProgressBar,
+}
+
+impl Lab {
+    pub fn new(args: &Args, scenarios: usize) -> Self {
+        let rounds = args.rounds();
+        let memory = args.memory_dir.is_dir().then(|| args.memory_dir.clone());
+        Self {
+            runtime: Runtime::new().expect("a runtime can be made"),
+            scale: args.scale(),
+            rounds,
+            slice: args.slice(),
+            dir: args.dir(),
+            memory,
+            progress: progress((scenarios * rounds) as u64),
+        }
+    }
+
+    /// Shows which scenario is running.
+    pub fn announce(&self, name: &'static str) {
+        self.progress.set_prefix(name);
+        self.progress.set_message("getting ready");
+    }
+
+    /// Prints results, but not those of a test.
+    pub fn say(&self, text: &str) {
+        if self.scale != Scale::Test {
+            self.progress.suspend(|| print!("{text}"));
+        }
+    }
+
+    /// An empty directory on the disk.
+    pub fn scratch(&self) -> TempDir {
+        support::scratch_in(&self.dir)
+    }
+
+    /// A log on the disk.
+    pub fn log(&self, shape: Shape) -> Log {
+        Log::open(&self.runtime, self.scratch(), self.sized(shape))
+    }
+
+    /// The same log in memory.
+    pub fn log_in_memory(&self, shape: Shape) -> Option<Log> {
+        let dir = support::scratch_in(self.memory.as_ref()?);
+        Some(Log::open(&self.runtime, dir, self.sized(shape)))
+    }
+
+    /// A test has no time to write large segments ahead.
+    fn sized(&self, shape: Shape) -> Shape {
+        let segment_len = self.scale.or_in_test(shape.segment_len, MIB);
+        Shape {
+            segment_len,
+            ..shape
+        }
+    }
+
+    /// Fewer producers in a test.
+    pub fn producers(&self, count: usize) -> usize {
+        self.scale.or_in_test(count, count.min(64))
+    }
+}
+
+fn progress(len: u64) -> ProgressBar {
+    let style = ProgressStyle::with_template("{elapsed:>4} {wide_bar} {prefix} {msg}")
+        .expect("the template is sound");
+    ProgressBar::new(len).with_style(style)
+}

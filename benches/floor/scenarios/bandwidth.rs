@@ -1,0 +1,84 @@
+//! S5: large records.
+
+use super::{IN_MEMORY, ON_DISK};
+use crate::bare::{Method, PAGE};
+use crate::contest::{Contest, Runs};
+use crate::figures::Target::AtLeast;
+use crate::figures::{Outcome, Unit};
+use crate::lab::Lab;
+use crate::load::Load;
+use crate::log::{Log, Shape};
+use crate::slice::Slice;
+use crate::support::KIB;
+
+pub fn run(lab: &Lab) -> Outcome {
+    let load = Load::new(16, 64 * KIB);
+    let log = lab.log(Shape::DEFAULT);
+    let memory = lab.log_in_memory(Shape::DEFAULT);
+    let batch_len = batch_len(lab, &log, &load);
+    let mut contest = Contest::new(lab);
+    for method in Method::ALL {
+        contest = contest.enter_bare(method, batch_len);
+    }
+    let runs = contest
+        .enter_log(IN_MEMORY, memory.as_ref(), load.clone())
+        .enter_log(ON_DISK, Some(&log), load.clone())
+        .run();
+    let outcome = judge(&runs, batch_len);
+    log.close(&lab.runtime);
+    if let Some(memory) = memory {
+        memory.close(&lab.runtime);
+    }
+    outcome
+}
+
+/// What the log writes at once under this load, in whole pages, as the bare methods then do.
+fn batch_len(lab: &Lab, log: &Log, load: &Load) -> usize {
+    let slice = log.run(&lab.runtime, load, lab.slice);
+    let mean = slice.work.written_bytes / slice.work.batches.max(1);
+    let pages = (mean + PAGE as u64 / 2) / PAGE as u64;
+    usize::try_from(pages).expect("a batch fits memory").max(1) * PAGE
+}
+
+fn judge(runs: &Runs, batch_len: usize) -> Outcome {
+    let mut outcome = Outcome::default();
+    outcome.aim(
+        "bandwidth by the best bare method of the round",
+        Unit::Ratio,
+        by_the_best(runs),
+        AtLeast(0.9),
+    );
+    for name in Method::ALL
+        .map(Method::name)
+        .into_iter()
+        .chain([IN_MEMORY, ON_DISK])
+    {
+        if runs.of(name).is_some() {
+            let each = runs.each(name, Slice::bandwidth);
+            outcome.show(format!("{name}: bandwidth"), Unit::BytesPerSecond, each);
+        }
+    }
+    outcome.show("tidewal: p50", Unit::Time, runs.each(ON_DISK, Slice::p50));
+    outcome.show("tidewal: p99", Unit::Time, runs.each(ON_DISK, Slice::p99));
+    outcome.show(
+        "tidewal: bytes at once",
+        Unit::Bytes,
+        runs.each(ON_DISK, |slice| {
+            slice.work.written_bytes as f64 / slice.work.batches.max(1) as f64
+        }),
+    );
+    let batch = Unit::Bytes.text(batch_len as f64);
+    outcome.note(format!("The bare methods write {batch} at once."));
+    outcome
+}
+
+fn by_the_best(runs: &Runs) -> Option<Vec<f64>> {
+    let log = runs.each(ON_DISK, Slice::bandwidth)?;
+    let bare: Vec<_> = Method::ALL
+        .iter()
+        .filter_map(|method| runs.each(method.name(), Slice::bandwidth))
+        .collect();
+    let best = |round: usize| bare.iter().map(|each| each[round]).fold(0.0, f64::max);
+    let by_best = |(round, bandwidth): (usize, f64)| bandwidth / best(round);
+    Some(log.into_iter().enumerate().map(by_best).collect())
+}

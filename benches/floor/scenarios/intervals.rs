@@ -1,0 +1,187 @@
+//! S9: the fsync interval, from none to long, and producers from one to many.
+
+use std::time::Duration;
+
+use tidewal::SyncPolicy;
+
+use super::SMALL;
+use super::SMALL_RECORD;
+use crate::args::Scale;
+use crate::bare::Method;
+use crate::contest::{Contest, Runs};
+use crate::figures::{Line, Outcome, Point, Row, Series, Sweep, Table, Unit};
+use crate::lab::Lab;
+use crate::load::Load;
+use crate::log::{Log, Shape};
+use crate::report::thousands;
+use crate::slice::Slice;
+use crate::support::MIB;
+
+pub fn run(lab: &Lab) -> Outcome {
+    let plan = Plan::of(lab.scale);
+    let logs: Vec<Log> = plan
+        .policies
+        .iter()
+        .map(|&policy| open(lab, policy))
+        .collect();
+    let mut contest = Contest::new(lab).enter_bare(Method::FLOOR, SMALL_RECORD);
+    for (&policy, log) in plan.policies.iter().zip(&logs) {
+        for &producers in &plan.producers {
+            let (load, time) = (Load::new(producers, SMALL), slice_of(lab, policy));
+            contest = contest.enter_log_for(cell(policy, producers), Some(log), load, time);
+        }
+    }
+    let runs = contest.run();
+    logs.into_iter().for_each(|log| log.close(&lab.runtime));
+    plan.sum_up(&runs)
+}
+
+/// Many logs are open at once: smaller segments than usual take less of the disk.
+fn open(lab: &Lab, policy: SyncPolicy) -> Log {
+    lab.log(Shape {
+        policy,
+        segment_len: 32 * MIB,
+    })
+}
+
+/// There are many cells. Long enough for some syncs.
+fn slice_of(lab: &Lab, policy: SyncPolicy) -> Duration {
+    let syncs = match lab.scale {
+        Scale::Full => 10,
+        Scale::Quick => 2,
+        Scale::Test => 1,
+    };
+    let shortest = lab.slice / 2;
+    match policy {
+        SyncPolicy::Interval(interval) => shortest.max(interval * syncs),
+        _ => shortest,
+    }
+}
+
+/// What is varied.
+struct Plan {
+    policies: Vec<SyncPolicy>,
+    producers: Vec<usize>,
+}
+
+impl Plan {
+    fn of(scale: Scale) -> Self {
+        let (micros, producers): (&[u64], &[usize]) = match scale {
+            Scale::Full => (
+                &[
+                    200, 500, 1_000, 2_000, 5_000, 10_000, 20_000, 50_000, 100_000,
+                ],
+                &[1, 4, 16, 64, 256, 1024],
+            ),
+            Scale::Quick => (&[200, 1_000, 10_000, 100_000], &[1, 16, 256, 1024]),
+            Scale::Test => (&[500, 5_000], &[1, 16]),
+        };
+        let intervals = micros.iter().copied().map(Duration::from_micros);
+        let intervals = intervals.map(SyncPolicy::Interval);
+        Self {
+            policies: std::iter::once(SyncPolicy::Always)
+                .chain(intervals)
+                .collect(),
+            producers: producers.to_vec(),
+        }
+    }
+
+    fn sum_up(&self, runs: &Runs) -> Outcome {
+        let mut outcome = Outcome::default();
+        let floor = Method::FLOOR.name();
+        outcome.show(
+            format!("{floor}: p50"),
+            Unit::Time,
+            runs.each(floor, Slice::p50),
+        );
+        outcome.show(
+            format!("{floor}: p99"),
+            Unit::Time,
+            runs.each(floor, Slice::p99),
+        );
+        outcome.tables = vec![
+            self.table(runs, "Durable appends/s", Unit::PerSecond, Slice::rate),
+            self.table(runs, "p50", Unit::Time, Slice::p50),
+            self.table(runs, "p99", Unit::Time, Slice::p99),
+            self.table(runs, "Syncs/s", Unit::PerSecond, Slice::syncs_per_second),
+        ];
+        outcome.sweep = Some(self.sweep(runs));
+        outcome
+    }
+
+    fn table(
+        &self,
+        runs: &Runs,
+        what: &str,
+        unit: Unit,
+        figure: impl Fn(&Slice) -> f64 + Copy,
+    ) -> Table {
+        let row = |&policy: &SyncPolicy| Row {
+            name: policy_name(policy),
+            cells: self.row(policy, |name| series(runs, name, unit, figure)),
+        };
+        Table {
+            title: format!("{what}, by interval and number of producers:"),
+            columns: self
+                .producers
+                .iter()
+                .map(|&producers| thousands(producers as u64))
+                .collect(),
+            rows: self.policies.iter().map(row).collect(),
+            spread: false,
+        }
+    }
+
+    fn row<T>(&self, policy: SyncPolicy, of: impl Fn(&str) -> T) -> Vec<T> {
+        let names = self
+            .producers
+            .iter()
+            .map(|&producers| cell(policy, producers));
+        names.map(|name| of(&name)).collect()
+    }
+
+    fn sweep(&self, runs: &Runs) -> Sweep {
+        let line = |&producers: &usize| Line {
+            producers,
+            points: self
+                .policies
+                .iter()
+                .map(|&policy| point(runs, &cell(policy, producers)))
+                .collect(),
+        };
+        Sweep {
+            intervals: self.policies.iter().copied().map(millis).collect(),
+            lines: self.producers.iter().map(line).collect(),
+            floor: point(runs, Method::FLOOR.name()),
+        }
+    }
+}
+
+fn point(runs: &Runs, name: &str) -> Point {
+    let median = |figure: fn(&Slice) -> f64| series(runs, name, Unit::Count, figure).median();
+    Point {
+        rate: median(Slice::rate),
+        p50: median(Slice::p50),
+        p99: median(Slice::p99),
+    }
+}
+
+fn series(runs: &Runs, name: &str, unit: Unit, figure: impl Fn(&Slice) -> f64) -> Series {
+    let rounds = runs.each(name, figure).expect("all of these were run");
+    Series { unit, rounds }
+}
+
+fn cell(policy: SyncPolicy, producers: usize) -> String {
+    format!("{}, {producers} producers", policy_name(policy))
+}
+
+fn policy_name(policy: SyncPolicy) -> String {
+    millis(policy).map_or_else(|| "Always".into(), |millis| format!("{millis} ms"))
+}
+
+fn millis(policy: SyncPolicy) -> Option<f64> {
+    match policy {
+        SyncPolicy::Interval(interval) => Some(interval.as_secs_f64() * 1e3),
+        _ => None,
+    }
+}

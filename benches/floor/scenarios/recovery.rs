@@ -1,0 +1,179 @@
+//! S7: reading a log back, beside reading the same bytes of the same files and summing them up.
+
+use std::fs::File;
+use std::hint::black_box;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+use std::time::Instant;
+
+use bytes::Bytes;
+use tidewal::Wal;
+
+use super::{FRAME_HEADER, ON_DISK, SEGMENT_HEADER, SMALL};
+use crate::contest::{Contest, Runs};
+use crate::figures::Target::AtLeast;
+use crate::figures::{Outcome, Unit};
+use crate::lab::Lab;
+use crate::report::thousands;
+use crate::slice::Slice;
+use crate::support::{KIB, MIB, size_name};
+
+pub fn run(lab: &Lab) -> Outcome {
+    let mut outcome = Outcome::default();
+    let small = Shape {
+        payload_len: SMALL,
+        records: lab.scale.or_in_test(2_000_000, 20_000),
+    };
+    let runs = measure(lab, small);
+    outcome.aim(
+        format!("{}: records/s", small.name()),
+        Unit::PerSecond,
+        runs.each(ON_DISK, Slice::rate),
+        AtLeast(15e6),
+    );
+    outcome.show(
+        small.by_bare(),
+        Unit::Ratio,
+        runs.ratio(ON_DISK, BARE, bandwidth_ratio),
+    );
+    show_both(&mut outcome, small, &runs);
+
+    let large = Shape {
+        payload_len: 64 * KIB,
+        records: lab.scale.or_in_test(16 * 1024, 64),
+    };
+    // A second contest, of which the progress bar does not know.
+    lab.progress.inc_length(lab.rounds as u64);
+    let runs = measure(lab, large);
+    outcome.aim(
+        large.by_bare(),
+        Unit::Ratio,
+        runs.ratio(ON_DISK, BARE, bandwidth_ratio),
+        AtLeast(0.7),
+    );
+    show_both(&mut outcome, large, &runs);
+    outcome
+}
+
+fn bandwidth_ratio(log: &Slice, bare: &Slice) -> f64 {
+    log.bandwidth() / bare.bandwidth()
+}
+
+fn show_both(outcome: &mut Outcome, shape: Shape, runs: &Runs) {
+    for name in [BARE, ON_DISK] {
+        outcome.show(
+            format!("{}, {name}: bandwidth", shape.name()),
+            Unit::BytesPerSecond,
+            runs.each(name, Slice::bandwidth),
+        );
+    }
+}
+
+fn measure(lab: &Lab, shape: Shape) -> Runs {
+    let dir = lab.scratch();
+    lab.runtime.block_on(write_log(dir.path(), shape));
+    let extents = extents(dir.path(), shape);
+    let recover = || lab.runtime.block_on(recover(dir.path(), shape));
+    // The cache is warm, and both have been through once.
+    read_bare(&extents, shape);
+    recover();
+    Contest::new(lab)
+        .enter(BARE, || read_bare(&extents, shape))
+        .enter(ON_DISK, recover)
+        .run()
+}
+
+/// What a log holds.
+#[derive(Clone, Copy)]
+struct Shape {
+    payload_len: usize,
+    records: u64,
+}
+
+impl Shape {
+    fn name(self) -> String {
+        let size = size_name(self.payload_len);
+        format!("{} x {size}", thousands(self.records))
+    }
+
+    fn by_bare(self) -> String {
+        format!("{}: bandwidth by that of {BARE}", self.name())
+    }
+
+    fn slice(self, since: Instant) -> Slice {
+        let bytes = self.records * self.payload_len as u64;
+        Slice::new(self.records, bytes, since.elapsed(), &[])
+    }
+}
+
+/// Records one by one, as a service writes them, and not as one atomic batch.
+async fn write_log(dir: &Path, shape: Shape) {
+    let wal = Wal::open(dir).await.expect("an empty directory opens");
+    let payload = Bytes::from(vec![0x5a; shape.payload_len]);
+    for _ in 0..shape.records {
+        let submitted = wal.submit(payload.clone()).await;
+        // The answer is not needed: closing makes it durable.
+        drop(submitted.expect("the queue takes it"));
+    }
+    wal.close().await.expect("the log closes");
+}
+
+async fn recover(dir: &Path, shape: Shape) -> Slice {
+    let start = Instant::now();
+    let mut recovery = Wal::recover(dir).await.expect("the log opens");
+    let mut records = 0;
+    while let Some(record) = recovery.try_next().await.expect("the log is sound") {
+        black_box(&record.payload);
+        records += 1;
+    }
+    let slice = shape.slice(start);
+    assert_eq!(records, shape.records, "all records are there");
+    slice
+}
+
+/// The used part of a segment file.
+struct Extent {
+    path: PathBuf,
+    len: u64,
+}
+
+/// Where the records end in each segment, which its name and that of the next one tell.
+fn extents(dir: &Path, shape: Shape) -> Vec<Extent> {
+    let mut bases = segment_bases(dir);
+    bases.push(shape.records + 1);
+    let record_len = (FRAME_HEADER + shape.payload_len) as u64;
+    let extent = |pair: &[u64]| Extent {
+        path: dir.join(format!("{:020}.wal", pair[0])),
+        len: SEGMENT_HEADER as u64 + (pair[1] - pair[0]) * record_len,
+    };
+    bases.windows(2).map(extent).collect()
+}
+
+fn segment_bases(dir: &Path) -> Vec<u64> {
+    let files = std::fs::read_dir(dir).expect("the directory can be listed");
+    let names = files.filter_map(|file| file.ok()?.file_name().into_string().ok());
+    let mut bases: Vec<u64> = names
+        .filter_map(|name| name.strip_suffix(".wal")?.parse().ok())
+        .collect();
+    bases.sort_unstable();
+    bases
+}
+
+fn read_bare(extents: &[Extent], shape: Shape) -> Slice {
+    let start = Instant::now();
+    let mut piece = vec![0; MIB];
+    for Extent { path, len } in extents {
+        let mut file = File::open(path).expect("the segment opens").take(*len);
+        while let Some(len) = read_piece(&mut file, &mut piece) {
+            black_box(crc32fast::hash(&piece[..len]));
+        }
+    }
+    shape.slice(start)
+}
+
+fn read_piece(file: &mut impl Read, piece: &mut [u8]) -> Option<usize> {
+    let len = file.read(piece).expect("the segment can be read");
+    (len > 0).then_some(len)
+}
+
+const BARE: &str = "reads of 1 MiB and CRC-32";

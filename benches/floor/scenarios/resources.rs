@@ -1,0 +1,128 @@
+//! S10: allocations, memory and bytes.
+
+use alloc_tracker::Session;
+
+use super::memory::{self, Arenas, Probe};
+use super::{SEGMENT_HEADER, SMALL};
+use crate::figures::Target::AtMost;
+use crate::figures::{Outcome, Unit};
+use crate::lab::Lab;
+use crate::load::{Load, Timed};
+use crate::log::{Log, Shape};
+use crate::machine;
+use crate::slice::Slice;
+
+pub fn run(lab: &Lab) -> Outcome {
+    let mut outcome = Outcome::default();
+    let log = lab.log(Shape::DEFAULT);
+    show_allocations(&mut outcome, lab, &log);
+    show_bytes(&mut outcome, lab, &log);
+    log.close(&lab.runtime);
+    show_memory(&mut outcome, lab);
+    lab.progress.inc(lab.rounds as u64);
+    outcome
+}
+
+fn show_memory(outcome: &mut Outcome, lab: &Lab) {
+    lab.progress
+        .set_message("memory, in processes of their own");
+    for probe in Probe::ALL {
+        let peaks = |arenas| (0..lab.rounds).map(move |_| memory::peak(lab, probe, arenas));
+        let what = format!("memory at its peak, {}", probe.name());
+        outcome.aim(
+            format!("{what}, one arena"),
+            Unit::Bytes,
+            peaks(Arenas::One).collect(),
+            AtMost(probe.bound()),
+        );
+        let as_they_come = peaks(Arenas::AsTheyCome).collect();
+        outcome.show(what, Unit::Bytes, as_they_come);
+    }
+}
+
+fn show_allocations(outcome: &mut Outcome, lab: &Lab, log: &Log) {
+    let loads = [
+        ("1 producer", 1, 1),
+        ("64 producers", 64, 1),
+        ("1,024 producers", lab.producers(1024), 1),
+        ("4 producers, 1,024 in flight each", 4, 1024),
+    ];
+    for (name, producers, in_flight) in loads {
+        lab.progress.set_message("allocations");
+        let load = Load {
+            in_flight,
+            timed: Timed::Never,
+            ..Load::new(producers, SMALL)
+        };
+        let rounds = (0..lab.rounds).map(|_| allocations_per_append(lab, log, &load));
+        outcome.aim(
+            format!("heap allocations per append, {name}"),
+            Unit::Count,
+            Some(rounds.collect()),
+            AtMost(1.0),
+        );
+    }
+}
+
+/// Those of all threads, less what it takes to start and to stop the producers.
+fn allocations_per_append(lab: &Lab, log: &Log, load: &Load) -> f64 {
+    let one_each = Load {
+        most: 1,
+        ..load.clone()
+    };
+    let start = count(lab, log, &one_each);
+    let all = count(lab, log, load);
+    let appends = all.appends.saturating_sub(start.appends).max(1);
+    all.allocations.saturating_sub(start.allocations) as f64 / appends as f64
+}
+
+struct Counted {
+    allocations: u64,
+    appends: u64,
+}
+
+fn count(lab: &Lab, log: &Log, load: &Load) -> Counted {
+    let session = Session::new();
+    let operation = session.operation("load");
+    let slice = {
+        let _span = operation.measure_process();
+        log.run(&lab.runtime, load, lab.slice)
+    };
+    let report = session.to_report();
+    let (_, operation) = report.operations().next().expect("there is one");
+    Counted {
+        allocations: operation.total_allocations_count(),
+        appends: slice.count,
+    }
+}
+
+fn show_bytes(outcome: &mut Outcome, lab: &Lab, log: &Log) {
+    lab.progress.set_message("bytes");
+    let load = Load::new(64, SMALL);
+    let rounds = (0..lab.rounds).map(|_| {
+        let before = machine::bytes_written(&lab.dir);
+        let slice = log.run(&lab.runtime, &load, lab.slice);
+        let to_device = machine::bytes_written(&lab.dir)
+            .zip(before)
+            .map(|(after, before)| (after - before) as f64 / slice.bytes as f64);
+        (in_files(&slice), to_device)
+    });
+    let (in_files, to_device): (Vec<f64>, Vec<Option<f64>>) = rounds.unzip();
+    outcome.aim(
+        "bytes in files by bytes of payload, 64 producers, 100 B",
+        Unit::Ratio,
+        Some(in_files),
+        AtMost(1.25),
+    );
+    outcome.show(
+        "bytes given to the disk, by anybody, by bytes of payload",
+        Unit::Ratio,
+        to_device.into_iter().collect(),
+    );
+}
+
+/// Frames and segment headers, as the log counts them.
+fn in_files(slice: &Slice) -> f64 {
+    let headers = slice.work.segments * SEGMENT_HEADER as u64;
+    (slice.work.written_bytes + headers) as f64 / slice.bytes as f64
+}

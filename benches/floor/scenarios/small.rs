@@ -1,0 +1,216 @@
+//! S1 to S4 and S6: small records, from one producer to many.
+
+use tidewal::Durability;
+
+use super::{IN_MEMORY, ON_DISK, SMALL, SMALL_RECORD};
+use crate::bare::Method;
+use crate::contest::{Contest, Runs};
+use crate::figures::Target::{AtLeast, AtMost};
+use crate::figures::{Outcome, Unit};
+use crate::lab::Lab;
+use crate::load::{Load, Timed};
+use crate::log::Shape;
+use crate::report::thousands;
+use crate::slice::Slice;
+
+/// S1.
+pub fn one_producer(lab: &Lab) -> Outcome {
+    let runs = beside_the_floor(lab, &Load::new(1, SMALL), SMALL_RECORD);
+    let mut outcome = Outcome::default();
+    outcome.aim(
+        "p50 by that of write + fdatasync",
+        Unit::Ratio,
+        runs.ratio(ON_DISK, FLOOR, p50_ratio),
+        AtMost(1.15),
+    );
+    show_by_dsync(&mut outcome, &runs);
+    show_waits(&mut outcome, &runs);
+    outcome
+}
+
+/// S2. The floor is a sync of one record, which is a little less than that of 64.
+pub fn many_producers(lab: &Lab) -> Outcome {
+    let producers = 64;
+    let runs = beside_the_floor(lab, &Load::new(producers, SMALL), SMALL_RECORD);
+    let best = |log: &Slice, floor: &Slice| log.rate() / (producers as f64 / floor.p50());
+    let mut outcome = Outcome::default();
+    outcome.aim(
+        "p50 by that of write + fdatasync",
+        Unit::Ratio,
+        runs.ratio(ON_DISK, FLOOR, p50_ratio),
+        AtMost(1.35),
+    );
+    outcome.aim(
+        "appends/s by 64 per write + fdatasync",
+        Unit::Ratio,
+        runs.ratio(ON_DISK, FLOOR, best),
+        AtLeast(0.75),
+    );
+    show_by_dsync(&mut outcome, &runs);
+    show_waits(&mut outcome, &runs);
+    outcome
+}
+
+/// S3.
+pub fn crowd(lab: &Lab) -> Outcome {
+    let load = Load::new(lab.producers(1024), SMALL);
+    throughput(lab, &load, 1.6e6, Some(0.8))
+}
+
+/// S4.
+pub fn pipelines(lab: &Lab) -> Outcome {
+    let load = Load {
+        in_flight: 1024,
+        timed: Timed::OneIn(16),
+        ..Load::new(4, SMALL)
+    };
+    throughput(lab, &load, 4e6, None)
+}
+
+/// Where the processor is the limit, or nearly.
+fn throughput(lab: &Lab, load: &Load, rate: f64, of_memory: Option<f64>) -> Outcome {
+    let under_way = load.producers * load.in_flight;
+    let runs = beside_the_floor(lab, load, under_way * SMALL_RECORD);
+    let by_memory = runs.ratio(ON_DISK, IN_MEMORY, rate_ratio);
+    let best = |log: &Slice, floor: &Slice| log.rate() / (under_way as f64 / floor.p50());
+    let records = thousands(under_way as u64);
+    let mut outcome = Outcome::default();
+    outcome.aim(
+        "durable appends/s",
+        Unit::PerSecond,
+        runs.each(ON_DISK, Slice::rate),
+        AtLeast(rate),
+    );
+    match of_memory {
+        Some(bound) => outcome.aim(BY_MEMORY, Unit::Ratio, by_memory, AtLeast(bound)),
+        None => outcome.show(BY_MEMORY, Unit::Ratio, by_memory),
+    }
+    outcome.show(
+        format!("appends/s by {records} per write + fdatasync of that many records"),
+        Unit::Ratio,
+        runs.ratio(ON_DISK, FLOOR, best),
+    );
+    show_waits(&mut outcome, &runs);
+    outcome
+}
+
+/// The bare disk, the log in memory and the log.
+fn beside_the_floor(lab: &Lab, load: &Load, piece_len: usize) -> Runs {
+    let log = lab.log(Shape::DEFAULT);
+    let memory = lab.log_in_memory(Shape::DEFAULT);
+    let runs = Contest::new(lab)
+        .enter_bare(Method::Fdatasync, piece_len)
+        .enter_bare(Method::Dsync, piece_len)
+        .enter_log(IN_MEMORY, memory.as_ref(), load.clone())
+        .enter_log(ON_DISK, Some(&log), load.clone())
+        .run();
+    log.close(&lab.runtime);
+    if let Some(memory) = memory {
+        memory.close(&lab.runtime);
+    }
+    runs
+}
+
+fn show_by_dsync(outcome: &mut Outcome, runs: &Runs) {
+    let ratio = runs.ratio(ON_DISK, Method::Dsync.name(), p50_ratio);
+    outcome.show("p50 by that of write, O_DSYNC", Unit::Ratio, ratio);
+}
+
+/// What each method did.
+fn show_waits(outcome: &mut Outcome, runs: &Runs) {
+    for method in [Method::Fdatasync, Method::Dsync] {
+        let name = method.name();
+        outcome.show(
+            format!("{name}: p50"),
+            Unit::Time,
+            runs.each(name, Slice::p50),
+        );
+        outcome.show(
+            format!("{name}: p99"),
+            Unit::Time,
+            runs.each(name, Slice::p99),
+        );
+    }
+    for name in [IN_MEMORY, ON_DISK] {
+        outcome.show(
+            format!("{name}: p50"),
+            Unit::Time,
+            runs.each(name, Slice::p50),
+        );
+        outcome.show(
+            format!("{name}: p99"),
+            Unit::Time,
+            runs.each(name, Slice::p99),
+        );
+        outcome.show(
+            format!("{name}: appends/s"),
+            Unit::PerSecond,
+            runs.each(name, Slice::rate),
+        );
+    }
+    outcome.show(
+        "tidewal: appends per sync",
+        Unit::Count,
+        runs.each(ON_DISK, Slice::per_sync),
+    );
+}
+
+/// S6.
+pub fn written(lab: &Lab) -> Outcome {
+    let mut outcome = Outcome::default();
+    let log = lab.log(Shape::DEFAULT);
+    let memory = lab.log_in_memory(Shape::DEFAULT);
+    let load = |producers| Load {
+        durability: Durability::Written,
+        timed: Timed::OneIn(16),
+        ..Load::new(producers, SMALL)
+    };
+    let runs = Contest::new(lab)
+        .enter_log("1 producer in memory", memory.as_ref(), load(1))
+        .enter_log("1 producer", Some(&log), load(1))
+        .enter_log("4 producers in memory", memory.as_ref(), load(4))
+        .enter_log("4 producers", Some(&log), load(4))
+        .run();
+    for name in ["1 producer", "4 producers"] {
+        let in_memory = format!("{name} in memory");
+        outcome.aim(
+            format!("{name}: appends/s by the same in memory"),
+            Unit::Ratio,
+            runs.ratio(name, &in_memory, rate_ratio),
+            AtLeast(0.8),
+        );
+        for name in [name, in_memory.as_str()] {
+            outcome.show(
+                format!("{name}: appends/s"),
+                Unit::PerSecond,
+                runs.each(name, Slice::rate),
+            );
+            outcome.show(
+                format!("{name}: p50"),
+                Unit::Time,
+                runs.each(name, Slice::p50),
+            );
+            outcome.show(
+                format!("{name}: p99"),
+                Unit::Time,
+                runs.each(name, Slice::p99),
+            );
+        }
+    }
+    log.close(&lab.runtime);
+    if let Some(memory) = memory {
+        memory.close(&lab.runtime);
+    }
+    outcome
+}
+
+fn p50_ratio(log: &Slice, floor: &Slice) -> f64 {
+    log.p50() / floor.p50()
+}
+
+fn rate_ratio(log: &Slice, other: &Slice) -> f64 {
+    log.rate() / other.rate()
+}
+
+const FLOOR: &str = Method::FLOOR.name();
+const BY_MEMORY: &str = "appends/s by the same in memory";

@@ -1,0 +1,96 @@
+//! Producers that do something between their appends. The log waits a moment for producers that it has
+//! just answered; those who do not come back at once must not pay for that.
+
+use std::time::Duration;
+
+use super::{SMALL, SMALL_RECORD};
+use crate::args::Scale;
+use crate::bare::Method;
+use crate::contest::{Contest, Runs};
+use crate::figures::{Outcome, Row, Series, Table, Unit};
+use crate::lab::Lab;
+use crate::load::{Load, Think};
+use crate::log::Shape;
+use crate::report::thousands;
+use crate::slice::Slice;
+
+pub fn run(lab: &Lab) -> Outcome {
+    let log = lab.log(Shape::DEFAULT);
+    let mut contest = Contest::new(lab).enter_bare(Method::FLOOR, SMALL_RECORD);
+    for (think, producers) in cells(lab.scale) {
+        let load = Load {
+            think,
+            ..Load::new(producers, SMALL)
+        };
+        contest = contest.enter_log(name(think, producers), Some(&log), load);
+    }
+    let runs = contest.run();
+    log.close(&lab.runtime);
+    let floor = Method::FLOOR.name();
+    let mut outcome = Outcome::default();
+    outcome.show(
+        format!("{floor}: p50"),
+        Unit::Time,
+        runs.each(floor, Slice::p50),
+    );
+    outcome.tables = THINKS.map(|think| table(&runs, think, lab.scale)).into();
+    outcome
+}
+
+fn table(runs: &Runs, think: Think, scale: Scale) -> Table {
+    let columns = [
+        "appends/s",
+        "p50",
+        "p50 by that of write + fdatasync",
+        "p99",
+        "per sync",
+    ];
+    let cells = cells(scale).filter(|&(other, _)| other == think);
+    Table {
+        title: format!("Between two appends: {}", think.name()),
+        columns: columns.map(str::to_owned).into(),
+        rows: cells
+            .map(|(think, producers)| row(runs, think, producers))
+            .collect(),
+        spread: true,
+    }
+}
+
+fn row(runs: &Runs, think: Think, producers: usize) -> Row {
+    let name = name(think, producers);
+    let by_floor = |log: &Slice, floor: &Slice| log.p50() / floor.p50();
+    let series = |unit, rounds: Option<Vec<f64>>| Series {
+        unit,
+        rounds: rounds.expect("all of these were run"),
+    };
+    Row {
+        cells: vec![
+            series(Unit::PerSecond, runs.each(&name, Slice::rate)),
+            series(Unit::Time, runs.each(&name, Slice::p50)),
+            series(
+                Unit::Ratio,
+                runs.ratio(&name, Method::FLOOR.name(), by_floor),
+            ),
+            series(Unit::Time, runs.each(&name, Slice::p99)),
+            series(Unit::Count, runs.each(&name, Slice::per_sync)),
+        ],
+        name: thousands(producers as u64),
+    }
+}
+
+fn cells(scale: Scale) -> impl Iterator<Item = (Think, usize)> {
+    let producers: &[usize] = scale.or_in_test(&[1, 2, 4, 16, 64, 1024], &[1, 16]);
+    THINKS
+        .into_iter()
+        .flat_map(|think| producers.iter().map(move |&producers| (think, producers)))
+}
+
+fn name(think: Think, producers: usize) -> String {
+    format!("{producers} producers, pause: {}", think.name())
+}
+
+const THINKS: [Think; 3] = [
+    Think::Not,
+    Think::Work(Duration::from_micros(50)),
+    Think::Sleep(Duration::from_millis(1)),
+];
