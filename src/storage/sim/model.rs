@@ -349,16 +349,22 @@ impl Model {
         true
     }
 
+    /// A file that stands there already keeps its inode, so that whoever has it open sees the change, and
+    /// a disk that is damaged again and again does not grow.
     pub(super) fn plant_file(&mut self, path: &Path, bytes: Vec<u8>) {
         let Some((dir, name)) = split(path) else {
             return;
         };
-        let inode = self.inodes.len();
-        self.inodes.push(Inode {
+        let inode = self.find(dir, name).unwrap_or_else(|_| {
+            self.inodes.push(Inode::default());
+            self.inodes.len() - 1
+        });
+        self.forget(inode);
+        self.inodes[inode] = Inode {
             live: bytes.clone(),
             durable: bytes,
             removed: false,
-        });
+        };
         let state = self.dirs.entry(dir.to_owned()).or_default();
         state.live.insert(name.into(), inode);
         state.durable.insert(name.into(), inode);

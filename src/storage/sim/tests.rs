@@ -214,3 +214,18 @@ fn damage_is_durable_and_needs_a_file() {
     disk.restart(Survival::Nothing);
     assert_eq!(disk.read("d/f").unwrap(), b"nld");
 }
+
+#[test]
+fn damage_meets_whoever_has_the_file_open_and_takes_no_room() {
+    let (disk, dir) = disk_with_a_file();
+    let open = dir.open("f", Mode::Read).unwrap();
+    for _ in 0..100 {
+        assert!(disk.damage("d/f", |bytes| bytes[0] ^= 1));
+        disk.plant("d/f", b"new".to_vec());
+    }
+    disk.damage("d/f", |bytes| bytes[1] = b'o');
+    let mut buffer = [0; 3];
+    assert_eq!(open.read_at(&mut buffer, 0).unwrap(), 3);
+    assert_eq!(&buffer, b"now");
+    assert_eq!(disk.model().inodes.len(), 1, "each damage made a file");
+}
