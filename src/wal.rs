@@ -15,7 +15,8 @@ use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::lsn::Lsn;
 use crate::options::{Durability, SyncPolicy, WalOptions};
-use crate::queue::completion::{Answer, Completion};
+use crate::queue::answers::Answer;
+use crate::queue::completion::Completion;
 use crate::queue::request::{Append, Entries, Entry, Request};
 use crate::queue::{Progress, Submitter};
 use crate::stats::Stats;
@@ -120,9 +121,8 @@ impl Wal {
         payload: impl Into<Bytes>,
         durability: Durability,
     ) -> Result<Lsn> {
-        let (append, pending) = self.prepare(payload.into(), durability)?;
-        self.shared.submitter.submit(append).await?;
-        pending.await
+        let append = self.prepare(payload.into(), durability)?;
+        self.shared.submitter.submit(append).await?.await
     }
 
     /// Appends several records as one: after a crash either all of them are there or none. Returns
@@ -153,9 +153,9 @@ impl Wal {
         I: IntoIterator,
         I::Item: Into<Bytes>,
     {
-        let (append, pending, count) = self.prepare_batch(payloads)?;
-        self.shared.submitter.submit(append).await?;
-        let last = pending.await?;
+        let append = self.prepare_batch(payloads)?;
+        let count = append.cost().records as u64;
+        let last = self.shared.submitter.submit(append).await?.await?;
         Ok(Lsn::new(last.get() - (count - 1))..=last)
     }
 
@@ -190,9 +190,9 @@ impl Wal {
     /// # }).unwrap();
     /// ```
     pub async fn submit(&self, payload: impl Into<Bytes>) -> Result<PendingAppend> {
-        let (append, pending) = self.prepare(payload.into(), self.shared.durability)?;
-        self.shared.submitter.submit(append).await?;
-        Ok(pending)
+        let append = self.prepare(payload.into(), self.shared.durability)?;
+        let answer = self.shared.submitter.submit(append).await?;
+        Ok(PendingAppend { answer })
     }
 
     /// As [`submit`](Self::submit), but fails if the queue has no place now.
@@ -202,9 +202,9 @@ impl Wal {
     /// [`Error::Full`], and those of [`submit`](Self::submit); the record is then certainly not
     /// appended.
     pub fn try_submit(&self, payload: impl Into<Bytes>) -> Result<PendingAppend> {
-        let (append, pending) = self.prepare(payload.into(), self.shared.durability)?;
-        self.shared.submitter.try_submit(append)?;
-        Ok(pending)
+        let append = self.prepare(payload.into(), self.shared.durability)?;
+        let answer = self.shared.submitter.try_submit(append)?;
+        Ok(PendingAppend { answer })
     }
 
     /// Waits until everything that was submitted before this call is durable, whatever the policy.
@@ -293,14 +293,13 @@ impl Wal {
         }
     }
 
-    fn prepare(&self, payload: Bytes, durability: Durability) -> Result<(Append, PendingAppend)> {
+    fn prepare(&self, payload: Bytes, durability: Durability) -> Result<Append> {
         self.shared.check(&payload)?;
-        Ok(self
-            .shared
-            .request(Entries::One(Entry::new(payload)), durability))
+        let entries = Entries::One(Entry::new(payload));
+        Ok(self.shared.request(entries, durability))
     }
 
-    fn prepare_batch<I>(&self, payloads: I) -> Result<(Append, PendingAppend, u64)>
+    fn prepare_batch<I>(&self, payloads: I) -> Result<Append>
     where
         I: IntoIterator,
         I::Item: Into<Bytes>,
@@ -309,11 +308,9 @@ impl Wal {
         payloads
             .iter()
             .try_for_each(|payload| self.shared.check(payload))?;
-        let count = payloads.len() as u64;
         let entries = Entries::Many(payloads.into_iter().map(Entry::new).collect());
         self.shared.check_batch(&entries)?;
-        let (append, pending) = self.shared.request(entries, self.shared.durability);
-        Ok((append, pending, count))
+        Ok(self.shared.request(entries, self.shared.durability))
     }
 }
 
@@ -335,10 +332,9 @@ impl fmt::Debug for Wal {
 ///
 /// Certainly not appended: [`Error::StorageFull`], [`Error::Poisoned`]. Unknown: [`Error::Failed`],
 /// [`Error::Interrupted`].
-#[derive(Debug)]
 #[must_use = "only the answer says whether and when the record is durable"]
 pub struct PendingAppend {
-    answer: Answer<Lsn>,
+    answer: Answer,
 }
 
 impl Future for PendingAppend {
@@ -346,6 +342,12 @@ impl Future for PendingAppend {
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.answer).poll(context)
+    }
+}
+
+impl fmt::Debug for PendingAppend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PendingAppend").finish_non_exhaustive()
     }
 }
 
@@ -430,18 +432,13 @@ struct Shared {
 }
 
 impl Shared {
-    fn request(&self, entries: Entries, durability: Durability) -> (Append, PendingAppend) {
-        let (done, answer) = Completion::new();
+    fn request(&self, entries: Entries, durability: Durability) -> Append {
         let submitted = self.stamps.then(|| self.host.now());
-        (
-            Append {
-                entries,
-                durability,
-                submitted,
-                done,
-            },
-            PendingAppend { answer },
-        )
+        Append {
+            entries,
+            durability,
+            submitted,
+        }
     }
 
     fn check(&self, payload: &Bytes) -> Result<()> {

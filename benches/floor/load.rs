@@ -155,9 +155,14 @@ impl Producer {
             // Not all at once.
             Timed::OneIn(every) => number as u64 % every,
         };
+        // Callers of a service do not share their bytes, nor the count of those who hold them.
+        let payload = Bytes::copy_from_slice(&load.payload);
         Self {
             wal: wal.clone(),
-            load: load.clone(),
+            load: Load {
+                payload,
+                ..load.clone()
+            },
             stop: Arc::clone(stop),
             until_timed,
             tally: Tally::default(),

@@ -1,4 +1,4 @@
-//! The writer's answers: each request gets exactly one.
+//! Answers to requests that bring no record.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -8,20 +8,19 @@ use tokio::sync::oneshot;
 
 use crate::error::{Error, Result};
 use crate::lsn::Lsn;
-use crate::storage::{Synced, Wrote};
+use crate::storage::Synced;
 
 /// The duty to answer one request.
 ///
 /// Every way of answering consumes it, and dropping it answers [`Error::Interrupted`], so that no path
-/// through the writer can forget a caller. Good news needs a receipt: see [`Completion::durable`] and
-/// [`Completion::written`].
+/// through the writer can forget a caller. Good news needs a receipt.
 pub(crate) struct Completion<T>(Option<oneshot::Sender<Result<T>>>);
 
 /// The caller's side of a [`Completion`]: a future of what it is answered with.
 #[derive(Debug)]
-pub(crate) struct Answer<T>(oneshot::Receiver<Result<T>>);
+pub(crate) struct Reply<T>(oneshot::Receiver<Result<T>>);
 
-impl<T> Future for Answer<T> {
+impl<T> Future for Reply<T> {
     type Output = Result<T>;
 
     /// A completion answers however it ends; only a process that is coming down loses an answer.
@@ -33,19 +32,14 @@ impl<T> Future for Answer<T> {
 }
 
 impl<T> Completion<T> {
-    pub(crate) fn new() -> (Self, Answer<T>) {
+    pub(crate) fn new() -> (Self, Reply<T>) {
         let (sender, receiver) = oneshot::channel();
-        (Self(Some(sender)), Answer(receiver))
+        (Self(Some(sender)), Reply(receiver))
     }
 
     /// Answers with an error.
     pub(crate) fn fail(self, error: Error) {
         self.answer(Err(error));
-    }
-
-    /// Whether the caller has gone.
-    pub(crate) fn is_abandoned(&self) -> bool {
-        self.0.as_ref().is_none_or(oneshot::Sender::is_closed)
     }
 
     fn answer(mut self, result: Result<T>) {
@@ -57,14 +51,8 @@ impl<T> Completion<T> {
 }
 
 impl Completion<Lsn> {
-    /// Answers that everything up to `lsn` is on disk. This is the only place that can.
+    /// Answers that everything up to `lsn` is on disk.
     pub(crate) fn durable(self, lsn: Lsn, _: Synced) {
-        self.answer(Ok(lsn));
-    }
-
-    /// Answers that everything up to `lsn` is with the operating system, to a caller who asked for
-    /// [`Durability::Written`](crate::Durability::Written) only.
-    pub(crate) fn written(self, lsn: Lsn, _: Wrote) {
         self.answer(Ok(lsn));
     }
 }

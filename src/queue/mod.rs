@@ -1,49 +1,36 @@
 //! Between the callers and the writer: requests one way, answers the other.
 //!
 //! [`channel`] makes the two ends. A [`Submitter`] belongs to the handles and is gone with the last of
-//! them; the [`Inbox`] belongs to the writer. What both see stands in [`Link`]: the budgets that bound
-//! the queue, the cause if the log is poisoned, the counters.
+//! them; the [`Inbox`] belongs to the writer. Between them is a list of requests behind a lock, which is
+//! held for as long as it takes to put one in, or to take them all: what a channel would do for each
+//! request is done here for all that wait ([`shared`]). [`answers`] is how appends are answered,
+//! [`completion`] how everything else is.
 
-mod budget;
+pub(crate) mod answers;
 pub(crate) mod completion;
 pub(crate) mod request;
+mod shared;
 
-use std::collections::VecDeque;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use crate::error::{Error, Fault, Result};
 use crate::lsn::Lsn;
-use crate::queue::budget::Budget;
-use crate::queue::request::{Append, Cost, Request};
+use crate::queue::answers::Answer;
+use crate::queue::request::{Append, Cost, Request, Taken};
+use crate::queue::shared::{NotTaken, Shared};
 use crate::stats::{Counters, Stats};
 
-/// Makes the two ends of a queue with these budgets, for a log that is durable up to `durable`.
+/// Makes the two ends of a queue with these bounds, for a log that is durable up to `durable`.
 pub(crate) fn channel(bytes: usize, records: usize, durable: Lsn) -> (Submitter, Inbox) {
-    let (sender, receiver) = mpsc::unbounded_channel();
     let (progress, watching) = watch::channel(Progress { durable, end: None });
-    let link = Arc::new(Link {
-        budget: Budget::new(bytes, records),
-        fault: OnceLock::new(),
-        waiting: AtomicUsize::new(0),
-        hurried: AtomicBool::new(false),
-        counters: Counters::default(),
-    });
+    let shared = Arc::new(Shared::new(Cost { bytes, records }));
     let submitter = Submitter {
-        sender,
         progress: watching,
-        link: Arc::clone(&link),
+        shared: Arc::clone(&shared),
     };
-    (
-        submitter,
-        Inbox {
-            receiver,
-            progress,
-            link,
-        },
-    )
+    (submitter, Inbox { progress, shared })
 }
 
 /// How far the log is durable, and how it ended if it did.
@@ -55,140 +42,115 @@ pub(crate) struct Progress {
 
 /// The callers' end.
 pub(crate) struct Submitter {
-    sender: mpsc::UnboundedSender<Request>,
     pub(crate) progress: watch::Receiver<Progress>,
-    link: Arc<Link>,
+    shared: Arc<Shared>,
 }
 
 impl Submitter {
     /// Waits for a place in the queue and takes it.
     ///
     /// Cancel safe: if dropped before it returns, nothing was submitted.
-    pub(crate) async fn submit(&self, append: Append) -> Result<()> {
-        let share = self.link.budget.share(append.cost());
-        if !matches!(self.link.budget.try_acquire(share), Ok(true)) {
-            let _waiting = Waiting::note(&self.link);
-            self.hurry();
-            let acquired = self.link.budget.acquire(share).await;
-            acquired.map_err(|_| self.link.refusal())?;
-        }
-        self.send(Request::Append(append))
-    }
-
-    /// Wakes the writer, so that no batch sits in the queue until the end of its interval while somebody
-    /// waits for its places. One word at a time is enough.
-    fn hurry(&self) {
-        if !self.link.hurried.swap(true, Ordering::AcqRel) {
-            // An error means that the log is closed, which the caller is about to hear.
-            let _ = self.send(Request::Hurry);
+    pub(crate) async fn submit(&self, append: Append) -> Result<Answer> {
+        match self.shared.push(append) {
+            Ok(answer) => Ok(answer),
+            Err(NotTaken::Full(append)) => self.shared.wait_and_push(append).await,
+            Err(NotTaken::Closed) => Err(self.shared.refusal()),
         }
     }
 
     /// Takes a place in the queue if there is one now.
-    pub(crate) fn try_submit(&self, append: Append) -> Result<()> {
-        match self
-            .link
-            .budget
-            .try_acquire(self.link.budget.share(append.cost()))
-        {
-            Ok(true) => self.send(Request::Append(append)),
-            Ok(false) => Err(Error::Full),
-            Err(_) => Err(self.link.refusal()),
-        }
+    pub(crate) fn try_submit(&self, append: Append) -> Result<Answer> {
+        self.shared.push(append).map_err(|refused| match refused {
+            NotTaken::Full(_) => Error::Full,
+            NotTaken::Closed => self.shared.refusal(),
+        })
     }
 
     /// Waits for a place in the queue for a request that brings no record. It needs one, because its
     /// caller may have gone when it is served, and more may have come.
     pub(crate) async fn ask(&self, request: Request) -> Result<()> {
-        match self.link.budget.acquire_ask().await {
-            Ok(()) => self.send(request),
-            Err(_) => Err(self.link.refusal()),
-        }
+        self.shared.ask(request).await
     }
 
     /// Asks for the end, which takes no place.
     pub(crate) fn close(&self) {
         // An error means that it is closed, or closing, already.
-        let _ = self.send(Request::Close);
-    }
-
-    fn send(&self, request: Request) -> Result<()> {
-        self.sender.send(request).map_err(|_| self.link.refusal())
+        let _ = self.shared.send(Request::Close);
     }
 
     pub(crate) fn stats(&self) -> Stats {
-        let used = self.link.budget.used();
+        let used = self.shared.used();
         Stats {
             queued_bytes: used.bytes as u64,
             queued_records: used.records as u64,
-            ..self.link.counters.snapshot()
+            ..self.shared.counters.snapshot()
         }
+    }
+}
+
+impl Drop for Submitter {
+    /// Nobody is left to submit anything.
+    fn drop(&mut self) {
+        self.shared.close();
     }
 }
 
 /// The writer's end.
 pub(crate) struct Inbox {
-    receiver: mpsc::UnboundedReceiver<Request>,
     progress: watch::Sender<Progress>,
-    link: Arc<Link>,
+    shared: Arc<Shared>,
 }
 
 impl Inbox {
-    /// Waits for a request; `None` once there will be no more.
+    /// Waits for requests to take. `false` once there will be no more.
     ///
-    /// Cancel safe: a request is either returned or still in the queue.
-    pub(crate) async fn receive(&mut self) -> Option<Request> {
-        self.receiver.recv().await
+    /// Cancel safe: it takes nothing.
+    pub(crate) async fn wait(&mut self) -> bool {
+        std::future::poll_fn(|context| self.shared.poll_waiting(context)).await
     }
 
-    /// Takes what waits now.
-    pub(crate) fn take_waiting(&mut self, requests: &mut VecDeque<Request>) {
-        while requests.len() < TAKE_LIMIT {
-            match self.receiver.try_recv() {
-                Ok(request) => requests.push_back(request),
-                Err(_) => return,
-            }
-        }
+    /// Takes all that waits, behind what was taken before.
+    pub(crate) fn take_waiting(&mut self, taken: &mut Taken) {
+        self.shared.take(taken);
     }
 
     /// How many requests wait.
     pub(crate) fn len(&self) -> usize {
-        self.receiver.len()
+        self.shared.len()
     }
 
     /// Takes no more requests; those that were taken are still received.
     pub(crate) fn close(&mut self) {
-        self.receiver.close();
-        self.link.budget.close();
+        self.shared.close();
     }
 
-    /// What an append of this cost takes of the queue's budget.
+    /// What an append of this cost takes of the queue's bounds.
     pub(crate) fn place_of(&self, cost: Cost) -> Cost {
-        self.link.budget.share(cost)
+        self.shared.place_of(cost)
     }
 
     /// Whether somebody waits for a place.
     pub(crate) fn is_waited_for(&self) -> bool {
-        self.link.waiting.load(Ordering::Acquire) > 0
+        self.shared.is_waited_for()
     }
 
     /// Takes note of a [`Request::Hurry`]: the next one may come.
     pub(crate) fn note_hurry(&self) {
-        self.link.hurried.store(false, Ordering::Release);
+        self.shared.note_hurry();
     }
 
     /// Gives back the places of requests that brought no record.
     pub(crate) fn release_asks(&self, count: usize) {
-        self.link.budget.release_asks(count);
+        self.shared.release_asks(count);
     }
 
     /// Gives back places of appends that left the queue.
     pub(crate) fn release(&self, places: Cost) {
-        self.link.budget.release(places);
+        self.shared.release(places);
     }
 
     pub(crate) fn counters(&self) -> &Counters {
-        &self.link.counters
+        &self.shared.counters
     }
 
     /// Tells everybody how far the log is durable now.
@@ -201,12 +163,10 @@ impl Inbox {
     ///
     /// The cause is stored before the queue closes, so that whoever is refused from now on learns it.
     pub(crate) fn poison(&mut self, fault: &Fault) {
-        // An error means that an earlier cause stands, which is the one to keep.
-        let _ = self.link.fault.set(fault.clone());
-        self.close();
-        while let Ok(request) = self.receiver.try_recv() {
-            request.refuse(&Error::Poisoned(fault.clone()));
-        }
+        self.shared.poison(fault);
+        let mut taken = Taken::default();
+        self.take_waiting(&mut taken);
+        taken.refuse(&Error::Poisoned(fault.clone()));
     }
 
     /// Says that the log has ended. Nothing of it is left to wait for.
@@ -217,47 +177,9 @@ impl Inbox {
 }
 
 impl Drop for Inbox {
-    /// However the writer ends, nobody goes on waiting for a place in its queue.
+    /// However the writer ends, nobody goes on waiting for a place in its queue, or for an answer.
     fn drop(&mut self) {
         self.close();
+        self.take_waiting(&mut Taken::default());
     }
 }
-
-/// What both ends see.
-struct Link {
-    budget: Budget,
-    fault: OnceLock<Fault>,
-    /// How many callers wait for a place.
-    waiting: AtomicUsize,
-    /// Whether a [`Request::Hurry`] is on its way.
-    hurried: AtomicBool,
-    counters: Counters,
-}
-
-impl Link {
-    /// Why the log takes nothing more.
-    fn refusal(&self) -> Error {
-        self.fault
-            .get()
-            .map_or(Error::Closed, |fault| Error::Poisoned(fault.clone()))
-    }
-}
-
-/// One caller who waits for a place, until it has it or goes away.
-struct Waiting<'a>(&'a Link);
-
-impl<'a> Waiting<'a> {
-    fn note(link: &'a Link) -> Self {
-        link.waiting.fetch_add(1, Ordering::AcqRel);
-        Self(link)
-    }
-}
-
-impl Drop for Waiting<'_> {
-    fn drop(&mut self) {
-        self.0.waiting.fetch_sub(1, Ordering::AcqRel);
-    }
-}
-
-/// Requests taken out of the queue at once; it bounds the memory that holds them beside the queue.
-const TAKE_LIMIT: usize = 4096;

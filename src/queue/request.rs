@@ -1,6 +1,7 @@
 //! What callers ask of the writer.
 
-use std::ops::AddAssign;
+use std::collections::VecDeque;
+use std::ops::{Add, AddAssign, SubAssign};
 use std::time::Instant;
 
 use bytes::Bytes;
@@ -9,9 +10,10 @@ use crate::error::Error;
 use crate::format::frame;
 use crate::lsn::Lsn;
 use crate::options::Durability;
+use crate::queue::answers::Claims;
 use crate::queue::completion::Completion;
 
-/// A request and the duty to answer it.
+/// A request. All but appends come with the duty to answer them.
 pub(crate) enum Request {
     Append(Append),
     /// Sync what was submitted before, and tell the last durable LSN.
@@ -25,14 +27,40 @@ pub(crate) enum Request {
 }
 
 impl Request {
-    /// Answers that nothing was done.
-    pub(crate) fn refuse(self, error: &Error) {
+    /// Answers that nothing was done. The answers to appends are [`Claims`].
+    fn refuse(self, error: &Error) {
         match self {
-            Self::Append(append) => append.done.fail(error.clone()),
             Self::Sync(done) => done.fail(error.clone()),
             Self::Truncate(_, done) => done.fail(error.clone()),
-            Self::Hurry | Self::Close => {}
+            Self::Append(_) | Self::Hurry | Self::Close => {}
         }
+    }
+}
+
+/// Requests that were taken out of the queue, and the duty to answer the appends among them.
+#[derive(Default)]
+pub(crate) struct Taken {
+    pub(crate) requests: VecDeque<Request>,
+    pub(crate) claims: Claims,
+}
+
+impl Taken {
+    /// Empties the queue, and leaves it as much memory as it is likely to need again.
+    pub(super) fn put(&mut self, queue: &mut VecDeque<Request>) {
+        if self.requests.is_empty() {
+            std::mem::swap(&mut self.requests, queue);
+        } else {
+            self.requests.append(queue);
+        }
+        queue.shrink_to(KEPT_CAPACITY);
+    }
+
+    /// Answers that nothing was done.
+    pub(crate) fn refuse(&mut self, error: &Error) {
+        self.claims.refuse(error);
+        self.requests
+            .drain(..)
+            .for_each(|request| request.refuse(error));
     }
 }
 
@@ -42,8 +70,6 @@ pub(crate) struct Append {
     pub(crate) durability: Durability,
     /// When it was submitted, if the policy needs to know.
     pub(crate) submitted: Option<Instant>,
-    /// Answered with the LSN of the last record.
-    pub(crate) done: Completion<Lsn>,
 }
 
 impl Append {
@@ -100,9 +126,34 @@ pub(crate) struct Cost {
     pub(crate) records: usize,
 }
 
+impl Cost {
+    pub(crate) fn fits(self, size: Self) -> bool {
+        self.bytes <= size.bytes && self.records <= size.records
+    }
+}
+
+impl Add for Cost {
+    type Output = Self;
+
+    fn add(mut self, other: Self) -> Self {
+        self += other;
+        self
+    }
+}
+
 impl AddAssign for Cost {
     fn add_assign(&mut self, other: Self) {
         self.bytes += other.bytes;
         self.records += other.records;
     }
 }
+
+impl SubAssign for Cost {
+    fn sub_assign(&mut self, other: Self) {
+        self.bytes -= other.bytes;
+        self.records -= other.records;
+    }
+}
+
+/// Requests for which an empty queue keeps room.
+const KEPT_CAPACITY: usize = 8192;

@@ -14,6 +14,7 @@ use crate::lsn::Lsn;
 use crate::options::Durability;
 use crate::planted::{Bug, is_planted};
 use crate::queue::Inbox;
+use crate::queue::answers::{Claims, OnFile, Placed};
 use crate::queue::completion::Completion;
 use crate::queue::request::{Append, Cost, Entry};
 use crate::storage::{Synced, Wrote};
@@ -22,6 +23,8 @@ use crate::writer::segment::Segment;
 /// Appends that are to be written together, and requests to sync that came after them.
 pub(super) struct Batch {
     appends: VecDeque<Append>,
+    /// The duty to answer the appends.
+    pub(super) claims: Claims,
     pub(super) syncs: Vec<Completion<Lsn>>,
     pub(super) cost: Cost,
     /// What its appends take of the queue's budget.
@@ -61,6 +64,7 @@ impl Batch {
     pub(super) fn new() -> Self {
         Self {
             appends: VecDeque::new(),
+            claims: Claims::default(),
             syncs: Vec::new(),
             cost: Cost::default(),
             places: Cost::default(),
@@ -105,7 +109,6 @@ impl Batch {
             next: segment.next(),
             buffer,
         };
-        let mut waiters = Vec::with_capacity(self.appends.len());
         let mut payload_bytes = 0;
         while self
             .next_len()
@@ -113,20 +116,14 @@ impl Batch {
             && let Some(append) = self.appends.pop_front()
         {
             payload_bytes += encoder.encode(append.entries.as_slice());
-            let Append {
-                durability, done, ..
-            } = append;
-            waiters.push(Waiter {
-                lsn: encoder.next.prev(),
-                durability,
-                done,
-            });
         }
         let Encoder { next, buffer, .. } = encoder;
+        let mut claims = Claims::default();
+        self.claims.move_to(&mut claims, next.since(segment.next()));
         Encoded {
             buffer,
             next,
-            waiters,
+            placed: claims.place(segment.next()),
             payload_bytes,
         }
     }
@@ -141,9 +138,8 @@ impl Batch {
 
     /// As [`refuse`](Self::refuse), but syncs are still served.
     pub(super) fn refuse_appends(&mut self, error: &Error) {
-        self.appends
-            .drain(..)
-            .for_each(|append| append.done.fail(error.clone()));
+        self.appends.clear();
+        self.claims.refuse(error);
     }
 }
 
@@ -197,7 +193,7 @@ impl Encoder<'_> {
 pub(super) struct Encoded {
     buffer: Vec<u8>,
     next: Lsn,
-    waiters: Vec<Waiter>,
+    placed: Vec<Placed>,
     payload_bytes: u64,
 }
 
@@ -211,42 +207,43 @@ impl Encoded {
         let records = self.next.since(segment.next());
         match segment.write(&self.buffer, self.next) {
             Ok((segment, receipt)) => {
-                let counters = inbox.counters();
-                counters.batches.add(1);
-                counters.records.add(records);
-                counters.payload_bytes.add(self.payload_bytes);
-                counters.written_bytes.add(self.buffer.len() as u64);
+                self.count(records, inbox);
                 self.buffer.clear();
-                Ok((
-                    segment,
-                    Written {
-                        waiters: self.waiters,
-                        next: self.next,
-                        receipt,
-                    },
-                    self.buffer,
-                ))
+                let written = Written {
+                    placed: self.placed,
+                    next: self.next,
+                    receipt,
+                };
+                Ok((segment, written, self.buffer))
             }
             Err(fault) => {
-                self.waiters
+                self.placed
                     .into_iter()
-                    .for_each(|waiter| waiter.fail(&fault));
+                    .for_each(|placed| placed.fail(&fault));
                 Err(fault)
             }
         }
+    }
+
+    fn count(&self, records: u64, inbox: &Inbox) {
+        let counters = inbox.counters();
+        counters.batches.add(1);
+        counters.records.add(records);
+        counters.payload_bytes.add(self.payload_bytes);
+        counters.written_bytes.add(self.buffer.len() as u64);
     }
 }
 
 /// Appends that a killed process does not lose any more.
 pub(super) struct Written {
-    waiters: Vec<Waiter>,
+    placed: Vec<Placed>,
     next: Lsn,
     receipt: Wrote,
 }
 
 /// Everything that was written and not yet synced.
 pub(super) struct Unsynced {
-    waiters: Vec<Waiter>,
+    appends: Vec<OnFile>,
     syncs: Vec<Completion<Lsn>>,
     /// The last record written; `None` if everything written is synced.
     upto: Option<Lsn>,
@@ -256,7 +253,7 @@ pub(super) struct Unsynced {
 impl Unsynced {
     pub(super) fn new() -> Self {
         Self {
-            waiters: Vec::new(),
+            appends: Vec::new(),
             syncs: Vec::new(),
             upto: None,
             due: Due::Never,
@@ -270,23 +267,13 @@ impl Unsynced {
     /// Answers those who asked for no more than the write; the others wait for a sync.
     pub(super) fn absorb(&mut self, written: Written, due: Due) {
         let Written {
-            waiters,
+            placed,
             next,
             receipt,
         } = written;
-        self.make_room(
-            waiters
-                .iter()
-                .filter(|waiter| !waiter.wants_write_only())
-                .count(),
-        );
-        for waiter in waiters {
-            if waiter.wants_write_only() {
-                waiter.done.written(waiter.lsn, receipt);
-            } else {
-                self.waiters.push(waiter);
-            }
-        }
+        self.make_room(placed.len());
+        let on_file = placed.into_iter().map(|placed| placed.written(receipt));
+        self.appends.extend(on_file);
         self.upto = Some(next.prev());
         self.due = self.due.min(due);
     }
@@ -305,7 +292,7 @@ impl Unsynced {
         let upto = DurableUpTo { lsn: upto, synced };
         Durable {
             upto,
-            waiters: self.waiters,
+            appends: self.appends,
             syncs: self.syncs,
         }
     }
@@ -314,11 +301,11 @@ impl Unsynced {
     pub(super) fn answer_syncs(&mut self, durable: DurableUpTo) {
         self.syncs
             .drain(..)
-            .for_each(|done| durable.answer(durable.lsn, done));
+            .for_each(|done| durable.answer_sync(done));
     }
 
     pub(super) fn fail(&mut self, fault: &Fault) {
-        self.waiters.drain(..).for_each(|waiter| waiter.fail(fault));
+        self.appends.drain(..).for_each(|append| append.fail(fault));
         self.syncs
             .drain(..)
             .for_each(|done| done.fail(Error::Failed(fault.clone())));
@@ -327,9 +314,9 @@ impl Unsynced {
     /// Callers that have gone need no answer. Forgetting them before the list would grow keeps it in
     /// proportion to the futures that somebody still holds, however late the sync comes.
     fn make_room(&mut self, more: usize) {
-        if self.waiters.len() + more > self.waiters.capacity() {
-            self.waiters.retain(|waiter| !waiter.done.is_abandoned());
-            self.waiters.reserve(more);
+        if self.appends.len() + more > self.appends.capacity() {
+            self.appends.retain(OnFile::is_awaited);
+            self.appends.reserve(more);
         }
     }
 }
@@ -337,27 +324,23 @@ impl Unsynced {
 /// Appends that are on disk.
 pub(super) struct Durable {
     upto: DurableUpTo,
-    waiters: Vec<Waiter>,
+    appends: Vec<OnFile>,
     syncs: Vec<Completion<Lsn>>,
 }
 
 impl Durable {
-    /// Publishes the durable LSN, then answers everybody. Returns how many appends were answered.
+    /// Publishes the durable LSN, then answers everybody. Returns how many callers were waiting for an
+    /// append.
     pub(super) fn acknowledge(self, inbox: &Inbox) -> (DurableUpTo, usize) {
         let Self {
             upto,
-            waiters,
+            appends,
             syncs,
         } = self;
         inbox.publish(upto.lsn);
-        let count = waiters.len();
-        for waiter in waiters {
-            upto.answer(waiter.lsn, waiter.done);
-        }
-        for done in syncs {
-            upto.answer(upto.lsn, done);
-        }
-        (upto, count)
+        let woken = appends.into_iter().map(|append| upto.answer(append)).sum();
+        syncs.into_iter().for_each(|done| upto.answer_sync(done));
+        (upto, woken)
     }
 }
 
@@ -382,27 +365,17 @@ impl DurableUpTo {
         self.synced
     }
 
-    /// Tells a caller that its record is on disk.
-    pub(super) fn answer(self, lsn: Lsn, done: Completion<Lsn>) {
-        assert!(lsn <= self.lsn, "only what is durable is acknowledged");
-        done.durable(lsn, self.synced);
-    }
-}
-
-/// A caller whose records are in the file.
-struct Waiter {
-    /// The last LSN of its append.
-    lsn: Lsn,
-    durability: Durability,
-    done: Completion<Lsn>,
-}
-
-impl Waiter {
-    fn wants_write_only(&self) -> bool {
-        self.durability == Durability::Written
+    /// Tells callers that their records are on disk. Returns how many were waiting.
+    fn answer(self, append: OnFile) -> usize {
+        assert!(
+            append.last() <= self.lsn,
+            "only what is durable is acknowledged"
+        );
+        append.durable(self.synced)
     }
 
-    fn fail(self, fault: &Fault) {
-        self.done.fail(Error::Failed(fault.clone()));
+    /// Tells a caller how far the log is durable.
+    fn answer_sync(self, done: Completion<Lsn>) {
+        done.durable(self.lsn, self.synced);
     }
 }

@@ -1,6 +1,5 @@
 //! From requests to batches: what is written together, and when.
 
-use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
@@ -9,7 +8,7 @@ use crate::lsn::Lsn;
 use crate::options::{Durability, SyncPolicy, WalOptions};
 use crate::queue::Inbox;
 use crate::queue::completion::Completion;
-use crate::queue::request::{Append, Cost, Request};
+use crate::queue::request::{Append, Cost, Request, Taken};
 use crate::writer::batch::{Batch, Due};
 
 /// What the writer is to do next.
@@ -38,7 +37,7 @@ pub(super) struct Gatherer {
     host: Host,
     policy: SyncPolicy,
     limit: Cost,
-    pending: VecDeque<Request>,
+    pending: Taken,
     /// Whether more requests may come.
     open: bool,
     linger: Linger,
@@ -55,7 +54,7 @@ impl Gatherer {
             host,
             policy: options.sync_policy,
             limit,
-            pending: VecDeque::new(),
+            pending: Taken::default(),
             open: true,
             linger: Linger::default(),
         }
@@ -91,25 +90,33 @@ impl Gatherer {
 
     /// Answers everything that was taken out of the queue and not put into a batch.
     pub(super) fn refuse(&mut self, error: &Error) {
-        self.pending
-            .drain(..)
-            .for_each(|request| request.refuse(error));
+        self.pending.refuse(error);
     }
 
     /// Moves pending requests into the batch, in their order. Returns whether the batch has to go as
     /// it is: it is full, or the next request is of another kind.
     fn fill(&mut self, batch: &mut Batch, inbox: &Inbox) -> bool {
-        while let Some(request) = self.pending.pop_front() {
+        let before = batch.cost.records;
+        let must_go = self.fill_requests(batch, inbox);
+        let records = batch.cost.records - before;
+        let claims = &mut self.pending.claims;
+        claims.move_to(&mut batch.claims, records as u64);
+        must_go
+    }
+
+    fn fill_requests(&mut self, batch: &mut Batch, inbox: &Inbox) -> bool {
+        while let Some(request) = self.pending.requests.pop_front() {
             match request {
                 Request::Append(append) if self.admits(batch, append.cost()) => {
-                    let (place, due) = (inbox.place_of(append.cost()), self.due_of(&append));
+                    let place = inbox.place_of(append.cost());
+                    let due = self.due_of(&append, batch);
                     batch.push(append, place, due);
                 }
                 Request::Sync(done) => batch.push_sync(done),
                 Request::Hurry => inbox.note_hurry(),
                 other => {
                     let is_full = matches!(other, Request::Append(_));
-                    self.pending.push_front(other);
+                    self.pending.requests.push_front(other);
                     self.hurry(batch, is_full);
                     return !batch.is_empty();
                 }
@@ -134,9 +141,11 @@ impl Gatherer {
         }
     }
 
-    /// When an append has to be synced.
-    fn due_of(&self, append: &Append) -> Due {
+    /// When an append has to be synced. Where the first of its kind says so for all, the others need not
+    /// look at the clock.
+    fn due_of(&self, append: &Append, batch: &Batch) -> Due {
         match (self.policy, append.durability, append.submitted) {
+            (SyncPolicy::Always, Durability::Written, _) if batch.is_written_wanted => Due::Never,
             (SyncPolicy::Always, Durability::Written, _) => {
                 Due::At(self.host.now() + WRITTEN_SYNC_AFTER)
             }
@@ -164,7 +173,7 @@ impl Gatherer {
         due: Due,
         idle_at: Option<Instant>,
     ) -> Option<Turn> {
-        match self.pending.pop_front() {
+        match self.pending.requests.pop_front() {
             Some(Request::Truncate(before, done)) => return Some(Turn::Truncate(before, done)),
             // The queue ends after what it still holds.
             Some(Request::Close) => inbox.close(),
@@ -184,18 +193,14 @@ impl Gatherer {
 
     /// Waits for a request, or until `deadline`.
     async fn wait(&mut self, inbox: &mut Inbox, deadline: Option<Instant>) {
-        if !self.open || !self.pending.is_empty() {
+        if !self.open || !self.pending.requests.is_empty() {
             return;
         }
-        let received = race(async { Some(inbox.receive().await) }, async {
+        let until = async {
             self.host.sleep_until(deadline).await;
-            None
-        });
-        match received.await {
-            Some(Some(request)) => self.pending.push_back(request),
-            Some(None) => self.open = false,
-            None => {}
-        }
+            true
+        };
+        self.open = race(inbox.wait(), until).await;
     }
 }
 
