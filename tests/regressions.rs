@@ -409,3 +409,34 @@ fn regression_a_disk_too_full_to_rename_a_file_only_fails_appends() {
         wal.close().await.unwrap();
     });
 }
+
+/// A batch goes on in a new segment, and the sync of the old one fails. What was not written was told
+/// so before what was written was told that its outcome is unknown, and the first answer was taken for
+/// both. Found by failing every call once.
+#[test]
+fn regression_what_was_written_before_a_failed_rotation_is_not_called_certainly_lost() {
+    let mut seen_both = 0;
+    for skip in 0..12 {
+        run(async {
+            let disk = SimDisk::new(1);
+            let wal = options().open_on(&disk, DIR).await.unwrap();
+            disk.fail(Operation::Sync, skip, io::ErrorKind::Other);
+            let mut pending = Vec::new();
+            for _ in 0..3 {
+                pending.push(wal.submit([7; 7000].as_slice()).await.unwrap());
+            }
+            let mut kinds = Vec::new();
+            for answer in pending {
+                kinds.push(match answer.await {
+                    Ok(_) => 0,
+                    Err(Error::Failed(_)) => 1,
+                    Err(Error::Poisoned(_)) => 2,
+                    Err(other) => panic!("{other:?}"),
+                });
+            }
+            assert!(kinds.is_sorted(), "sync {skip}: {kinds:?}");
+            seen_both += usize::from(kinds.contains(&1) && kinds.contains(&2));
+        });
+    }
+    assert!(seen_both > 0, "no sync failed between two parts of a batch");
+}

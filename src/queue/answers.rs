@@ -97,11 +97,11 @@ impl Answers {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers the tickets below `end` that have no answer yet. Returns how many callers were waiting.
+    /// Answers a run of tickets. Returns how many callers were waiting.
     ///
     /// They are woken after the lock is gone: they want it next.
-    fn settle(&self, durability: Durability, end: u64, outcome: Result<Shift>) -> usize {
-        let woken = self.lock().of(durability).settle(end, outcome);
+    fn settle(&self, durability: Durability, tickets: Range<u64>, outcome: Result<Shift>) -> usize {
+        let woken = self.lock().of(durability).settle(tickets, outcome);
         let count = woken.len();
         woken.into_iter().for_each(Waker::wake);
         count
@@ -111,15 +111,16 @@ impl Answers {
 /// The answers to one kind of waiting, and who waits.
 #[derive(Default)]
 struct Track {
-    /// In the order of tickets.
+    /// In the order in which they were answered: what was refused may hear of it before what has
+    /// failed.
     runs: Vec<Run>,
     /// A place stays where it is until it is answered.
     waiting: Vec<Option<Waiting>>,
 }
 
-/// One answer, to every ticket below `end` that the run before it did not answer.
+/// One answer to a run of tickets.
 struct Run {
-    end: u64,
+    tickets: Range<u64>,
     outcome: Result<Shift>,
 }
 
@@ -130,7 +131,7 @@ struct Waiting {
 
 impl Track {
     fn find(&self, ticket: u64) -> Option<Result<Lsn>> {
-        let run = self.runs.iter().find(|run| ticket < run.end)?;
+        let run = self.runs.iter().find(|run| run.tickets.contains(&ticket))?;
         Some(run.outcome.clone().map(|shift| shift.lsn_of(ticket)))
     }
 
@@ -156,15 +157,16 @@ impl Track {
         self.waiting[place] = None;
     }
 
-    fn settle(&mut self, end: u64, outcome: Result<Shift>) -> Vec<Waker> {
-        debug_assert!(self.runs.last().is_none_or(|run| run.end < end));
-        self.runs.push(Run { end, outcome });
-        let is_answered = |waiting: &mut Waiting| waiting.ticket < end;
-        self.waiting
+    fn settle(&mut self, tickets: Range<u64>, outcome: Result<Shift>) -> Vec<Waker> {
+        let is_answered = |waiting: &mut Waiting| tickets.contains(&waiting.ticket);
+        let woken = self
+            .waiting
             .iter_mut()
             .filter_map(|place| place.take_if(is_answered))
             .map(|waiting| waiting.waker)
-            .collect()
+            .collect();
+        self.runs.push(Run { tickets, outcome });
+        woken
     }
 }
 
@@ -197,18 +199,18 @@ impl Duty {
     }
 
     fn settle_rest(&mut self, outcome: Result<Shift>) -> usize {
-        let end = self.tickets.end;
-        if self.tickets.is_empty() {
+        let tickets = self.tickets.clone();
+        if tickets.is_empty() {
             return 0;
         }
-        self.tickets.start = end;
+        self.tickets.start = tickets.end;
         let woken = if self.is_written {
             0
         } else {
             self.answers
-                .settle(Durability::Written, end, outcome.clone())
+                .settle(Durability::Written, tickets.clone(), outcome.clone())
         };
-        woken + self.answers.settle(Durability::Durable, end, outcome)
+        woken + self.answers.settle(Durability::Durable, tickets, outcome)
     }
 }
 
@@ -308,9 +310,10 @@ impl Placed {
     pub(crate) fn written(mut self, _: Wrote) -> OnFile {
         let shift = self.shift();
         self.duty.is_written = true;
+        let tickets = self.duty.tickets.clone();
         self.duty
             .answers
-            .settle(Durability::Written, self.duty.tickets.end, Ok(shift));
+            .settle(Durability::Written, tickets, Ok(shift));
         OnFile(self)
     }
 
