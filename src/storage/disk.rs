@@ -3,7 +3,7 @@
 use std::collections::hash_map::RandomState;
 use std::fs::{self, OpenOptions, TryLockError};
 use std::hash::{BuildHasher, Hasher};
-use std::io;
+use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::task::{Context, Poll};
 
@@ -133,19 +133,13 @@ impl BackendFile for DiskFile {
         std::os::unix::fs::FileExt::read_at(&self.0, buffer, offset)
     }
 
-    #[cfg(unix)]
-    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        std::os::unix::fs::FileExt::write_at(&self.0, bytes, offset)
+    fn write_at(&mut self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        write(&self.0, pieces, offset)
     }
 
     #[cfg(windows)]
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         std::os::windows::fs::FileExt::seek_read(&self.0, buffer, offset)
-    }
-
-    #[cfg(windows)]
-    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<usize> {
-        std::os::windows::fs::FileExt::seek_write(&self.0, bytes, offset)
     }
 
     fn allocate(&mut self, len: u64) -> io::Result<()> {
@@ -184,7 +178,7 @@ impl DiskFile {
             let piece = zeros
                 .len()
                 .min(usize::try_from(len - at).unwrap_or(usize::MAX));
-            match self.write_at(&zeros[..piece], at) {
+            match self.write_at(&[IoSlice::new(&zeros[..piece])], at) {
                 Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
                 Ok(written) => at += written as u64,
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
@@ -255,6 +249,26 @@ fn sync_directory(_: &Path) -> io::Result<()> {
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
+fn write(file: &fs::File, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+    let most = pieces.len().min(PIECES_AT_ONCE);
+    Ok(rustix::io::pwritev(file, &pieces[..most], offset)?)
+}
+
+#[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
+fn write(file: &fs::File, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::write_at(file, pieces.first().map_or(&[], |piece| piece), offset)
+}
+
+#[cfg(windows)]
+fn write(file: &fs::File, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_write(
+        file,
+        pieces.first().map_or(&[], |piece| piece),
+        offset,
+    )
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
 fn reserve(file: &fs::File, len: u64) -> io::Result<()> {
     use rustix::fs::{FallocateFlags, fallocate};
     use rustix::io::{Errno, retry_on_intr};
@@ -303,3 +317,7 @@ fn evict(file: &fs::File, offset: u64, len: u64) -> io::Result<()> {
 fn evict(_: &fs::File, _: u64, _: u64) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
+
+/// The most that Linux takes in one call: `IOV_MAX`.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const PIECES_AT_ONCE: usize = 1024;

@@ -10,6 +10,7 @@ pub(crate) mod lock;
 #[cfg(feature = "sim")]
 pub mod sim;
 
+use std::io::IoSlice;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -45,8 +46,8 @@ pub(crate) trait BackendFile: Send {
     fn len(&self) -> io::Result<u64>;
     /// May be short; 0 at the end of the file.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
-    /// May be short.
-    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<usize>;
+    /// Writes pieces one behind the other. May be short.
+    fn write_at(&mut self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize>;
     /// Makes the file at least `len` bytes long, and takes the space for them.
     fn allocate(&mut self, len: u64) -> io::Result<()>;
     /// Gives the space from `offset` on back where the file system can, and keeps the length. What is
@@ -209,15 +210,25 @@ impl File {
         Ok(filled)
     }
 
-    pub(crate) fn write_at(mut self, bytes: &[u8], offset: u64) -> Result<(Self, Wrote), Fault> {
-        let mut written = 0;
-        while written < bytes.len() {
-            match self
-                .raw
-                .write_at(&bytes[written..], offset + written as u64)
-            {
+    pub(crate) fn write_at(self, bytes: &[u8], offset: u64) -> Result<(Self, Wrote), Fault> {
+        self.write_all_at(&mut [IoSlice::new(bytes)], offset)
+    }
+
+    /// Writes pieces one behind the other. They are used up.
+    pub(crate) fn write_all_at(
+        mut self,
+        mut pieces: &mut [IoSlice<'_>],
+        mut offset: u64,
+    ) -> Result<(Self, Wrote), Fault> {
+        // Leaves out what is empty, here and below.
+        IoSlice::advance_slices(&mut pieces, 0);
+        while !pieces.is_empty() {
+            match self.raw.write_at(pieces, offset) {
                 Ok(0) => return Err(self.fault("write", io::ErrorKind::WriteZero.into())),
-                Ok(count) => written += count,
+                Ok(count) => {
+                    IoSlice::advance_slices(&mut pieces, count);
+                    offset += count as u64;
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(self.fault("write", error)),
             }

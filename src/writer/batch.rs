@@ -9,15 +9,15 @@ use std::collections::VecDeque;
 use std::time::Instant;
 
 use crate::error::{Error, Fault};
-use crate::format::frame::{Frame, Kind, Lag};
 use crate::lsn::Lsn;
 use crate::options::Durability;
 use crate::planted::{Bug, is_planted};
 use crate::queue::Inbox;
 use crate::queue::answers::{Claims, OnFile, Placed};
 use crate::queue::completion::Completion;
-use crate::queue::request::{Append, Cost, Entry};
+use crate::queue::request::{Append, Cost};
 use crate::storage::{Synced, Wrote};
+use crate::writer::frames::{Encoder, Frames};
 use crate::writer::segment::Segment;
 
 /// Appends that are to be written together, and requests to sync that came after them.
@@ -101,27 +101,27 @@ impl Batch {
             .map(|append| append.cost().bytes as u64)
     }
 
-    /// Takes out the appends that fit into the segment, and encodes them into `buffer`.
-    pub(super) fn encode(&mut self, segment: &Segment, durable: Lsn, buffer: Vec<u8>) -> Encoded {
+    /// Takes out the appends that fit into the segment, and encodes them into `frames`, which is empty.
+    pub(super) fn encode(&mut self, segment: &Segment, durable: Lsn, frames: Frames) -> Encoded {
         let mut encoder = Encoder {
-            segment,
+            key: segment.key(),
             durable,
             next: segment.next(),
-            buffer,
+            frames,
         };
         let mut payload_bytes = 0;
         while self
             .next_len()
-            .is_some_and(|len| encoder.len() + len <= segment.room())
+            .is_some_and(|len| encoder.frames.len() + len <= segment.room())
             && let Some(append) = self.appends.pop_front()
         {
             payload_bytes += encoder.encode(append.entries.as_slice());
         }
-        let Encoder { next, buffer, .. } = encoder;
+        let Encoder { next, frames, .. } = encoder;
         let mut claims = Claims::default();
         self.claims.move_to(&mut claims, next.since(segment.next()));
         Encoded {
-            buffer,
+            frames,
             next,
             placed: claims.place(segment.next()),
             payload_bytes,
@@ -143,78 +143,31 @@ impl Batch {
     }
 }
 
-/// Lays records out as frames.
-struct Encoder<'a> {
-    segment: &'a Segment,
-    durable: Lsn,
-    next: Lsn,
-    buffer: Vec<u8>,
-}
-
-impl Encoder<'_> {
-    /// Bytes encoded so far.
-    fn len(&self) -> u64 {
-        self.buffer.len() as u64
-    }
-
-    /// Encodes the records of one append, all of which are to be kept or none. Returns the bytes of
-    /// their payloads.
-    fn encode(&mut self, entries: &[Entry]) -> u64 {
-        let last = entries.len() - 1;
-        let mut payload_bytes = 0;
-        for (index, entry) in entries.iter().enumerate() {
-            let kind = if index == last {
-                Kind::Record
-            } else {
-                Kind::Part
-            };
-            self.encode_one(entry, kind);
-            payload_bytes += entry.payload.len() as u64;
-        }
-        payload_bytes
-    }
-
-    fn encode_one(&mut self, entry: &Entry, kind: Kind) {
-        let frame = Frame {
-            kind,
-            lsn: self.next,
-            len: u32::try_from(entry.payload.len()).expect("a record fits a segment"),
-            crc: entry.crc,
-            lag: Lag::between(self.next, self.durable),
-        };
-        self.buffer
-            .extend_from_slice(&frame.encode(self.segment.key()));
-        self.buffer.extend_from_slice(&entry.payload);
-        self.next = self.next.next();
-    }
-}
-
 /// Appends as the bytes that go to the file.
 pub(super) struct Encoded {
-    buffer: Vec<u8>,
+    frames: Frames,
     next: Lsn,
     placed: Vec<Placed>,
     payload_bytes: u64,
 }
 
 impl Encoded {
-    /// Hands the bytes to the operating system. Returns the buffer, for the next batch.
+    /// Hands the bytes to the operating system. Returns them, for their memory to be used again.
     pub(super) fn write(
-        mut self,
+        self,
         segment: Segment,
         inbox: &Inbox,
-    ) -> Result<(Segment, Written, Vec<u8>), Fault> {
+    ) -> Result<(Segment, Written, Frames), Fault> {
         let records = self.next.since(segment.next());
-        match segment.write(&self.buffer, self.next) {
+        match segment.write(&self.frames, self.next) {
             Ok((segment, receipt)) => {
                 self.count(records, inbox);
-                self.buffer.clear();
                 let written = Written {
                     placed: self.placed,
                     next: self.next,
                     receipt,
                 };
-                Ok((segment, written, self.buffer))
+                Ok((segment, written, self.frames))
             }
             Err(fault) => {
                 self.placed
@@ -230,7 +183,7 @@ impl Encoded {
         counters.batches.add(1);
         counters.records.add(records);
         counters.payload_bytes.add(self.payload_bytes);
-        counters.written_bytes.add(self.buffer.len() as u64);
+        counters.written_bytes.add(self.frames.len());
     }
 }
 

@@ -1,12 +1,14 @@
 //! The writer: one task that owns the log's newest file, and the only one that acknowledges appends.
 //!
 //! In reading order: [`task`] is the loop, [`gather`] takes requests out of the queue until a batch is
-//! to be written, [`batch`] is the life of a batch as a chain of types, [`tail`] is where the log ends
+//! to be written, [`batch`] is the life of a batch as a chain of types,
+//! [`frames`] what it becomes, [`tail`] is where the log ends
 //! and how it moves to a new segment, [`segment`] is the file that is being written, [`spares`] keeps
 //! files ready for rotation, [`adopt`] makes a recovered log fit to be continued.
 
 mod adopt;
 mod batch;
+mod frames;
 mod gather;
 mod segment;
 mod spares;

@@ -9,6 +9,7 @@ use crate::planted::Bug;
 #[cfg(tidewal_planted)]
 use crate::recovered::LastSegment;
 use crate::storage::{Dir, File, Mode, Synced, Wrote};
+use crate::writer::frames::Frames;
 use crate::writer::spares::Spare;
 
 /// An open segment.
@@ -102,10 +103,10 @@ impl Segment {
     }
 
     /// Writes encoded records. `next` is the LSN after the last of them.
-    pub(super) fn write(mut self, bytes: &[u8], next: Lsn) -> Result<(Self, Wrote), Fault> {
-        let (file, receipt) = self.file.write_at(bytes, self.end)?;
+    pub(super) fn write(mut self, frames: &Frames, next: Lsn) -> Result<(Self, Wrote), Fault> {
+        let (file, receipt) = self.file.write_all_at(&mut frames.pieces(), self.end)?;
         self.file = file;
-        self.end += bytes.len() as u64;
+        self.end += frames.len();
         self.next = next;
         self.is_marked = false;
         Ok((self, receipt))

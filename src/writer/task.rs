@@ -12,6 +12,7 @@ use crate::storage::Dir;
 use crate::storage::lock::{Closing, Lock};
 use crate::writer::adopt::adopt;
 use crate::writer::batch::{Batch, DurableUpTo, Unsynced};
+use crate::writer::frames::Frames;
 use crate::writer::gather::{Gatherer, Situation, Turn};
 use crate::writer::segment::OpenError;
 use crate::writer::spares::Spares;
@@ -51,8 +52,9 @@ struct Writer {
     unsynced: Unsynced,
     durable: DurableUpTo,
     /// Kept from batch to batch, so that encoding seldom allocates.
-    buffer: Vec<u8>,
-    buffer_limit: usize,
+    frames: Frames,
+    /// Bytes that `frames` keeps room for.
+    frames_limit: usize,
 }
 
 impl Writer {
@@ -82,8 +84,8 @@ impl Writer {
             segments: Segments::new(dir, segments, options.segment_size, spares),
             unsynced: Unsynced::new(),
             durable: DurableUpTo::adopted(end, synced),
-            buffer: Vec::new(),
-            buffer_limit: options.max_batch_bytes.saturating_mul(2),
+            frames: Frames::default(),
+            frames_limit: options.max_batch_bytes.saturating_mul(2),
         })
     }
 
@@ -157,12 +159,13 @@ impl Writer {
             let Some(segment) = self.tail.take_open() else {
                 return Ok(());
             };
-            let buffer = std::mem::take(&mut self.buffer);
-            let encoded = batch.encode(&segment, self.durable.lsn(), buffer);
-            let (segment, written, buffer) = encoded.write(segment, &self.inbox)?;
+            let frames = std::mem::take(&mut self.frames);
+            let encoded = batch.encode(&segment, self.durable.lsn(), frames);
+            let (segment, written, frames) = encoded.write(segment, &self.inbox)?;
             self.tail = Tail::Open(segment);
             self.unsynced.absorb(written, batch.due);
-            self.keep(buffer);
+            self.frames = frames;
+            self.frames.clear(self.frames_limit);
         }
         Ok(())
     }
@@ -235,11 +238,5 @@ impl Writer {
         self.inbox.poison(fault);
         self.unsynced.fail(fault);
         self.gatherer.refuse(&Error::Poisoned(fault.clone()));
-    }
-
-    /// Keeps the buffer, unless a record much larger than a batch has blown it up.
-    fn keep(&mut self, mut buffer: Vec<u8>) {
-        buffer.shrink_to(self.buffer_limit);
-        self.buffer = buffer;
     }
 }

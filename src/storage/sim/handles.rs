@@ -1,7 +1,7 @@
 //! The simulated disk as the log sees it.
 
 use std::future::Future;
-use std::io;
+use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
@@ -149,8 +149,12 @@ impl BackendFile for SimFile {
         })
     }
 
-    fn write_at(&mut self, bytes: &[u8], offset: u64) -> io::Result<usize> {
+    fn write_at(&mut self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
         let offset = to_index(offset)?;
+        let bytes: Vec<u8> = pieces
+            .iter()
+            .flat_map(|piece| piece.iter().copied())
+            .collect();
         perform(&self.disk, self.generation, Operation::Write, |model| {
             let count = model.mishaps.shorten(Operation::Write, bytes.len());
             model.write(self.inode, offset, &bytes[..count])?;
