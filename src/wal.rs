@@ -67,6 +67,8 @@ impl Wal {
             submitter,
             host,
             stamps,
+            #[cfg(feature = "sink")]
+            manual: options.sync_policy == SyncPolicy::Manual,
             durability,
             limits,
             closing,
@@ -293,6 +295,12 @@ impl Wal {
         }
     }
 
+    /// Whether an append is answered only once somebody has asked for a sync.
+    #[cfg(feature = "sink")]
+    pub(crate) fn waits_to_be_asked(&self) -> bool {
+        self.shared.manual && self.shared.durability == Durability::Durable
+    }
+
     fn prepare(&self, payload: Bytes, durability: Durability) -> Result<(Append, PendingAppend)> {
         self.shared.check(&payload)?;
         Ok(self
@@ -424,6 +432,9 @@ struct Shared {
     host: Host,
     /// Whether the writer has to know when a record was submitted.
     stamps: bool,
+    /// Whether the log syncs only when somebody asks for it.
+    #[cfg(feature = "sink")]
+    manual: bool,
     durability: Durability,
     limits: Limits,
     closing: Closing,
