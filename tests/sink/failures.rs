@@ -7,7 +7,7 @@ use futures::{FutureExt, SinkExt, StreamExt};
 use tidewal::sim::{Operation, SimDisk};
 use tidewal::{Error, Lsn, SyncPolicy, Wal, WalSink};
 
-use crate::helpers::{assert_holds, log, payload, payloads, recovered, roomy, settle};
+use crate::helpers::{assert_holds, log, payload, payloads, recovered, roomy};
 use crate::support::{options, run};
 
 /// Asserts that every call of a sink gives this error.
@@ -150,6 +150,7 @@ fn a_closed_log_answers_what_was_sent_before_and_refuses_the_rest() {
 fn errors_come_in_the_order_of_sending() {
     run(async {
         let (disk, wal) = log(roomy()).await;
+        wal.append("opens a segment").await.unwrap();
         let mut sink = wal.sink();
         disk.fail(Operation::Sync, 0, io::ErrorKind::Other);
         sink.feed(payload(0)).await.unwrap();
