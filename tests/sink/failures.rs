@@ -50,6 +50,34 @@ fn a_failed_sync_ends_the_sink_with_the_first_error() {
     });
 }
 
+#[test]
+fn an_error_is_heard_of_when_the_next_payload_is_sent() {
+    run(async {
+        let (disk, wal) = log(roomy()).await;
+        wal.append("opens a segment").await.unwrap();
+        let mut sink = wal.sink();
+        disk.fail(Operation::Sync, 0, io::ErrorKind::Other);
+        sink.feed(payload(0)).await.unwrap();
+        wal.append("shares the sync").await.unwrap_err();
+        let error = sink.feed(payload(1)).await.unwrap_err();
+        assert!(matches!(error, Error::Failed(_)), "{error:?}");
+    });
+}
+
+#[test]
+fn a_sync_that_the_sink_asked_for_and_that_fails_leaves_nobody_waiting() {
+    run(async {
+        let (disk, wal) = log(roomy().sync_policy(SyncPolicy::Manual)).await;
+        let mut sink = wal.sink();
+        sink.send(payload(0)).await.unwrap();
+        disk.fail(Operation::Sync, 0, io::ErrorKind::Other);
+        sink.feed(payload(1)).await.unwrap();
+        let error = sink.flush().await.unwrap_err();
+        assert!(matches!(error, Error::Failed(_)), "{error:?}");
+        assert_eq!(sink.acknowledged(), 1);
+    });
+}
+
 /// A log with a quota that leaves no room for a second segment, and payloads that need one.
 async fn full_log() -> (SimDisk, Wal) {
     let (disk, wal) = log(options().spare_segments(0).max_batch_records(1)).await;

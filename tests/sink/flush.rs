@@ -5,7 +5,7 @@ use tidewal::{Durability, Lsn, SyncPolicy};
 use tokio::time::Instant;
 use tokio_test::{assert_pending, assert_ready_ok, task};
 
-use crate::helpers::{SYNC, assert_holds, log, ms, payload, roomy};
+use crate::helpers::{SYNC, assert_holds, log, ms, payload, roomy, settle};
 use crate::support::run;
 
 #[test]
@@ -85,6 +85,26 @@ fn a_flush_of_a_manual_log_does_not_wait_for_ever_when_that_log_is_closed() {
         wal.close().await.unwrap();
         assert_ready_ok!(flush.poll(), "to close is to sync");
         assert_holds(&disk, 1).await;
+    });
+}
+
+/// The log refuses to be asked then, and answers all the same: that is to be waited for in peace.
+#[test]
+fn a_flush_of_a_manual_log_that_is_closing_is_not_busy_meanwhile() {
+    run(async {
+        let (disk, wal) = log(roomy().sync_policy(SyncPolicy::Manual)).await;
+        let mut sink = wal.sink();
+        sink.send(payload(0)).await.unwrap();
+        sink.feed(payload(1)).await.unwrap();
+        disk.stall(0, ms(500));
+        let closing = tokio::spawn(wal.close());
+        settle().await;
+        let mut flush = task::spawn(sink.flush());
+        assert_pending!(flush.poll());
+        assert!(!flush.is_woken());
+        closing.await.unwrap().unwrap();
+        assert_ready_ok!(flush.poll());
+        assert_holds(&disk, 2).await;
     });
 }
 

@@ -44,7 +44,7 @@ fn floats_come_back_exactly_from_json() {
         f64::MAX,
         f64::MIN_POSITIVE,
         -0.0,
-        51.24817837550540_4,
+        51.248_178_375_505_4,
     ];
     // A quick parser is off by one in the last place for some of these.
     let many = (1..2000_u32).map(|number| (f64::from(number) * 1.1).powi(37));

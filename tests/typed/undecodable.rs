@@ -118,13 +118,7 @@ fn records_that_are_passed_over_are_not_decoded() {
 fn damage_is_not_taken_for_a_record_of_another_type() {
     run(async {
         let disk = log_with_a_stranger().await;
-        let file = format!(
-            "{DIR}/{}",
-            disk.files(DIR)
-                .iter()
-                .find(|n| n.ends_with(".wal"))
-                .unwrap()
-        );
+        let file = format!("{DIR}/{:020}.wal", 1);
         let bytes = Bytes::from(disk.read(&file).unwrap());
         let place = bytes
             .windows(7)
