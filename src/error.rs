@@ -41,6 +41,13 @@ pub enum Error {
     #[error(transparent)]
     Corrupt(Box<Corruption>),
 
+    /// A value could not be encoded, see [`typed`](crate::typed). It is certainly not appended, and
+    /// nothing else that was given to the same call is.
+    ///
+    /// Next: see the source, which is the codec's own error. The log goes on working.
+    #[error("the value cannot be encoded, nothing was appended")]
+    Encode(#[source] CodecError),
+
     /// `append_batch` was given no payload. Nothing was appended.
     ///
     /// Next: leave the call out; an empty batch has no LSN.
@@ -135,6 +142,25 @@ pub enum Error {
         oldest: Lsn,
     },
 
+    /// A record is whole and cannot be decoded, see [`typed`](crate::typed). Nothing on disk was
+    /// changed.
+    ///
+    /// The bytes are those that were appended: it is the code that does not know them, mostly an older
+    /// version of it than the one that wrote them, or another type.
+    ///
+    /// Next: use a version of the service that knows this record, or teach the type or its codec to
+    /// decode it. To look at its bytes, [`read`](crate::WalOptions::read) the log, with
+    /// [`start_at`](crate::WalOptions::start_at) at this LSN.
+    #[error(
+        "record {lsn} is whole, but cannot be decoded; use a version of the service that knows it"
+    )]
+    Undecodable {
+        /// The record.
+        lsn: Lsn,
+        /// What the codec says.
+        source: CodecError,
+    },
+
     /// The segment was written by a later version of the format. Nothing on disk was changed.
     ///
     /// Next: use a version of this crate that knows the format.
@@ -174,6 +200,36 @@ impl From<Fault> for Error {
 impl From<Corruption> for Error {
     fn from(corruption: Corruption) -> Self {
         Self::Corrupt(Box::new(corruption))
+    }
+}
+
+/// What a [`Codec`](crate::typed::Codec) has to say of a value or a record.
+///
+/// It displays as the codec's own error, which [`get_ref`](Self::get_ref) gives out to be looked at.
+#[derive(Clone, Debug)]
+pub struct CodecError(Arc<dyn std::error::Error + Send + Sync>);
+
+impl CodecError {
+    pub(crate) fn new(source: Box<dyn std::error::Error + Send + Sync>) -> Self {
+        Self(source.into())
+    }
+
+    /// The codec's own error.
+    #[must_use]
+    pub fn get_ref(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
+        &*self.0
+    }
+}
+
+impl fmt::Display for CodecError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl std::error::Error for CodecError {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.0.source()
     }
 }
 

@@ -64,12 +64,20 @@
 //! Before 1.0 a minor version may change the API. The format on disk has a version number of its own;
 //! a version of this crate reads every format that an earlier one has written, and says
 //! [`Error::Unsupported`] to one that it does not know. The public types of other crates that appear
-//! in the API are [`bytes::Bytes`] and [`futures_core::Stream`].
+//! in the API are [`bytes::Bytes`] and [`futures_core::Stream`]; with the features of their names also
+//! `futures_sink::Sink`, and the traits of serde and prost that a codec asks for.
 //!
 //! # Features
 //!
+//! None is on by default.
+//!
+//! - `json`, `postcard`, `prost`: codecs for [`typed`], the log of your own type. Turn on the one whose
+//!   format you want in your files; [the module](typed#changing-the-type) says how a type may change
+//!   under each. A codec of your own needs no feature.
 //! - `sim`: a simulated disk, to crash-test a service that uses the log. Turn it on in your
 //!   `dev-dependencies`.
+//! - `sink`: `Wal::sink`, a `futures::Sink` of payloads. Turn it on where a stream is to be forwarded
+//!   into the log.
 
 #![forbid(unsafe_code)]
 #![warn(
@@ -94,16 +102,21 @@ mod queue;
 mod record;
 mod recovered;
 mod recovery;
+#[cfg(feature = "sink")]
+mod sink;
 mod stats;
 mod storage;
+pub mod typed;
 mod wal;
 mod writer;
 
-pub use crate::error::{Corruption, Damage, Error, Fault, Result};
+pub use crate::error::{CodecError, Corruption, Damage, Error, Fault, Result};
 pub use crate::lsn::Lsn;
 pub use crate::options::{Durability, SyncPolicy, WalOptions};
 pub use crate::record::Record;
 pub use crate::recovery::{Cut, CutReason, Reader, Recovery, RecoveryReport};
+#[cfg(feature = "sink")]
+pub use crate::sink::WalSink;
 pub use crate::stats::Stats;
 #[cfg(feature = "sim")]
 pub use crate::storage::sim;

@@ -58,7 +58,6 @@ impl Wal {
         options: &WalOptions,
         closing: Closing,
     ) -> Self {
-        let stamps = matches!(options.sync_policy, SyncPolicy::Interval(_));
         let limits = Limits {
             payload: options.payload_limit(),
             batch: crate::format::payload_room(options.segment_size),
@@ -67,7 +66,7 @@ impl Wal {
         let shared = Shared {
             submitter,
             host,
-            stamps,
+            policy: options.sync_policy,
             durability,
             limits,
             closing,
@@ -293,6 +292,12 @@ impl Wal {
         }
     }
 
+    /// Whether an append is answered only once somebody has asked for a sync.
+    #[cfg(feature = "sink")]
+    pub(crate) fn waits_to_be_asked(&self) -> bool {
+        self.shared.policy == SyncPolicy::Manual && self.shared.durability == Durability::Durable
+    }
+
     fn prepare(&self, payload: Bytes, durability: Durability) -> Result<Append> {
         self.shared.check(&payload)?;
         let entries = Entries::One(Entry::new(payload));
@@ -424,8 +429,7 @@ impl fmt::Debug for DurableLsns {
 struct Shared {
     submitter: Submitter,
     host: Host,
-    /// Whether the writer has to know when a record was submitted.
-    stamps: bool,
+    policy: SyncPolicy,
     durability: Durability,
     limits: Limits,
     closing: Closing,
@@ -433,7 +437,8 @@ struct Shared {
 
 impl Shared {
     fn request(&self, entries: Entries, durability: Durability) -> Append {
-        let submitted = self.stamps.then(|| self.host.now());
+        let has_interval = matches!(self.policy, SyncPolicy::Interval(_));
+        let submitted = has_interval.then(|| self.host.now());
         Append {
             entries,
             durability,

@@ -61,6 +61,13 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "error", "lsn", "options", "host", "stats", "format", "storage", "queue", "wal",
         ],
     ),
+    ("sink", &["error", "lsn", "wal"]),
+    (
+        "typed",
+        &[
+            "error", "lsn", "record", "options", "stats", "recovery", "wal", "sink", "typed",
+        ],
+    ),
     (
         "open",
         &[
@@ -70,7 +77,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "lib",
         &[
-            "error", "lsn", "options", "record", "recovery", "stats", "storage", "wal",
+            "error", "lsn", "options", "record", "recovery", "sink", "stats", "storage", "wal",
         ],
     ),
 ];

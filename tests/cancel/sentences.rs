@@ -124,7 +124,7 @@ fn items(text: &str) -> Vec<Item> {
         } else if code.starts_with("#[") {
             next.is_test |= code.contains("test");
         } else {
-            owner = line.strip_prefix("impl ").map_or(owner, type_name);
+            owner = implementation(line).map_or(owner, type_name);
             let mut item = std::mem::take(&mut next);
             if !item.docs.is_empty() {
                 item.name = item_name(line, owner);
@@ -139,6 +139,13 @@ fn items(text: &str) -> Vec<Item> {
 fn append_line(docs: &mut String, line: &str) {
     docs.push_str(line.strip_prefix(' ').unwrap_or(line));
     docs.push('\n');
+}
+
+/// What stands behind `impl` and its parameters, if any.
+fn implementation(line: &str) -> Option<&str> {
+    let generic = || line.strip_prefix("impl<")?.split_once("> ");
+    let plain = line.strip_prefix("impl ");
+    plain.or_else(|| generic().map(|(_, rest)| rest))
 }
 
 /// The type of `Display for Wal {` or of `Wal {`.

@@ -1,0 +1,64 @@
+//! From values to payloads, and from records to values.
+
+use std::cell::Cell;
+
+use bytes::Bytes;
+
+use crate::error::{CodecError, Error, Result};
+use crate::lsn::Lsn;
+use crate::record::Record;
+use crate::typed::{BoxError, Codec, Logged};
+
+/// Encodes a value into a payload of exactly its size.
+///
+/// The codec writes to a buffer that the thread keeps, so that there is one allocation for a value and
+/// not one for each time that a buffer has to grow.
+pub(super) fn encode<T: Logged>(value: &T) -> Result<Bytes> {
+    let mut buffer = BUFFER.take();
+    buffer.clear();
+    let encoded = T::Codec::encode(value, &mut buffer);
+    let payload = encoded.map(|()| Bytes::copy_from_slice(&buffer));
+    keep(buffer);
+    payload
+        .and_then(check::<T>)
+        .map_err(|error| Error::Encode(CodecError::new(error)))
+}
+
+/// Decodes a record.
+pub(super) fn decode<T: Logged>(record: Record) -> Result<(Lsn, T)> {
+    let Record { lsn, payload } = record;
+    match T::Codec::decode(payload) {
+        Ok(value) => Ok((lsn, value)),
+        Err(error) => Err(Error::Undecodable {
+            lsn,
+            source: CodecError::new(error),
+        }),
+    }
+}
+
+thread_local! {
+    static BUFFER: Cell<Vec<u8>> = const { Cell::new(Vec::new()) };
+}
+
+fn keep(mut buffer: Vec<u8>) {
+    if buffer.capacity() > BUFFER_LIMIT {
+        buffer = Vec::new();
+    }
+    BUFFER.set(buffer);
+}
+
+/// In a build with debug assertions: whether what would be acknowledged could be read back.
+fn check<T: Logged>(payload: Bytes) -> Result<Bytes, BoxError> {
+    if cfg!(debug_assertions) {
+        T::Codec::decode(payload.clone()).map_err(NotReadBack)?;
+    }
+    Ok(payload)
+}
+
+/// A codec that does not do its duty.
+#[derive(Debug, thiserror::Error)]
+#[error("what the codec has made of it cannot be decoded")]
+struct NotReadBack(#[source] BoxError);
+
+/// A larger buffer is not kept.
+const BUFFER_LIMIT: usize = 64 * 1024;

@@ -1,0 +1,226 @@
+//! A log of your own type: append values, replay values.
+//!
+//! Say once how your type is encoded, with [`Logged`]; then [`Recovery::typed`](crate::Recovery::typed)
+//! is a stream of `(Lsn, T)`, and what comes of it, or of [`Wal::typed`](crate::Wal::typed), is a
+//! [`TypedWal`]. It is the same log, with the same promise and the same files: the bytes of a record
+//! are what the codec makes of a value, and nothing is added to them.
+//!
+//! ```
+//! # #[cfg(feature = "json")] {
+//! use serde::{Deserialize, Serialize};
+//! use tidewal::Wal;
+//! use tidewal::typed::{Json, Logged};
+//!
+//! #[derive(Deserialize, Serialize)]
+//! enum Command {
+//!     Put { key: String, value: u64 },
+//!     Delete { key: String },
+//! }
+//!
+//! impl Logged for Command {
+//!     type Codec = Json;
+//! }
+//!
+//! # let mut state = std::collections::BTreeMap::new();
+//! # let mut apply = |command| match command {
+//! #     Command::Put { key, value } => drop(state.insert(key, value)),
+//! #     Command::Delete { key } => drop(state.remove(&key)),
+//! # };
+//! # tokio_test::block_on(async {
+//! # let dir = tempfile::tempdir().unwrap();
+//! # let dir = dir.path();
+//! let mut recovery = Wal::recover(dir).await?.typed::<Command>();
+//! while let Some((lsn, command)) = recovery.try_next().await? {
+//!     println!("{lsn} is replayed");
+//!     apply(command);
+//! }
+//! let wal = recovery.into_wal().await?; // a `TypedWal<Command>`
+//!
+//! let command = Command::Put { key: "answer".into(), value: 42 };
+//! let lsn = wal.append(&command).await?; // on disk
+//! apply(command);
+//! # assert_eq!(lsn, tidewal::Lsn::FIRST);
+//! # wal.close().await?;
+//! # Ok::<(), tidewal::Error>(())
+//! # }).unwrap();
+//! # assert_eq!(state["answer"], 42);
+//! # }
+//! ```
+//!
+//! One log has one type: an enum of everything that happens to a service. The untyped log is always
+//! there, with [`TypedWal::untyped`] and [`TypedRecovery::into_untyped`].
+//!
+//! # Errors
+//!
+//! A value that cannot be encoded is [`Error::Encode`](crate::Error::Encode): certainly not appended,
+//! the log goes on. A record that cannot be decoded is
+//! [`Error::Undecodable`](crate::Error::Undecodable): it names the LSN, the stream ends there, and
+//! [`TypedRecovery::into_wal`] refuses, because a service that goes on without a record has another
+//! state than the one that it has acknowledged. Nothing on disk is changed, so that the version that
+//! wrote the record, or a corrected one, can still start.
+//!
+//! # Changing the type
+//!
+//! Records outlive the code that wrote them, until they are truncated. A new version has to decode
+//! what the last one wrote; and during a rolling upgrade, or after a rollback, an old version may meet
+//! what the new one wrote. The second cannot always be had, so deploy a version that reads the new form
+//! before one that writes it.
+//!
+//! | A change | `Json` | `Postcard` | `Prost` |
+//! |---|---|---|---|
+//! | New variant | anywhere | at the end of the enum only | a new tag in the `oneof` |
+//! | The old code meets it | `Undecodable` | `Undecodable` | **no error**: the `oneof` is `None` |
+//! | New field | with `#[serde(default)]` | no: make a new variant | a new tag; old records have its default |
+//! | The old code meets it | ignores it | `Undecodable`, or a wrong value | ignores it |
+//! | Remove a field | yes | no: make a new variant | yes; reserve the tag |
+//! | Remove a variant | once none is in the log | never: the later ones would move | as a field |
+//! | Rename | with `#[serde(alias = "...")]` | yes, names are not written | yes, names are not written |
+//! | Reorder | yes | no | yes, tags are what counts |
+//! | Change a field's type | if the JSON of the old one fits the new one | no | as Protocol Buffers say |
+//!
+//! "Once none is in the log" means after a snapshot and a
+//! [`truncate_before`](TypedWal::truncate_before), which frees whole segments: read the log to be sure.
+//!
+//! - **`Json`** is for logs that people look into and types that still change. It is the largest and
+//!   the slowest of the three. Bytes become an array of numbers. `NaN` and the infinities become `null`
+//!   and *cannot be read back* as a float; other floats come back exactly.
+//! - **`Postcard`** is compact and fast, and knows nothing but the order of things. Old fields cannot be
+//!   told from new ones, so never change a variant that was written; add one (`PutV2`) and map the
+//!   old one to it. `#[serde(flatten)]`, `untagged`, internally tagged enums (`tag = "..."`) and
+//!   `skip_serializing_if` do not work with it. Bytes that are left over after a value are an error.
+//! - **`Prost`** has the rules of Protocol Buffers, made for this. Never use a tag again. Unknown fields
+//!   are dropped without a word: a service should treat a `oneof` that is `None` as a record that it
+//!   does not know, and stop. An empty record is a message of defaults.
+//!
+//! To change the codec itself, or to keep room for that from the beginning, write a codec of your own
+//! that puts a version in front: see [`Codec`].
+
+mod codecs;
+mod encoding;
+mod recovery;
+#[cfg(feature = "sink")]
+mod sink;
+mod wal;
+
+use bytes::Bytes;
+
+#[cfg(feature = "json")]
+pub use crate::typed::codecs::Json;
+#[cfg(feature = "postcard")]
+pub use crate::typed::codecs::Postcard;
+#[cfg(feature = "prost")]
+pub use crate::typed::codecs::Prost;
+pub use crate::typed::recovery::{TypedReader, TypedRecovery};
+#[cfg(feature = "sink")]
+pub use crate::typed::sink::TypedSink;
+pub use crate::typed::wal::TypedWal;
+
+/// A type whose values are the records of a log.
+///
+/// It names its codec, so that a log and its readers cannot disagree about it, and no other type has to
+/// carry it along. For a type of another crate, wrap it.
+///
+/// # Examples
+///
+/// ```
+/// # #[cfg(feature = "postcard")] {
+/// use tidewal::typed::{Logged, Postcard};
+///
+/// #[derive(serde::Deserialize, serde::Serialize)]
+/// enum Event {
+///     Opened { account: u64 },
+///     Moved { from: u64, to: u64, cents: i64 },
+/// }
+///
+/// impl Logged for Event {
+///     type Codec = Postcard;
+/// }
+/// # }
+/// ```
+pub trait Logged: Sized {
+    /// How a value becomes bytes and a value again.
+    type Codec: Codec<Self>;
+}
+
+/// How a `T` becomes bytes and a `T` again.
+///
+/// There are codecs behind the features `json`, `postcard` and `prost`. Write one for any other format,
+/// or to be able to change it later. What is decoded must be what was encoded, in this version of the
+/// code and in those to come. In a build with debug assertions each value that is appended is decoded
+/// once, and [`Error::Encode`](crate::Error::Encode) says so if that fails.
+///
+/// # Examples
+///
+/// A version in front of each record, so that the format can change:
+///
+/// ```
+/// use bytes::Bytes;
+/// use tidewal::typed::{BoxError, Codec, Logged};
+///
+/// struct Reading(f64);
+///
+/// struct Versioned;
+///
+/// impl Logged for Reading {
+///     type Codec = Versioned;
+/// }
+///
+/// impl Codec<Reading> for Versioned {
+///     fn encode(value: &Reading, buffer: &mut Vec<u8>) -> Result<(), BoxError> {
+///         buffer.push(2);
+///         buffer.extend(value.0.to_le_bytes());
+///         Ok(())
+///     }
+///
+///     fn decode(record: Bytes) -> Result<Reading, BoxError> {
+///         match record.split_first() {
+///             // The first version had less precision.
+///             Some((1, rest)) => Ok(Reading(f32::from_le_bytes(rest.try_into()?).into())),
+///             Some((2, rest)) => Ok(Reading(f64::from_le_bytes(rest.try_into()?))),
+///             Some((version, _)) => Err(format!("version {version} is not known").into()),
+///             None => Err("an empty record has no version".into()),
+///         }
+///     }
+/// }
+///
+/// # tokio_test::block_on(async {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let wal = tidewal::Wal::open(dir.path()).await?;
+/// // The service has written this one long ago.
+/// wal.append(Bytes::from([&[1], 1.5_f32.to_le_bytes().as_slice()].concat())).await?;
+/// wal.clone().typed().append(&Reading(2.5)).await?;
+/// # wal.close().await?;
+///
+/// let mut recovery = tidewal::Wal::recover(dir.path()).await?.typed::<Reading>();
+/// while let Some((lsn, reading)) = recovery.try_next().await? {
+///     assert_eq!(reading.0, lsn.get() as f64 + 0.5);
+/// }
+/// # Ok::<(), tidewal::Error>(())
+/// # }).unwrap();
+/// ```
+pub trait Codec<T> {
+    /// Writes the bytes of `value` to the end of `buffer`, which is empty.
+    ///
+    /// The buffer is used again for the next value, so that encoding seldom allocates.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps `value` from being encoded. It becomes the source of
+    /// [`Error::Encode`](crate::Error::Encode), and nothing is appended.
+    fn encode(value: &T, buffer: &mut Vec<u8>) -> Result<(), BoxError>;
+
+    /// Makes a value of the bytes of a record.
+    ///
+    /// They are those that [`encode`](Self::encode) has written, perhaps in another version of the code.
+    /// A value that keeps slices of `record` keeps the buffer that it was read into, which is usually
+    /// 1 MiB: copy what is small and is to live long.
+    ///
+    /// # Errors
+    ///
+    /// Whatever keeps them from being decoded. It becomes the source of
+    /// [`Error::Undecodable`](crate::Error::Undecodable), and the log cannot be opened as one of `T`.
+    fn decode(record: Bytes) -> Result<T, BoxError>;
+}
+
+/// Any error. `?` makes one of every other error, and `.into()` of a text.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

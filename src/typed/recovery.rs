@@ -1,0 +1,186 @@
+//! Reading values back.
+
+use std::fmt;
+use std::future::poll_fn;
+use std::marker::PhantomData;
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use futures_core::Stream;
+
+use crate::error::{Error, Result};
+use crate::lsn::Lsn;
+use crate::record::Record;
+use crate::recovery::{Reader, Recovery, RecoveryReport};
+use crate::typed::encoding::decode;
+use crate::typed::{Logged, TypedWal};
+
+impl Recovery {
+    /// This recovery as one of values: see [`typed`](crate::typed).
+    pub fn typed<T: Logged>(self) -> TypedRecovery<T> {
+        TypedRecovery(Decoded::new(self))
+    }
+}
+
+impl Reader {
+    /// This reader as one of values: see [`typed`](crate::typed).
+    pub fn typed<T: Logged>(self) -> TypedReader<T> {
+        TypedReader(Decoded::new(self))
+    }
+}
+
+/// A log that is being read back: a stream of its values and their LSNs, oldest first.
+/// [`Recovery::typed`](crate::Recovery::typed) makes one.
+///
+/// It is a [`Recovery`] whose records are decoded. The stream ends after its first error.
+///
+/// # Examples
+///
+/// See [`typed`](crate::typed).
+#[must_use = "a recovery reads nothing unless it is polled"]
+pub struct TypedRecovery<T>(Decoded<Recovery, T>);
+
+impl<T: Logged> TypedRecovery<T> {
+    /// As [`Recovery::try_next`], with the value in place of its bytes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Recovery::try_next`]; [`Error::Undecodable`] if a record is whole and is not a `T`.
+    /// After an error the stream has ended.
+    pub async fn try_next(&mut self) -> Result<Option<(Lsn, T)>> {
+        self.0.next().await
+    }
+
+    /// As [`Recovery::into_wal`].
+    ///
+    /// Records that were not read are passed over, and not decoded.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Recovery::into_wal`], and the [`Error::Undecodable`] that the stream has reported
+    /// before: a state that lacks a record is not one to go on from.
+    pub async fn into_wal(self) -> Result<TypedWal<T>> {
+        match self.0.failure {
+            None => Ok(self.0.source.into_wal().await?.typed()),
+            Some(failure) => Err(failure),
+        }
+    }
+}
+
+impl<T> TypedRecovery<T> {
+    /// What was read so far: [`Recovery::report`].
+    #[must_use]
+    pub fn report(&self) -> &RecoveryReport {
+        self.0.source.report()
+    }
+
+    /// The rest of the log, without its type.
+    ///
+    /// After [`Error::Undecodable`] it goes on with the record after that one, which is how a person who
+    /// knows what it means can leave a record out.
+    pub fn into_untyped(self) -> Recovery {
+        self.0.source
+    }
+}
+
+impl<T: Logged> Stream for TypedRecovery<T> {
+    type Item = Result<(Lsn, T)>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_next(context)
+    }
+}
+
+impl<T> fmt::Debug for TypedRecovery<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TypedRecovery")
+            .field(&self.0.source)
+            .finish()
+    }
+}
+
+/// A log that is read without ever being appended to: a stream of its values and their LSNs, oldest
+/// first. [`Reader::typed`](crate::Reader::typed) makes one.
+///
+/// It is a [`Reader`] whose records are decoded. The stream ends after its first error.
+#[must_use = "a reader reads nothing unless it is polled"]
+pub struct TypedReader<T>(Decoded<Reader, T>);
+
+impl<T: Logged> TypedReader<T> {
+    /// As [`Reader::try_next`], with the value in place of its bytes.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`TypedRecovery::try_next`].
+    pub async fn try_next(&mut self) -> Result<Option<(Lsn, T)>> {
+        self.0.next().await
+    }
+}
+
+impl<T> TypedReader<T> {
+    /// What was read so far: [`Reader::report`].
+    #[must_use]
+    pub fn report(&self) -> &RecoveryReport {
+        self.0.source.report()
+    }
+
+    /// The rest of the log, without its type; see [`TypedRecovery::into_untyped`].
+    pub fn into_untyped(self) -> Reader {
+        self.0.source
+    }
+}
+
+impl<T: Logged> Stream for TypedReader<T> {
+    type Item = Result<(Lsn, T)>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.0.poll_next(context)
+    }
+}
+
+impl<T> fmt::Debug for TypedReader<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TypedReader").field(&self.0.source).finish()
+    }
+}
+
+/// A stream of records, decoded.
+struct Decoded<S, T> {
+    source: S,
+    /// The record that was not a `T`, after which nothing is delivered.
+    failure: Option<Error>,
+    value: PhantomData<fn() -> T>,
+}
+
+impl<S, T> Decoded<S, T> {
+    fn new(source: S) -> Self {
+        Self {
+            source,
+            failure: None,
+            value: PhantomData,
+        }
+    }
+}
+
+impl<S, T> Decoded<S, T>
+where
+    S: Stream<Item = Result<Record>> + Unpin,
+    T: Logged,
+{
+    async fn next(&mut self) -> Result<Option<(Lsn, T)>> {
+        poll_fn(|context| self.poll_next(context)).await.transpose()
+    }
+
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<(Lsn, T)>>> {
+        if self.failure.is_some() {
+            return Poll::Ready(None);
+        }
+        let record = ready!(Pin::new(&mut self.source).poll_next(context));
+        let Some(record) = record.transpose()? else {
+            return Poll::Ready(None);
+        };
+        let value = decode(record);
+        self.failure = value.as_ref().err().cloned();
+        Poll::Ready(Some(value))
+    }
+}

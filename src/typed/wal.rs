@@ -1,0 +1,166 @@
+//! The handle, for values.
+
+use std::borrow::Borrow;
+use std::fmt;
+use std::marker::PhantomData;
+use std::ops::RangeInclusive;
+
+use crate::error::Result;
+use crate::lsn::Lsn;
+use crate::options::Durability;
+use crate::stats::Stats;
+use crate::typed::Logged;
+use crate::typed::encoding::encode;
+use crate::wal::{DurableLsns, PendingAppend, Wal};
+
+impl Wal {
+    /// This log as one of values: see [`typed`](crate::typed).
+    ///
+    /// It is for logs with nothing to replay; otherwise begin with
+    /// [`Recovery::typed`](crate::Recovery::typed).
+    #[must_use]
+    pub fn typed<T: Logged>(self) -> TypedWal<T> {
+        TypedWal {
+            wal: self,
+            value: PhantomData,
+        }
+    }
+}
+
+/// A log of values of one type, open for appending. A [`TypedRecovery`](crate::typed::TypedRecovery)
+/// becomes one, and so does a [`Wal`] with [`Wal::typed`].
+///
+/// It is a [`Wal`] whose payloads are encoded, and as cheap to clone. Every method does what the one of
+/// the same name does there, with the same cancel safety. A value is encoded in the caller's task; if
+/// that fails the error is [`Error::Encode`](crate::Error::Encode), and nothing is appended.
+///
+/// # Examples
+///
+/// See [`typed`](crate::typed).
+pub struct TypedWal<T> {
+    wal: Wal,
+    value: PhantomData<fn(&T)>,
+}
+
+impl<T: Logged> TypedWal<T> {
+    /// As [`Wal::append`], for a value.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Wal::append`]; [`Error::Encode`](crate::Error::Encode).
+    pub async fn append(&self, value: &T) -> Result<Lsn> {
+        self.wal.append(encode(value)?).await
+    }
+
+    /// As [`Wal::append_with`], for a value.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`append`](Self::append).
+    pub async fn append_with(&self, value: &T, durability: Durability) -> Result<Lsn> {
+        self.wal.append_with(encode(value)?, durability).await
+    }
+
+    /// As [`Wal::append_batch`], for values or references to values. If one of them cannot be encoded,
+    /// none is appended.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Wal::append_batch`]; [`Error::Encode`](crate::Error::Encode).
+    pub async fn append_batch<I>(&self, values: I) -> Result<RangeInclusive<Lsn>>
+    where
+        I: IntoIterator,
+        I::Item: Borrow<T>,
+    {
+        let payloads = values.into_iter().map(|value| encode(value.borrow()));
+        let payloads = payloads.collect::<Result<Vec<_>>>()?;
+        self.wal.append_batch(payloads).await
+    }
+
+    /// As [`Wal::submit`], for a value.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Wal::submit`]; [`Error::Encode`](crate::Error::Encode).
+    pub async fn submit(&self, value: &T) -> Result<PendingAppend> {
+        self.wal.submit(encode(value)?).await
+    }
+
+    /// As [`Wal::try_submit`], for a value.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Wal::try_submit`]; [`Error::Encode`](crate::Error::Encode).
+    pub fn try_submit(&self, value: &T) -> Result<PendingAppend> {
+        self.wal.try_submit(encode(value)?)
+    }
+}
+
+impl<T> TypedWal<T> {
+    /// As [`Wal::sync`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Wal::sync`].
+    pub async fn sync(&self) -> Result<Lsn> {
+        self.wal.sync().await
+    }
+
+    /// The last LSN that is durable: [`Wal::durable_lsn`].
+    #[must_use]
+    pub fn durable_lsn(&self) -> Lsn {
+        self.wal.durable_lsn()
+    }
+
+    /// Follows the durable LSN: [`Wal::subscribe_durable`].
+    pub fn subscribe_durable(&self) -> DurableLsns {
+        self.wal.subscribe_durable()
+    }
+
+    /// As [`Wal::truncate_before`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Wal::truncate_before`].
+    pub async fn truncate_before(&self, before: Lsn) -> Result<()> {
+        self.wal.truncate_before(before).await
+    }
+
+    /// What the log has done since it was opened: [`Wal::stats`].
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.wal.stats()
+    }
+
+    /// As [`Wal::close`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Wal::close`].
+    pub async fn close(self) -> Result<()> {
+        self.wal.close().await
+    }
+
+    /// The same log, without its type.
+    ///
+    /// What is appended to it has to be what the codec of `T` makes of a value.
+    #[must_use]
+    pub fn untyped(&self) -> &Wal {
+        &self.wal
+    }
+}
+
+impl<T> Clone for TypedWal<T> {
+    fn clone(&self) -> Self {
+        Self {
+            wal: self.wal.clone(),
+            value: PhantomData,
+        }
+    }
+}
+
+impl<T> fmt::Debug for TypedWal<T> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("TypedWal").field(&self.wal).finish()
+    }
+}

@@ -1,0 +1,71 @@
+//! The values of most tests: what happens at a bank, under each codec.
+
+use serde::{Deserialize, Serialize};
+use tidewal::typed::{Json, Logged, Postcard, Prost};
+
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub enum Event {
+    Opened { account: u64, owner: String },
+    Moved { from: u64, to: u64, cents: i64 },
+    Closed(u64),
+}
+
+impl Logged for Event {
+    type Codec = Json;
+}
+
+/// The same with another codec.
+#[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
+pub struct Compact(pub Event);
+
+impl Logged for Compact {
+    type Codec = Postcard;
+}
+
+#[derive(Clone, PartialEq, prost::Message)]
+pub struct Message {
+    #[prost(oneof = "Kind", tags = "1, 2")]
+    pub kind: Option<Kind>,
+}
+
+#[derive(Clone, PartialEq, prost::Oneof)]
+pub enum Kind {
+    #[prost(string, tag = "1")]
+    Opened(String),
+    #[prost(uint64, tag = "2")]
+    Closed(u64),
+}
+
+impl Logged for Message {
+    type Codec = Prost;
+}
+
+pub fn events(count: u64) -> Vec<Event> {
+    (0..count).map(event).collect()
+}
+
+pub fn event(number: u64) -> Event {
+    match number % 3 {
+        0 => Event::Opened {
+            account: number,
+            owner: "x".repeat(usize::try_from(number).unwrap()),
+        },
+        1 => Event::Moved {
+            from: number,
+            to: u64::MAX,
+            cents: -1,
+        },
+        _ => Event::Closed(number),
+    }
+}
+
+pub fn messages(count: u64) -> Vec<Message> {
+    let kind = |number| match number % 3 {
+        0 => Some(Kind::Opened("x".repeat(usize::try_from(number).unwrap()))),
+        1 => Some(Kind::Closed(number)),
+        _ => None,
+    };
+    (0..count)
+        .map(|number| Message { kind: kind(number) })
+        .collect()
+}

@@ -1,0 +1,133 @@
+//! Records that are whole and not of the type.
+
+use std::error::Error as _;
+
+use bytes::Bytes;
+use futures::StreamExt;
+use tidewal::sim::SimDisk;
+use tidewal::{Error, Lsn};
+
+use crate::bank::{Event, event};
+use crate::helpers::{numbered, open, read, recover};
+use crate::support::{DIR, options, run};
+
+/// A log of five values, the third of which another version wrote.
+async fn log_with_a_stranger() -> SimDisk {
+    let disk = SimDisk::new(1);
+    let wal = open::<Event>(&disk).await;
+    wal.append_batch([event(0), event(1)]).await.unwrap();
+    let stranger = r#"{"Renamed":{"account":7}}"#;
+    wal.untyped().append(stranger).await.unwrap();
+    wal.append_batch([event(3), event(4)]).await.unwrap();
+    wal.close().await.unwrap();
+    disk
+}
+
+fn is_third(error: &Error) -> bool {
+    matches!(error, Error::Undecodable { lsn, .. } if *lsn == Lsn::new(3))
+}
+
+#[test]
+fn the_error_names_the_record_and_the_stream_ends() {
+    run(async {
+        let disk = log_with_a_stranger().await;
+        let mut recovery = recover::<Event>(&disk).await;
+        for expected in numbered(1, [event(0), event(1)]) {
+            assert_eq!(recovery.try_next().await.unwrap(), Some(expected));
+        }
+        let error = recovery.try_next().await.unwrap_err();
+        assert!(is_third(&error), "{error:?}");
+        assert!(
+            error.to_string().starts_with("record 3 is whole"),
+            "{error}"
+        );
+        let Error::Undecodable { source, .. } = &error else {
+            unreachable!("see above");
+        };
+        assert!(source.get_ref().is::<serde_json::Error>());
+        let source = error.source().unwrap().to_string();
+        assert!(source.contains("unknown variant `Renamed`"), "{source}");
+        assert_eq!(recovery.try_next().await.unwrap(), None);
+        assert!(recovery.next().await.is_none());
+    });
+}
+
+#[test]
+fn a_log_that_was_not_replayed_is_not_opened_and_not_changed() {
+    run(async {
+        let disk = log_with_a_stranger().await;
+        let before = disk.fingerprint();
+        for _ in 0..2 {
+            let mut recovery = recover::<Event>(&disk).await;
+            while let Ok(Some(_)) = recovery.try_next().await {}
+            let error = recovery.into_wal().await.unwrap_err();
+            assert!(is_third(&error), "{error:?}");
+        }
+        assert_eq!(disk.fingerprint(), before);
+    });
+}
+
+#[test]
+fn a_person_can_leave_the_record_out() {
+    run(async {
+        let disk = log_with_a_stranger().await;
+        let mut recovery = recover::<Event>(&disk).await;
+        while let Ok(Some(_)) = recovery.try_next().await {}
+        let mut rest = recovery.into_untyped().typed::<Event>();
+        for expected in numbered(4, [event(3), event(4)]) {
+            assert_eq!(rest.try_next().await.unwrap(), Some(expected));
+        }
+        assert_eq!(rest.try_next().await.unwrap(), None);
+        let wal = rest.into_wal().await.unwrap();
+        assert_eq!(wal.append(&event(5)).await.unwrap(), Lsn::new(6));
+    });
+}
+
+#[test]
+fn a_person_can_look_at_the_bytes_of_the_record() {
+    run(async {
+        let disk = log_with_a_stranger().await;
+        let error = read::<Event>(&disk).await.unwrap_err();
+        let Error::Undecodable { lsn, .. } = error else {
+            panic!("{error:?}");
+        };
+        let options = options().start_at(lsn);
+        let mut reader = options.read_on(&disk, DIR).await.unwrap();
+        let record = reader.try_next().await.unwrap().unwrap();
+        assert_eq!(record.payload, r#"{"Renamed":{"account":7}}"#);
+        let mut rest = reader.typed::<Event>();
+        assert_eq!(rest.try_next().await.unwrap().unwrap().1, event(3));
+        assert_eq!(
+            rest.into_untyped().try_next().await.unwrap().unwrap().lsn,
+            Lsn::new(5)
+        );
+    });
+}
+
+#[test]
+fn records_that_are_passed_over_are_not_decoded() {
+    run(async {
+        let disk = log_with_a_stranger().await;
+        let wal = recover::<Event>(&disk).await.into_wal().await.unwrap();
+        assert_eq!(wal.append(&event(5)).await.unwrap(), Lsn::new(6));
+    });
+}
+
+/// Damage is found before anything is decoded, and is another error.
+#[test]
+fn damage_is_not_taken_for_a_record_of_another_type() {
+    run(async {
+        let disk = log_with_a_stranger().await;
+        let file = format!("{DIR}/{:020}.wal", 1);
+        let bytes = Bytes::from(disk.read(&file).unwrap());
+        let place = bytes
+            .windows(7)
+            .position(|window| window == b"Renamed")
+            .unwrap();
+        disk.damage(&file, |bytes| bytes[place] ^= 1);
+        let error = read::<Event>(&disk).await.unwrap_err();
+        assert!(matches!(error, Error::Corrupt(_)), "{error:?}");
+        let recovery = recover::<Event>(&disk).await;
+        assert!(matches!(recovery.into_wal().await, Err(Error::Corrupt(_))));
+    });
+}
