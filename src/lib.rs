@@ -83,6 +83,7 @@ mod error;
 mod format;
 mod host;
 mod lsn;
+mod observe;
 mod open;
 mod options;
 #[cfg(tidewal_planted)]
@@ -104,7 +105,7 @@ pub use crate::lsn::Lsn;
 pub use crate::options::{Durability, SyncPolicy, WalOptions};
 pub use crate::record::Record;
 pub use crate::recovery::{Cut, CutReason, Reader, Recovery, RecoveryReport};
-pub use crate::stats::Stats;
+pub use crate::stats::{FlushCause, Flushes, Histogram, Stats};
 #[cfg(feature = "sim")]
 pub use crate::storage::sim;
 pub use crate::wal::{DurableLsns, PendingAppend, Wal};

@@ -11,6 +11,7 @@ pub(crate) mod request;
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, OnceLock};
+use std::time::Instant;
 
 use tokio::sync::{mpsc, watch};
 
@@ -18,10 +19,16 @@ use crate::error::{Error, Fault, Result};
 use crate::lsn::Lsn;
 use crate::queue::budget::Budget;
 use crate::queue::request::{Append, Cost, Request};
-use crate::stats::{Counters, Stats};
+use crate::stats::Stats;
+use crate::stats::counters::Counters;
 
 /// Makes the two ends of a queue with these budgets, for a log that is durable up to `durable`.
-pub(crate) fn channel(bytes: usize, records: usize, durable: Lsn) -> (Submitter, Inbox) {
+pub(crate) fn channel(
+    bytes: usize,
+    records: usize,
+    durable: Lsn,
+    counters: Counters,
+) -> (Submitter, Inbox) {
     let (sender, receiver) = mpsc::unbounded_channel();
     let (progress, watching) = watch::channel(Progress { durable, end: None });
     let link = Arc::new(Link {
@@ -29,7 +36,7 @@ pub(crate) fn channel(bytes: usize, records: usize, durable: Lsn) -> (Submitter,
         fault: OnceLock::new(),
         waiting: AtomicUsize::new(0),
         hurried: AtomicBool::new(false),
-        counters: Counters::default(),
+        counters,
     });
     let submitter = Submitter {
         sender,
@@ -116,12 +123,16 @@ impl Submitter {
         self.sender.send(request).map_err(|_| self.link.refusal())
     }
 
-    pub(crate) fn stats(&self) -> Stats {
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.link.counters
+    }
+
+    pub(crate) fn stats(&self, now: Instant) -> Stats {
         let used = self.link.budget.used();
         Stats {
             queued_bytes: used.bytes as u64,
             queued_records: used.records as u64,
-            ..self.link.counters.snapshot()
+            ..self.link.counters.snapshot(now)
         }
     }
 }
@@ -191,6 +202,12 @@ impl Inbox {
         &self.link.counters
     }
 
+    /// What somebody sees who only looks on.
+    #[cfg(any(feature = "metrics", feature = "tracing"))]
+    pub(crate) fn watched(&self) -> Watched {
+        Watched(Arc::clone(&self.link))
+    }
+
     /// Tells everybody how far the log is durable now.
     pub(crate) fn publish(&self, durable: Lsn) {
         self.progress
@@ -220,6 +237,25 @@ impl Drop for Inbox {
     /// However the writer ends, nobody goes on waiting for a place in its queue.
     fn drop(&mut self) {
         self.close();
+    }
+}
+
+/// A log as seen by somebody who only looks on.
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+pub(crate) struct Watched(Arc<Link>);
+
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+impl Watched {
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.0.counters
+    }
+
+    /// Publishes what changes without the writer's doing.
+    pub(crate) fn publish(&self, now: Instant) {
+        let used = self.0.budget.used();
+        self.0
+            .counters
+            .publish_state(now, used.bytes as u64, used.records as u64);
     }
 }
 

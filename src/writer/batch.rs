@@ -16,6 +16,9 @@ use crate::planted::{Bug, is_planted};
 use crate::queue::Inbox;
 use crate::queue::completion::Completion;
 use crate::queue::request::{Append, Cost, Entry};
+use crate::stats::FlushCause;
+use crate::stats::counters::BatchFacts;
+use crate::stats::latency::Latencies;
 use crate::storage::{Synced, Wrote};
 use crate::writer::segment::Segment;
 
@@ -29,6 +32,8 @@ pub(super) struct Batch {
     pub(super) due: Due,
     /// Whether somebody waits for the write only.
     pub(super) is_written_wanted: bool,
+    /// Why its next write comes.
+    pub(super) cause: FlushCause,
 }
 
 /// When something has to be synced.
@@ -66,6 +71,7 @@ impl Batch {
             places: Cost::default(),
             due: Due::Never,
             is_written_wanted: false,
+            cause: FlushCause::DiskFree,
         }
     }
 
@@ -106,6 +112,7 @@ impl Batch {
             buffer,
         };
         let mut waiters = Vec::with_capacity(self.appends.len());
+        let mut latencies = ByDurability::default();
         let mut payload_bytes = 0;
         while self
             .next_len()
@@ -116,6 +123,9 @@ impl Batch {
             let Append {
                 durability, done, ..
             } = append;
+            latencies
+                .of(durability)
+                .note(append.submitted, append.weight);
             waiters.push(Waiter {
                 lsn: encoder.next.prev(),
                 durability,
@@ -127,8 +137,15 @@ impl Batch {
             buffer,
             next,
             waiters,
+            latencies,
             payload_bytes,
+            cause: std::mem::replace(&mut self.cause, FlushCause::Rotation),
         }
+    }
+
+    /// How many appends are not encoded yet.
+    pub(super) fn len(&self) -> usize {
+        self.appends.len()
     }
 
     /// Answers what was not encoded: it is certainly not appended.
@@ -198,7 +215,9 @@ pub(super) struct Encoded {
     buffer: Vec<u8>,
     next: Lsn,
     waiters: Vec<Waiter>,
+    latencies: ByDurability,
     payload_bytes: u64,
+    cause: FlushCause,
 }
 
 impl Encoded {
@@ -207,20 +226,23 @@ impl Encoded {
         mut self,
         segment: Segment,
         inbox: &Inbox,
+        now: impl FnOnce() -> Instant,
     ) -> Result<(Segment, Written, Vec<u8>), Fault> {
         let records = self.next.since(segment.next());
         match segment.write(&self.buffer, self.next) {
             Ok((segment, receipt)) => {
-                let counters = inbox.counters();
-                counters.batches.add(1);
-                counters.records.add(records);
-                counters.payload_bytes.add(self.payload_bytes);
-                counters.written_bytes.add(self.buffer.len() as u64);
+                inbox.counters().note_batch(&self.facts(records));
+                if !self.latencies.written.is_empty() {
+                    inbox
+                        .counters()
+                        .note_latencies(&self.latencies.written, now());
+                }
                 self.buffer.clear();
                 Ok((
                     segment,
                     Written {
                         waiters: self.waiters,
+                        latencies: self.latencies.durable,
                         next: self.next,
                         receipt,
                     },
@@ -235,11 +257,38 @@ impl Encoded {
             }
         }
     }
+
+    fn facts(&self, records: u64) -> BatchFacts {
+        BatchFacts {
+            cause: self.cause,
+            appends: self.waiters.len() as u64,
+            records,
+            payload_bytes: self.payload_bytes,
+            bytes: self.buffer.len() as u64,
+        }
+    }
+}
+
+/// When appends were submitted that wait for a sync, and such that wait for the write only.
+#[derive(Default)]
+struct ByDurability {
+    durable: Latencies,
+    written: Latencies,
+}
+
+impl ByDurability {
+    fn of(&mut self, durability: Durability) -> &mut Latencies {
+        match durability {
+            Durability::Durable => &mut self.durable,
+            Durability::Written => &mut self.written,
+        }
+    }
 }
 
 /// Appends that a killed process does not lose any more.
 pub(super) struct Written {
     waiters: Vec<Waiter>,
+    latencies: Latencies,
     next: Lsn,
     receipt: Wrote,
 }
@@ -247,6 +296,7 @@ pub(super) struct Written {
 /// Everything that was written and not yet synced.
 pub(super) struct Unsynced {
     waiters: Vec<Waiter>,
+    latencies: Latencies,
     syncs: Vec<Completion<Lsn>>,
     /// The last record written; `None` if everything written is synced.
     upto: Option<Lsn>,
@@ -257,6 +307,7 @@ impl Unsynced {
     pub(super) fn new() -> Self {
         Self {
             waiters: Vec::new(),
+            latencies: Latencies::default(),
             syncs: Vec::new(),
             upto: None,
             due: Due::Never,
@@ -271,9 +322,11 @@ impl Unsynced {
     pub(super) fn absorb(&mut self, written: Written, due: Due) {
         let Written {
             waiters,
+            latencies,
             next,
             receipt,
         } = written;
+        self.latencies.absorb(latencies);
         self.make_room(
             waiters
                 .iter()
@@ -306,6 +359,7 @@ impl Unsynced {
         Durable {
             upto,
             waiters: self.waiters,
+            latencies: self.latencies,
             syncs: self.syncs,
         }
     }
@@ -338,17 +392,20 @@ impl Unsynced {
 pub(super) struct Durable {
     upto: DurableUpTo,
     waiters: Vec<Waiter>,
+    latencies: Latencies,
     syncs: Vec<Completion<Lsn>>,
 }
 
 impl Durable {
     /// Publishes the durable LSN, then answers everybody. Returns how many appends were answered.
-    pub(super) fn acknowledge(self, inbox: &Inbox) -> (DurableUpTo, usize) {
+    pub(super) fn acknowledge(self, inbox: &Inbox, now: Instant) -> (DurableUpTo, usize) {
         let Self {
             upto,
             waiters,
+            latencies,
             syncs,
         } = self;
+        inbox.counters().note_latencies(&latencies, now);
         inbox.publish(upto.lsn);
         let count = waiters.len();
         for waiter in waiters {
