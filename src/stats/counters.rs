@@ -93,9 +93,10 @@ impl Counters {
         self.written_bytes.add(batch.bytes);
         self.batch_records.add(batch.records, 1);
         self.batch_bytes.add(batch.bytes, 1);
-        let period = latency::period_for(batch.appends);
-        if self.period.load(Ordering::Relaxed) != period {
-            self.period.store(period, Ordering::Relaxed);
+        let period = self.period.load(Ordering::Relaxed);
+        let next = latency::period_after(period, batch.appends);
+        if next != period {
+            self.period.store(next, Ordering::Relaxed);
         }
         self.published.batch(batch);
     }
@@ -111,7 +112,7 @@ impl Counters {
     pub(crate) fn note_latencies(&self, latencies: &Latencies, now: Instant) {
         for (taken, weight) in latencies.until(now) {
             self.append_nanos.add(taken, weight);
-            self.published.append(taken, weight);
+            self.published.append(taken);
         }
     }
 

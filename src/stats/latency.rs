@@ -8,8 +8,14 @@
 use std::cell::Cell;
 use std::time::Instant;
 
-/// Of how many appends one is timed, if batches have so many: as the power of two.
-pub(super) fn period_for(batch_appends: u64) -> u32 {
+/// Of how many appends one is timed after a batch of so many: as the power of two.
+///
+/// It falls one step at a time, because a small batch often comes between two large ones.
+pub(super) fn period_after(period: u32, batch_appends: u64) -> u32 {
+    period_for(batch_appends).max(period.saturating_sub(1))
+}
+
+fn period_for(batch_appends: u64) -> u32 {
     (batch_appends / SAMPLES).max(1).ilog2()
 }
 
@@ -36,7 +42,13 @@ const SAMPLES: u64 = 4;
 
 /// When appends that wait for their answers were submitted: those of them that are timed.
 #[derive(Debug, Default)]
-pub(crate) struct Latencies(Vec<Sample>);
+pub(crate) struct Latencies {
+    samples: Vec<Sample>,
+    /// One sample in so many is kept, as the power of two.
+    thinning: u32,
+    /// How many were not, since the last one that was.
+    passed: u64,
+}
 
 #[derive(Clone, Copy, Debug)]
 struct Sample {
@@ -56,34 +68,46 @@ impl Latencies {
     }
 
     pub(crate) fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.samples.is_empty()
     }
 
     pub(crate) fn absorb(&mut self, others: Self) {
-        if self.0.is_empty() {
-            self.0 = others.0;
+        if self.samples.is_empty() {
+            *self = others;
         } else {
-            others.0.into_iter().for_each(|sample| self.push(sample));
+            let samples = others.samples.into_iter();
+            samples.for_each(|sample| self.push(sample));
         }
     }
 
-    /// However late the sync comes, the list stays short: when it is full, each second one goes, and the
-    /// others count twice.
+    /// However late the sync comes, the list stays short: when it is full each second one goes, the
+    /// others count twice, and so do those that come later, of which each second one is kept.
     fn push(&mut self, sample: Sample) {
-        if self.0.len() >= SAMPLES_MAX {
-            let mut index = 0;
-            self.0.retain(|_| {
-                index += 1;
-                index % 2 == 0
-            });
-            self.0.iter_mut().for_each(|kept| kept.weight *= 2);
+        self.passed += 1;
+        if self.passed >> self.thinning == 0 {
+            return;
         }
-        self.0.push(sample);
+        self.passed = 0;
+        if self.samples.len() >= SAMPLES_MAX {
+            self.thin_out();
+        }
+        let weight = sample.weight << self.thinning;
+        self.samples.push(Sample { weight, ..sample });
+    }
+
+    fn thin_out(&mut self) {
+        let mut index = 0;
+        self.samples.retain(|_| {
+            index += 1;
+            index % 2 == 0
+        });
+        self.samples.iter_mut().for_each(|kept| kept.weight *= 2);
+        self.thinning += 1;
     }
 
     /// How long each has taken until `now`, in nanoseconds, and how many it stands for.
     pub(super) fn until(&self, now: Instant) -> impl Iterator<Item = (u64, u64)> {
-        self.0.iter().map(move |sample| {
+        self.samples.iter().map(move |sample| {
             let taken = now.saturating_duration_since(sample.submitted).as_nanos();
             (u64::try_from(taken).unwrap_or(u64::MAX), sample.weight)
         })

@@ -89,10 +89,9 @@ impl Published {
         self.sync_time.record(took);
     }
 
-    pub(super) fn append(&self, nanos: u64, weight: u64) {
-        let seconds = Duration::from_nanos(nanos).as_secs_f64();
-        let weight = usize::try_from(weight).unwrap_or(usize::MAX);
-        self.append_time.record_many(seconds, weight);
+    /// Once, and not as often as it stands for: a recorder takes its values one by one.
+    pub(super) fn append(&self, nanos: u64) {
+        self.append_time.record(Duration::from_nanos(nanos));
     }
 
     pub(super) fn storage_full(&self, appends: u64) {

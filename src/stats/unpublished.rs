@@ -16,7 +16,7 @@ impl Published {
     pub(super) fn opened(&self, _: Lsn, _: u64) {}
     pub(super) fn batch(&self, _: &BatchFacts) {}
     pub(super) fn sync(&self, _: Duration, _: Lsn) {}
-    pub(super) fn append(&self, _: u64, _: u64) {}
+    pub(super) fn append(&self, _: u64) {}
     pub(super) fn storage_full(&self, _: u64) {}
     pub(super) fn segment_opened(&self, _: u64) {}
     pub(super) fn truncation(&self, _: u64, _: u64) {}

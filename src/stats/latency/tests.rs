@@ -18,6 +18,14 @@ fn a_large_batch_has_four_to_eight_that_are_timed() {
     }
 }
 
+#[test]
+fn a_small_batch_between_large_ones_changes_little() {
+    assert_eq!(period_after(0, 1024), 8);
+    assert_eq!(period_after(8, 1), 7);
+    assert_eq!(period_after(7, 1024), 8);
+    assert_eq!((0..8).fold(8, |period, _| period_after(period, 1)), 0);
+}
+
 /// Of any stretch of appends, and of each second or third of them alone.
 #[test]
 fn the_weights_add_up_to_the_number_of_appends() {
@@ -45,7 +53,7 @@ fn the_list_stays_short_and_its_weight_stays_right() {
         latencies.note(Some(start), 0);
         latencies.note(None, 3);
     }
-    assert!(latencies.0.len() <= SAMPLES_MAX);
+    assert!(latencies.samples.len() <= SAMPLES_MAX);
     let total: u64 = latencies.until(start).map(|(_, weight)| weight).sum();
     assert!(total.abs_diff(3_000_000) <= 30_000, "{total}");
 }
