@@ -68,8 +68,17 @@
 //!
 //! # Features
 //!
+//! All are off by default.
+//!
 //! - `sim`: a simulated disk, to crash-test a service that uses the log. Turn it on in your
 //!   `dev-dependencies`.
+//! - `metrics`: what [`Wal::stats`] says, for the recorder of the [`metrics`](https://docs.rs/metrics)
+//!   facade. Turn it on if your service has a recorder; install that before the log is opened.
+//! - `tracing`: spans and events for [`tracing`](https://docs.rs/tracing): damage, a torn tail, a full
+//!   disk, a sync that is slow now. Turn it on if your service has a subscriber for the whole process.
+//!
+//! With either of the last two a log has a fourth thread, `tidewal-watch`, which sleeps while the log is
+//! idle. `docs/observability.md` in the repository has the names and what to alert on.
 
 #![forbid(unsafe_code)]
 #![warn(

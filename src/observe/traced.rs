@@ -88,7 +88,7 @@ pub(crate) fn recovery_failed(failure: &Error) {
         // Whoever dropped the recovery knows.
         Error::Interrupted => {}
         other => {
-            warn!(target: TARGET, error = other as &dyn std::error::Error, "the log was not read")
+            warn!(target: TARGET, error = other as &dyn std::error::Error, "the log was not read");
         }
     }
 }
