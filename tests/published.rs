@@ -71,6 +71,10 @@ impl Published {
     }
 }
 
+fn float(count: u64) -> f64 {
+    u32::try_from(count).unwrap().into()
+}
+
 fn full_name(key: &Key) -> String {
     let cause = key.labels().find(|label| label.key() == "cause");
     cause.map_or_else(
@@ -132,14 +136,22 @@ fn what_stats_say_is_published() {
         assert_eq!(gauge("tidewal_queue_records"), "0");
         assert_eq!(gauge("tidewal_queue_bytes"), "0");
         assert_eq!(gauge("tidewal_sync_running_seconds"), "0");
-        for (name, histogram, unit) in [
-            ("tidewal_sync_seconds", stats.sync_nanos, 1e-9),
-            ("tidewal_batch_records", stats.batch_records, 1.0),
-            ("tidewal_batch_bytes", stats.batch_bytes, 1.0),
+        let sync_time = Duration::from_nanos(stats.sync_nanos.sum()).as_secs_f64();
+        for (name, histogram, expected) in [
+            ("tidewal_sync_seconds", stats.sync_nanos, sync_time),
+            (
+                "tidewal_batch_records",
+                stats.batch_records,
+                float(stats.records),
+            ),
+            (
+                "tidewal_batch_bytes",
+                stats.batch_bytes,
+                float(stats.written_bytes),
+            ),
         ] {
             let (count, sum) = published.histogram(name);
             assert_eq!(count, histogram.count(), "{name}");
-            let expected = histogram.sum() as f64 * unit;
             assert!((sum - expected).abs() < 1e-6 * expected, "{name}: {sum}");
         }
         // Only of the first large batch all are timed, and none of them stands for more than itself.

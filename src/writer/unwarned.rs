@@ -8,6 +8,7 @@ use crate::storage::Dir;
 #[derive(Clone)]
 pub(super) struct Slow;
 
+#[expect(clippy::unused_self, reason = "its twin uses it")]
 impl Slow {
     pub(super) fn new(_: &Dir, _: &WalOptions) -> Self {
         Self

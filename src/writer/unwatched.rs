@@ -10,6 +10,7 @@ use crate::storage::Dir;
 
 pub(super) struct Watch;
 
+#[expect(clippy::unused_self, reason = "its twin uses it")]
 impl Watch {
     #[expect(clippy::unnecessary_wraps, reason = "its twin can fail")]
     pub(super) fn start(_: &Dir, _: Host, _: &WalOptions, _: &Inbox) -> Result<Self, Fault> {

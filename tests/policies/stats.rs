@@ -106,10 +106,11 @@ fn an_append_is_timed_from_its_call_to_its_answer() {
         let first = wal.submit("first").await.unwrap();
         sleep(ms(4)).await;
         let second = wal.submit("second").await.unwrap();
-        (first.await.unwrap(), second.await.unwrap());
+        first.await.unwrap();
+        second.await.unwrap();
         let appends = wal.stats().append_nanos.since(&before.append_nanos);
         assert_eq!(appends.count(), 2);
-        assert_eq!(appends.sum(), nanos(2 * (INTERVAL + SYNC) - ms(4)));
+        assert_eq!(appends.sum(), 2 * nanos(INTERVAL + SYNC) - nanos(ms(4)));
         assert_eq!(appends.max(), nanos(INTERVAL + SYNC));
     });
 }
@@ -124,7 +125,8 @@ fn the_wait_for_a_place_in_the_queue_counts() {
         let second = wal.submit("second").await.unwrap();
         // The queue is full until the first one's sync is over.
         assert_eq!(wal.append("third").await.unwrap(), Lsn::new(4));
-        (first.await.unwrap(), second.await.unwrap());
+        first.await.unwrap();
+        second.await.unwrap();
         let appends = wal.stats().append_nanos.since(&before.append_nanos);
         assert_eq!(appends.sum(), nanos(SYNC + 2 * SYNC + 3 * SYNC));
     });
