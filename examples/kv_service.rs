@@ -12,6 +12,8 @@
 //! how it applies what it appends in the order of the log, how it makes snapshots and gives the log's
 //! space back, and what each error of the log means to a client.
 //!
+//! `dashboard` is this service with metrics.
+//!
 //! A key is one path segment; `snapshot` is taken by the last of the requests above.
 
 use std::collections::HashMap;
@@ -35,7 +37,7 @@ use tokio::net::TcpListener;
 use tokio::sync::{Mutex, RwLock, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
+pub(crate) type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
 
 // ---------------------------------------------------------------------------------------------------
 // Start and end
@@ -55,7 +57,7 @@ async fn main() -> ExitCode {
     }
 }
 
-async fn run(config: Config) -> Result<()> {
+pub(crate) async fn run(config: Config) -> Result<()> {
     let mut table = load_snapshot(&config.dir)?;
     let snapshot = table.applied();
     let wal = replay(config.log, &config.dir, &mut table).await?;
@@ -103,15 +105,15 @@ async fn interrupt() {
 }
 
 /// What the command line says.
-struct Config {
+pub(crate) struct Config {
     dir: PathBuf,
     listen: String,
     snapshot_every: NonZeroU64,
-    log: WalOptions,
+    pub(crate) log: WalOptions,
 }
 
 impl Config {
-    fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
+    pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
         let (mut dir, mut listen) = (None, None);
         let mut snapshot_every = SNAPSHOT_EVERY;
         let mut log = Wal::options();
@@ -519,7 +521,7 @@ impl From<tidewal::Error> for NotDone {
 }
 
 /// An error and what is behind it, in one line.
-fn with_causes(error: &dyn Error) -> String {
+pub(crate) fn with_causes(error: &dyn Error) -> String {
     std::iter::successors(Some(error), |&error| error.source())
         .map(ToString::to_string)
         .collect::<Vec<_>>()

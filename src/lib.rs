@@ -78,6 +78,13 @@
 //!   `dev-dependencies`.
 //! - `sink`: `Wal::sink`, a `futures::Sink` of payloads. Turn it on where a stream is to be forwarded
 //!   into the log.
+//! - `metrics`: what [`Wal::stats`] says, for the recorder of the [`metrics`](https://docs.rs/metrics)
+//!   facade. Turn it on if your service has a recorder; install that before the log is opened.
+//! - `tracing`: spans and events for [`tracing`](https://docs.rs/tracing): damage, a torn tail, a full
+//!   disk, a sync that is slow now. Turn it on if your service has a subscriber for the whole process.
+//!
+//! With either of the last two a log has a fourth thread, `tidewal-watch`, which sleeps while the log is
+//! idle. `docs/observability.md` in the repository has the names and what to alert on.
 
 #![forbid(unsafe_code)]
 #![warn(
@@ -91,6 +98,7 @@ mod error;
 mod format;
 mod host;
 mod lsn;
+mod observe;
 mod open;
 mod options;
 #[cfg(tidewal_planted)]
@@ -117,7 +125,7 @@ pub use crate::record::Record;
 pub use crate::recovery::{Cut, CutReason, Reader, Recovery, RecoveryReport};
 #[cfg(feature = "sink")]
 pub use crate::sink::WalSink;
-pub use crate::stats::Stats;
+pub use crate::stats::{FlushCause, Flushes, Histogram, Stats};
 #[cfg(feature = "sim")]
 pub use crate::storage::sim;
 pub use crate::wal::{DurableLsns, PendingAppend, Wal};

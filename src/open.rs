@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::error::Result;
 use crate::host::Host;
+use crate::observe;
 use crate::options::WalOptions;
 use crate::recovery::{Context, Reader, Recovery, Start};
 use crate::storage::Dir;
@@ -179,10 +180,16 @@ impl Recovery {
     /// If the future is dropped before it completes, no log is open; the directory is given free
     /// shortly afterwards, and nothing is lost.
     pub async fn into_wal(self) -> Result<Wal> {
+        let dir = self.dir().clone();
+        observe::opening(dir.path(), self.go_on()).await
+    }
+
+    async fn go_on(self) -> Result<Wal> {
         let (context, recovered, lock) = self.finish().await?;
         let closing = lock.closing();
         let submitter =
             writer::start(context.dir, context.host, &context.options, recovered, lock).await?;
+        observe::opened(submitter.progress.borrow().durable);
         Ok(Wal::new(submitter, context.host, &context.options, closing))
     }
 }

@@ -1,5 +1,6 @@
 //! Options, their defaults and their bounds: the one place where both are written down.
 
+use std::path::Path;
 use std::time::Duration;
 
 use crate::{Error, Lsn, Result, format};
@@ -42,6 +43,10 @@ pub struct WalOptions {
     pub(crate) queue_records: usize,
     pub(crate) spare_segments: usize,
     pub(crate) start_at: Option<Lsn>,
+    #[cfg(feature = "metrics")]
+    pub(crate) metrics_label: Option<String>,
+    #[cfg(feature = "tracing")]
+    pub(crate) slow_sync_after: Duration,
 }
 
 impl WalOptions {
@@ -137,6 +142,36 @@ impl WalOptions {
         self
     }
 
+    /// The value of the label `log` on the metrics of this log, which tells it from others of the same
+    /// process. Default: its directory, as it was given.
+    #[cfg(feature = "metrics")]
+    pub fn metrics_label(mut self, label: impl Into<String>) -> Self {
+        self.metrics_label = Some(label.into());
+        self
+    }
+
+    /// From which age on a sync is slow: a warning is logged while it runs, again whenever its age has
+    /// doubled, and once more when it has ended. Default: 1 second; from 1 ms to one day.
+    #[cfg(feature = "tracing")]
+    pub fn slow_sync_after(mut self, age: Duration) -> Self {
+        self.slow_sync_after = age;
+        self
+    }
+
+    /// What tells this log from others where it is published.
+    #[cfg(feature = "metrics")]
+    pub(crate) fn label_for(&self, dir: &Path) -> String {
+        let label = self.metrics_label.clone();
+        label.unwrap_or_else(|| dir.display().to_string())
+    }
+
+    /// It is not published.
+    #[cfg(not(feature = "metrics"))]
+    #[expect(clippy::unused_self, reason = "the other one needs it")]
+    pub(crate) fn label_for(&self, _: &Path) -> String {
+        String::new()
+    }
+
     /// The largest payload that can be appended, in bytes.
     pub(crate) fn payload_limit(&self) -> usize {
         let segment =
@@ -183,7 +218,14 @@ impl WalOptions {
             "spare_segments",
             self.spare_segments <= SPARE_SEGMENTS_MAX,
             || format!("at most {SPARE_SEGMENTS_MAX} files"),
-        )
+        )?;
+        #[cfg(feature = "tracing")]
+        check(
+            "slow_sync_after",
+            (SLOW_SYNC_MIN..=INTERVAL_MAX).contains(&self.slow_sync_after),
+            || "between 1 ms and one day".into(),
+        )?;
+        Ok(())
     }
 }
 
@@ -200,6 +242,10 @@ impl Default for WalOptions {
             queue_records: QUEUE_RECORDS_DEFAULT,
             spare_segments: SPARE_SEGMENTS_DEFAULT,
             start_at: None,
+            #[cfg(feature = "metrics")]
+            metrics_label: None,
+            #[cfg(feature = "tracing")]
+            slow_sync_after: SLOW_SYNC_DEFAULT,
         }
     }
 }
@@ -259,6 +305,10 @@ const QUEUE_BYTES_DEFAULT: usize = 64 * 1024 * 1024;
 const QUEUE_RECORDS_DEFAULT: usize = 65_536;
 const SPARE_SEGMENTS_DEFAULT: usize = 1;
 const SPARE_SEGMENTS_MAX: usize = 64;
+#[cfg(feature = "tracing")]
+const SLOW_SYNC_DEFAULT: Duration = Duration::from_secs(1);
+#[cfg(feature = "tracing")]
+const SLOW_SYNC_MIN: Duration = Duration::from_millis(1);
 
 const _: () = assert!(SEGMENT_SIZE_MIN > format::DATA_OFFSET);
 const _: () = assert!(SEGMENT_SIZE_MAX <= format::SEGMENT_SIZE_LIMIT);

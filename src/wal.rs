@@ -261,10 +261,12 @@ impl Wal {
         answer.await
     }
 
-    /// What the log has done since it was opened, and what waits in its queue.
+    /// What the log has done since it was opened, how long that took, and what waits in its queue.
+    ///
+    /// Works at any time, also while the disk hangs and after the log has ended.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.shared.submitter.stats()
+        self.shared.submitter.stats(self.shared.host.now())
     }
 
     /// Closes the log: takes nothing more, writes and syncs what was submitted, seals the log and
@@ -438,11 +440,13 @@ struct Shared {
 impl Shared {
     fn request(&self, entries: Entries, durability: Durability) -> Append {
         let has_interval = matches!(self.policy, SyncPolicy::Interval(_));
-        let submitted = has_interval.then(|| self.host.now());
+        let weight = self.submitter.counters().weight_of_next();
+        let submitted = (has_interval || weight > 0).then(|| self.host.now());
         Append {
             entries,
             durability,
             submitted,
+            weight,
         }
     }
 

@@ -9,7 +9,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("lsn", &[]),
     ("error", LEAVES),
     ("record", LEAVES),
-    ("stats", &[]),
+    ("stats", &["lsn", "stats"]),
+    ("observe", &["error", "lsn", "observe"]),
     ("host", &["error"]),
     ("planted", &[]),
     (
@@ -38,6 +39,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "queue",
             "writer",
             "planted",
+            "stats",
+            "observe",
         ],
     ),
     (
@@ -53,6 +56,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "storage",
             "recovery",
             "planted",
+            "observe",
         ],
     ),
     (
@@ -71,7 +75,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "open",
         &[
-            "error", "host", "options", "recovery", "storage", "wal", "writer",
+            "error", "host", "observe", "options", "recovery", "storage", "wal", "writer",
         ],
     ),
     (

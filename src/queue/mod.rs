@@ -12,6 +12,7 @@ pub(crate) mod request;
 mod shared;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use tokio::sync::watch;
 
@@ -20,12 +21,18 @@ use crate::lsn::Lsn;
 use crate::queue::answers::Answer;
 use crate::queue::request::{Append, Cost, Request, Taken};
 use crate::queue::shared::{NotTaken, Shared};
-use crate::stats::{Counters, Stats};
+use crate::stats::Stats;
+use crate::stats::counters::Counters;
 
 /// Makes the two ends of a queue with these bounds, for a log that is durable up to `durable`.
-pub(crate) fn channel(bytes: usize, records: usize, durable: Lsn) -> (Submitter, Inbox) {
+pub(crate) fn channel(
+    bytes: usize,
+    records: usize,
+    durable: Lsn,
+    counters: Counters,
+) -> (Submitter, Inbox) {
     let (progress, watching) = watch::channel(Progress { durable, end: None });
-    let shared = Arc::new(Shared::new(Cost { bytes, records }));
+    let shared = Arc::new(Shared::new(Cost { bytes, records }, counters));
     let submitter = Submitter {
         progress: watching,
         shared: Arc::clone(&shared),
@@ -78,12 +85,16 @@ impl Submitter {
         let _ = self.shared.send(Request::Close);
     }
 
-    pub(crate) fn stats(&self) -> Stats {
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.shared.counters
+    }
+
+    pub(crate) fn stats(&self, now: Instant) -> Stats {
         let used = self.shared.used();
         Stats {
             queued_bytes: used.bytes as u64,
             queued_records: used.records as u64,
-            ..self.shared.counters.snapshot()
+            ..self.shared.counters.snapshot(now)
         }
     }
 }
@@ -153,6 +164,12 @@ impl Inbox {
         &self.shared.counters
     }
 
+    /// What somebody sees who only looks on.
+    #[cfg(any(feature = "metrics", feature = "tracing"))]
+    pub(crate) fn watched(&self) -> Watched {
+        Watched(Arc::clone(&self.shared))
+    }
+
     /// Tells everybody how far the log is durable now.
     pub(crate) fn publish(&self, durable: Lsn) {
         self.progress
@@ -181,5 +198,23 @@ impl Drop for Inbox {
     fn drop(&mut self) {
         self.close();
         self.take_waiting(&mut Taken::default());
+    }
+}
+
+/// A log as seen by somebody who only looks on.
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+pub(crate) struct Watched(Arc<Shared>);
+
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+impl Watched {
+    pub(crate) fn counters(&self) -> &Counters {
+        &self.0.counters
+    }
+
+    /// Publishes what changes without the writer's doing.
+    pub(crate) fn publish(&self, now: Instant) {
+        let used = self.0.used();
+        let counters = &self.0.counters;
+        counters.publish_state(now, used.bytes as u64, used.records as u64);
     }
 }

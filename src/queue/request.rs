@@ -68,8 +68,10 @@ impl Taken {
 pub(crate) struct Append {
     pub(crate) entries: Entries,
     pub(crate) durability: Durability,
-    /// When it was submitted, if the policy needs to know.
+    /// When it was submitted, if the policy needs to know or it is timed.
     pub(crate) submitted: Option<Instant>,
+    /// How many appends it stands for where times are counted; 0 if it is not timed.
+    pub(crate) weight: u32,
 }
 
 impl Append {

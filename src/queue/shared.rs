@@ -13,7 +13,7 @@ use tokio::sync::{Notify, Semaphore};
 use crate::error::{Error, Fault, Result};
 use crate::queue::answers::{Answer, Answers, Claim};
 use crate::queue::request::{Append, Cost, Request, Taken};
-use crate::stats::Counters;
+use crate::stats::counters::Counters;
 
 pub(super) struct Shared {
     state: Mutex<State>,
@@ -61,7 +61,7 @@ pub(super) enum NotTaken {
 }
 
 impl Shared {
-    pub(super) fn new(size: Cost) -> Self {
+    pub(super) fn new(size: Cost, counters: Counters) -> Self {
         Self {
             state: Mutex::default(),
             len: AtomicUsize::new(0),
@@ -71,7 +71,7 @@ impl Shared {
             asks: Semaphore::new(ASKS),
             hurried: AtomicBool::new(false),
             fault: OnceLock::new(),
-            counters: Counters::default(),
+            counters,
         }
     }
 

@@ -23,6 +23,7 @@ use tokio::sync::mpsc;
 
 use crate::error::{Error, Result};
 use crate::host::Host;
+use crate::observe;
 use crate::options::WalOptions;
 use crate::record::Record;
 use crate::recovered::Recovered;
@@ -109,6 +110,10 @@ impl Recovery {
         &self.replay.report
     }
 
+    pub(crate) fn dir(&self) -> &Dir {
+        &self.context.dir
+    }
+
     /// Reads on to the end, which verifies the rest, and gives out what the writer needs.
     pub(crate) async fn finish(mut self) -> Result<(Context, Recovered, Lock)> {
         self.replay.skip_to_end().await?;
@@ -192,11 +197,8 @@ impl Replay {
     async fn start(dir: Dir, host: Host, start: Start, access: Access) -> Result<Self> {
         let path = dir.path().to_owned();
         let (sender, mut events) = mpsc::channel(CHUNKS_AHEAD);
-        host.run(
-            "tidewal-recovery",
-            &path,
-            replay::run(dir, start, access, sender),
-        )?;
+        let job = observe::recovering(&path, replay::run(dir, start, access, sender));
+        host.run("tidewal-recovery", &path, job)?;
         let Event::Opened { lock, report } = events.recv().await.ok_or(Error::Interrupted)?? else {
             unreachable!("a replay opens the directory before anything else");
         };

@@ -4,6 +4,7 @@ use tokio::sync::mpsc;
 
 use crate::error::{Damage, Error, Result};
 use crate::lsn::Lsn;
+use crate::observe;
 use crate::record::Record;
 use crate::recovered::{LastSegment, Recovered};
 use crate::recovery::plan::{Plan, Planned, Start};
@@ -27,6 +28,7 @@ pub(super) async fn run(dir: Dir, start: Start, access: Access, events: Outbox) 
         Err(error) => Err(error),
     };
     if let Err(error) = sent {
+        observe::recovery_failed(&error);
         // Whoever dropped the receiver does not want to know.
         let _ = events.send(Err(error)).await;
     }
@@ -97,6 +99,7 @@ impl Job {
             doomed,
             spares,
         };
+        observe::recovered(end, self.report.segments, self.report.records);
         send(outbox, Event::Ended(recovered, self.report)).await
     }
 
@@ -148,6 +151,7 @@ impl Job {
         let sealed = match tail::judge(dir, scan, stop)? {
             Verdict::Sealed => true,
             Verdict::Torn(cut) => {
+                observe::torn(&cut.segment, cut.offset, cut.lsn, &cut.reason);
                 self.report.cut = Some(cut);
                 false
             }

@@ -16,6 +16,9 @@ use crate::queue::Inbox;
 use crate::queue::answers::{Claims, OnFile, Placed};
 use crate::queue::completion::Completion;
 use crate::queue::request::{Append, Cost};
+use crate::stats::FlushCause;
+use crate::stats::counters::BatchFacts;
+use crate::stats::latency::Latencies;
 use crate::storage::{Synced, Wrote};
 use crate::writer::frames::{Encoder, Frames};
 use crate::writer::segment::Segment;
@@ -32,6 +35,8 @@ pub(super) struct Batch {
     pub(super) due: Due,
     /// Whether somebody waits for the write only.
     pub(super) is_written_wanted: bool,
+    /// Why its next write comes.
+    pub(super) cause: FlushCause,
 }
 
 /// When something has to be synced.
@@ -70,6 +75,7 @@ impl Batch {
             places: Cost::default(),
             due: Due::Never,
             is_written_wanted: false,
+            cause: FlushCause::DiskFree,
         }
     }
 
@@ -109,13 +115,16 @@ impl Batch {
             next: segment.next(),
             frames,
         };
-        let mut payload_bytes = 0;
+        let mut latencies = ByDurability::default();
+        let (mut appends, mut payload_bytes) = (0, 0);
         while self
             .next_len()
             .is_some_and(|len| encoder.frames.len() + len <= segment.room())
             && let Some(append) = self.appends.pop_front()
         {
             payload_bytes += encoder.encode(append.entries.as_slice());
+            latencies.note(&append);
+            appends += 1;
         }
         let Encoder { next, frames, .. } = encoder;
         let mut claims = Claims::default();
@@ -124,8 +133,16 @@ impl Batch {
             frames,
             next,
             placed: claims.place(segment.next()),
+            appends,
             payload_bytes,
+            latencies,
+            cause: std::mem::replace(&mut self.cause, FlushCause::Rotation),
         }
+    }
+
+    /// How many appends are not encoded yet.
+    pub(super) fn len(&self) -> usize {
+        self.appends.len()
     }
 
     /// Answers what was not encoded: it is certainly not appended.
@@ -148,7 +165,10 @@ pub(super) struct Encoded {
     frames: Frames,
     next: Lsn,
     placed: Vec<Placed>,
+    appends: u64,
     payload_bytes: u64,
+    latencies: ByDurability,
+    cause: FlushCause,
 }
 
 impl Encoded {
@@ -157,13 +177,15 @@ impl Encoded {
         self,
         segment: Segment,
         inbox: &Inbox,
+        now: impl FnOnce() -> Instant,
     ) -> Result<(Segment, Written, Frames), Fault> {
         let records = self.next.since(segment.next());
         match segment.write(&self.frames, self.next) {
             Ok((segment, receipt)) => {
-                self.count(records, inbox);
+                self.count(records, inbox, now);
                 let written = Written {
                     placed: self.placed,
+                    latencies: self.latencies.durable,
                     next: self.next,
                     receipt,
                 };
@@ -178,18 +200,42 @@ impl Encoded {
         }
     }
 
-    fn count(&self, records: u64, inbox: &Inbox) {
+    fn count(&self, records: u64, inbox: &Inbox, now: impl FnOnce() -> Instant) {
         let counters = inbox.counters();
-        counters.batches.add(1);
-        counters.records.add(records);
-        counters.payload_bytes.add(self.payload_bytes);
-        counters.written_bytes.add(self.frames.len());
+        counters.note_batch(&BatchFacts {
+            cause: self.cause,
+            appends: self.appends,
+            records,
+            payload_bytes: self.payload_bytes,
+            bytes: self.frames.len(),
+        });
+        if !self.latencies.written.is_empty() {
+            counters.note_latencies(&self.latencies.written, now());
+        }
+    }
+}
+
+/// When appends were submitted that wait for a sync, and such that wait for the write only.
+#[derive(Default)]
+struct ByDurability {
+    durable: Latencies,
+    written: Latencies,
+}
+
+impl ByDurability {
+    fn note(&mut self, append: &Append) {
+        let latencies = match append.durability {
+            Durability::Durable => &mut self.durable,
+            Durability::Written => &mut self.written,
+        };
+        latencies.note(append.submitted, append.weight);
     }
 }
 
 /// Appends that a killed process does not lose any more.
 pub(super) struct Written {
     placed: Vec<Placed>,
+    latencies: Latencies,
     next: Lsn,
     receipt: Wrote,
 }
@@ -197,6 +243,7 @@ pub(super) struct Written {
 /// Everything that was written and not yet synced.
 pub(super) struct Unsynced {
     appends: Vec<OnFile>,
+    latencies: Latencies,
     syncs: Vec<Completion<Lsn>>,
     /// The last record written; `None` if everything written is synced.
     upto: Option<Lsn>,
@@ -207,6 +254,7 @@ impl Unsynced {
     pub(super) fn new() -> Self {
         Self {
             appends: Vec::new(),
+            latencies: Latencies::default(),
             syncs: Vec::new(),
             upto: None,
             due: Due::Never,
@@ -221,9 +269,11 @@ impl Unsynced {
     pub(super) fn absorb(&mut self, written: Written, due: Due) {
         let Written {
             placed,
+            latencies,
             next,
             receipt,
         } = written;
+        self.latencies.absorb(latencies);
         self.make_room(placed.len());
         let on_file = placed.into_iter().map(|placed| placed.written(receipt));
         self.appends.extend(on_file);
@@ -246,6 +296,7 @@ impl Unsynced {
         Durable {
             upto,
             appends: self.appends,
+            latencies: self.latencies,
             syncs: self.syncs,
         }
     }
@@ -278,18 +329,21 @@ impl Unsynced {
 pub(super) struct Durable {
     upto: DurableUpTo,
     appends: Vec<OnFile>,
+    latencies: Latencies,
     syncs: Vec<Completion<Lsn>>,
 }
 
 impl Durable {
     /// Publishes the durable LSN, then answers everybody. Returns how many callers were waiting for an
     /// append.
-    pub(super) fn acknowledge(self, inbox: &Inbox) -> (DurableUpTo, usize) {
+    pub(super) fn acknowledge(self, inbox: &Inbox, now: Instant) -> (DurableUpTo, usize) {
         let Self {
             upto,
             appends,
+            latencies,
             syncs,
         } = self;
+        inbox.counters().note_latencies(&latencies, now);
         inbox.publish(upto.lsn);
         let woken = appends.into_iter().map(|append| upto.answer(append)).sum();
         syncs.into_iter().for_each(|done| upto.answer_sync(done));

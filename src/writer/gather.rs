@@ -9,6 +9,7 @@ use crate::options::{Durability, SyncPolicy, WalOptions};
 use crate::queue::Inbox;
 use crate::queue::completion::Completion;
 use crate::queue::request::{Append, Cost, Request, Taken};
+use crate::stats::FlushCause;
 use crate::writer::batch::{Batch, Due};
 
 /// What the writer is to do next.
@@ -67,8 +68,9 @@ impl Gatherer {
         let mut batch = Batch::new();
         loop {
             inbox.take_waiting(&mut self.pending);
-            let must_go = self.fill(&mut batch, inbox);
-            if must_go || self.is_ready(&batch, situation.due, inbox) {
+            let cause = self.fill(&mut batch, inbox);
+            if let Some(cause) = cause.or_else(|| self.is_ready(&batch, situation.due, inbox)) {
+                batch.cause = cause;
                 return Turn::Commit(batch);
             }
             if batch.is_empty()
@@ -93,18 +95,18 @@ impl Gatherer {
         self.pending.refuse(error);
     }
 
-    /// Moves pending requests into the batch, in their order. Returns whether the batch has to go as
-    /// it is: it is full, or the next request is of another kind.
-    fn fill(&mut self, batch: &mut Batch, inbox: &Inbox) -> bool {
+    /// Moves pending requests into the batch, in their order. Returns why the batch has to go as it is,
+    /// if it has to: it is full, or the next request is of another kind.
+    fn fill(&mut self, batch: &mut Batch, inbox: &Inbox) -> Option<FlushCause> {
         let before = batch.cost.records;
-        let must_go = self.fill_requests(batch, inbox);
+        let cause = self.fill_requests(batch, inbox);
         let records = batch.cost.records - before;
         let claims = &mut self.pending.claims;
         claims.move_to(&mut batch.claims, records as u64);
-        must_go
+        cause
     }
 
-    fn fill_requests(&mut self, batch: &mut Batch, inbox: &Inbox) -> bool {
+    fn fill_requests(&mut self, batch: &mut Batch, inbox: &Inbox) -> Option<FlushCause> {
         while let Some(request) = self.pending.requests.pop_front() {
             match request {
                 Request::Append(append) if self.admits(batch, append.cost()) => {
@@ -115,17 +117,37 @@ impl Gatherer {
                 Request::Sync(done) => batch.push_sync(done),
                 Request::Hurry => inbox.note_hurry(),
                 other => {
+                    let cause = self.cause_before(&other, batch.cost);
                     let is_full = matches!(other, Request::Append(_));
                     self.pending.requests.push_front(other);
                     self.hurry(batch, is_full);
-                    return !batch.is_empty();
+                    return (!batch.is_empty()).then_some(cause);
                 }
             }
         }
-        let is_full =
-            batch.cost.bytes >= self.limit.bytes || batch.cost.records >= self.limit.records;
-        self.hurry(batch, is_full);
-        is_full
+        let cause = self.limit_reached(batch.cost);
+        self.hurry(batch, cause.is_some());
+        cause
+    }
+
+    /// Why a batch goes that the next request does not belong to.
+    fn cause_before(&self, next: &Request, cost: Cost) -> FlushCause {
+        match next {
+            Request::Append(append) if cost.bytes + append.cost().bytes > self.limit.bytes => {
+                FlushCause::BatchBytes
+            }
+            Request::Append(_) => FlushCause::BatchRecords,
+            Request::Truncate(..) => FlushCause::Truncation,
+            Request::Close | Request::Sync(_) | Request::Hurry => FlushCause::Close,
+        }
+    }
+
+    fn limit_reached(&self, cost: Cost) -> Option<FlushCause> {
+        if cost.bytes >= self.limit.bytes {
+            Some(FlushCause::BatchBytes)
+        } else {
+            (cost.records >= self.limit.records).then_some(FlushCause::BatchRecords)
+        }
     }
 
     fn admits(&self, batch: &Batch, cost: Cost) -> bool {
@@ -155,15 +177,25 @@ impl Gatherer {
         }
     }
 
-    /// Whether nothing is to be gained by waiting: only an interval makes a batch wait for more, and
-    /// only while nobody waits for its write, or for the places that it holds.
-    fn is_ready(&self, batch: &Batch, due: Due, inbox: &Inbox) -> bool {
-        let may_wait = matches!(self.policy, SyncPolicy::Interval(_))
-            && !batch.is_written_wanted
-            && self.open
-            && !inbox.is_waited_for()
-            && !batch.due.min(due).is_reached(|| self.host.now());
-        !batch.is_empty() && !may_wait
+    /// Why nothing is to be gained by waiting, if it is so: only an interval makes a batch wait for
+    /// more, and only while nobody waits for its write, or for the places that it holds.
+    fn is_ready(&self, batch: &Batch, due: Due, inbox: &Inbox) -> Option<FlushCause> {
+        if batch.is_empty() {
+            None
+        } else if !matches!(self.policy, SyncPolicy::Interval(_)) {
+            Some(FlushCause::DiskFree)
+        } else if !batch.syncs.is_empty() {
+            Some(FlushCause::Sync)
+        } else if batch.is_written_wanted {
+            Some(FlushCause::Written)
+        } else if !self.open {
+            Some(FlushCause::Close)
+        } else if inbox.is_waited_for() {
+            Some(FlushCause::QueueFull)
+        } else {
+            let is_over = batch.due.min(due).is_reached(|| self.host.now());
+            is_over.then_some(FlushCause::Interval)
+        }
     }
 
     /// What to do if there is nothing to write.

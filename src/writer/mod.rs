@@ -4,16 +4,27 @@
 //! to be written, [`batch`] is the life of a batch as a chain of types,
 //! [`frames`] what it becomes, [`tail`] is where the log ends
 //! and how it moves to a new segment, [`segment`] is the file that is being written, [`spares`] keeps
-//! files ready for rotation, [`adopt`] makes a recovered log fit to be continued.
+//! files ready for rotation, [`adopt`] makes a recovered log fit to be continued, [`watch`] looks on while
+//! the disk works, for those who want to hear of it.
 
 mod adopt;
 mod batch;
 mod frames;
 mod gather;
 mod segment;
+#[cfg(feature = "tracing")]
+mod slow;
+#[cfg(all(feature = "metrics", not(feature = "tracing")))]
+#[path = "unwarned.rs"]
+mod slow;
 mod spares;
 mod tail;
 mod task;
+#[cfg(not(any(feature = "metrics", feature = "tracing")))]
+#[path = "unwatched.rs"]
+mod watch;
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+mod watch;
 
 use crate::error::Result;
 use crate::host::Host;
@@ -21,6 +32,7 @@ use crate::options::WalOptions;
 use crate::queue::completion::Completion;
 use crate::queue::{self, Submitter};
 use crate::recovered::Recovered;
+use crate::stats::counters::Counters;
 use crate::storage::Dir;
 use crate::storage::lock::Lock;
 
@@ -32,8 +44,9 @@ pub(crate) async fn start(
     recovered: Recovered,
     lock: Lock,
 ) -> Result<Submitter> {
-    let (submitter, inbox) =
-        queue::channel(options.queue_bytes, options.queue_records, recovered.end);
+    let counters = Counters::new(host.now(), &options.label_for(dir.path()));
+    let (bytes, records) = (options.queue_bytes, options.queue_records);
+    let (submitter, inbox) = queue::channel(bytes, records, recovered.end, counters);
     let (ready, is_ready) = Completion::new();
     let path = dir.path().to_owned();
     let writer = task::run(dir, host, options.clone(), recovered, lock, inbox, ready);

@@ -92,6 +92,11 @@ impl Segments {
         }
     }
 
+    /// How many there are.
+    pub(super) fn count(&self) -> usize {
+        self.headers.len()
+    }
+
     /// Opens the next segment. Everything in `tail` must be durable.
     ///
     /// First the new one exists, durably, and names the old one's end; then the old one says that a

@@ -1,8 +1,11 @@
 //! The writer's loop.
 
+use std::time::{Duration, Instant};
+
 use crate::error::{Error, Fault, Result};
 use crate::host::Host;
 use crate::lsn::Lsn;
+use crate::observe;
 use crate::options::WalOptions;
 use crate::planted::{Bug, is_planted};
 use crate::queue::Inbox;
@@ -17,6 +20,7 @@ use crate::writer::gather::{Gatherer, Situation, Turn};
 use crate::writer::segment::OpenError;
 use crate::writer::spares::Spares;
 use crate::writer::tail::{Segments, Tail};
+use crate::writer::watch::Watch;
 
 /// Runs a log from its adoption to its end. Holds the lock for as long.
 pub(super) async fn run(
@@ -55,6 +59,11 @@ struct Writer {
     frames: Frames,
     /// Bytes that `frames` keeps room for.
     frames_limit: usize,
+    /// The log's directory, to be named in what is told about it.
+    dir: Dir,
+    watch: Watch,
+    /// Whether the last rotation found no room, which is told once.
+    is_full: bool,
 }
 
 impl Writer {
@@ -73,6 +82,8 @@ impl Writer {
             ..
         } = recovered;
         let spares = Spares::start(&dir, host, options.spare_segments, options.segment_size)?;
+        let watch = Watch::start(&dir, host, options, &inbox)?;
+        inbox.counters().note_opened(end, segments.len());
         Ok(Self {
             host,
             inbox,
@@ -81,11 +92,14 @@ impl Writer {
                 next: end.next(),
                 last,
             },
-            segments: Segments::new(dir, segments, options.segment_size, spares),
+            segments: Segments::new(dir.clone(), segments, options.segment_size, spares),
             unsynced: Unsynced::new(),
             durable: DurableUpTo::adopted(end, synced),
             frames: Frames::default(),
             frames_limit: options.max_batch_bytes.saturating_mul(2),
+            dir,
+            watch,
+            is_full: false,
         })
     }
 
@@ -150,6 +164,7 @@ impl Writer {
                     Ok(()) => {}
                     // The rest of the batch goes too, so that what was submitted together fares alike.
                     Err(OpenError::Full(fault)) => {
+                        self.note_full(&fault, batch.len());
                         batch.refuse_appends(&Error::StorageFull(fault));
                         return Ok(());
                     }
@@ -161,7 +176,8 @@ impl Writer {
             };
             let frames = std::mem::take(&mut self.frames);
             let encoded = batch.encode(&segment, self.durable.lsn(), frames);
-            let (segment, written, frames) = encoded.write(segment, &self.inbox)?;
+            let now = || self.host.now();
+            let (segment, written, frames) = encoded.write(segment, &self.inbox, now)?;
             self.tail = Tail::Open(segment);
             self.unsynced.absorb(written, batch.due);
             self.frames = frames;
@@ -176,17 +192,19 @@ impl Writer {
             self.unsynced.answer_syncs(self.durable);
             return Ok(());
         };
-        let started = self.host.now();
         let segment = self
             .tail
             .take_open()
             .expect("what was written is in the open segment");
+        let started = self.begin_disk_work();
         let (segment, synced) = segment.sync().await?;
         self.tail = Tail::Open(segment);
-        self.inbox.counters().syncs.add(1);
-        let took = self.host.now().saturating_duration_since(started);
+        let (took, ended) = self.end_disk_work(started);
+        self.inbox.counters().note_sync(took, upto);
         let unsynced = std::mem::replace(&mut self.unsynced, Unsynced::new());
-        let (durable, count) = unsynced.synced(upto, synced).acknowledge(&self.inbox);
+        let (durable, count) = unsynced
+            .synced(upto, synced)
+            .acknowledge(&self.inbox, ended);
         self.durable = durable;
         self.gatherer.note_answered(count, took);
         Ok(())
@@ -197,8 +215,13 @@ impl Writer {
         if !self.unsynced.is_empty() && !is_planted(Bug::RotationUnsynced) {
             self.sync().await.map_err(OpenError::Broken)?;
         }
-        self.segments.advance(&mut self.tail).await?;
-        self.inbox.counters().segments.add(1);
+        let (started, base) = (self.begin_disk_work(), self.tail.next());
+        let advance = self.segments.advance(&mut self.tail);
+        observe::rotating(self.dir.path(), base, advance).await?;
+        self.end_disk_work(started);
+        let kept = self.segments.count();
+        self.inbox.counters().note_segment_opened(kept);
+        self.is_full = false;
         Ok(())
     }
 
@@ -208,13 +231,23 @@ impl Writer {
             done.fail(Error::BeyondEnd { asked: before, end });
             return Ok(());
         }
-        match self.segments.cut_before(before).await {
-            Ok(names) if names.is_empty() => done.done(self.durable.receipt()),
-            Ok(names) => self.segments.spares.retire(names, done),
+        let started = self.begin_disk_work();
+        let cut = self.segments.cut_before(before);
+        let cut = observe::truncating(self.dir.path(), before, cut).await;
+        self.end_disk_work(started);
+        let names = match cut {
+            Ok(names) => names,
             Err(fault) => {
                 done.fail(Error::Failed(fault.clone()));
                 return Err(fault);
             }
+        };
+        let kept = self.segments.count();
+        self.inbox.counters().note_truncation(names.len(), kept);
+        if names.is_empty() {
+            done.done(self.durable.receipt());
+        } else {
+            self.segments.spares.retire(names, done);
         }
         Ok(())
     }
@@ -230,13 +263,46 @@ impl Writer {
         if !self.unsynced.is_empty() {
             self.sync().await?;
         }
-        self.tail.take().close().await
+        let started = self.begin_disk_work();
+        let close = self.tail.take().close();
+        observe::closing(self.dir.path(), close).await?;
+        self.end_disk_work(started);
+        observe::closed(self.dir.path(), self.durable.lsn());
+        Ok(())
     }
 
     /// The cause is stored before anybody is refused.
     fn fail(&mut self, fault: &Fault) {
+        observe::poisoned(self.dir.path(), fault);
+        self.inbox.counters().end_disk_work();
+        self.inbox.counters().note_poisoned();
         self.inbox.poison(fault);
         self.unsynced.fail(fault);
         self.gatherer.refuse(&Error::Poisoned(fault.clone()));
+    }
+
+    /// Notes that the writer is about to wait for the disk, for others to see who may be worried.
+    fn begin_disk_work(&self) -> Instant {
+        let started = self.host.now();
+        self.inbox.counters().begin_disk_work(started);
+        self.watch.begun();
+        started
+    }
+
+    /// Notes that the disk is through, and returns how long that took, and when it was.
+    fn end_disk_work(&self, started: Instant) -> (Duration, Instant) {
+        let ended = self.host.now();
+        let took = ended.saturating_duration_since(started);
+        self.inbox.counters().end_disk_work();
+        self.watch.ended(took);
+        (took, ended)
+    }
+
+    fn note_full(&mut self, fault: &Fault, appends: usize) {
+        self.inbox.counters().end_disk_work();
+        self.inbox.counters().note_storage_full(appends);
+        if !std::mem::replace(&mut self.is_full, true) {
+            observe::storage_full(self.dir.path(), fault);
+        }
     }
 }

@@ -44,7 +44,7 @@ fn records_of_many_producers_are_one_write_and_one_sync() {
         assert_eq!(lsns, (2..66).map(Lsn::new).collect::<Vec<_>>());
         assert_eq!(took, SYNC);
         assert_eq!(disk.operations() - operations, 2);
-        assert_eq!(work_since(before, &wal), (1, 1));
+        assert_eq!(work_since(&before, &wal), (1, 1));
     });
 }
 
@@ -58,7 +58,7 @@ fn what_arrives_during_a_sync_shares_the_next_one() {
         let (_, took) = timed(append_together(&wal, 10)).await;
         assert_eq!(took, 2 * SYNC, "the one under way does not count");
         assert_eq!(first.await.unwrap(), Lsn::new(2));
-        assert_eq!(work_since(before, &wal), (2, 2));
+        assert_eq!(work_since(&before, &wal), (2, 2));
     });
 }
 
@@ -77,7 +77,7 @@ fn producers_in_a_closed_loop_share_their_syncs() {
         let producers = (0..64).map(|_| tokio::spawn(produce(wal.clone(), 20)));
         let (done, took) = timed(try_join_all(producers)).await;
         done.unwrap();
-        let (batches, syncs) = work_since(before, &wal);
+        let (batches, syncs) = work_since(&before, &wal);
         assert_eq!(wal.stats().records - before.records, 64 * 20);
         assert_eq!(batches, syncs);
         assert!(syncs <= 20 + 2, "{syncs} syncs for 20 rounds");

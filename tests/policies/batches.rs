@@ -17,7 +17,7 @@ async fn batches_of(options: WalOptions, sizes: &[usize]) -> u64 {
     let lsns = try_join_all(appends).await.unwrap();
     assert!(lsns.windows(2).all(|pair| pair[0].next() == pair[1]));
     first.await.unwrap();
-    let (batches, syncs) = work_since(before, &wal);
+    let (batches, syncs) = work_since(&before, &wal);
     assert_eq!(syncs, 1 + batches, "the first one was under way");
     batches
 }
@@ -53,7 +53,7 @@ fn an_atomic_batch_of_more_records_than_a_batch_may_have_is_written_alone() {
         assert_eq!(one.unwrap(), Lsn::new(2));
         assert_eq!(five.unwrap(), Lsn::new(3)..=Lsn::new(7));
         assert_eq!(two, [Lsn::new(8), Lsn::new(9)]);
-        assert_eq!(work_since(before, &wal), (3, 3));
+        assert_eq!(work_since(&before, &wal), (3, 3));
     });
 }
 

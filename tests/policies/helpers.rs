@@ -72,7 +72,7 @@ pub async fn is_durable(wal: &Wal, lsn: Lsn) {
 }
 
 /// Batches and syncs since then.
-pub fn work_since(before: Stats, wal: &Wal) -> (u64, u64) {
+pub fn work_since(before: &Stats, wal: &Wal) -> (u64, u64) {
     let now = wal.stats();
     (now.batches - before.batches, now.syncs - before.syncs)
 }

@@ -62,7 +62,7 @@ fn steady_arrivals_cost_one_sync_for_each_interval() {
         let (_, wal) = log(interval()).await;
         let before = wal.stats();
         steady_arrivals(wal.clone(), 10).await;
-        let (batches, syncs) = work_since(before, &wal);
+        let (batches, syncs) = work_since(&before, &wal);
         assert_eq!(batches, syncs);
         assert!((8..=10).contains(&syncs), "{syncs} syncs in 10 intervals");
     });
@@ -110,7 +110,7 @@ async fn fill_a_batch(options: WalOptions, bytes: usize, count: usize) {
     pending.push(wal.submit(payload).await.unwrap());
     pending.swap_remove(0).await.unwrap();
     assert_eq!(start.elapsed(), SYNC);
-    assert_eq!(work_since(before, &wal), (1, 1));
+    assert_eq!(work_since(&before, &wal), (1, 1));
 }
 
 #[test]

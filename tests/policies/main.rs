@@ -7,6 +7,7 @@ mod support;
 
 mod always;
 mod batches;
+mod causes;
 mod helpers;
 mod interval;
 mod manual;

@@ -16,7 +16,7 @@ async fn append_written(wal: &Wal, append: impl Future<Output = Result<Lsn, Erro
     let (lsn, took) = timed(append).await;
     assert_eq!(took, Duration::ZERO);
     assert_eq!(
-        work_since(before, wal),
+        work_since(&before, wal),
         (1, 0),
         "written at once, and not synced"
     );
@@ -122,6 +122,10 @@ fn a_durable_append_among_written_ones_makes_all_of_them_durable() {
         assert!(durable.unwrap() < wal.durable_lsn());
         assert_eq!(wal.durable_lsn(), Lsn::new(5));
         sleep(AGES).await;
-        assert_eq!(work_since(before, &wal), (2, 1), "nothing was left to sync");
+        assert_eq!(
+            work_since(&before, &wal),
+            (2, 1),
+            "nothing was left to sync"
+        );
     });
 }

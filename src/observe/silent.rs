@@ -1,0 +1,35 @@
+//! The twin of `traced.rs` without the feature `tracing`.
+
+use std::fmt::Display;
+use std::path::Path;
+
+use crate::error::{Error, Fault};
+use crate::lsn::Lsn;
+
+pub(crate) fn opening<F: Future>(_: &Path, future: F) -> F {
+    future
+}
+
+pub(crate) fn recovering<F: Future>(_: &Path, future: F) -> F {
+    future
+}
+
+pub(crate) fn rotating<F: Future>(_: &Path, _: Lsn, future: F) -> F {
+    future
+}
+
+pub(crate) fn truncating<F: Future>(_: &Path, _: Lsn, future: F) -> F {
+    future
+}
+
+pub(crate) fn closing<F: Future>(_: &Path, future: F) -> F {
+    future
+}
+
+pub(crate) fn opened(_: Lsn) {}
+pub(crate) fn recovered(_: Lsn, _: u64, _: u64) {}
+pub(crate) fn torn(_: &Path, _: u64, _: Lsn, _: &dyn Display) {}
+pub(crate) fn recovery_failed(_: &Error) {}
+pub(crate) fn storage_full(_: &Path, _: &Fault) {}
+pub(crate) fn poisoned(_: &Path, _: &Fault) {}
+pub(crate) fn closed(_: &Path, _: Lsn) {}

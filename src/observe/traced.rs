@@ -1,0 +1,136 @@
+//! Spans and events (`docs/observability.md` has the table).
+//!
+//! All of them have the target `tidewal`, whatever module they come from, so that a filter needs to
+//! know one name. Those of the writer come from its own thread: a subscriber has to be installed for
+//! the whole process to see them.
+
+use std::fmt::Display;
+use std::path::Path;
+use std::time::Duration;
+
+use tracing::{Instrument, error, info, info_span, warn};
+
+use crate::error::{Error, Fault};
+use crate::lsn::Lsn;
+
+pub(crate) fn opening<F: Future>(
+    dir: &Path,
+    future: F,
+) -> impl Future<Output = F::Output> + use<F> {
+    let span = info_span!(target: TARGET, "open", dir = %dir.display());
+    future.instrument(span)
+}
+
+/// Reading the log, on whichever thread.
+pub(crate) fn recovering<F: Future>(
+    dir: &Path,
+    future: F,
+) -> impl Future<Output = F::Output> + use<F> {
+    let span = info_span!(target: TARGET, "recovery", dir = %dir.display());
+    future.instrument(span)
+}
+
+pub(crate) fn rotating<F: Future>(
+    dir: &Path,
+    base: Lsn,
+    future: F,
+) -> impl Future<Output = F::Output> + use<F> {
+    let span = info_span!(target: TARGET, "rotation", dir = %dir.display(), %base);
+    future.instrument(span)
+}
+
+pub(crate) fn truncating<F: Future>(
+    dir: &Path,
+    before: Lsn,
+    future: F,
+) -> impl Future<Output = F::Output> + use<F> {
+    let span = info_span!(target: TARGET, "truncation", dir = %dir.display(), %before);
+    future.instrument(span)
+}
+
+pub(crate) fn closing<F: Future>(
+    dir: &Path,
+    future: F,
+) -> impl Future<Output = F::Output> + use<F> {
+    let span = info_span!(target: TARGET, "close", dir = %dir.display());
+    future.instrument(span)
+}
+
+/// Within the span of [`opening`], which names the directory.
+pub(crate) fn opened(end: Lsn) {
+    info!(target: TARGET, %end, "the log is open");
+}
+
+pub(crate) fn recovered(end: Lsn, segments: u64, records: u64) {
+    info!(target: TARGET, %end, segments, records, "read the log to its end");
+}
+
+pub(crate) fn torn(segment: &Path, offset: u64, lsn: Lsn, reason: &dyn Display) {
+    info!(
+        target: TARGET,
+        segment = %segment.display(), offset, %lsn, %reason,
+        "the log was not closed and ends before this record",
+    );
+}
+
+/// Damage is for a person to look at; what else goes wrong is in the caller's hands.
+pub(crate) fn recovery_failed(failure: &Error) {
+    match failure {
+        Error::Corrupt(corruption) => error!(
+            target: TARGET,
+            segment = %corruption.segment.display(),
+            offset = corruption.offset,
+            first = %corruption.first,
+            last = %corruption.last,
+            damage = corruption.damage.label(),
+            "the log is damaged",
+        ),
+        // Whoever dropped the recovery knows.
+        Error::Interrupted => {}
+        other => {
+            warn!(target: TARGET, error = other as &dyn std::error::Error, "the log was not read");
+        }
+    }
+}
+
+pub(crate) fn storage_full(dir: &Path, fault: &Fault) {
+    warn!(
+        target: TARGET,
+        dir = %dir.display(), error = fault as &dyn std::error::Error,
+        "there is no room for another segment: appends fail until there is",
+    );
+}
+
+pub(crate) fn poisoned(dir: &Path, fault: &Fault) {
+    error!(
+        target: TARGET,
+        dir = %dir.display(), error = fault as &dyn std::error::Error,
+        "an operation failed: the log takes no more records until it is opened again",
+    );
+}
+
+pub(crate) fn closed(dir: &Path, durable: Lsn) {
+    info!(target: TARGET, dir = %dir.display(), %durable, "the log is closed");
+}
+
+pub(crate) fn sync_is_slow(dir: &Path, running: Duration) {
+    warn!(
+        target: TARGET,
+        dir = %dir.display(), running_ms = millis(running),
+        "the disk is slow: a sync is still running",
+    );
+}
+
+pub(crate) fn sync_was_slow(dir: &Path, took: Duration) {
+    warn!(
+        target: TARGET,
+        dir = %dir.display(), took_ms = millis(took),
+        "the slow sync has ended",
+    );
+}
+
+fn millis(time: Duration) -> u64 {
+    u64::try_from(time.as_millis()).unwrap_or(u64::MAX)
+}
+
+const TARGET: &str = "tidewal";
