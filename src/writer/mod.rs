@@ -3,11 +3,13 @@
 //! In reading order: [`task`] is the loop, [`gather`] takes requests out of the queue until a batch is
 //! to be written, [`batch`] is the life of a batch as a chain of types, [`tail`] is where the log ends
 //! and how it moves to a new segment, [`segment`] is the file that is being written, [`spares`] keeps
-//! files ready for rotation, [`adopt`] makes a recovered log fit to be continued.
+//! files ready for rotation, [`adopt`] makes a recovered log fit to be continued. (`mend` is what a repair writes.)
 
 mod adopt;
 mod batch;
 mod gather;
+#[cfg(feature = "tools")]
+pub(crate) mod mend;
 mod segment;
 mod spares;
 mod tail;
