@@ -1,7 +1,5 @@
 //! Damaged logs, and what every one of them has to bear.
 
-use std::path::Path;
-
 use tidewal::sim::SimDisk;
 use tidewal::tools::{Depth, LogDir, Observer, RepairPlan, Survey};
 use tidewal::{Corruption, Error, Lsn, Record, RecoveryReport, Wal};
@@ -279,8 +277,4 @@ pub fn live_on(disk: &SimDisk) -> Result<(Lsn, Vec<Record>), Error> {
         }
         Ok((lsn, records))
     })
-}
-
-pub fn is_segment(path: &str) -> bool {
-    Path::new(path).extension().is_some_and(|end| end == "wal")
 }
