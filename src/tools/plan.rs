@@ -524,8 +524,15 @@ impl fmt::Display for RepairPlan {
         if self.is_empty() {
             return f.write_str("Nothing is damaged, and there is nothing to repair.\n");
         }
-        for (index, step) in self.steps.iter().enumerate() {
-            writeln!(f, "{:3}. {step}", index + 1)?;
+        let is_same = |one: &RepairStep, other: &RepairStep| {
+            std::mem::discriminant(one) == std::mem::discriminant(other)
+        };
+        for (index, steps) in self.steps.chunk_by(is_same).enumerate() {
+            write!(f, "{:3}. {}", index + 1, steps[0])?;
+            match steps.len() {
+                1 => writeln!(f)?,
+                count => writeln!(f, ", and {} more like it", count - 1)?,
+            }
         }
         writeln!(f)?;
         match &self.kept {

@@ -207,7 +207,19 @@ fn shuffled(log: &Sound) -> Vec<(String, SimDisk)> {
         garbage.plant(segment(2000), vec![0xa5; SEGMENT_LEN]);
         let absurd = log.disk.fork();
         absurd.plant(segment(u64::MAX), vec![0xa5; SEGMENT_LEN]);
+        let headless = log.disk.fork();
+        paths
+            .iter()
+            .filter(|other| *other != path)
+            .for_each(|other| {
+                headless.destroy(other);
+            });
+        let beginless = headless.fork();
+        headless.damage(path, |bytes| bytes[20] ^= 1);
+        beginless.damage(path, |bytes| bytes[4096 + 50] ^= 1);
         for (what, disk) in [
+            ("alone without its header", headless),
+            ("alone without its first record", beginless),
             ("missing", missing),
             ("missing with its neighbour", alone),
             ("duplicated", duplicated),
