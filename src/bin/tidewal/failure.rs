@@ -85,6 +85,7 @@ fn hint(error: &Error) -> String {
         Error::Unsupported { .. } => "use a newer version of tidewal",
         Error::Truncated { .. } => "leave --from out, or name a later record",
         Error::BeyondEnd { .. } => "leave --from out, or name an earlier record",
+        Error::InvalidOptions { .. } => "see the command with --help",
         Error::StorageFull(_) => "make room on the disk, and append the rest again",
         Error::TooLarge { .. } => "a record has to fit into a segment: see --segment-size",
         Error::Io(fault) => match fault.io_error().kind() {
