@@ -323,10 +323,13 @@ impl Walk {
                     damage.first = before.unwrap_or(damage.first);
                 }
                 Damage::HeaderDamaged | Damage::NameMismatch if index >= self.head => {
-                    let after = self
-                        .files
-                        .get(index + 1)
-                        .filter(|file| file.found.is_some());
+                    let is_covered = index > 0
+                        && self.files[index - 1]
+                            .run
+                            .is_some_and(|run| run.end >= self.files[index].base);
+                    let after = self.files.get(index + 1);
+                    // Where the one before it holds its records, it was never the log's.
+                    let after = after.filter(|file| file.found.is_some() && !is_covered);
                     damage.last = after.map_or(damage.last, |file| file.base.prev());
                 }
                 Damage::ShortFile => {

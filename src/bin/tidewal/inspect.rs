@@ -48,7 +48,16 @@ fn show(out: &mut Out, survey: &Survey, holders: &[Holder]) -> Result<(), Failur
         out.line("\nTruncated, to be removed when the log is opened:")?;
         show_segments(out, &survey.leftovers)?;
     }
-    show_damages(out, survey)
+    if !survey.is_sound() {
+        out.line("")?;
+    }
+    show_damages(out, survey)?;
+    if survey.segments.len() > 1 && !survey.in_use {
+        let hint =
+            "The records of the newest segment were read; to read all of them: tidewal verify";
+        out.line(&format!("\n{}", paint.faint(hint)))?;
+    }
+    Ok(())
 }
 
 fn facts(survey: &Survey, holders: &[Holder]) -> Vec<(&'static str, String)> {
@@ -168,9 +177,6 @@ fn row(segment: &SegmentSurvey) -> Vec<String> {
 /// Everything that is wrong, by place.
 pub fn show_damages(out: &mut Out, survey: &Survey) -> Result<(), Failure> {
     let paint = out.paint;
-    if !survey.is_sound() {
-        out.line("")?;
-    }
     for damage in &survey.damages {
         out.line(&format!("{} {damage}", paint.bad("damaged:")))?;
     }

@@ -28,7 +28,6 @@ pub fn run(args: &Repair) -> Result<ExitCode, Failure> {
             .strong("Nothing was changed. To do this, add --yes."),
     )?;
     out.line("To print every record that can be read, as it is now: tidewal dump --salvage")?;
-    out.line("To print every record that can be read, as it is now: tidewal dump --salvage")?;
     out.flush()?;
     Ok(ExitCode::from(DAMAGED))
 }
