@@ -70,7 +70,7 @@
 //!
 //! - `sim`: a simulated disk, to crash-test a service that uses the log. Turn it on in your
 //!   `dev-dependencies`.
-//! - `tools`: [`tools`], a survey of a log's directory and the repair of a damaged one, for those who
+//! - `tools`: the module `tools`, a survey of a log's directory and the repair of a damaged one, for those who
 //!   write a tool of their own.
 //! - `cli`: the command `tidewal`, which is made of them (`docs/command.md`). A library has no use for it.
 

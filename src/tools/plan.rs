@@ -160,13 +160,17 @@ pub(super) fn make(dir: &Dir, observer: &mut dyn Observer) -> Result<RepairPlan>
         .filter(|file| is_stray(file, own))
         .collect();
     let strays: Vec<Lsn> = strays.into_iter().map(|file| file.base).collect();
-    let rest = Walk::read_without(dir, &strays)?;
+    let without = match strays.is_empty() {
+        true => None,
+        false => Some(Walk::read_without(dir, &strays)?),
+    };
+    let rest = without.as_ref().unwrap_or(&found);
     if let Some(obstacle) = rest.obstacles.first() {
         return Err(obstacle.clone());
     }
     let decision = Decider {
         found: &found,
-        rest: &rest,
+        rest,
         strays,
         own,
     }

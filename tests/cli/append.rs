@@ -32,9 +32,10 @@ fn an_lsn_is_printed_while_the_input_goes_on() {
 #[test]
 fn many_lines_come_in_order_through_small_segments() {
     let log = Log::empty();
-    let lines: String = (1..=50_000)
-        .map(|number| format!("line {number}\n"))
+    let lines: Vec<_> = (1..=50_000)
+        .map(|number| format!("line {number}"))
         .collect();
+    let lines = lines.join("\n") + "\n";
     let arguments = [
         "append",
         log.path(),
@@ -58,8 +59,8 @@ fn many_lines_come_in_order_through_small_segments() {
 fn input_that_is_no_record_ends_with_an_error_and_keeps_what_came_before() {
     let log = Log::empty();
     let arguments = ["append", log.path(), "--segment-size", "16KiB", "--quiet"];
-    let long = [b"short\n".as_slice(), &[b'x'; 20_000]].concat();
-    let ran = tidewal_with_input(&arguments, &long);
+    let input = [b"short\n".as_slice(), &vec![b'x'; 20_000]].concat();
+    let ran = tidewal_with_input(&arguments, &input);
     ran.assert_failed(2, "does not fit into a segment");
     assert_eq!(ran.lines(), ["1"]);
     let ran = tidewal_with_input(

@@ -1,5 +1,7 @@
 //! What a repair leaves behind.
 
+use std::path::Path;
+
 use tidewal::sim::SimDisk;
 use tidewal::tools::{Depth, LogDir, RepairPlan, RepairStep, Repaired};
 use tidewal::{Damage, Error, Lsn, Record, Wal};
@@ -86,7 +88,11 @@ fn floor(disk: &SimDisk) -> Lsn {
 }
 
 fn is_log(path: &str) -> bool {
-    path.ends_with(".wal") || path.ends_with(".kept")
+    has_end(path, "wal") || has_end(path, "kept")
+}
+
+fn has_end(path: &str, end: &str) -> bool {
+    Path::new(path).extension().is_some_and(|it| it == end)
 }
 
 fn contains(bytes: &[u8], part: &[u8]) -> bool {
@@ -160,11 +166,7 @@ fn assert_repairs(before: &Before, disk: &SimDisk) {
 /// where the steps say so.
 fn assert_kept(before: &Before, disk: &SimDisk, steps: &[RepairStep]) {
     let after = files(disk);
-    for (path, bytes) in before
-        .files
-        .iter()
-        .filter(|(path, _)| path.ends_with(".wal"))
-    {
+    for (path, bytes) in before.files.iter().filter(|(path, _)| has_end(path, "wal")) {
         let is_kept = |step: &RepairStep| matches!(step, RepairStep::Keep { file } if file.ends_with(path.as_str()));
         let same: Vec<_> = after.iter().filter(|(_, other)| other == bytes).collect();
         if steps.iter().any(is_kept) {

@@ -1,7 +1,7 @@
 //! Damaged logs, and what every one of them has to bear.
 
 use tidewal::sim::SimDisk;
-use tidewal::tools::{Depth, LogDir, Observer, RepairPlan, Survey};
+use tidewal::tools::{Depth, Ending, LogDir, Observer, RepairPlan, Survey};
 use tidewal::{Corruption, Error, Lsn, Record, RecoveryReport, Wal};
 
 use crate::harness::damage::{Damage, SEGMENT_LEN, STOPS, Sound, Stop};
@@ -106,7 +106,6 @@ fn assert_sound(survey: &Survey, report: &RecoveryReport, records: &[Record], sh
     assert_eq!(survey.payload_bytes(), report.bytes);
     assert_eq!((survey.oldest, survey.end), (report.oldest, report.end));
     assert!(survey.proven <= survey.end);
-    use tidewal::tools::Ending;
     match (&survey.ending, &report.cut) {
         (Some(Ending::Cut(cut)), Some(other)) => assert_eq!(cut, other),
         (Some(Ending::Closed | Ending::Empty), None) => {}
