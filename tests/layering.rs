@@ -270,7 +270,8 @@ fn function_lengths(text: &str) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
     for (index, line) in lines.iter().enumerate() {
         let indent = line.len() - line.trim_start().len();
-        if !line.contains("fn ") || line.trim_start().starts_with("//") {
+        let is_one_line = line.ends_with(';') || line.ends_with('}');
+        if !line.contains("fn ") || line.trim_start().starts_with("//") || is_one_line {
             continue;
         }
         let closing = format!("{}}}", " ".repeat(indent));
