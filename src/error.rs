@@ -37,7 +37,9 @@ pub enum Error {
 
     /// Records that were durable are damaged or missing. Nothing on disk was changed.
     ///
-    /// Next: restore the directory from a replica or a backup. A restart will not help.
+    /// Next: restore the directory from a replica or a backup. A restart will not help. Where there is
+    /// neither, the command `tidewal` (or the feature `tools`) shows everything that is damaged, and makes
+    /// a log of what is left that opens.
     #[error(transparent)]
     Corrupt(Box<Corruption>),
 

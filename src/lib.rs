@@ -82,8 +82,11 @@
 //!   facade. Turn it on if your service has a recorder; install that before the log is opened.
 //! - `tracing`: spans and events for [`tracing`](https://docs.rs/tracing): damage, a torn tail, a full
 //!   disk, a sync that is slow now. Turn it on if your service has a subscriber for the whole process.
+//! - `tools`: the module `tools`, a survey of a log's directory and the repair of a damaged one. Turn it
+//!   on to write a tool of your own.
+//! - `cli`: the command `tidewal`, which is made of them (`docs/command.md`). A library has no use for it.
 //!
-//! With either of the last two a log has a fourth thread, `tidewal-watch`, which sleeps while the log is
+//! With `metrics` or `tracing` a log has a fourth thread, `tidewal-watch`, which sleeps while the log is
 //! idle. `docs/observability.md` in the repository has the names and what to alert on.
 
 #![forbid(unsafe_code)]
@@ -114,6 +117,8 @@ mod recovery;
 mod sink;
 mod stats;
 mod storage;
+#[cfg(feature = "tools")]
+pub mod tools;
 pub mod typed;
 mod wal;
 mod writer;

@@ -73,6 +73,21 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     (
+        "tools",
+        &[
+            "error",
+            "Error",
+            "lsn",
+            "record",
+            "recovered",
+            "format",
+            "storage",
+            "recovery",
+            "writer",
+            "tools",
+        ],
+    ),
+    (
         "open",
         &[
             "error", "host", "observe", "options", "recovery", "storage", "wal", "writer",
@@ -88,8 +103,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
 
 const LEAVES: &[&str] = &["Lsn", "lsn"];
 
-/// Every file below `src` that is not a test, with its text.
+/// The sources of the library. The command is a user of it, and sees only what is public.
 fn sources() -> Vec<(PathBuf, String)> {
+    let mut found = all_sources();
+    found.retain(|(path, _)| !path.starts_with("bin"));
+    found
+}
+
+/// Every file below `src` that is not a test, with its text.
+fn all_sources() -> Vec<(PathBuf, String)> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
     let mut found = Vec::new();
     let mut dirs = vec![root.clone()];
@@ -237,7 +259,7 @@ fn the_format_does_no_io() {
 
 #[test]
 fn files_and_functions_stay_small() {
-    for (path, text) in sources() {
+    for (path, text) in all_sources() {
         assert!(
             text.lines().count() <= 600,
             "{} is too long",
@@ -259,7 +281,8 @@ fn function_lengths(text: &str) -> Vec<(usize, usize)> {
     let mut found = Vec::new();
     for (index, line) in lines.iter().enumerate() {
         let indent = line.len() - line.trim_start().len();
-        if !line.contains("fn ") || line.trim_start().starts_with("//") {
+        let is_one_line = line.ends_with(';') || line.ends_with('}');
+        if !line.contains("fn ") || line.trim_start().starts_with("//") || is_one_line {
             continue;
         }
         let closing = format!("{}}}", " ".repeat(indent));

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::bare::{Bare, Method};
-use crate::lab::Lab;
+use crate::lab::{Lab, ROUND_STEPS};
 use crate::load::Load;
 use crate::log::Log;
 use crate::slice::Slice;
@@ -77,8 +77,13 @@ impl<'a> Contest<'a> {
                 let entrant = &mut self.entrants[index];
                 self.lab.progress.set_message(entrant.name.clone());
                 runs[index].1.push((entrant.run)());
+                self.lab
+                    .progress
+                    .inc(ROUND_STEPS / self.entrants.len() as u64);
             }
-            self.lab.progress.inc(1);
+            self.lab
+                .progress
+                .inc(ROUND_STEPS % self.entrants.len() as u64);
         }
         Runs(runs)
     }

@@ -35,7 +35,7 @@ impl Lab {
             slice: args.slice(),
             dir: args.dir(),
             memory,
-            progress: progress((scenarios * rounds) as u64),
+            progress: progress((scenarios * rounds) as u64 * ROUND_STEPS),
         }
     }
 
@@ -88,3 +88,6 @@ fn progress(len: u64) -> ProgressBar {
         .expect("the template is sound");
     ProgressBar::new(len).with_style(style)
 }
+
+/// A round on the progress bar, which moves with each method.
+pub const ROUND_STEPS: u64 = 1000;

@@ -2,7 +2,7 @@
 //!
 //! The work is done on a task of its own ([`replay`]): [`plan`] reads the headers and decides which
 //! files are the log, [`scan`] reads one segment record by record, [`blocks`] block by block, [`tail`]
-//! judges how the newest segment ends. What they find comes over a short channel in pieces of about
+//! judges how the newest segment ends. (`walk`, for the tools, reads on where a replay stops.) What they find comes over a short channel in pieces of about
 //! 1 MiB, which is what bounds the read-ahead.
 //!
 //! The rules and the labels of the cases are those of `docs/durability.md`, "Recovery".
@@ -13,6 +13,8 @@ mod replay;
 mod report;
 mod scan;
 mod tail;
+#[cfg(feature = "tools")]
+pub(crate) mod walk;
 
 use std::pin::Pin;
 use std::task::{self, Poll, ready};

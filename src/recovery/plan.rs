@@ -115,7 +115,7 @@ impl Plan {
 
 impl Planned {
     /// Damage that cuts this segment off from the records before it, `first` and those after it.
-    fn damaged(&self, dir: &Dir, damage: Damage, first: Lsn) -> Corruption {
+    pub(super) fn damaged(&self, dir: &Dir, damage: Damage, first: Lsn) -> Corruption {
         let (segment, last) = (dir.path_of(&self.name), self.header.base.prev());
         Corruption {
             damage,
@@ -144,47 +144,77 @@ fn read_doomed(dir: &Dir, base: Lsn, segments: &[Planned]) -> Result<String> {
 /// A file gets a segment's name only after its header and its full length are durable, so that whatever
 /// is wrong here is damage and never a torn write.
 fn read_header(dir: &Dir, base: Lsn) -> Result<(Planned, bool)> {
-    let name = names::segment(base);
-    let path = dir.path_of(&name);
-    let damaged = |damage| Corruption {
-        damage,
-        segment: path.clone(),
-        offset: 0,
-        first: base,
-        last: Lsn::ZERO,
-    };
-    let file = dir.open(&name, Mode::Read)?;
-    let mut block = [0; READ_LEN];
-    file.read_at(&mut block, 0)?;
+    let found = Found::read(dir, base)?;
+    found.check_len(dir)?;
+    Ok((found.planned, found.is_head))
+}
+
+/// A file that has a segment's header.
+#[derive(Clone, Debug)]
+pub(super) struct Found {
+    pub(super) planned: Planned,
+    /// Whether it needs no predecessor.
+    pub(super) is_head: bool,
+    pub(super) len: u64,
+}
+
+impl Found {
+    /// Reads everything that the header block says.
+    pub(super) fn read(dir: &Dir, base: Lsn) -> Result<Self> {
+        let name = names::segment(base);
+        let file = dir.open(&name, Mode::Read)?;
+        let mut block = [0; READ_LEN];
+        file.read_at(&mut block, 0)?;
+        let header = decode_header(dir, base, &block)?;
+        Ok(Self {
+            planned: Planned {
+                name,
+                header,
+                statement: read_statement(&block, &header),
+            },
+            is_head: header.predecessor.is_none() || has_head_mark(&block, &header),
+            len: file.len()?,
+        })
+    }
+
+    pub(super) fn check_len(&self, dir: &Dir) -> Result<()> {
+        if self.len >= self.planned.header.capacity {
+            return Ok(());
+        }
+        Err(damaged_header(dir, self.planned.header.base, Damage::ShortFile).into())
+    }
+}
+
+fn decode_header(dir: &Dir, base: Lsn, block: &[u8; READ_LEN]) -> Result<Header> {
+    let damaged = |damage| damaged_header(dir, base, damage).into();
     let header_bytes = block
         .first_chunk()
         .expect("a header is shorter than its block");
     let header = Header::decode(header_bytes).map_err(|error| match error {
-        HeaderError::Damaged => damaged(Damage::HeaderDamaged).into(),
+        HeaderError::Damaged => damaged(Damage::HeaderDamaged),
         HeaderError::Version(version) => Error::Unsupported {
-            segment: path.clone(),
+            segment: dir.path_of(&names::segment(base)),
             version,
         },
     })?;
     if header.base != base {
-        return Err(damaged(Damage::NameMismatch).into());
+        return Err(damaged(Damage::NameMismatch));
     }
     if !CAPACITIES.contains(&header.capacity) {
-        return Err(damaged(Damage::HeaderDamaged).into());
+        return Err(damaged(Damage::HeaderDamaged));
     }
-    if file.len()? < header.capacity {
-        return Err(damaged(Damage::ShortFile).into());
+    Ok(header)
+}
+
+/// Damage that leaves nothing to be said about a file's records, but which should be the first.
+fn damaged_header(dir: &Dir, base: Lsn, damage: Damage) -> Corruption {
+    Corruption {
+        damage,
+        segment: dir.path_of(&names::segment(base)),
+        offset: 0,
+        first: base,
+        last: Lsn::ZERO,
     }
-    let is_head = header.predecessor.is_none() || has_head_mark(&block, &header);
-    let statement = read_statement(&block, &header);
-    Ok((
-        Planned {
-            name,
-            header,
-            statement,
-        },
-        is_head,
-    ))
 }
 
 fn has_head_mark(block: &[u8; READ_LEN], header: &Header) -> bool {
@@ -198,7 +228,7 @@ fn read_statement(block: &[u8; READ_LEN], header: &Header) -> Option<Frame> {
 }
 
 /// Checks that `next` names `segment` as its predecessor, and a place in it that exists.
-fn check_joint(dir: &Dir, segment: &Planned, next: &Planned) -> Result<()> {
+pub(super) fn check_joint(dir: &Dir, segment: &Planned, next: &Planned) -> Result<()> {
     if segment.header.log_id != next.header.log_id {
         return Err(next
             .damaged(dir, Damage::ForeignSegment, next.header.base)

@@ -2,7 +2,7 @@
 
 use tokio::sync::mpsc;
 
-use crate::error::{Damage, Error, Result};
+use crate::error::{Corruption, Damage, Error, Result};
 use crate::lsn::Lsn;
 use crate::observe;
 use crate::record::Record;
@@ -123,7 +123,7 @@ impl Job {
             self.report.end = scan.end().0;
             let Some(stop) = stop else { continue };
             return match successor {
-                Some(next) => check_complete(dir, &scan, &next).map(|()| None),
+                Some(next) => Ok(check_complete(dir, &scan, &next).map(|()| None)?),
                 None => self.judge(dir, &scan, stop).map(Some),
             };
         }
@@ -176,11 +176,11 @@ async fn send(outbox: &Outbox, event: Event) -> Result<()> {
 
 /// A segment that has a successor was complete when that one was opened: it has to end where the
 /// successor says, with the record before the successor's first.
-fn check_complete(dir: &Dir, scan: &Scan, next: &Planned) -> Result<()> {
+pub(super) fn check_complete(dir: &Dir, scan: &Scan, next: &Planned) -> Result<(), Corruption> {
     let expected = next.header.predecessor.map(|predecessor| predecessor.end);
     if scan.end() == (next.header.base.prev(), expected.unwrap_or(0)) && scan.unit.len() == 0 {
         return Ok(());
     }
     let last = next.header.base.prev();
-    Err(scan.damaged(dir, Damage::SealedDamaged, last).into())
+    Err(scan.damaged(dir, Damage::SealedDamaged, last))
 }

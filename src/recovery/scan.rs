@@ -194,6 +194,26 @@ impl Scan {
         )
     }
 
+    /// The last record that some frame read so far says was durable.
+    #[cfg(feature = "tools")]
+    pub(super) fn proven(&self) -> Lsn {
+        self.proven
+    }
+
+    /// Where records have to end.
+    #[cfg(feature = "tools")]
+    pub(super) fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// Goes on behind something that cannot be read, at the frame of the record `next`.
+    #[cfg(feature = "tools")]
+    pub(super) fn resume_at(&mut self, offset: u64, next: Lsn) {
+        (self.offset, self.next) = (offset, next);
+        self.unit = Unit::default();
+        self.block_len = BLOCK_LEN;
+    }
+
     /// The last place between two records before which everything is proven durable.
     pub(super) fn unproven_from(&self) -> u64 {
         let proven = self

@@ -23,41 +23,38 @@ pub(super) enum Verdict {
 
 /// Judges a scan of the newest segment that stopped for this reason.
 pub(super) fn judge(dir: &Dir, scan: &Scan, stop: Stop) -> Result<Verdict, Fault> {
-    let (end, offset) = scan.end();
+    judge_with(dir, scan, stop).map(|(verdict, _)| verdict)
+}
+
+/// The same, and what was seen behind the stop.
+pub(super) fn judge_with(dir: &Dir, scan: &Scan, stop: Stop) -> Result<(Verdict, Rest), Fault> {
     let asks_no_further = is_planted(Bug::FirstInvalidIsTheEnd);
     let statement = scan.segment.statement.filter(|_| !asks_no_further);
     // Behind a seal there is nothing but leftovers.
-    let found = if stop == Stop::Seal || asks_no_further {
-        Lsn::ZERO
+    let rest = if stop == Stop::Seal || asks_no_further {
+        Rest::default()
     } else {
         search_rest(scan)?
     };
+    Ok((verdict(dir, scan, stop, statement, rest.proven), rest))
+}
+
+fn verdict(dir: &Dir, scan: &Scan, stop: Stop, statement: Option<Frame>, found: Lsn) -> Verdict {
+    let (end, offset) = scan.end();
     let proven = statement
         .map_or(Lsn::ZERO, |frame| frame.proves())
         .max(found);
     if proven > end {
-        return Ok(Verdict::Damaged(scan.damaged(
-            dir,
-            Damage::ProvenLost,
-            proven,
-        )));
+        return Verdict::Damaged(scan.damaged(dir, Damage::ProvenLost, proven));
     }
     if statement.is_some_and(|frame| frame.kind == Kind::Link) {
-        return Ok(Verdict::Damaged(scan.damaged(
-            dir,
-            Damage::SuccessorMissing,
-            Lsn::ZERO,
-        )));
+        return Verdict::Damaged(scan.damaged(dir, Damage::SuccessorMissing, Lsn::ZERO));
     }
     let reason = match stop {
-        Stop::Seal => return Ok(Verdict::Sealed),
+        Stop::Seal => return Verdict::Sealed,
         // It says that the log was closed, and not at the end of what can be read.
         _ if statement.is_some_and(|frame| frame.kind == Kind::Seal) => {
-            return Ok(Verdict::Damaged(scan.damaged(
-                dir,
-                Damage::SealedDamaged,
-                Lsn::ZERO,
-            )));
+            return Verdict::Damaged(scan.damaged(dir, Damage::SealedDamaged, Lsn::ZERO));
         }
         Stop::BadPart => CutReason::TornBatch,
         _ if scan.unit.len() > 0 => CutReason::TornBatch,
@@ -65,23 +62,43 @@ pub(super) fn judge(dir: &Dir, scan: &Scan, stop: Stop) -> Result<Verdict, Fault
         Stop::Limit | Stop::NoRecord => CutReason::NoRecord,
     };
     let segment = dir.path_of(&scan.segment.name);
-    Ok(Verdict::Torn(Cut {
+    Verdict::Torn(Cut {
         segment,
         offset,
         lsn: end.next(),
         reason,
-    }))
+    })
 }
 
-/// The last LSN that some frame says was durable, among those from where the scan stopped to the end
-/// of the file. Looks at every byte.
+/// What the frames say that stand behind the place where a scan stopped.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Rest {
+    /// The last LSN that one of them says was durable.
+    pub(super) proven: Lsn,
+    /// The last LSN that one of them is of.
+    pub(super) highest: Lsn,
+}
+
+impl Rest {
+    fn note(&mut self, frame: &Frame) {
+        self.highest = self.highest.max(frame.lsn);
+        let proven = if is_planted(Bug::LaterValidIsDamage) {
+            frame.lsn
+        } else {
+            frame.proves()
+        };
+        self.proven = self.proven.max(proven);
+    }
+}
+
+/// What the frames say from where the scan stopped to the end of the file. Looks at every byte.
 ///
 /// Payloads are not checked: a header that is sound was written by the log, whatever became of what
 /// follows it. A payload cannot pose as one, because nobody knows the salt of a segment before records
 /// are written to it, and a copy of older frames proves only older records. What is left is chance: see
 /// [`is_possible`].
-fn search_rest(scan: &Scan) -> Result<Lsn, Fault> {
-    let mut proven = Lsn::ZERO;
+pub(super) fn search_rest(scan: &Scan) -> Result<Rest, Fault> {
+    let mut rest = Rest::default();
     let mut buffer = vec![0; SEARCH_LEN];
     let mut offset = scan.offset;
     while offset < scan.capacity() {
@@ -92,37 +109,33 @@ fn search_rest(scan: &Scan) -> Result<Lsn, Fault> {
         if filled < frame::HEADER_LEN {
             break;
         }
-        proven = proven.max(search(&buffer[..filled], offset, scan));
+        frames_in(&buffer[..filled], offset, scan).for_each(|(_, frame)| rest.note(&frame));
         offset += (filled - (frame::HEADER_LEN - 1)) as u64;
     }
-    Ok(proven)
+    Ok(rest)
 }
 
+/// The frames in `bytes`, which stand at `offset`, that the log can have written there, and where.
+///
 /// Looks for the byte that tells a frame's kind, and skips zeros, of which most of a file consists.
-fn search(bytes: &[u8], offset: u64, scan: &Scan) -> Lsn {
+pub(super) fn frames_in<'a>(
+    bytes: &'a [u8],
+    offset: u64,
+    scan: &'a Scan,
+) -> impl Iterator<Item = (u64, Frame)> + 'a {
     let blocks = (0..bytes.len())
         .step_by(SKIP_LEN)
         .map(|at| at..(at + SKIP_LEN).min(bytes.len()));
-    let filled = blocks.filter(|block| bytes[block.clone()].iter().any(|&byte| byte != 0));
+    let filled = blocks.filter(move |block| bytes[block.clone()].iter().any(|&byte| byte != 0));
     let kinds = filled
         .flatten()
-        .filter(|&at| matches!(bytes[at], RECORD | PART));
+        .filter(move |&at| matches!(bytes[at], RECORD | PART));
     let starts = kinds.filter_map(|at| at.checked_sub(frame::KIND_AT));
-    let frames = starts.filter_map(|start| {
+    starts.filter_map(move |start| {
         let frame = Frame::decode(bytes[start..].first_chunk()?, &scan.key)?;
-        is_possible(&frame, offset + start as u64, scan).then_some(frame)
-    });
-    let later_is_proof = is_planted(Bug::LaterValidIsDamage);
-    frames
-        .map(|frame| {
-            if later_is_proof {
-                frame.lsn
-            } else {
-                frame.proves()
-            }
-        })
-        .max()
-        .unwrap_or(Lsn::ZERO)
+        let at = offset + start as u64;
+        is_possible(&frame, at, scan).then_some((at, frame))
+    })
 }
 
 /// Whether the log can have written this frame at this offset.

@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use std::task::{Context, Poll};
 
 use crate::format::names;
+#[cfg(feature = "tools")]
+use crate::storage::Dir;
 use crate::storage::lock::{self, Access};
 use crate::storage::{Backend, BackendFile, Mode};
 
@@ -100,6 +102,16 @@ impl Backend for Disk {
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         fs::rename(self.path.join(from), self.path.join(to))
+    }
+
+    #[cfg(feature = "tools")]
+    fn folder(&self, name: &str) -> Dir {
+        Dir::new(Self::new(&self.path.join(name)))
+    }
+
+    #[cfg(feature = "tools")]
+    fn link(&self, name: &str, folder: &str, second: &str) -> io::Result<()> {
+        fs::hard_link(self.path.join(name), self.path.join(folder).join(second))
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {

@@ -34,6 +34,12 @@ pub(crate) trait Backend: Send + Sync {
     fn list(&self) -> io::Result<Vec<String>>;
     fn open(&self, name: &str, mode: Mode) -> io::Result<Box<dyn BackendFile>>;
     fn rename(&self, from: &str, to: &str) -> io::Result<()>;
+    /// A directory in this one, which need not exist.
+    #[cfg(feature = "tools")]
+    fn folder(&self, name: &str) -> Dir;
+    /// Gives a file a second name, in a directory in this one; never that of another file.
+    #[cfg(feature = "tools")]
+    fn link(&self, name: &str, folder: &str, second: &str) -> io::Result<()>;
     fn remove(&self, name: &str) -> io::Result<()>;
     /// Makes the directory's entries durable.
     fn sync(&self) -> io::Result<()>;
@@ -123,6 +129,20 @@ impl Dir {
 
     pub(crate) fn rename(&self, from: &str, to: &str) -> Result<(), Fault> {
         self.0.rename(from, to).map_err(self.fault("rename", from))
+    }
+
+    /// A directory in this one, which need not exist.
+    #[cfg(feature = "tools")]
+    pub(crate) fn folder(&self, name: &str) -> Self {
+        self.0.folder(name)
+    }
+
+    /// Gives a file a second name, in a directory in this one; never that of another file.
+    #[cfg(feature = "tools")]
+    pub(crate) fn link(&self, name: &str, folder: &str, second: &str) -> Result<(), Fault> {
+        self.0
+            .link(name, folder, second)
+            .map_err(self.fault("link", name))
     }
 
     pub(crate) fn remove(&self, name: &str) -> Result<(), Fault> {

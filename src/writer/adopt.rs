@@ -34,7 +34,7 @@ pub(super) async fn adopt(dir: &Dir, recovered: &Recovered) -> Result<Synced, Fa
 
 /// The seal comes after a sync of its own: it says that what stands before it is durable. Where there is
 /// a seal already it was so, and nothing has to be written again.
-async fn adopt_last(dir: &Dir, last: &LastSegment, end: Lsn) -> Result<(), Fault> {
+pub(super) async fn adopt_last(dir: &Dir, last: &LastSegment, end: Lsn) -> Result<(), Fault> {
     let mut file = dir.open(&names::segment(last.header.base), Mode::Write)?;
     if !last.sealed && !is_planted(Bug::AdoptedUnsynced) {
         file = rewrite(file, last.unproven_from, last.end)?.sync().await?.0;

@@ -169,7 +169,7 @@ pub enum Damage {
 }
 
 impl Damage {
-    fn apply(self, bytes: &mut Vec<u8>) {
+    pub fn apply(self, bytes: &mut Vec<u8>) {
         match self {
             Self::FlippedBit(bit) => bytes[bit / 8] ^= 1 << (bit % 8),
             Self::ZeroedSector(sector) => bytes[sector * 512..(sector + 1) * 512].fill(0),

@@ -13,7 +13,7 @@ use super::{FRAME_HEADER, ON_DISK, SEGMENT_HEADER, SMALL};
 use crate::contest::{Contest, Runs};
 use crate::figures::Target::AtLeast;
 use crate::figures::{Outcome, Unit};
-use crate::lab::Lab;
+use crate::lab::{Lab, ROUND_STEPS};
 use crate::report::thousands;
 use crate::slice::Slice;
 use crate::support::{KIB, MIB, size_name};
@@ -43,7 +43,7 @@ pub fn run(lab: &Lab) -> Outcome {
         records: lab.scale.or_in_test(16 * 1024, 64),
     };
     // A second contest, of which the progress bar does not know.
-    lab.progress.inc_length(lab.rounds as u64);
+    lab.progress.inc_length(lab.rounds as u64 * ROUND_STEPS);
     let runs = measure(lab, large);
     outcome.aim(
         large.by_bare(),

@@ -6,7 +6,7 @@ use super::memory::{self, Arenas, Probe};
 use super::{SEGMENT_HEADER, SMALL};
 use crate::figures::Target::AtMost;
 use crate::figures::{Outcome, Unit};
-use crate::lab::Lab;
+use crate::lab::{Lab, ROUND_STEPS};
 use crate::load::{Load, Timed};
 use crate::log::{Log, Shape};
 use crate::machine;
@@ -19,7 +19,7 @@ pub fn run(lab: &Lab) -> Outcome {
     show_bytes(&mut outcome, lab, &log);
     log.close(&lab.runtime);
     show_memory(&mut outcome, lab);
-    lab.progress.inc(lab.rounds as u64);
+    lab.progress.inc(lab.rounds as u64 * ROUND_STEPS);
     outcome
 }
 

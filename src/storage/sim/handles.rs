@@ -8,6 +8,8 @@ use std::task::{Context, Poll, ready};
 
 use tokio::time::Sleep;
 
+#[cfg(feature = "tools")]
+use crate::storage::Dir;
 use crate::storage::lock::{self, Access};
 use crate::storage::sim::model::{InodeId, Model, power_is_off};
 use crate::storage::sim::{Operation, SimDisk};
@@ -101,6 +103,23 @@ impl Backend for SimDir {
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
         self.perform(Operation::Rename, |model| {
             model.rename(&self.path, from, to)
+        })
+    }
+
+    #[cfg(feature = "tools")]
+    fn folder(&self, name: &str) -> Dir {
+        Dir::new(Self {
+            disk: self.disk.clone(),
+            path: self.path.join(name),
+            generation: self.generation,
+        })
+    }
+
+    #[cfg(feature = "tools")]
+    fn link(&self, name: &str, folder: &str, second: &str) -> io::Result<()> {
+        let folder = self.path.join(folder);
+        self.perform(Operation::Link, |model| {
+            model.link(&self.path, name, &folder, second)
         })
     }
 

@@ -93,7 +93,7 @@ impl SimDisk {
 
     /// How many operations that change the disk were asked for since it was made.
     ///
-    /// Creating, writing, allocating, renaming, removing and both kinds of sync count; reading does
+    /// Creating, writing, allocating, linking, renaming, removing and both kinds of sync count; reading does
     /// not.
     #[must_use]
     pub fn operations(&self) -> u64 {
@@ -294,6 +294,8 @@ pub enum Operation {
     Allocate,
     /// Creating a file.
     Create,
+    /// Giving a file a second name, which only `tools` does.
+    Link,
     /// Listing a directory.
     List,
     /// Opening a file that exists.
@@ -314,9 +316,10 @@ pub enum Operation {
 
 impl Operation {
     /// Every kind.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Allocate,
         Self::Create,
+        Self::Link,
         Self::List,
         Self::Open,
         Self::Read,

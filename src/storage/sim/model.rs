@@ -182,9 +182,7 @@ impl Model {
 
     pub(super) fn rename(&mut self, dir: &Path, from: &str, to: &str) -> io::Result<()> {
         let inode = self.find(dir, from)?;
-        if let Ok(replaced) = self.find(dir, to) {
-            self.inodes[replaced].removed = true;
-        }
+        let replaced = self.find(dir, to).ok();
         self.edit_entries(
             dir,
             EntryEdit::Rename {
@@ -192,13 +190,40 @@ impl Model {
                 to: to.into(),
                 inode,
             },
-        )
+        )?;
+        replaced
+            .into_iter()
+            .for_each(|inode| self.note_nameless(inode));
+        Ok(())
+    }
+
+    #[cfg(feature = "tools")]
+    pub(super) fn link(
+        &mut self,
+        dir: &Path,
+        name: &str,
+        folder: &Path,
+        second: &str,
+    ) -> io::Result<()> {
+        let inode = self.find(dir, name)?;
+        if self.find(folder, second).is_ok() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        let name = second.into();
+        self.edit_entries(folder, EntryEdit::Create { name, inode })
     }
 
     pub(super) fn remove(&mut self, dir: &Path, name: &str) -> io::Result<()> {
         let inode = self.find(dir, name)?;
-        self.inodes[inode].removed = true;
-        self.edit_entries(dir, EntryEdit::Remove { name: name.into() })
+        self.edit_entries(dir, EntryEdit::Remove { name: name.into() })?;
+        self.note_nameless(inode);
+        Ok(())
+    }
+
+    /// A file that has lost its last name takes no space any more.
+    fn note_nameless(&mut self, inode: InodeId) {
+        let mut names = self.dirs.values().flat_map(|dir| dir.live.values());
+        self.inodes[inode].removed = !names.any(|&other| other == inode);
     }
 
     pub(super) fn sync_dir(&mut self, dir: &Path) {

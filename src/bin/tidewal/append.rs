@@ -1,0 +1,122 @@
+//! `tidewal append`
+
+use std::io::BufReader;
+use std::process::ExitCode;
+use std::thread;
+
+use tidewal::{PendingAppend, SyncPolicy, Wal, WalOptions};
+use tokio::sync::mpsc;
+
+use crate::cli::Append;
+use crate::failure::Failure;
+use crate::input::{self, Framing};
+use crate::look::Out;
+use crate::support::wait_for;
+
+pub fn run(args: &Append) -> Result<ExitCode, Failure> {
+    wait_for(append_all(args))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// One thread reads and submits, as fast as the log takes it; this one waits for the answers, in order.
+///
+/// The log bounds what is submitted and not written; the channel bounds what is written and not printed.
+/// Whatever goes wrong, what was submitted is made durable and the log closed.
+async fn append_all(args: &Append) -> Result<(), Failure> {
+    let wal = options(args).open(&args.dir).await?;
+    let (sender, answers) = mpsc::channel(ANSWERS_MAX);
+    let framing = if args.prefixed {
+        Framing::Prefixed
+    } else {
+        Framing::Lines
+    };
+    let max = payload_max(args);
+    let reader = thread::spawn({
+        let wal = wal.clone();
+        move || wait_for(submit_all(&wal, framing, max, &sender))
+    });
+    let printed = print_all(answers, args.quiet).await;
+    // Whoever reads our output may have gone while our input has not ended: then the other thread may
+    // wait for it for ever, and ends with the process.
+    let submitted = match &printed {
+        Ok(()) => reader.join().expect("the reading thread does not panic"),
+        Err(_) => Ok(()),
+    };
+    let closed = wal.close().await.map_err(Failure::Log);
+    printed.and(submitted).and(closed)
+}
+
+fn options(args: &Append) -> WalOptions {
+    let policy = args
+        .interval
+        .map_or(SyncPolicy::Always, SyncPolicy::Interval);
+    Wal::options()
+        .sync_policy(policy)
+        .segment_size(args.segment_size)
+        .max_record_size(payload_max(args))
+}
+
+/// The largest record that a segment holds.
+fn payload_max(args: &Append) -> usize {
+    let room = args.segment_size.saturating_sub(SEGMENT_OVERHEAD);
+    usize::try_from(room).unwrap_or(usize::MAX)
+}
+
+async fn submit_all(
+    wal: &Wal,
+    framing: Framing,
+    max: usize,
+    answers: &mpsc::Sender<PendingAppend>,
+) -> Result<(), Failure> {
+    let mut input = BufReader::with_capacity(BUFFER_LEN, std::io::stdin().lock());
+    while let Some(record) = input::next(&mut input, framing, max)? {
+        let pending = wal.submit(record).await?;
+        if answers.send(pending).await.is_err() {
+            return Ok(());
+        }
+    }
+    Ok(())
+}
+
+async fn print_all(
+    mut answers: mpsc::Receiver<PendingAppend>,
+    is_quiet: bool,
+) -> Result<(), Failure> {
+    let mut out = Out::new();
+    let mut last = None;
+    while let Some(pending) = answers.recv().await {
+        let lsn = pending.await?;
+        last = Some(lsn);
+        if !is_quiet {
+            out.line(&lsn.to_string()).map_err(say_what_happened)?;
+            if answers.is_empty() {
+                out.flush().map_err(say_what_happened)?;
+            }
+        }
+    }
+    if let (true, Some(lsn)) = (is_quiet, last) {
+        out.line(&lsn.to_string()).map_err(say_what_happened)?;
+    }
+    out.flush().map_err(say_what_happened)
+}
+
+/// Elsewhere it is no error if nobody reads any more. Here a part of the input may not have been
+/// appended, which must not look like success.
+fn say_what_happened(failure: Failure) -> Failure {
+    match failure {
+        Failure::Output(error) => Failure::Other(
+            format!("cannot write LSNs to standard output: {error}"),
+            "records in flight are on disk, the rest of the input is not; see how far it went with \
+             `tidewal inspect`, or use --quiet"
+                .into(),
+        ),
+        failure => failure,
+    }
+}
+
+/// A segment's header block, and a record's header.
+const SEGMENT_OVERHEAD: u64 = 4096 + 20;
+
+/// Answers that wait to be printed.
+const ANSWERS_MAX: usize = 16 * 1024;
+const BUFFER_LEN: usize = 256 * 1024;

@@ -1,0 +1,277 @@
+//! `tidewal bench`
+
+use std::fs;
+use std::path::Path;
+use std::process::ExitCode;
+
+use crate::args::{Args, Scale};
+use crate::failure::Failure;
+use crate::figures::{Outcome, Point, Sweep, Unit};
+use crate::lab::Lab;
+use crate::look::{Out, columns};
+use crate::machine::{self, Setting};
+use crate::report::{self, thousands};
+use crate::scenarios::INTERVALS;
+use crate::{plot, support};
+
+pub fn run(args: &Args) -> Result<ExitCode, Failure> {
+    check(args)?;
+    let lab = Lab::new(args, 1);
+    let setting = describe(&lab);
+    lab.announce("measuring");
+    let outcome = (INTERVALS.run)(&lab);
+    lab.progress.finish_and_clear();
+    let sweep = outcome.sweep.as_ref().expect("the scenario is a sweep");
+    if let Some(file) = &args.plot {
+        plot::draw(file, sweep, &setting).map_err(|error| cannot_write(file, &error))?;
+    }
+    let mut out = Out::new();
+    match args.json {
+        true => show_json(&mut out, &setting, &lab, outcome)?,
+        false => show(&mut out, args, &setting, sweep)?,
+    }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Before anything is measured: what would be found out late otherwise.
+fn check(args: &Args) -> Result<(), Failure> {
+    let dir = args.dir.as_path();
+    let writable = tempfile::tempfile_in(dir);
+    writable.map_err(|error| {
+        Failure::Other(
+            format!("cannot write in {}: {error}", dir.display()),
+            "name a directory on the disk to be measured with --dir".into(),
+        )
+    })?;
+    let needed = match args.scale() {
+        Scale::Full => 1400 * support::MIB,
+        Scale::Quick => 800 * support::MIB,
+        Scale::Test => 50 * support::MIB,
+    };
+    if free_space(dir).is_some_and(|free| free < needed as u64) {
+        return Err(Failure::Other(
+            format!(
+                "there is less room in {} than the {} MiB that it takes",
+                dir.display(),
+                needed / support::MIB
+            ),
+            "make room, or name another directory with --dir".into(),
+        ));
+    }
+    match &args.plot {
+        Some(file) => fs::write(file, "").map_err(|error| cannot_write(file, &error)),
+        None => Ok(()),
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn free_space(dir: &Path) -> Option<u64> {
+    let room = rustix::fs::statvfs(dir).ok()?;
+    Some(room.f_bavail * room.f_frsize)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn free_space(_: &Path) -> Option<u64> {
+    None
+}
+
+fn cannot_write(file: &Path, error: &std::io::Error) -> Failure {
+    Failure::Other(
+        format!("cannot write {}: {error}", file.display()),
+        "name a file that can be written with --plot".into(),
+    )
+}
+
+/// The machine; a memory file system is not measured here.
+fn describe(lab: &Lab) -> Setting {
+    let Setting {
+        mut facts,
+        mut warnings,
+    } = machine::describe(lab);
+    facts.retain(|(name, _)| !["In memory", "Compiler"].contains(name));
+    warnings.retain(|warning| !warning.starts_with("there is no memory file system"));
+    Setting { facts, warnings }
+}
+
+fn show(out: &mut Out, args: &Args, setting: &Setting, sweep: &Sweep) -> Result<(), Failure> {
+    let paint = out.paint;
+    for (name, value) in &setting.facts {
+        out.line(&format!("{} {value}", paint.faint(&format!("{name:16}"))))?;
+    }
+    for warning in &setting.warnings {
+        out.line(&format!("{} {warning}", paint.bad("warning:")))?;
+    }
+    let floor = point(&sweep.floor);
+    out.line(&format!(
+        "{} {floor}\n",
+        paint.faint("One bare write + fdatasync:")
+    ))?;
+    for (index, line) in columns(&table(sweep)).iter().enumerate() {
+        out.line(&if index == 0 {
+            paint.strong(line)
+        } else {
+            line.clone()
+        })?;
+    }
+    if let Some(file) = &args.plot {
+        out.line(&format!("\ndrawn in {}", file.display()))?;
+    }
+    if args.scale() == Scale::Test {
+        out.line("\nThis was to see that it runs: its figures, and so the answer, mean nothing.")?;
+    }
+    out.line(&format!("\n{}", paint.strong(&answer(sweep))))
+}
+
+/// Appends per second, and what half of them and almost all of them waited at most.
+fn point(point: &Point) -> String {
+    format!(
+        "{}, p50 {}, p99 {}",
+        Unit::PerSecond.text(point.rate),
+        Unit::Time.text(point.p50),
+        Unit::Time.text(point.p99)
+    )
+}
+
+/// A row for each interval; a column for each number of producers.
+fn table(sweep: &Sweep) -> Vec<Vec<String>> {
+    let name = |line: &crate::figures::Line| match line.producers {
+        1 => "1 producer".into(),
+        many => format!("{} producers", thousands(many as u64)),
+    };
+    let header = std::iter::once("interval".to_owned()).chain(sweep.lines.iter().map(name));
+    let rows = sweep.intervals.iter().enumerate().map(|(index, interval)| {
+        let cells = sweep.lines.iter().map(|line| point(&line.points[index]));
+        std::iter::once(interval_name(*interval))
+            .chain(cells)
+            .collect()
+    });
+    std::iter::once(header.collect()).chain(rows).collect()
+}
+
+fn interval_name(interval: Option<f64>) -> String {
+    interval.map_or_else(|| "none".into(), |millis| format!("{millis} ms"))
+}
+
+/// Which interval to use, in one sentence.
+fn answer(sweep: &Sweep) -> String {
+    let gains: Vec<_> = sweep
+        .lines
+        .iter()
+        .filter_map(|line| gain(sweep, line))
+        .collect();
+    let Some(best) = gains
+        .iter()
+        .max_by(|one, other| one.factor.total_cmp(&other.factor))
+    else {
+        return "Use no interval here (SyncPolicy::Always, the default): with any number of producers \
+                no interval made 10 % more appends per second."
+            .into();
+    };
+    let from = match gains[0].producers {
+        1 => String::new(),
+        many => format!(
+            " if {} or more tasks append at once",
+            thousands(many as u64)
+        ),
+    };
+    let otherwise = if from.is_empty() {
+        ""
+    } else {
+        "; with fewer, use none (SyncPolicy::Always, the default)"
+    };
+    format!(
+        "Use an interval of {} here{from}: with {} it made {:.0} % more appends per second than none, \
+         with a p99 of {} instead of {}{otherwise}.",
+        interval_name(Some(best.millis)),
+        crate::look::count(best.producers as u64, "producer"),
+        (best.factor - 1.0) * 100.0,
+        Unit::Time.text(best.p99),
+        Unit::Time.text(best.p99_without)
+    )
+}
+
+/// What an interval brings to so many producers, if it brings something.
+struct Gain {
+    producers: usize,
+    millis: f64,
+    factor: f64,
+    p99: f64,
+    p99_without: f64,
+}
+
+fn gain(sweep: &Sweep, line: &crate::figures::Line) -> Option<Gain> {
+    let points = || sweep.intervals.iter().zip(&line.points);
+    let (_, without) = points().find(|(interval, _)| interval.is_none())?;
+    let with = points().filter_map(|(interval, point)| Some(((*interval)?, point)));
+    let best = with
+        .clone()
+        .map(|(_, point)| point.rate)
+        .fold(0.0, f64::max);
+    // The shortest that is as good as the best: a longer one only makes callers wait.
+    let (millis, point) = with
+        .into_iter()
+        .find(|(_, point)| point.rate >= best * AS_GOOD)?;
+    let factor = point.rate / without.rate;
+    (factor >= WORTHWHILE).then_some(Gain {
+        producers: line.producers,
+        millis,
+        factor,
+        p99: point.p99,
+        p99_without: without.p99,
+    })
+}
+
+fn show_json(out: &mut Out, setting: &Setting, lab: &Lab, outcome: Outcome) -> Result<(), Failure> {
+    let answer = outcome.sweep.as_ref().map(answer).unwrap_or_default();
+    let text = report::json(setting, lab, &[(&INTERVALS, outcome)]);
+    let mut json: serde_json::Value = serde_json::from_str(&text).expect("it was made as JSON");
+    json["answer"] = answer.into();
+    out.line(&format!("{json:#}"))
+}
+
+/// Less is within what two runs differ by.
+const WORTHWHILE: f64 = 1.10;
+const AS_GOOD: f64 = 0.95;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::figures::Line;
+
+    fn sweep(rates: [[f64; 3]; 2]) -> Sweep {
+        let point = |rate: f64| Point {
+            rate,
+            p50: 1e-3,
+            p99: 2e-3,
+        };
+        let line = |producers, rates: [f64; 3]| Line {
+            producers,
+            points: rates.into_iter().map(point).collect(),
+        };
+        Sweep {
+            intervals: vec![None, Some(1.0), Some(10.0)],
+            lines: vec![line(1, rates[0]), line(64, rates[1])],
+            floor: point(1000.0),
+        }
+    }
+
+    #[test]
+    fn no_interval_is_the_answer_unless_one_brings_something() {
+        let said = answer(&sweep([[1000.0, 500.0, 90.0], [9000.0, 9500.0, 6000.0]]));
+        assert!(said.starts_with("Use no interval here"), "{said}");
+    }
+
+    #[test]
+    fn the_shortest_interval_that_is_as_good_as_the_best_is_the_answer() {
+        let said = answer(&sweep([
+            [1000.0, 500.0, 90.0],
+            [9000.0, 17_600.0, 18_000.0],
+        ]));
+        assert!(
+            said.contains("an interval of 1 ms here if 64 or more tasks"),
+            "{said}"
+        );
+        assert!(said.contains("96 % more"), "{said}");
+    }
+}

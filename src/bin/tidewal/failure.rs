@@ -1,0 +1,109 @@
+//! What goes wrong, and what to do next.
+
+use std::error::Error as _;
+use std::io::{self, Write};
+use std::process::ExitCode;
+
+use tidewal::Error;
+
+use crate::look::Paint;
+
+/// Why a command could not do what it was asked for.
+pub enum Failure {
+    /// Standard output cannot be written.
+    Output(io::Error),
+    /// Standard input cannot be read.
+    Input(io::Error),
+    Log(Error),
+    /// Anything else, and what to do about it.
+    Other(String, String),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Self::Log(error)
+    }
+}
+
+impl Failure {
+    /// Says it on standard error. A reader that has gone away is no error.
+    pub fn report(self) -> ExitCode {
+        let (what, hint) = match &self {
+            Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                return ExitCode::SUCCESS;
+            }
+            Self::Output(error) => (
+                format!("cannot write to standard output: {error}"),
+                String::new(),
+            ),
+            Self::Input(error) => (
+                format!("cannot read standard input: {error}"),
+                String::new(),
+            ),
+            Self::Log(error) => (with_sources(error), hint(error)),
+            Self::Other(what, hint) => (what.clone(), hint.clone()),
+        };
+        say(&what, &hint);
+        match self {
+            Self::Log(Error::Corrupt(_)) => ExitCode::from(DAMAGED),
+            _ => ExitCode::from(FAILED),
+        }
+    }
+}
+
+/// Writes an error and what to do about it to standard error, whatever has become of that.
+fn say(what: &str, hint: &str) {
+    let paint = Paint::of(&io::stderr());
+    let mut stderr = io::stderr().lock();
+    let _ = writeln!(stderr, "{} {what}", paint.bad("tidewal:"));
+    if !hint.is_empty() {
+        let _ = writeln!(stderr, "{} {hint}", paint.strong("next:"));
+    }
+}
+
+/// An error and what it came from.
+pub fn with_sources(error: &Error) -> String {
+    let mut all = vec![error.to_string()];
+    let mut source = error.source();
+    while let Some(cause) = source {
+        all.push(cause.to_string());
+        source = cause.source();
+    }
+    all.join(": ")
+}
+
+fn hint(error: &Error) -> String {
+    let text = match error {
+        Error::Corrupt(_) => {
+            "restore a backup or a replica; or see `tidewal verify` for all that is damaged, \
+             `tidewal repair` for what can be done, and `tidewal dump --salvage` for what can be read"
+        }
+        Error::Locked { .. } => {
+            "stop the service that has it open (`tidewal inspect` says which), or work on a snapshot of \
+             the file system"
+        }
+        Error::Unsupported { .. } => "use a newer version of tidewal",
+        Error::Truncated { .. } => "leave --from out, or name a later record",
+        Error::BeyondEnd { .. } => "leave --from out, or name an earlier record",
+        Error::InvalidOptions { .. } => "see the command with --help",
+        Error::StorageFull(_) => "make room on the disk, and append the rest again",
+        Error::TooLarge { .. } => "a record has to fit into a segment: see --segment-size",
+        Error::Io(fault) => match fault.io_error().kind() {
+            io::ErrorKind::NotFound => "check the path: it has to be the directory of a log",
+            io::ErrorKind::NotADirectory => "name the directory that the log's files are in",
+            io::ErrorKind::PermissionDenied => "run it as the user that the service runs as",
+            _ => "see what the system says about the disk, such as in `dmesg`",
+        },
+        Error::Failed(_) | Error::Interrupted | Error::Poisoned(_) => {
+            "see which records are there with `tidewal dump`, and append the rest again"
+        }
+        _ => "",
+    };
+    text.into()
+}
+
+/// Exit status of a damaged log.
+pub const DAMAGED: u8 = 1;
+
+/// Exit status of what could not be done.
+pub const FAILED: u8 = 2;

@@ -1,0 +1,99 @@
+//! Records from standard input.
+
+use std::io::{BufRead, Read};
+
+use crate::failure::Failure;
+
+/// How records are told apart.
+#[derive(Clone, Copy, Eq, PartialEq)]
+pub enum Framing {
+    /// By newlines, which are no part of them.
+    Lines,
+    /// By a length before each: four bytes, little endian.
+    Prefixed,
+}
+
+/// The next record, or `None` at the end. One of more than `max` bytes is an error, before it is read.
+pub fn next(
+    input: &mut impl BufRead,
+    framing: Framing,
+    max: usize,
+) -> Result<Option<Vec<u8>>, Failure> {
+    match framing {
+        Framing::Lines => next_line(input, max),
+        Framing::Prefixed => next_prefixed(input, max),
+    }
+}
+
+fn next_line(input: &mut impl BufRead, max: usize) -> Result<Option<Vec<u8>>, Failure> {
+    let mut line = Vec::new();
+    let mut limited = input.take(max as u64 + 1);
+    limited
+        .read_until(b'\n', &mut line)
+        .map_err(Failure::Input)?;
+    if line.is_empty() {
+        return Ok(None);
+    }
+    if line.last() == Some(&b'\n') {
+        line.pop();
+    } else if line.len() > max {
+        return Err(too_long(max));
+    }
+    Ok(Some(line))
+}
+
+fn next_prefixed(input: &mut impl BufRead, max: usize) -> Result<Option<Vec<u8>>, Failure> {
+    if input.fill_buf().map_err(Failure::Input)?.is_empty() {
+        return Ok(None);
+    }
+    let mut len = [0; 4];
+    input.read_exact(&mut len).map_err(Failure::Input)?;
+    let len = u32::from_le_bytes(len) as usize;
+    if len > max {
+        return Err(too_long(max));
+    }
+    let mut payload = vec![0; len];
+    input.read_exact(&mut payload).map_err(Failure::Input)?;
+    Ok(Some(payload))
+}
+
+fn too_long(max: usize) -> Failure {
+    Failure::Other(
+        format!("a record of more than {max} bytes does not fit into a segment"),
+        "split it, or give a larger --segment-size; what came before it is appended".into(),
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(input: &[u8], framing: Framing) -> Result<Vec<Vec<u8>>, Failure> {
+        let mut input = input;
+        let mut records = Vec::new();
+        while let Some(record) = next(&mut input, framing, 5)? {
+            records.push(record);
+        }
+        Ok(records)
+    }
+
+    #[test]
+    fn lines_are_taken_without_their_newlines() {
+        let lines = all(b"one\n\ntwo\r\nthree", Framing::Lines).ok().unwrap();
+        assert_eq!(lines, [&b"one"[..], b"", b"two\r", b"three"]);
+        assert!(all(b"12345\n", Framing::Lines).is_ok());
+        assert!(all(b"123456\n", Framing::Lines).is_err());
+        assert!(all(b"123456", Framing::Lines).is_err());
+    }
+
+    #[test]
+    fn lengths_are_believed_up_to_the_largest() {
+        let records = all(b"\x02\0\0\0ab\0\0\0\0", Framing::Prefixed)
+            .ok()
+            .unwrap();
+        assert_eq!(records, [&b"ab"[..], b""]);
+        assert!(all(b"\x06\0\0\0abcdef", Framing::Prefixed).is_err());
+        assert!(all(b"\x02\0\0\0a", Framing::Prefixed).is_err());
+        assert!(all(b"\x02\0\0", Framing::Prefixed).is_err());
+    }
+}

@@ -1,0 +1,195 @@
+//! `tidewal inspect`
+
+use std::path::Path;
+use std::process::ExitCode;
+
+use tidewal::tools::{Depth, Ending, LogDir, SegmentSurvey, Survey};
+use tidewal::{Error, Result};
+
+use crate::cli::Inspect;
+use crate::failure::{Failure, with_sources};
+use crate::holders::{self, Holder};
+use crate::json;
+use crate::look::{Bar, Out, columns, count, size};
+use crate::support::wait_for;
+
+pub fn run(args: &Inspect) -> Result<ExitCode, Failure> {
+    let survey = wait_for(look(&args.dir))?;
+    // After the survey, which holds the lock itself.
+    let holders = holders::find(&args.dir);
+    let mut out = Out::new();
+    if args.json {
+        out.line(&format!("{:#}", json::survey(&survey, &holders)))?;
+    } else {
+        show(&mut out, &survey, &holders)?;
+    }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// As deep as is possible and quick.
+async fn look(dir: &Path) -> Result<Survey> {
+    let dir = LogDir::new(dir);
+    let looked = dir.survey(Depth::Newest, &mut Bar::new("reading")).await;
+    match looked {
+        Err(Error::Locked { .. }) => dir.survey(Depth::Headers, &mut ()).await,
+        looked => looked,
+    }
+}
+
+fn show(out: &mut Out, survey: &Survey, holders: &[Holder]) -> Result<(), Failure> {
+    let paint = out.paint;
+    out.line(&paint.strong(&survey.dir.display().to_string()))?;
+    for (name, value) in facts(survey, holders) {
+        out.line(&format!("  {name:10} {value}"))?;
+    }
+    show_segments(out, &survey.segments)?;
+    if !survey.leftovers.is_empty() {
+        out.line("\nTruncated, to be removed when the log is opened:")?;
+        show_segments(out, &survey.leftovers)?;
+    }
+    if !survey.is_sound() {
+        out.line("")?;
+    }
+    show_damages(out, survey)?;
+    if survey.segments.len() > 1 && !survey.in_use {
+        let hint =
+            "The records of the newest segment were read; to read all of them: tidewal verify";
+        out.line(&format!("\n{}", paint.faint(hint)))?;
+    }
+    Ok(())
+}
+
+fn facts(survey: &Survey, holders: &[Holder]) -> Vec<(&'static str, String)> {
+    let mut facts = vec![("records", records(survey))];
+    facts.push(("ends", ending(survey)));
+    facts.push((
+        "durable",
+        format!("up to LSN {} by what is on disk", survey.proven),
+    ));
+    let bytes = survey.segments.iter().map(|segment| segment.len).sum();
+    let files = count(survey.segments.len() as u64, "segment");
+    facts.push(("size", format!("{files}, {}", size(bytes))));
+    if !survey.spares.is_empty() {
+        facts.push((
+            "in reserve",
+            count(survey.spares.len() as u64, "spare file"),
+        ));
+    }
+    if !survey.others.is_empty() {
+        facts.push(("not ours", survey.others.join(", ")));
+    }
+    facts.push(("open", holders_text(survey, holders)));
+    facts
+}
+
+fn records(survey: &Survey) -> String {
+    let (oldest, end) = (survey.oldest, survey.end);
+    let about = if survey.in_use { " or more" } else { "" };
+    match end >= oldest {
+        true => format!("LSN {oldest} to {end}{about}"),
+        false => format!("none{about}; the next one gets LSN {oldest}"),
+    }
+}
+
+fn ending(survey: &Survey) -> String {
+    match &survey.ending {
+        Some(Ending::Empty) => "there is no segment yet".into(),
+        Some(Ending::Closed) => "closed".into(),
+        Some(Ending::Cut(cut)) => format!(
+            "not closed, which is no damage: {} at byte {} of the newest segment ({})",
+            cut.reason,
+            cut.offset,
+            cut.reason.label()
+        ),
+        _ if survey.in_use => "on the move: somebody appends".into(),
+        _ => "damaged, see below".into(),
+    }
+}
+
+fn holders_text(survey: &Survey, holders: &[Holder]) -> String {
+    let known: Vec<_> = holders
+        .iter()
+        .map(|holder| {
+            format!(
+                "{} by process {} ({})",
+                holder.access(),
+                holder.pid,
+                holder.name
+            )
+        })
+        .collect();
+    match (known.is_empty(), survey.in_use) {
+        (false, _) => known.join(", "),
+        (true, true) => "for appending, by a process that the system does not name".into(),
+        (true, false) => "no".into(),
+    }
+}
+
+fn show_segments(out: &mut Out, segments: &[SegmentSurvey]) -> Result<(), Failure> {
+    if segments.is_empty() {
+        return Ok(());
+    }
+    let header = ["segment", "first", "last", "size", "statement"].map(str::to_owned);
+    let rows: Vec<_> = std::iter::once(header.to_vec())
+        .chain(segments.iter().map(row))
+        .collect();
+    out.line("")?;
+    let paint = out.paint;
+    for (index, line) in columns(&rows).iter().enumerate() {
+        let line = if index == 0 {
+            paint.faint(line)
+        } else {
+            line.clone()
+        };
+        out.line(&line)?;
+    }
+    Ok(())
+}
+
+fn row(segment: &SegmentSurvey) -> Vec<String> {
+    let statement = segment.statement.map_or_else(
+        || {
+            if segment.header.is_some() {
+                "none"
+            } else {
+                "unreadable header"
+            }
+            .to_owned()
+        },
+        |statement| format!("{} {}", statement.kind.name(), statement.lsn),
+    );
+    let last = match segment.last {
+        Some(last) if last >= segment.base => last.to_string(),
+        Some(_) => "none".into(),
+        None => "?".into(),
+    };
+    let name = segment.file.file_name().unwrap_or_default();
+    vec![
+        name.to_string_lossy().into_owned(),
+        segment.base.to_string(),
+        last,
+        size(segment.len),
+        statement,
+    ]
+}
+
+/// Everything that is wrong, by place.
+pub fn show_damages(out: &mut Out, survey: &Survey) -> Result<(), Failure> {
+    let paint = out.paint;
+    for damage in &survey.damages {
+        out.line(&format!("{} {damage}", paint.bad("damaged:")))?;
+    }
+    if survey.damages_left_out > 0 {
+        let more = count(survey.damages_left_out, "more place");
+        out.line(&format!("{} {more}", paint.bad("damaged:")))?;
+    }
+    for obstacle in &survey.obstacles {
+        out.line(&format!(
+            "{} {}",
+            paint.bad("not read:"),
+            with_sources(obstacle)
+        ))?;
+    }
+    Ok(())
+}

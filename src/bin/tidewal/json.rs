@@ -1,0 +1,89 @@
+//! A survey as JSON. What is not known is `null`.
+
+use serde_json::{Value, json};
+use tidewal::tools::{Ending, SegmentSurvey, Survey};
+use tidewal::{Corruption, Cut, Lsn};
+
+use crate::failure::with_sources;
+use crate::holders::Holder;
+
+pub fn survey(survey: &Survey, holders: &[Holder]) -> Value {
+    let segments = |segments: &[SegmentSurvey]| segments.iter().map(segment).collect::<Vec<_>>();
+    json!({
+        "dir": survey.dir.to_string_lossy(),
+        "sound": survey.is_sound(),
+        "in_use": survey.in_use,
+        "holders": holders.iter().map(holder).collect::<Vec<_>>(),
+        "oldest": survey.oldest.get(),
+        "end": survey.end.get(),
+        "proven_durable": survey.proven.get(),
+        "ending": survey.ending.as_ref().map(ending),
+        "segments": segments(&survey.segments),
+        "leftovers": segments(&survey.leftovers),
+        "spares": survey.spares,
+        "others": survey.others,
+        "damages": survey.damages.iter().map(damage).collect::<Vec<_>>(),
+        "damages_left_out": survey.damages_left_out,
+        "obstacles": survey.obstacles.iter().map(with_sources).collect::<Vec<_>>(),
+    })
+}
+
+fn holder(holder: &Holder) -> Value {
+    json!({ "pid": holder.pid, "name": holder.name, "access": holder.access() })
+}
+
+fn ending(ending: &Ending) -> Value {
+    match ending {
+        Ending::Cut(cut) => cut_json(cut),
+        Ending::Closed => json!({ "kind": "closed" }),
+        Ending::Empty => json!({ "kind": "empty" }),
+        _ => Value::Null,
+    }
+}
+
+fn cut_json(cut: &Cut) -> Value {
+    json!({
+        "kind": "cut",
+        "reason": cut.reason.label(),
+        "file": cut.segment.to_string_lossy(),
+        "offset": cut.offset,
+        "lsn": cut.lsn.get(),
+    })
+}
+
+fn segment(segment: &SegmentSurvey) -> Value {
+    let header = segment.header.map(|header| {
+        json!({
+            "log_id": format!("{:016x}", header.log_id),
+            "capacity": header.capacity,
+            "predecessor_end": header.predecessor_end,
+            "is_head": header.is_head,
+        })
+    });
+    let statement = segment
+        .statement
+        .map(|statement| json!({ "kind": statement.kind.name(), "lsn": statement.lsn.get() }));
+    json!({
+        "file": segment.file.to_string_lossy(),
+        "base": segment.base.get(),
+        "last": segment.last.map(Lsn::get),
+        "len": segment.len,
+        "end_offset": segment.end_offset,
+        "records": segment.records,
+        "payload_bytes": segment.payload_bytes,
+        "header": header,
+        "statement": statement,
+    })
+}
+
+fn damage(damage: &Corruption) -> Value {
+    let last = (damage.last >= damage.first).then(|| damage.last.get());
+    json!({
+        "label": damage.damage.label(),
+        "file": damage.segment.to_string_lossy(),
+        "offset": damage.offset,
+        "first": damage.first.get(),
+        "last": last,
+        "message": damage.to_string(),
+    })
+}

@@ -1,0 +1,88 @@
+//! The command `tidewal`: looks into a log, mends it, uses it from a shell, and measures the disk.
+//!
+//! It is a user of the library like any other, and sees only what is public. `docs/command.md` shows
+//! each command with its output. What `bench` measures is measured by the modules of
+//! `cargo bench --bench floor`, which are taken from there.
+
+#![forbid(unsafe_code)]
+#![warn(clippy::unwrap_used)]
+#![allow(
+    clippy::cast_precision_loss,
+    reason = "figures are shown with three digits"
+)]
+
+mod append;
+mod args;
+mod bench;
+mod cli;
+mod dump;
+mod failure;
+mod holders;
+mod input;
+mod inspect;
+mod json;
+mod look;
+mod manual;
+mod payload;
+mod repair;
+mod scenarios;
+mod support;
+mod verify;
+
+#[path = "../../../benches/floor/bare.rs"]
+#[allow(dead_code, reason = "the other scenarios use the rest")]
+mod bare;
+#[path = "../../../benches/floor/contest.rs"]
+#[allow(dead_code, reason = "the other scenarios use the rest")]
+mod contest;
+#[path = "../../../benches/floor/figures.rs"]
+#[allow(dead_code, reason = "the other scenarios use the rest")]
+mod figures;
+#[path = "../../../benches/floor/lab.rs"]
+#[allow(dead_code, reason = "the other scenarios use the rest")]
+mod lab;
+#[path = "../../../benches/floor/load.rs"]
+#[allow(dead_code, reason = "the other scenarios use the rest")]
+mod load;
+#[path = "../../../benches/floor/log.rs"]
+#[allow(dead_code, reason = "the other scenarios use the rest")]
+mod log;
+#[path = "../../../benches/floor/machine.rs"]
+#[allow(dead_code, reason = "the other scenarios use the rest")]
+mod machine;
+#[path = "../../../benches/floor/plot.rs"]
+#[allow(dead_code, reason = "the other scenarios use the rest")]
+mod plot;
+#[path = "../../../benches/floor/report.rs"]
+#[allow(dead_code, reason = "the other scenarios use the rest")]
+mod report;
+#[path = "../../../benches/floor/slice.rs"]
+#[allow(dead_code, reason = "the other scenarios use the rest")]
+mod slice;
+
+use std::process::ExitCode;
+
+use clap::{CommandFactory, Parser};
+
+use crate::cli::{Cli, Task};
+use crate::failure::Failure;
+
+fn main() -> ExitCode {
+    match run(Cli::parse()) {
+        Ok(code) => code,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn run(cli: Cli) -> Result<ExitCode, Failure> {
+    match cli.task {
+        Task::Inspect(args) => inspect::run(&args),
+        Task::Dump(args) => dump::run(&args),
+        Task::Verify(args) => verify::run(&args),
+        Task::Repair(args) => repair::run(&args),
+        Task::Append(args) => append::run(&args),
+        Task::Bench(args) => bench::run(&args),
+        Task::Completions { shell } => manual::completions(shell, Cli::command()),
+        Task::Man { dir } => manual::pages(dir.as_deref(), Cli::command()),
+    }
+}

@@ -1,0 +1,79 @@
+//! `tidewal verify`
+
+use std::process::ExitCode;
+
+use tidewal::tools::{Depth, Ending, LogDir, Survey};
+
+use crate::cli::Verify;
+use crate::failure::{DAMAGED, FAILED, Failure};
+use crate::inspect::show_damages;
+use crate::json;
+use crate::look::{Bar, Out, count, size};
+use crate::support::wait_for;
+
+pub fn run(args: &Verify) -> Result<ExitCode, Failure> {
+    let dir = LogDir::new(&args.dir);
+    let survey = wait_for(dir.survey(Depth::Everything, &mut Bar::new("verifying")))?;
+    let mut out = Out::new();
+    if args.json {
+        out.line(&format!("{:#}", json::survey(&survey, &[])))?;
+    } else {
+        show_damages(&mut out, &survey)?;
+        show_verdict(&mut out, &survey)?;
+    }
+    out.flush()?;
+    Ok(status(&survey))
+}
+
+/// Damage is certain; what was not read may be damaged too.
+fn status(survey: &Survey) -> ExitCode {
+    match (survey.obstacles.is_empty(), survey.damages.is_empty()) {
+        (false, _) => ExitCode::from(FAILED),
+        (true, false) => ExitCode::from(DAMAGED),
+        (true, true) => ExitCode::SUCCESS,
+    }
+}
+
+fn show_verdict(out: &mut Out, survey: &Survey) -> Result<(), Failure> {
+    let paint = out.paint;
+    let read = format!(
+        "{} in {}, {} of payload",
+        count(survey.records(), "record"),
+        count(survey.segments.len() as u64, "segment"),
+        size(survey.payload_bytes())
+    );
+    if !survey.is_sound() {
+        let places = survey.damages.len() as u64 + survey.damages_left_out;
+        let found = count(places, "damaged place");
+        out.line(&format!(
+            "{} {found}; {read} can be read",
+            paint.bad("not sound:")
+        ))?;
+        return out.line("see what can be done about it: tidewal repair");
+    }
+    if survey.segments.is_empty() {
+        return out
+            .line("empty: there is no segment here; a log that lost all its files looks the same");
+    }
+    out.line(&format!(
+        "{} {read}, {}",
+        paint.good("sound:"),
+        span(survey)
+    ))?;
+    match &survey.ending {
+        Some(Ending::Cut(cut)) => out.line(&format!(
+            "it was not closed, which is no damage: {} at byte {} of the newest segment ({})",
+            cut.reason,
+            cut.offset,
+            cut.reason.label()
+        )),
+        _ => Ok(()),
+    }
+}
+
+fn span(survey: &Survey) -> String {
+    match survey.end >= survey.oldest {
+        true => format!("LSN {} to {}", survey.oldest, survey.end),
+        false => "empty".into(),
+    }
+}

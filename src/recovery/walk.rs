@@ -1,0 +1,567 @@
+//! Reading a log that may be damaged, for the tools: the same judgements as those of a replay, and no
+//! stop at the first damage.
+//!
+//! Headers, joints, records and the end of the newest segment are judged by the functions that
+//! [`replay`](super::replay) uses; what is added here is how to go on after them. So a walk finds
+//! nothing in a log that a recovery reads, and finds what a recovery refuses, and more.
+
+use std::collections::BTreeMap;
+
+use crate::error::{Corruption, Damage, Error, Fault, Result};
+use crate::format::frame::{self, Frame, Kind};
+use crate::format::names;
+use crate::lsn::Lsn;
+use crate::record::Record;
+use crate::recovery::plan::{Found, Planned, check_joint};
+use crate::recovery::replay::check_complete;
+use crate::recovery::report::Cut;
+use crate::recovery::scan::{Scan, Stop};
+use crate::recovery::tail::{self, Rest, Verdict};
+use crate::storage::Dir;
+
+/// Who follows a walk.
+pub(crate) trait Follow {
+    /// So many bytes more were looked at.
+    fn bytes(&mut self, count: u64);
+    /// Records that can be read; after damage they need not follow the last ones.
+    fn records(&mut self, records: Vec<Record>);
+}
+
+struct Nobody;
+
+impl Follow for Nobody {
+    fn bytes(&mut self, _: u64) {}
+
+    fn records(&mut self, _: Vec<Record>) {}
+}
+
+/// How much is read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Extent {
+    /// The headers.
+    Headers,
+    /// The headers, and the records of the newest segment.
+    Newest,
+    /// Every record.
+    Everything,
+}
+
+/// What lies in a directory.
+#[derive(Debug, Default)]
+pub(crate) struct Walk {
+    /// Every file with a segment's name, oldest first.
+    pub(crate) files: Vec<Walked>,
+    /// Below this index the log was truncated.
+    pub(crate) head: usize,
+    pub(crate) damages: Vec<Corruption>,
+    /// Damages beyond those, which nobody would read.
+    pub(crate) damages_left_out: u64,
+    /// What the system would not read, and formats that are not known.
+    pub(crate) obstacles: Vec<Error>,
+    /// Where and why the log ends, if it was not closed.
+    pub(crate) cut: Option<Cut>,
+    /// Whether the newest segment says that the log was closed.
+    pub(crate) is_closed: bool,
+    pub(crate) spares: Vec<String>,
+    pub(crate) others: Vec<String>,
+}
+
+/// One file with a segment's name.
+#[derive(Debug)]
+pub(crate) struct Walked {
+    /// By its name.
+    pub(crate) base: Lsn,
+    /// Its length in bytes, 0 if that cannot be learned.
+    pub(crate) len: u64,
+    /// What its header says, if that is sound.
+    pub(crate) found: Option<FoundFile>,
+    /// Whether the next file names it as its predecessor.
+    pub(crate) is_joined: bool,
+    /// What was read of its records.
+    pub(crate) run: Option<Run>,
+}
+
+/// What a sound header says.
+#[derive(Clone, Debug)]
+pub(crate) struct FoundFile {
+    pub(crate) header: crate::format::segment::Header,
+    pub(crate) statement: Option<Frame>,
+    pub(crate) is_head: bool,
+    pub(crate) is_short: bool,
+}
+
+/// The records of one segment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Run {
+    /// Those that can be read.
+    pub(crate) records: u64,
+    /// Their payloads.
+    pub(crate) bytes: u64,
+    /// The last of those that follow each other from the first one on.
+    pub(crate) end: Lsn,
+    /// Where it ends in the file.
+    pub(crate) end_offset: u64,
+    /// From here to there nothing proves what was read to be durable.
+    pub(crate) unproven_from: u64,
+    /// The last LSN that is known to have been durable.
+    pub(crate) proven: Lsn,
+    /// The last LSN that anything names.
+    pub(crate) highest: Lsn,
+    /// Whether all records are there that should be.
+    pub(crate) is_whole: bool,
+}
+
+impl Walk {
+    /// Reads a directory. Fails only if that cannot be listed.
+    pub(crate) fn read(dir: &Dir, extent: Extent, follow: &mut dyn Follow) -> Result<Self> {
+        Self::read_some(dir, &[], extent, follow)
+    }
+
+    /// Reads all of it, as if the segments that begin with these were not there.
+    pub(crate) fn read_without(dir: &Dir, without: &[Lsn]) -> Result<Self> {
+        Self::read_some(dir, without, Extent::Everything, &mut Nobody)
+    }
+
+    fn read_some(
+        dir: &Dir,
+        without: &[Lsn],
+        extent: Extent,
+        follow: &mut dyn Follow,
+    ) -> Result<Self> {
+        let mut walk = Self::default();
+        walk.sort_names(dir)?;
+        walk.files.retain(|file| !without.contains(&file.base));
+        walk.read_headers(dir);
+        walk.find_head(dir);
+        walk.check_joints(dir);
+        if extent != Extent::Headers {
+            walk.read_records(dir, extent, follow);
+        }
+        Ok(walk)
+    }
+
+    /// The bytes that reading all of it takes.
+    pub(crate) fn total_len(dir: &Dir, extent: Extent) -> u64 {
+        let mut bases: Vec<_> = dir.list().map_or_else(
+            |_| Vec::new(),
+            |names| {
+                names
+                    .iter()
+                    .filter_map(|name| names::parse_segment(name))
+                    .collect()
+            },
+        );
+        bases.sort_unstable();
+        let skipped = match extent {
+            Extent::Headers => bases.len(),
+            Extent::Newest => bases.len().saturating_sub(1),
+            Extent::Everything => 0,
+        };
+        let lens = bases.iter().skip(skipped).map(|&base| len_of(dir, base));
+        lens.sum()
+    }
+
+    fn sort_names(&mut self, dir: &Dir) -> Result<()> {
+        let mut bases = Vec::new();
+        for name in dir.list()? {
+            match names::parse_segment(&name) {
+                Some(base) => bases.push(base),
+                None if names::is_spare(&name) => self.spares.push(name),
+                None if name == names::LOCK => {}
+                None => self.others.push(name),
+            }
+        }
+        bases.sort_unstable();
+        self.spares.sort_unstable();
+        self.others.sort_unstable();
+        self.files = bases.into_iter().map(Walked::new).collect();
+        Ok(())
+    }
+
+    fn read_headers(&mut self, dir: &Dir) {
+        for index in 0..self.files.len() {
+            self.files[index].len = len_of(dir, self.files[index].base);
+            match Found::read(dir, self.files[index].base) {
+                Ok(found) => {
+                    let checked = found.check_len(dir);
+                    self.files[index].found = Some(FoundFile::of(&found));
+                    checked.unwrap_or_else(|error| self.note(error));
+                }
+                Err(error) => self.note(error),
+            }
+        }
+    }
+
+    /// The newest segment that needs no predecessor; files below it were truncated.
+    fn find_head(&mut self, dir: &Dir) {
+        let is_head = |file: &Walked| file.found.as_ref().is_some_and(|found| found.is_head);
+        if let Some(head) = self.files.iter().rposition(is_head) {
+            self.head = head;
+            self.check_leftovers(dir);
+        } else if let Some(oldest) = self.files.first().and_then(Walked::planned) {
+            self.damage(oldest.damaged(dir, Damage::PredecessorMissing, Lsn::FIRST));
+        }
+    }
+
+    fn check_leftovers(&mut self, dir: &Dir) {
+        let head = self.files[self.head].found.as_ref();
+        let log_id = head.map(|found| found.header.log_id);
+        let below = self.files[..self.head].iter().filter_map(Walked::planned);
+        let foreign: Vec<_> = below
+            .filter(|planned| Some(planned.header.log_id) != log_id)
+            .map(|planned| planned.damaged(dir, Damage::ForeignSegment, planned.header.base))
+            .collect();
+        foreign.into_iter().for_each(|damage| self.damage(damage));
+    }
+
+    fn check_joints(&mut self, dir: &Dir) {
+        for index in self.head + 1..self.files.len() {
+            let (older, newer) = (self.files[index - 1].planned(), self.files[index].planned());
+            if let (Some(older), Some(newer)) = (older, newer) {
+                match check_joint(dir, &older, &newer) {
+                    Ok(()) => self.files[index - 1].is_joined = true,
+                    Err(error) => self.note(error),
+                }
+            }
+        }
+    }
+
+    fn read_records(&mut self, dir: &Dir, extent: Extent, follow: &mut dyn Follow) {
+        let first = match extent {
+            Extent::Everything => self.head,
+            _ => self.files.len().saturating_sub(1),
+        };
+        for index in first..self.files.len() {
+            let Some(planned) = self.files[index].planned() else {
+                follow.bytes(self.files[index].len);
+                continue;
+            };
+            match self.read_segment(dir, index, &planned, follow) {
+                Ok(run) => self.files[index].run = Some(run),
+                Err(fault) => self.obstacles.push(fault.into()),
+            }
+        }
+        self.narrow_down(dir);
+    }
+
+    fn read_segment(
+        &mut self,
+        dir: &Dir,
+        index: usize,
+        planned: &Planned,
+        follow: &mut dyn Follow,
+    ) -> Result<Run, Fault> {
+        let next = self.files.get(index + 1).and_then(Walked::planned);
+        let next = next.filter(|_| self.files[index].is_joined);
+        let limit = next
+            .as_ref()
+            .and_then(|next| next.header.predecessor)
+            .map(|prev| prev.end);
+        let mut reading = Reading::new(Scan::open(dir, planned, limit)?, follow);
+        let stop = reading.read_on()?;
+        let mut run = reading.run_so_far();
+        let (damage, rest) = match next {
+            Some(next) => (
+                check_complete(dir, &reading.scan, &next).err(),
+                Rest::default(),
+            ),
+            None if index + 1 == self.files.len() => self.judge_newest(dir, &reading.scan, stop)?,
+            None => judge_unjoined(dir, &reading.scan, self.expected_end(index))?,
+        };
+        run.is_whole = damage.is_none();
+        let mut found = damage.map_or(Ok(Vec::new()), |damage| reading.go_on(dir, damage))?;
+        if index + 1 == self.files.len() {
+            found.extend(reading.missing_successor(dir, &found));
+        }
+        found.into_iter().for_each(|damage| self.damage(damage));
+        Ok(reading.finish(run, rest))
+    }
+
+    fn judge_newest(&mut self, dir: &Dir, scan: &Scan, stop: Stop) -> Result<Judged, Fault> {
+        let (verdict, rest) = tail::judge_with(dir, scan, stop)?;
+        let damage = match verdict {
+            Verdict::Sealed => {
+                self.is_closed = true;
+                None
+            }
+            Verdict::Torn(cut) => {
+                self.cut = Some(cut);
+                None
+            }
+            Verdict::Damaged(damage) => Some(damage),
+        };
+        Ok((damage, rest))
+    }
+
+    /// What the name of the next file says of the end of this one, if it can be the next one.
+    fn expected_end(&self, index: usize) -> Lsn {
+        let next = &self.files[index + 1];
+        match next.found {
+            // It does not join this one: another file is missing between them.
+            Some(_) => Lsn::ZERO,
+            None => next.base.prev(),
+        }
+    }
+
+    /// Says more exactly which records a missing or unreadable file held, now that its neighbours are
+    /// read.
+    fn narrow_down(&mut self, dir: &Dir) {
+        let places: BTreeMap<_, _> = self
+            .files
+            .iter()
+            .enumerate()
+            .map(|(index, file)| (dir.path_of(&names::segment(file.base)), index))
+            .collect();
+        for damage in &mut self.damages {
+            let Some(&index) = places.get(&damage.segment) else {
+                continue;
+            };
+            match damage.damage {
+                Damage::ChainBroken | Damage::ForeignSegment if index > self.head => {
+                    let before = self.files[index - 1].run.map(|run| run.end.next());
+                    let before = before.filter(|first| *first <= damage.last.next());
+                    damage.first = before.unwrap_or(damage.first);
+                }
+                Damage::HeaderDamaged | Damage::NameMismatch if index >= self.head => {
+                    let is_covered = index > 0
+                        && self.files[index - 1]
+                            .run
+                            .is_some_and(|run| run.end >= self.files[index].base);
+                    let after = self.files.get(index + 1);
+                    // Where the one before it holds its records, it was never the log's.
+                    let after = after.filter(|file| file.found.is_some() && !is_covered);
+                    damage.last = after.map_or(damage.last, |file| file.base.prev());
+                }
+                Damage::ShortFile => {
+                    if let Some(run) = self.files[index].run {
+                        (damage.first, damage.offset) = (run.end.next(), 0);
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// Files it under what it is.
+    fn note(&mut self, error: Error) {
+        match error {
+            Error::Corrupt(damage) => self.damage(*damage),
+            other => self.obstacles.push(other),
+        }
+    }
+
+    fn damage(&mut self, damage: Corruption) {
+        if self.damages.len() < DAMAGES_MAX {
+            self.damages.push(damage);
+        } else {
+            self.damages_left_out += 1;
+        }
+    }
+}
+
+impl Walked {
+    fn new(base: Lsn) -> Self {
+        Self {
+            base,
+            len: 0,
+            found: None,
+            is_joined: false,
+            run: None,
+        }
+    }
+
+    fn planned(&self) -> Option<Planned> {
+        let found = self.found.as_ref()?;
+        Some(Planned {
+            name: names::segment(self.base),
+            header: found.header,
+            statement: found.statement,
+        })
+    }
+}
+
+impl FoundFile {
+    fn of(found: &Found) -> Self {
+        Self {
+            header: found.planned.header,
+            statement: found.planned.statement,
+            is_head: found.is_head,
+            is_short: found.len < found.planned.header.capacity,
+        }
+    }
+}
+
+type Judged = (Option<Corruption>, Rest);
+
+/// Judges a segment whose successor is missing or unreadable. It was complete once, and how far that
+/// was, its statement and its records say, and the name of the next file.
+fn judge_unjoined(dir: &Dir, scan: &Scan, expected: Lsn) -> Result<Judged, Fault> {
+    let statement = scan.segment.statement;
+    let is_ended = statement.is_some_and(|frame| frame.kind != Kind::Mark);
+    let rest = if is_ended && statement.is_some_and(|frame| frame.lsn <= scan.end().0) {
+        Rest::default()
+    } else {
+        tail::search_rest(scan)?
+    };
+    let stated = statement.map_or(Lsn::ZERO, |frame| frame.proves());
+    let last = stated.max(rest.proven).max(expected);
+    let is_lost = last > scan.end().0;
+    let damage = is_lost.then(|| scan.damaged(dir, Damage::SealedDamaged, last));
+    Ok((damage, rest))
+}
+
+/// A scan that goes on after damage.
+struct Reading<'a> {
+    scan: Scan,
+    follow: &'a mut dyn Follow,
+    records: u64,
+    bytes: u64,
+    highest: Lsn,
+    /// How far `follow` was told that the file was read.
+    told: u64,
+}
+
+impl<'a> Reading<'a> {
+    fn new(scan: Scan, follow: &'a mut dyn Follow) -> Self {
+        Self {
+            scan,
+            follow,
+            records: 0,
+            bytes: 0,
+            highest: Lsn::ZERO,
+            told: 0,
+        }
+    }
+
+    /// Reads until something does not continue the log.
+    fn read_on(&mut self) -> Result<Stop, Fault> {
+        loop {
+            let mut records = Vec::new();
+            let stop = self.scan.read_block(&mut records)?;
+            self.hand_over(records);
+            if let Some(stop) = stop {
+                self.highest = self.highest.max(self.scan.next.prev());
+                return Ok(stop);
+            }
+        }
+    }
+
+    fn hand_over(&mut self, records: Vec<Record>) {
+        self.records += records.len() as u64;
+        self.bytes += records
+            .iter()
+            .map(|record| record.payload.len() as u64)
+            .sum::<u64>();
+        self.tell(self.scan.offset);
+        if !records.is_empty() {
+            self.follow.records(records);
+        }
+    }
+
+    fn tell(&mut self, offset: u64) {
+        self.follow.bytes(offset.saturating_sub(self.told));
+        self.told = self.told.max(offset);
+    }
+
+    fn run_so_far(&self) -> Run {
+        let (end, end_offset) = self.scan.end();
+        Run {
+            records: 0,
+            bytes: 0,
+            end,
+            end_offset,
+            unproven_from: self.scan.unproven_from(),
+            proven: Lsn::ZERO,
+            highest: Lsn::ZERO,
+            is_whole: false,
+        }
+    }
+
+    /// Finds what else is damaged up to the last record that `damage` names, and what is not.
+    fn go_on(&mut self, dir: &Dir, damage: Corruption) -> Result<Vec<Corruption>, Fault> {
+        let (kind, last) = (damage.damage, damage.last);
+        let mut found = Vec::new();
+        let mut damage = damage;
+        while damage.first <= last {
+            let island = next_frame(&self.scan)?.filter(|(_, lsn)| *lsn <= last);
+            let Some((offset, lsn)) = island else { break };
+            let ended = lsn.prev().max(damage.first);
+            found.push(Corruption {
+                last: ended,
+                ..damage
+            });
+            self.scan.resume_at(offset, lsn);
+            self.read_on()?;
+            damage = self.scan.damaged(dir, kind, last);
+            if damage.first > last {
+                return Ok(found);
+            }
+        }
+        found.push(damage);
+        Ok(found)
+    }
+
+    /// A newest segment that has lost records of its own may have lost its successor too.
+    fn missing_successor(&self, dir: &Dir, found: &[Corruption]) -> Option<Corruption> {
+        let link = self.scan.segment.statement?;
+        let is_known = found
+            .iter()
+            .any(|damage| damage.damage == Damage::SuccessorMissing);
+        (link.kind == Kind::Link && !is_known).then(|| Corruption {
+            first: link.lsn.next(),
+            ..self.scan.damaged(dir, Damage::SuccessorMissing, Lsn::ZERO)
+        })
+    }
+
+    fn finish(mut self, run: Run, rest: Rest) -> Run {
+        let stated = self
+            .scan
+            .segment
+            .statement
+            .map_or(Lsn::ZERO, |frame| frame.lsn);
+        self.tell(self.scan.capacity());
+        Run {
+            records: self.records,
+            bytes: self.bytes,
+            proven: self.scan.proven().max(stated).max(rest.proven),
+            highest: self.highest.max(stated).max(rest.highest),
+            ..run
+        }
+    }
+}
+
+/// The first frame behind the place where a scan stopped that is of a later record than the one it
+/// stopped at, and that record's LSN.
+fn next_frame(scan: &Scan) -> Result<Option<(u64, Lsn)>, Fault> {
+    let mut offset = scan.offset;
+    let mut buffer_len = SEARCH_LEN_MIN;
+    while offset < scan.limit() {
+        let left = usize::try_from(scan.limit() - offset).unwrap_or(usize::MAX);
+        let mut buffer = vec![0; left.min(buffer_len)];
+        let filled = scan.file.read_at(&mut buffer, offset)?;
+        if filled < frame::HEADER_LEN {
+            break;
+        }
+        let later = |(_, frame): &(u64, Frame)| frame.lsn > scan.next;
+        let found = tail::frames_in(&buffer[..filled], offset, scan).find(later);
+        if let Some((at, frame)) = found {
+            return Ok(Some((at, frame.lsn)));
+        }
+        offset += (filled - (frame::HEADER_LEN - 1)) as u64;
+        buffer_len = SEARCH_LEN_MAX;
+    }
+    Ok(None)
+}
+
+/// The length of a segment's file, 0 if it cannot be learned.
+fn len_of(dir: &Dir, base: Lsn) -> u64 {
+    let file = dir.open(&names::segment(base), crate::storage::Mode::Read);
+    file.and_then(|file| file.len()).unwrap_or(0)
+}
+
+/// Damages that are kept one by one; a list that is longer says no more.
+const DAMAGES_MAX: usize = 10_000;
+
+/// What is searched at once: little at first, because the next record is usually near.
+const SEARCH_LEN_MIN: usize = 4 * 1024;
+const SEARCH_LEN_MAX: usize = 256 * 1024;

@@ -1,0 +1,595 @@
+//! How a damaged log can be made one that opens, and what that costs.
+//!
+//! What stays is one stretch of records without a gap: the first that can be read, from the beginning
+//! of a segment on up to the next damage. So whatever recovery delivers before its error stays; and
+//! where nothing can be read before the damage, what stands behind it does. Files that are not of the
+//! log, or cannot be shown to be, go first, and the rest is judged as it is without them.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::RangeInclusive;
+use std::path::PathBuf;
+
+use crate::error::{Damage, Result};
+use crate::format;
+use crate::format::frame;
+use crate::format::names;
+use crate::format::segment::Header;
+use crate::lsn::Lsn;
+use crate::recovered::LastSegment;
+use crate::recovery::walk::{Walk, Walked};
+use crate::storage::Dir;
+use crate::tools::survey::{Depth, Observer, Survey, walk};
+
+/// What a repair would do, and what it would cost. Nothing has been done yet.
+///
+/// `Display` says it in full sentences.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct RepairPlan {
+    /// What was found.
+    pub survey: Survey,
+    /// What is to be done, in this order; nothing if nothing is damaged.
+    pub steps: Vec<RepairStep>,
+    /// The records that the log holds afterwards; `None` if none.
+    pub kept: Option<RangeInclusive<Lsn>>,
+    /// Records that can be read and will be in the folder only, because others before them cannot.
+    pub cut_records: u64,
+    /// The LSN that the next append gets.
+    pub next: Lsn,
+    /// LSNs that were given to records before and will be given again: what refers to a record of the
+    /// log by its LSN must forget these.
+    pub reused: Option<RangeInclusive<Lsn>>,
+    /// Whether LSNs beyond those may be given again, because nothing says how far the log went.
+    pub may_reuse_more: bool,
+    pub(super) dir: Dir,
+    pub(super) work: Work,
+}
+
+/// One thing that a repair does.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum RepairStep {
+    /// A file gets a second name in a new folder of the log's directory, or is copied there.
+    Keep {
+        /// The file.
+        file: PathBuf,
+    },
+    /// A new segment without records becomes the log, so that it goes on behind every LSN that may have
+    /// been given out.
+    Begin {
+        /// The LSN of its first record.
+        lsn: Lsn,
+    },
+    /// A segment is marked as the one that the log begins with.
+    MarkHead {
+        /// Its file.
+        file: PathBuf,
+    },
+    /// A file that is too short is made as long as its header says.
+    Extend {
+        /// The file.
+        file: PathBuf,
+        /// Its new length in bytes.
+        len: u64,
+    },
+    /// A file's name in the log's directory is removed. It has been kept.
+    Remove {
+        /// The file.
+        file: PathBuf,
+    },
+    /// What stays of a segment is made durable, and its end written into its header block.
+    Seal {
+        /// Its file, which has been kept as it was.
+        file: PathBuf,
+        /// The last record of the log.
+        lsn: Lsn,
+        /// Where it ends, in bytes from the start of the file.
+        offset: u64,
+    },
+}
+
+/// The same, with what is needed to do it.
+#[derive(Clone, Debug, Default, Eq, PartialEq)]
+pub(super) struct Work {
+    /// Files to be kept, and whether the log's own goes on to be used.
+    pub(super) keep: Vec<(String, Kept)>,
+    pub(super) begin: Option<Begin>,
+    pub(super) mark_head: Option<Header>,
+    pub(super) extend: Vec<(String, u64)>,
+    /// Newest first.
+    pub(super) remove: Vec<String>,
+    pub(super) seal: Option<Seal>,
+}
+
+/// How a file is kept.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) enum Kept {
+    /// As it is: the log does not use it any more.
+    Whole,
+    /// A copy, because it will be changed.
+    Copy,
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(super) struct Begin {
+    pub(super) base: Lsn,
+    /// That of the log, if it is known.
+    pub(super) log_id: Option<u64>,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Seal {
+    pub(super) last: Lsn,
+    pub(super) segment: LastSegment,
+}
+
+impl PartialEq for Seal {
+    fn eq(&self, other: &Self) -> bool {
+        (self.last, self.segment.end, self.segment.header)
+            == (other.last, other.segment.end, other.segment.header)
+    }
+}
+
+impl Eq for Seal {}
+
+impl RepairPlan {
+    /// Whether there is nothing to repair.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.steps.is_empty()
+    }
+}
+
+/// Surveys the log and decides. The directory must be held for reading at least.
+pub(super) fn make(dir: &Dir, observer: &mut dyn Observer) -> Result<RepairPlan> {
+    let found = walk(dir, Depth::Everything, observer)?;
+    if let Some(obstacle) = found.obstacles.first() {
+        return Err(obstacle.clone());
+    }
+    let survey = |found| Survey::of(dir, Depth::Everything, false, found);
+    if found.damages.is_empty() {
+        let next = found.files.last().and_then(|file| file.run);
+        let next = next.map_or(Lsn::FIRST, |run| run.end.next());
+        return Ok(RepairPlan::of(dir, survey(found), Decision::nothing(next)));
+    }
+    let own = own_log_id(&found);
+    let strays: Vec<_> = found
+        .files
+        .iter()
+        .filter(|file| is_stray(file, own))
+        .collect();
+    let strays: Vec<Lsn> = strays.into_iter().map(|file| file.base).collect();
+    let without = match strays.is_empty() {
+        true => None,
+        false => Some(Walk::read_without(dir, &strays)?),
+    };
+    let rest = without.as_ref().unwrap_or(&found);
+    if let Some(obstacle) = rest.obstacles.first() {
+        return Err(obstacle.clone());
+    }
+    let decision = Decider {
+        found: &found,
+        rest,
+        strays,
+        own,
+    }
+    .decide();
+    Ok(RepairPlan::of(dir, survey(found), decision))
+}
+
+/// What comes out.
+struct Decision {
+    work: Work,
+    kept: Option<RangeInclusive<Lsn>>,
+    cut_records: u64,
+    next: Lsn,
+    highest: Lsn,
+    may_reuse_more: bool,
+}
+
+impl Decision {
+    fn nothing(next: Lsn) -> Self {
+        Self {
+            work: Work::default(),
+            kept: None,
+            cut_records: 0,
+            next,
+            highest: Lsn::ZERO,
+            may_reuse_more: false,
+        }
+    }
+}
+
+/// The log that most files are of; the newest of them decides between equals.
+fn own_log_id(walk: &Walk) -> Option<u64> {
+    let mut counts: BTreeMap<u64, (usize, Lsn)> = BTreeMap::new();
+    for file in &walk.files {
+        if let Some(found) = &file.found {
+            let count = counts.entry(found.header.log_id).or_default();
+            *count = (count.0 + 1, file.base);
+        }
+    }
+    let most = counts.into_iter().max_by_key(|(_, count)| *count);
+    most.map(|(log_id, _)| log_id)
+}
+
+fn is_stray(file: &Walked, own: Option<u64>) -> bool {
+    file.found
+        .as_ref()
+        .is_none_or(|found| Some(found.header.log_id) != own)
+}
+
+struct Decider<'a> {
+    found: &'a Walk,
+    /// The log without its strays.
+    rest: &'a Walk,
+    strays: Vec<Lsn>,
+    own: Option<u64>,
+}
+
+impl Decider<'_> {
+    fn decide(&self) -> Decision {
+        let log = &self.rest.files[self.rest.head..];
+        let Some(first) = log.iter().position(has_something) else {
+            return self.begin_anew();
+        };
+        let mut last = first;
+        while last + 1 < log.len() && is_whole(&log[last]) && log[last].is_joined {
+            last += 1;
+        }
+        self.keep_stretch(&log[first..=last])
+    }
+
+    /// Nothing can stay in place. The log goes on behind whatever it may have held.
+    fn begin_anew(&self) -> Decision {
+        let base = self.free_base(self.possible().next());
+        let mut removed = self.strays.clone();
+        removed.extend(
+            self.rest.files[self.rest.head..]
+                .iter()
+                .map(|file| file.base),
+        );
+        let has_lost_files = |walk: &Walk| {
+            let mut kinds = walk.damages.iter().map(|damage| damage.damage);
+            kinds.any(|kind| kind == Damage::SuccessorMissing)
+        };
+        let begin = Begin {
+            base,
+            log_id: self.own,
+        };
+        let mut work = self.remove(removed);
+        work.begin = Some(begin);
+        Decision {
+            work,
+            kept: None,
+            cut_records: self.readable(),
+            next: base,
+            highest: base.prev(),
+            may_reuse_more: has_lost_files(self.found) || has_lost_files(self.rest),
+        }
+    }
+
+    fn keep_stretch(&self, stay: &[Walked]) -> Decision {
+        let (first, last) = (&stay[0], &stay[stay.len() - 1]);
+        let log = &self.rest.files[self.rest.head..];
+        let goes = |file: &&Walked| file.base < first.base || file.base > last.base;
+        let mut removed = self.strays.clone();
+        removed.extend(log.iter().filter(goes).map(|file| file.base));
+        let is_cut = removed.iter().any(|base| *base > last.base);
+        let mut work = self.remove(removed);
+        let head = first.found.as_ref().filter(|found| !found.is_head);
+        work.mark_head = head.map(|found| found.header);
+        work.extend = stay
+            .iter()
+            .filter(|file| is_short(file))
+            .filter_map(extend)
+            .collect();
+        if is_cut || is_short(last) || !is_whole(last) || !self.was_whole(last.base) {
+            work.seal = seal(last);
+            work.keep.push((names::segment(last.base), Kept::Copy));
+        }
+        let end = last.run.map_or(last.base.prev(), |run| run.end);
+        let records = (end.get() + 1).saturating_sub(first.base.get());
+        Decision {
+            kept: (end >= first.base).then_some(first.base..=end),
+            cut_records: self.readable().saturating_sub(records),
+            next: end.next(),
+            highest: self.highest(),
+            may_reuse_more: work.seal.is_some() && self.is_end_unknown(end),
+            work,
+        }
+    }
+
+    /// Takes files out of the log, and those below it that were truncated and would keep it from being
+    /// opened.
+    fn remove(&self, mut bases: Vec<Lsn>) -> Work {
+        let leftovers = self.rest.files[..self.rest.head].iter();
+        bases.extend(
+            leftovers
+                .filter(|file| is_short(file))
+                .map(|file| file.base),
+        );
+        bases.sort_unstable();
+        bases.dedup();
+        let names: Vec<_> = bases.into_iter().rev().map(names::segment).collect();
+        Work {
+            keep: names
+                .iter()
+                .map(|name| (name.clone(), Kept::Whole))
+                .collect(),
+            remove: names,
+            ..Work::default()
+        }
+    }
+
+    /// Whether all of its records were found while the strays were there, whose names say something too.
+    fn was_whole(&self, base: Lsn) -> bool {
+        let mut files = self.found.files.iter();
+        files
+            .find(|file| file.base == base)
+            .is_none_or(is_whole_or_unread)
+    }
+
+    fn readable(&self) -> u64 {
+        let of = |walk: &Walk| {
+            let runs = walk.files.iter().filter_map(|file| file.run);
+            runs.map(|run| run.records).sum::<u64>()
+        };
+        of(self.found).max(of(self.rest))
+    }
+
+    /// The last LSN that the log's own files name.
+    fn highest(&self) -> Lsn {
+        let walks = [self.found, self.rest]
+            .into_iter()
+            .flat_map(|walk| &walk.files);
+        let of_file = |file: &Walked| {
+            let begun = file.base.prev();
+            file.run.map_or(begun, |run| run.highest.max(begun))
+        };
+        let own = walks.filter(|file| !is_foreign(file, self.own) && is_sensible(file.base));
+        let damages = self.found.damages.iter().chain(&self.rest.damages);
+        let lost = damages
+            .map(|damage| damage.last)
+            .filter(|last| is_sensible(*last));
+        own.map(of_file).chain(lost).max().unwrap_or_default()
+    }
+
+    /// The last LSN that may have been given out: of a file whose records cannot be told apart, all that
+    /// it has room for.
+    fn possible(&self) -> Lsn {
+        let unread = self.found.files.iter().filter(|file| file.found.is_none());
+        let sensible = unread.filter(|file| is_sensible(file.base));
+        let full = sensible.map(|file| {
+            let room = file.len.min(format::SEGMENT_SIZE_LIMIT);
+            let room = room.saturating_sub(format::DATA_OFFSET);
+            file.base.prev().plus(room / frame::HEADER_LEN as u64)
+        });
+        full.max().unwrap_or_default().max(self.highest())
+    }
+
+    /// The first LSN from `base` on that no file's name says.
+    fn free_base(&self, base: Lsn) -> Lsn {
+        let is_taken = |base: Lsn| self.found.files.iter().any(|file| file.base == base);
+        let mut free = base;
+        while is_taken(free) {
+            free = free.next();
+        }
+        free
+    }
+
+    /// Whether the log went on beyond `end` by a number of records that nothing tells.
+    fn is_end_unknown(&self, end: Lsn) -> bool {
+        let damages = self.found.damages.iter().chain(&self.rest.damages);
+        let mut beyond = damages.filter(|damage| damage.first > end);
+        beyond.any(|damage| damage.last < damage.first)
+    }
+}
+
+fn has_something(file: &Walked) -> bool {
+    is_whole(file) || file.run.is_some_and(|run| run.end >= file.base)
+}
+
+fn is_whole(file: &Walked) -> bool {
+    file.run.is_some_and(|run| run.is_whole)
+}
+
+fn is_whole_or_unread(file: &Walked) -> bool {
+    file.run.is_none_or(|run| run.is_whole)
+}
+
+fn is_short(file: &Walked) -> bool {
+    file.found.as_ref().is_some_and(|found| found.is_short)
+}
+
+fn is_foreign(file: &Walked, own: Option<u64>) -> bool {
+    let id = file.found.as_ref().map(|found| found.header.log_id);
+    id.is_some() && id != own
+}
+
+/// No log has come so far; a name that says so was made by somebody else.
+fn is_sensible(lsn: Lsn) -> bool {
+    lsn.get() < 1 << 62
+}
+
+fn extend(file: &Walked) -> Option<(String, u64)> {
+    let found = file.found.as_ref()?;
+    Some((names::segment(file.base), found.header.capacity))
+}
+
+fn seal(file: &Walked) -> Option<Seal> {
+    let (found, run) = (file.found.as_ref()?, file.run?);
+    Some(Seal {
+        last: run.end,
+        segment: LastSegment {
+            header: found.header,
+            end: run.end_offset,
+            unproven_from: run.unproven_from,
+            sealed: false,
+        },
+    })
+}
+
+impl RepairPlan {
+    fn of(dir: &Dir, survey: Survey, decision: Decision) -> Self {
+        let Decision {
+            work,
+            kept,
+            cut_records,
+            next,
+            highest,
+            may_reuse_more,
+        } = decision;
+        Self {
+            survey,
+            steps: work.steps(dir),
+            kept,
+            cut_records,
+            next,
+            reused: (next <= highest).then_some(next..=highest),
+            may_reuse_more,
+            dir: dir.clone(),
+            work,
+        }
+    }
+}
+
+impl Work {
+    fn steps(&self, dir: &Dir) -> Vec<RepairStep> {
+        let path = |name: &String| dir.path_of(name);
+        let kept = self
+            .keep
+            .iter()
+            .map(|(name, _)| RepairStep::Keep { file: path(name) });
+        let begin = self
+            .begin
+            .map(|begin| RepairStep::Begin { lsn: begin.base });
+        let head = self.mark_head.map(|header| RepairStep::MarkHead {
+            file: path(&names::segment(header.base)),
+        });
+        let longer = self.extend.iter().map(|(name, len)| RepairStep::Extend {
+            file: path(name),
+            len: *len,
+        });
+        let removed = self
+            .remove
+            .iter()
+            .map(|name| RepairStep::Remove { file: path(name) });
+        let seal = self.seal.map(|seal| RepairStep::Seal {
+            file: path(&names::segment(seal.segment.header.base)),
+            lsn: seal.last,
+            offset: seal.segment.end,
+        });
+        kept.chain(begin)
+            .chain(head)
+            .chain(longer)
+            .chain(removed)
+            .chain(seal)
+            .collect()
+    }
+}
+
+impl fmt::Display for RepairStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Keep { file } => write!(f, "keep {}", short_name(file)),
+            Self::Begin { lsn } => write!(
+                f,
+                "begin an empty segment for record {lsn} and those after it"
+            ),
+            Self::MarkHead { file } => {
+                write!(
+                    f,
+                    "mark {} as the first segment of the log",
+                    short_name(file)
+                )
+            }
+            Self::Extend { file, len } => {
+                write!(f, "extend {} to its full {len} bytes", short_name(file))
+            }
+            Self::Remove { file } => write!(f, "take {} out of the log", short_name(file)),
+            Self::Seal { file, lsn, offset } => write!(
+                f,
+                "end {} at byte {offset}, behind record {lsn}",
+                short_name(file)
+            ),
+        }
+    }
+}
+
+fn short_name(file: &std::path::Path) -> String {
+    let name = file.file_name().unwrap_or(file.as_os_str());
+    name.to_string_lossy().into_owned()
+}
+
+impl fmt::Display for RepairPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.is_empty() {
+            return f.write_str("Nothing is damaged, and there is nothing to repair.\n");
+        }
+        let is_same = |one: &RepairStep, other: &RepairStep| {
+            std::mem::discriminant(one) == std::mem::discriminant(other)
+        };
+        for (index, steps) in self.steps.chunk_by(is_same).enumerate() {
+            write!(f, "{:3}. {}", index + 1, steps[0])?;
+            match steps.len() {
+                1 => writeln!(f)?,
+                count => writeln!(f, ", and {} more like it", count - 1)?,
+            }
+        }
+        writeln!(f)?;
+        match &self.kept {
+            Some(kept) => writeln!(
+                f,
+                "The log then holds the records {} to {}.",
+                kept.start(),
+                kept.end()
+            )?,
+            None => writeln!(f, "The log then holds no record.")?,
+        }
+        if let Some(oldest) = self.kept.as_ref().map(RangeInclusive::start)
+            && *oldest > self.survey.oldest.min(Lsn::FIRST)
+            && self
+                .steps
+                .iter()
+                .any(|step| matches!(step, RepairStep::MarkHead { .. }))
+        {
+            writeln!(
+                f,
+                "It begins at record {oldest}: a service needs a snapshot of everything before."
+            )?;
+        }
+        if self.cut_records > 0 {
+            writeln!(
+                f,
+                "{} records that can be read are no longer in it: they are kept in the folder only.",
+                self.cut_records
+            )?;
+        }
+        self.write_next(f)
+    }
+}
+
+impl RepairPlan {
+    fn write_next(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        writeln!(f, "The next append gets LSN {}.", self.next)?;
+        if let Some(reused) = &self.reused {
+            writeln!(
+                f,
+                "The LSNs {} to {} were in use before and will be given out again: whatever names \
+                 a record by them (a snapshot, a replica) has to be put back to {} or earlier.",
+                reused.start(),
+                reused.end(),
+                self.next.prev()
+            )?;
+        }
+        if self.may_reuse_more {
+            writeln!(
+                f,
+                "How far the log went is not known: later LSNs may be given out again, too."
+            )?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,142 @@
+//! `tidewal inspect` and `verify` of logs that are in order, and of what is no log.
+
+use std::fs;
+
+use serde_json::json;
+
+use crate::helpers::{Log, missing, tidewal};
+
+#[test]
+fn a_closed_log_is_shown() {
+    let log = Log::make();
+    let ran = tidewal(&["inspect", log.path()]);
+    let text = ran.assert_ok().text();
+    for said in [
+        "LSN 1 to 900",
+        "closed",
+        "3 segments",
+        "seal 900",
+        "open       no",
+    ] {
+        assert!(text.contains(said), "{said} is not in {text}");
+    }
+    assert!(!text.contains('\u{1b}'), "there are colours in a pipe");
+}
+
+#[test]
+fn as_json() {
+    let log = Log::make();
+    let json = tidewal(&["inspect", log.path(), "--json"]).json();
+    assert_eq!(json["sound"], true);
+    assert_eq!((&json["oldest"], &json["end"]), (&json!(1), &json!(900)));
+    assert_eq!(json["proven_durable"], 900);
+    assert_eq!(json["ending"], json!({ "kind": "closed" }));
+    assert_eq!(json["damages"], json!([]));
+    let segments = json["segments"].as_array().unwrap();
+    assert_eq!(segments.len(), 3);
+    assert_eq!(segments[0]["base"], 1);
+    assert_eq!(segments[0]["header"]["is_head"], true);
+    assert_eq!(segments[0]["len"], 16 * 1024);
+    assert_eq!(segments[0]["statement"]["kind"], "link");
+    assert_eq!(
+        segments[2]["statement"],
+        json!({ "kind": "seal", "lsn": 900 })
+    );
+    assert_eq!(segments[2]["last"], 900);
+    let before = segments[1]["base"].as_u64().unwrap() - 1;
+    assert_eq!(segments[0]["last"], before);
+}
+
+#[test]
+fn verify_says_sound_and_changes_nothing() {
+    let log = Log::make();
+    let before: Vec<_> = log
+        .segments()
+        .iter()
+        .map(|path| fs::read(path).unwrap())
+        .collect();
+    let ran = tidewal(&["verify", log.path()]);
+    let text = ran.assert_ok().text();
+    assert!(
+        text.starts_with("sound: 900 records in 3 segments"),
+        "{text}"
+    );
+    assert_eq!(ran.stderr, "", "a progress bar in a pipe");
+    let after: Vec<_> = log
+        .segments()
+        .iter()
+        .map(|path| fs::read(path).unwrap())
+        .collect();
+    assert_eq!(before, after);
+    let json = tidewal(&["verify", log.path(), "--json"]).json();
+    let records = json["segments"].as_array().unwrap().iter();
+    let records: u64 = records
+        .map(|segment| segment["records"].as_u64().unwrap())
+        .sum();
+    assert_eq!((records, &json["sound"]), (900, &json!(true)));
+}
+
+#[test]
+fn a_torn_tail_is_no_damage() {
+    let log = Log::make();
+    let newest = log.segments().pop().unwrap();
+    // As a crash leaves it: no seal, and a record that is half there.
+    let mut bytes = fs::read(&newest).unwrap();
+    bytes[1024..1044].fill(0);
+    fs::write(&newest, &bytes).unwrap();
+    let sound = tidewal(&["verify", log.path(), "--json"]).json();
+    let end = sound["segments"][2]["end_offset"].as_u64().unwrap();
+    bytes[usize::try_from(end).unwrap() - 1] ^= 1;
+    fs::write(&newest, &bytes).unwrap();
+    let ran = tidewal(&["verify", log.path()]);
+    assert!(
+        ran.assert_ok().text().contains("torn-record"),
+        "{}",
+        ran.text()
+    );
+    let json = tidewal(&["inspect", log.path(), "--json"]).json();
+    assert_eq!(
+        (&json["ending"]["kind"], &json["ending"]["lsn"]),
+        (&json!("cut"), &json!(900))
+    );
+}
+
+#[test]
+fn an_empty_directory_is_an_empty_log_and_is_left_empty() {
+    let log = Log::empty();
+    let json = tidewal(&["inspect", log.path(), "--json"]).json();
+    assert_eq!(
+        (&json["ending"]["kind"], &json["sound"]),
+        (&json!("empty"), &json!(true))
+    );
+    let ran = tidewal(&["verify", log.path()]);
+    assert!(
+        ran.assert_ok().text().starts_with("empty:"),
+        "{}",
+        ran.text()
+    );
+    tidewal(&["repair", log.path(), "--yes"]).assert_ok();
+    tidewal(&["dump", log.path()]).assert_ok();
+    let names: Vec<_> = fs::read_dir(&log.dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .collect();
+    // A repair takes the lock, if nothing else.
+    assert!(names.iter().all(|name| name == "LOCK"), "{names:?}");
+}
+
+#[test]
+fn no_directory_and_a_file_are_errors_that_say_so() {
+    let log = Log::make();
+    let file = log.segments().remove(0);
+    for command in ["inspect", "verify", "dump", "repair"] {
+        tidewal(&[command, &missing(&log.dir)]).assert_failed(2, "No such file or directory");
+        tidewal(&[command, file.to_str().unwrap()]).assert_failed(2, "Not a directory");
+    }
+    tidewal(&["append", file.to_str().unwrap()]).assert_failed(2, "ot a directory");
+    assert_eq!(
+        tidewal(&["inspect"]).code,
+        2,
+        "clap says which argument is missing"
+    );
+}

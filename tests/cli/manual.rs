@@ -1,0 +1,60 @@
+//! Help, completions, manual pages, colours.
+
+use crate::helpers::{Log, command, tidewal};
+
+#[test]
+fn help_says_what_matters() {
+    let text = tidewal(&["dump", "--help"]).assert_ok().text();
+    assert!(
+        text.contains("cannot be followed while a service appends"),
+        "{text}"
+    );
+    let text = tidewal(&["verify", "--help"]).text();
+    assert!(
+        text.contains("0 if the log is sound, 1 if it is damaged, 2"),
+        "{text}"
+    );
+    assert!(
+        tidewal(&["--version"])
+            .text()
+            .contains(env!("CARGO_PKG_VERSION"))
+    );
+}
+
+#[test]
+fn completions_and_manual_pages_are_made() {
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(
+            tidewal(&["completions", shell])
+                .assert_ok()
+                .text()
+                .contains("salvage")
+        );
+    }
+    assert!(
+        tidewal(&["man"])
+            .assert_ok()
+            .text()
+            .contains(".TH tidewal 1")
+    );
+    let log = Log::empty();
+    tidewal(&["man", "--dir", log.path()]).assert_ok();
+    assert!(log.dir.join("tidewal-repair.1").exists());
+}
+
+#[test]
+fn colours_are_for_those_who_ask() {
+    let log = Log::make();
+    let colours = |name: &str, value: &str| {
+        let output = command(&["verify", log.path()])
+            .env(name, value)
+            .output()
+            .unwrap();
+        output.stdout.contains(&0x1b)
+    };
+    assert!(!colours("NO_COLOR", "1"));
+    assert!(
+        colours("CLICOLOR_FORCE", "1"),
+        "colours can be asked for in a pipe"
+    );
+}

@@ -1,0 +1,14 @@
+//! Looking into damaged logs, and mending them (`tidewal::tools`): a survey and a recovery agree on
+//! every damaged log that the harness makes; and a repair, cut short at whatever operation, keeps what
+//! could be read, and ends in a sound log.
+
+#[path = "tools/agreement.rs"]
+mod agreement;
+#[path = "tools/crashes.rs"]
+mod crashes;
+mod harness;
+#[path = "tools/repairs.rs"]
+mod repairs;
+mod support;
+#[path = "tools/wreck.rs"]
+mod wreck;

@@ -1,0 +1,73 @@
+//! A second reader that judges differently would be a bug.
+
+use tidewal::tools::Depth;
+use tidewal::{Damage, Error};
+
+use crate::harness::Label;
+use crate::harness::damage::{Sound, Stop};
+use crate::wreck::{Strict, assert_agreement, for_each_wreck, segment, survey};
+
+#[test]
+fn a_survey_and_a_recovery_agree_on_every_damaged_log() {
+    let (mut sound, mut damaged) = (0, 0);
+    for_each_wreck(1, |what, _, disk| {
+        let _label = Label(what.to_owned());
+        match assert_agreement(disk).outcome {
+            Ok(_) => sound += 1,
+            Err(_) => damaged += 1,
+        }
+    });
+    println!("{sound} logs that open, {damaged} that do not");
+    assert!(sound > 1000 && damaged > 1000);
+}
+
+/// What [`Depth::Newest`] reads is what opening without replay reads.
+#[test]
+fn a_look_at_the_newest_segment_agrees_with_opening() {
+    for_each_wreck(5, |what, _, disk| {
+        let _label = Label(what.to_owned());
+        let fork = disk.fork();
+        let opened = crate::wreck::live_on(&fork);
+        let looked = survey(disk, Depth::Newest);
+        match opened {
+            Ok(_) => assert!(looked.is_sound(), "{:?}", looked.damages),
+            // It was found when all was read at the end.
+            Err(Error::Corrupt(_)) if Strict::read(disk).outcome.is_err() => {}
+            Err(Error::Unsupported { .. }) => assert!(!looked.is_sound()),
+            Err(error) => panic!("{error:?}"),
+        }
+    });
+}
+
+/// Not only the first.
+#[test]
+fn every_damaged_range_is_named() {
+    let log = Sound::fresh(Stop::Clean);
+    let [first, .., newest] = &log.segments()[..] else {
+        panic!("there are several segments")
+    };
+    // Record 2 of the second segment's batch, and the first and third small record of the newest one.
+    for (path, at) in [
+        (first, 4096 + 100),
+        (newest, 4096 + 100),
+        (newest, 4096 + 20 + 5000 + 50 + 25),
+    ] {
+        assert!(log.disk.damage(path, |bytes| bytes[at] ^= 1));
+    }
+    let survey = survey(&log.disk, Depth::Everything);
+    let found: Vec<_> = survey
+        .damages
+        .iter()
+        .map(|damage| (damage.damage, damage.first.get(), damage.last.get()))
+        .collect();
+    assert_eq!(
+        found,
+        [
+            (Damage::SealedDamaged, 1, 1),
+            (Damage::ProvenLost, 4, 4),
+            (Damage::ProvenLost, 6, 6),
+        ]
+    );
+    assert_eq!(survey.records(), 5, "{:#?}", survey.segments);
+    assert!(survey.segments[0].file.ends_with(segment(1)));
+}
