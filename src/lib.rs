@@ -68,6 +68,8 @@
 //!
 //! # Features
 //!
+//! - `archive`: complete segments are shipped to an object store, and a directory is restored from
+//!   there, up to any record or a point in time. Turn it on if the log has to outlive its machine.
 //! - `sim`: a simulated disk, to crash-test a service that uses the log. Turn it on in your
 //!   `dev-dependencies`.
 
@@ -79,6 +81,8 @@
     clippy::unwrap_used
 )]
 
+#[cfg(feature = "archive")]
+pub mod archive;
 mod error;
 mod format;
 mod host;
@@ -94,6 +98,7 @@ mod queue;
 mod record;
 mod recovered;
 mod recovery;
+mod retention;
 mod stats;
 mod storage;
 mod wal;

@@ -181,9 +181,9 @@ impl Recovery {
     pub async fn into_wal(self) -> Result<Wal> {
         let (context, recovered, lock) = self.finish().await?;
         let closing = lock.closing();
-        let submitter =
-            writer::start(context.dir, context.host, &context.options, recovered, lock).await?;
-        Ok(Wal::new(submitter, context.host, &context.options, closing))
+        let Context { dir, host, options } = context;
+        let submitter = writer::start(dir.clone(), host, &options, recovered, lock).await?;
+        Ok(Wal::new(submitter, host, &options, closing, dir))
     }
 }
 

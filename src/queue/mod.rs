@@ -18,6 +18,7 @@ use crate::error::{Error, Fault, Result};
 use crate::lsn::Lsn;
 use crate::queue::budget::Budget;
 use crate::queue::request::{Append, Cost, Request};
+use crate::retention::Retention;
 use crate::stats::{Counters, Stats};
 
 /// Makes the two ends of a queue with these budgets, for a log that is durable up to `durable`.
@@ -30,6 +31,7 @@ pub(crate) fn channel(bytes: usize, records: usize, durable: Lsn) -> (Submitter,
         waiting: AtomicUsize::new(0),
         hurried: AtomicBool::new(false),
         counters: Counters::default(),
+        retention: Arc::default(),
     });
     let submitter = Submitter {
         sender,
@@ -116,6 +118,11 @@ impl Submitter {
         self.sender.send(request).map_err(|_| self.link.refusal())
     }
 
+    #[cfg(feature = "archive")]
+    pub(crate) fn retention(&self) -> &Arc<Retention> {
+        &self.link.retention
+    }
+
     pub(crate) fn stats(&self) -> Stats {
         let used = self.link.budget.used();
         Stats {
@@ -191,6 +198,10 @@ impl Inbox {
         &self.link.counters
     }
 
+    pub(crate) fn retention(&self) -> &Arc<Retention> {
+        &self.link.retention
+    }
+
     /// Tells everybody how far the log is durable now.
     pub(crate) fn publish(&self, durable: Lsn) {
         self.progress
@@ -232,6 +243,7 @@ struct Link {
     /// Whether a [`Request::Hurry`] is on its way.
     hurried: AtomicBool,
     counters: Counters,
+    retention: Arc<Retention>,
 }
 
 impl Link {

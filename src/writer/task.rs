@@ -1,5 +1,7 @@
 //! The writer's loop.
 
+use std::sync::Arc;
+
 use crate::error::{Error, Fault, Result};
 use crate::host::Host;
 use crate::lsn::Lsn;
@@ -64,12 +66,8 @@ impl Writer {
         inbox: Inbox,
     ) -> Result<Self, Fault> {
         let synced = adopt(&dir, &recovered).await?;
-        let Recovered {
-            end,
-            segments,
-            last,
-            ..
-        } = recovered;
+        let (end, last) = (recovered.end, recovered.last);
+        let retention = Arc::clone(inbox.retention());
         let spares = Spares::start(&dir, host, options.spare_segments, options.segment_size)?;
         Ok(Self {
             host,
@@ -79,7 +77,7 @@ impl Writer {
                 next: end.next(),
                 last,
             },
-            segments: Segments::new(dir, segments, options.segment_size, spares),
+            segments: Segments::new(dir, recovered, options.segment_size, spares, retention),
             unsynced: Unsynced::new(),
             durable: DurableUpTo::adopted(end, synced),
             buffer: Vec::new(),
