@@ -48,11 +48,13 @@ pub(crate) struct Kept {
 impl Kept {
     /// The segments that are there only because they are held back.
     pub(crate) fn held_back(&self) -> &[Sealed] {
-        let freed = |sealed: &Sealed| sealed.last < self.truncated;
-        match self.hold {
-            Some(_) => &self.sealed[..self.sealed.partition_point(freed)],
-            None => &[],
-        }
+        let Some(hold) = self.hold else {
+            return &[];
+        };
+        let is_let_go = |sealed: &Sealed| sealed.header.base < hold.from;
+        let held = &self.sealed[self.sealed.partition_point(is_let_go)..];
+        let is_truncated = |sealed: &Sealed| sealed.last < self.truncated;
+        &held[..held.partition_point(is_truncated)]
     }
 
     /// Bytes that those take on disk.
