@@ -155,7 +155,9 @@ pub async fn verify(store: Arc<dyn ObjectStore>, prefix: &str) -> Result<Content
     let place = Place::new(store, prefix);
     let history = History::read(&place).await?;
     for segment in &history.segments {
-        fetch(&place, segment, segment.sealed.last, async |_| Ok(())).await?;
+        let mut fetch = Fetch::new(&place, segment, segment.sealed.last);
+        while fetch.next().await?.is_some() {}
+        fetch.finish()?;
     }
     Ok(history.contents())
 }
@@ -194,13 +196,14 @@ impl Target {
             let header = segment.sealed.header;
             let is_first = index == 0 && header.predecessor.is_some();
             builder.send(Order::Begin { header, is_first }).await?;
-            let fetched = fetch(place, segment, upto, async |bytes| {
-                builder.send(Order::Write(bytes)).await
-            });
-            let Fetched { last, end, bytes } = fetched.await?;
+            let mut fetch = Fetch::new(place, segment, upto);
+            while let Some(bytes) = fetch.next().await? {
+                restored.bytes += bytes.len() as u64;
+                builder.send(Order::Write(bytes)).await?;
+            }
+            let (last, end) = fetch.finish()?;
             builder.send(Order::End { last, end }).await?;
             restored.end = last;
-            restored.bytes += bytes;
         }
         builder.finish().await?;
         restored.time = history.time_of(restored.end);
@@ -208,60 +211,64 @@ impl Target {
     }
 }
 
-/// What was fetched of a segment.
-struct Fetched {
-    /// The last record that is wanted, and where it ends.
-    last: Lsn,
-    end: u64,
-    bytes: u64,
+/// A segment that is being fetched, up to a record, part by part.
+struct Fetch<'a> {
+    place: &'a Place,
+    segment: &'a Shipped,
+    upto: Lsn,
+    walk: Walk,
+    /// The next part.
+    index: usize,
 }
 
-/// Fetches a segment up to the record `upto`, part by part, and checks it.
-async fn fetch(
-    place: &Place,
-    segment: &Shipped,
-    upto: Lsn,
-    mut take: impl AsyncFnMut(Bytes) -> Result<()>,
-) -> Result<Fetched> {
-    let header = segment.sealed.header;
-    let mut walk = Walk::new(&header, upto);
-    let mut fetched = 0;
-    for (index, part) in segment.parts.iter().enumerate() {
-        let object = place.part(segment, index);
+impl<'a> Fetch<'a> {
+    fn new(place: &'a Place, segment: &'a Shipped, upto: Lsn) -> Self {
+        Self {
+            place,
+            segment,
+            upto,
+            walk: Walk::new(&segment.sealed.header, upto),
+            index: 0,
+        }
+    }
+
+    /// The next part, which was checked; `None` when what is wanted is there.
+    async fn next(&mut self) -> Result<Option<Bytes>> {
+        let wanted = self.segment.parts.get(self.index);
+        let Some(part) = wanted.filter(|_| !self.walk.is_done()) else {
+            return Ok(None);
+        };
+        let object = self.place.part(self.segment, self.index);
         let damaged = |reason| Error::Damaged {
             object: object.to_string(),
             reason,
         };
-        let bytes = place.get(&object).await?;
+        let bytes = self.place.get(&object).await?;
         if part_of(&bytes) != *part {
             return Err(damaged("it does not match its length and checksum"));
         }
-        let data = if index == 0 {
-            check_header(&bytes, &header).map_err(damaged)?
-        } else {
-            &bytes[..]
+        let data = match self.index {
+            0 => check_header(&bytes, &self.segment.sealed.header).map_err(damaged)?,
+            _ => &bytes[..],
         };
-        walk.feed(data).map_err(|flaw| damaged(flaw.reason))?;
-        fetched += part.len;
-        take(bytes.clone()).await?;
-        if walk.is_done() {
-            break;
+        let walked = self.walk.feed(data);
+        walked.map_err(|flaw| damaged(flaw.reason))?;
+        self.index += 1;
+        Ok(Some(bytes))
+    }
+
+    /// The last record that is wanted, and where it ends.
+    fn finish(self) -> Result<(Lsn, u64)> {
+        let (end, sealed) = (self.walk.end(), self.segment.sealed);
+        if self.upto < sealed.last || end == (sealed.last, sealed.end) {
+            return Ok(end);
         }
-    }
-    let (last, end) = walk.end();
-    let is_whole =
-        upto < segment.sealed.last || (last, end) == (segment.sealed.last, segment.sealed.end);
-    if !is_whole {
-        return Err(Error::Damaged {
-            object: place.part(segment, segment.parts.len() - 1).to_string(),
+        let newest = self.segment.parts.len() - 1;
+        Err(Error::Damaged {
+            object: self.place.part(self.segment, newest).to_string(),
             reason: "it ends at another place than the manifest says",
-        });
+        })
     }
-    Ok(Fetched {
-        last,
-        end,
-        bytes: fetched,
-    })
 }
 
 /// The records behind a header block, if that is the one of this segment.
