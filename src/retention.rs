@@ -37,7 +37,8 @@ pub(crate) struct Hold {
 /// The complete segments of a log, what was truncated, and what is held back.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kept {
-    pub(crate) log_id: u64,
+    /// `None` until the log has a segment: before, it has no id that would survive a crash.
+    pub(crate) log_id: Option<u64>,
     /// Oldest first. A segment without a record is not among them.
     pub(crate) sealed: Vec<Sealed>,
     /// Everything below it was given free.
@@ -82,15 +83,19 @@ impl Default for Retention {
 
 /// The writer's side.
 impl Retention {
-    pub(crate) fn begin(&self, log_id: u64, sealed: Vec<Sealed>) {
+    pub(crate) fn begin(&self, log_id: Option<u64>, sealed: Vec<Sealed>) {
         self.kept.send_modify(|kept| {
             kept.log_id = log_id;
             kept.sealed = sealed;
         });
     }
 
-    pub(crate) fn note_sealed(&self, sealed: Sealed) {
-        self.kept.send_modify(|kept| kept.sealed.push(sealed));
+    /// Notes that a segment was opened, and that the one before it is complete if there is one.
+    pub(crate) fn note_opened(&self, log_id: u64, complete: Option<Sealed>) {
+        self.kept.send_modify(|kept| {
+            kept.log_id = Some(log_id);
+            kept.sealed.extend(complete);
+        });
     }
 
     /// Notes that everything before `before` was given free, and returns how much of it may go now.

@@ -170,10 +170,17 @@ impl History {
         self.reached = entry.reached;
         match entry.body {
             Body::Claim => {}
-            Body::Gap { first, last } => self.gaps.push(first..=last),
+            Body::Gap { first, last } => self.add_gap(first, last),
             Body::Segment(shipped) => self.segments.push(shipped),
         }
         Ok(())
+    }
+
+    /// A gap that goes on is one gap.
+    fn add_gap(&mut self, first: Lsn, last: Lsn) {
+        let before = self.gaps.pop_if(|gap| gap.end().next() == first);
+        let start = before.map_or(first, |gap| *gap.start());
+        self.gaps.push(start..=last);
     }
 
     fn follows(&self, entry: &Entry) -> bool {

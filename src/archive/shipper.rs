@@ -78,9 +78,11 @@ impl Shipper {
         let mut ledger = self.claim().await?;
         self.times.go_on_from(ledger.reached.clock);
         loop {
-            self.settle(&ledger).await;
             let kept = self.news.borrow_and_update().clone();
-            match step::next(&ledger, &kept, &self.place.prefix())? {
+            let step = step::next(&ledger, &kept, &self.place.prefix())?;
+            // Not before it is known that archive and log belong together.
+            self.settle(&ledger).await;
+            match step {
                 Step::Ship(sealed) => self.ship(&mut ledger, sealed).await?,
                 Step::Gap(first, last) => self.note_gap(&mut ledger, first, last).await?,
                 Step::Wait => drop(self.news.changed().await),
@@ -90,7 +92,7 @@ impl Shipper {
 
     /// Takes the archive over. Somebody else may do the same at this moment: then once more.
     async fn claim(&mut self) -> Result<Ledger> {
-        let log_id = self.news.borrow().log_id;
+        let log_id = self.log_id().await?;
         let writer = self.dir.new_salt();
         loop {
             let object = self.place.manifest();
@@ -109,6 +111,31 @@ impl Shipper {
                 Err(error) => self.patience.wait(error).await?,
             }
         }
+    }
+
+    /// The id of the log, when it has one. Before its first segment it may be told only that whatever is
+    /// under the prefix is not its archive.
+    async fn log_id(&mut self) -> Result<u64> {
+        let known = self.news.borrow().log_id;
+        if let Some(log_id) = known {
+            return Ok(log_id);
+        }
+        let manifest = self.place.manifest();
+        loop {
+            let newest = self.place.newest_entry();
+            match within(self.timeout, "list", &manifest, newest).await {
+                Ok(0) => break,
+                Ok(_) => {
+                    return Err(Error::Foreign {
+                        prefix: self.place.prefix(),
+                    });
+                }
+                Err(error) => self.patience.wait(error).await?,
+            }
+        }
+        let opened = self.news.wait_for(|kept| kept.log_id.is_some()).await;
+        let log_id = opened.ok().and_then(|kept| kept.log_id);
+        log_id.ok_or(crate::Error::Interrupted.into())
     }
 
     /// Lets the log have what is in the archive.

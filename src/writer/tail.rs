@@ -102,10 +102,9 @@ impl Segments {
     ) -> Self {
         let sealed = sealed_of(&recovered);
         let headers = recovered.segments;
-        let log_id = headers
-            .first()
-            .map_or_else(|| dir.new_salt(), |header| header.log_id);
+        let log_id = headers.first().map(|header| header.log_id);
         retention.begin(log_id, sealed);
+        let log_id = log_id.unwrap_or_else(|| dir.new_salt());
         Self {
             dir,
             headers,
@@ -145,9 +144,7 @@ impl Segments {
             self.headers.pop();
         }
         self.headers.push(header);
-        sealed
-            .into_iter()
-            .for_each(|old| self.retention.note_sealed(old));
+        self.retention.note_opened(self.log_id, sealed);
         *tail = Tail::Open(segment);
         self.spares.refill();
         Ok(())

@@ -1,6 +1,5 @@
 //! Logs, archives, and what they are checked against.
 
-use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tidewal::archive::{ArchiveOptions, Archiver, Error, Restored, Until, restore_on};
@@ -114,8 +113,4 @@ pub async fn settle() {
 
 pub fn numbers(range: std::ops::RangeInclusive<u64>) -> Vec<u64> {
     range.collect()
-}
-
-pub fn arc(store: &Store) -> Arc<dyn object_store::ObjectStore> {
-    store.shared()
 }

@@ -206,16 +206,16 @@ fn a_log_that_was_truncated_without_an_archiver_is_a_gap() {
         let wal = open(&disk).await;
         append(&wal, 11..=30).await;
         wal.truncate_before(Lsn::new(30)).await.unwrap();
-        let archiver = start(&wal, &store, quick());
-        let error = archiver.caught_up().await.unwrap_err();
         let oldest = Lsn::new(segments(&disk)[0]);
+        let archiver = start(&wal, &store, quick());
+        append(&wal, 31..=40).await;
+        let error = archiver.caught_up().await.unwrap_err();
         let expected = (Lsn::new(11), Lsn::new(oldest.get() - 1));
         assert!(
             matches!(error, Error::Gap { first, last } if (first, last) == expected),
             "{error:?}"
         );
         drop(archiver);
-        append(&wal, 31..=40).await;
         start(&wal, &store, quick().overflow(Overflow::LeaveGap))
             .caught_up()
             .await
