@@ -142,9 +142,12 @@ impl Retention {
 
     /// Holds back what begins with `from`, or with where an earlier hold already stands.
     pub(crate) fn hold(&self, from: Lsn, limit: u64) {
-        self.kept.send_modify(|kept| {
+        self.kept.send_if_modified(|kept| {
             let from = kept.hold.map_or(from, |hold| hold.from.max(from));
-            kept.hold = Some(Hold { from, limit });
+            let hold = Some(Hold { from, limit });
+            let moves = kept.hold != hold;
+            kept.hold = hold;
+            moves
         });
     }
 }

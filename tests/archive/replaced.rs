@@ -137,6 +137,7 @@ fn a_store_without_conditions_is_refused() {
         let store = Store::new();
         store.set_unconditional();
         let wal = open(&SimDisk::new(1)).await;
+        append(&wal, 1..=1).await;
         let archiver = start(&wal, &store, quick());
         let refused = archiver.reached(Lsn::FIRST).await.unwrap_err();
         assert!(matches!(refused, Error::Unconditional { .. }));

@@ -89,13 +89,16 @@ fn a_restored_log_goes_on_in_its_archive() {
 }
 
 #[test]
-fn a_log_without_records_has_an_archive_without_segments() {
+fn a_log_without_a_complete_segment_has_an_archive_without_any() {
     run(async {
         let (disk, store) = (SimDisk::new(1), Store::new());
         let empty = contents(store.shared(), PREFIX).await;
         assert!(matches!(empty, Err(Error::Empty { prefix }) if prefix == PREFIX));
         let wal = open(&disk).await;
         let archiver = start(&wal, &store, quick());
+        settle().await;
+        assert!(store.names().await.is_empty(), "before the first segment");
+        append(&wal, 1..=1).await;
         settle().await;
         drop(archiver);
         let contents = contents(store.shared(), PREFIX).await.unwrap();
