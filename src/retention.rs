@@ -53,9 +53,9 @@ impl Kept {
             return &[];
         };
         let is_let_go = |sealed: &Sealed| sealed.header.base < hold.from;
-        let held = &self.sealed[self.sealed.partition_point(is_let_go)..];
+        let rest = &self.sealed[self.sealed.partition_point(is_let_go)..];
         let is_truncated = |sealed: &Sealed| sealed.last < self.truncated;
-        &held[..held.partition_point(is_truncated)]
+        &rest[..rest.partition_point(is_truncated)]
     }
 
     /// Bytes that those take on disk.

@@ -117,12 +117,12 @@ impl Entry {
         let writer = lines.fields("writer")?.hex()?;
         let previous = lines.fields("previous")?.hex()?;
         let mut fields = lines.fields("reached")?;
-        let (last, segment) = (fields.lsn()?, fields.predecessor()?);
+        let (last, segment) = (fields.lsn()?, fields.segment()?);
         let clock = lines.fields("clock")?.number()?;
         let body = Body::decode(lines, log_id)?;
         let reached = Reached {
             last,
-            segment,
+            segment: known(segment),
             clock,
         };
         lines.0.next().is_none().then_some(Self {
@@ -182,7 +182,7 @@ impl Shipped {
             log_id,
             base,
             salt: lines.fields("salt")?.hex()?,
-            predecessor: lines.fields("after")?.predecessor()?,
+            predecessor: known(lines.fields("after")?.segment()?),
             capacity: lines.fields("capacity")?.number()?,
         };
         let end = lines.fields("end")?.number()?;
@@ -244,9 +244,10 @@ impl Fields<'_> {
         self.number().map(Lsn::new)
     }
 
-    fn predecessor(&mut self) -> Option<Option<Predecessor>> {
+    /// Zeros stand for none.
+    fn segment(&mut self) -> Option<Predecessor> {
         let (salt, end) = (self.hex()?, self.number()?);
-        Some((salt != 0).then_some(Predecessor { salt, end }))
+        Some(Predecessor { salt, end })
     }
 }
 
@@ -256,6 +257,10 @@ fn line(text: &mut String, content: std::fmt::Arguments<'_>) {
 
 fn numbers_of(segment: Option<Predecessor>) -> (u64, u64) {
     segment.map_or((0, 0), |segment| (segment.salt, segment.end))
+}
+
+fn known(segment: Predecessor) -> Option<Predecessor> {
+    (segment.salt != 0).then_some(segment)
 }
 
 const MAGIC: &str = "tidewal-archive";

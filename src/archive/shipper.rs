@@ -3,7 +3,6 @@
 use std::convert::Infallible;
 use std::future;
 use std::sync::Arc;
-use std::time::Duration;
 
 use bytes::Bytes;
 use object_store::path::Path;
@@ -34,8 +33,7 @@ pub(super) struct Shipper {
     news: watch::Receiver<Kept>,
     place: Place,
     times: Times,
-    overflow: Overflow,
-    timeout: Duration,
+    options: ArchiveOptions,
     patience: Patience,
 }
 
@@ -56,8 +54,7 @@ impl Shipper {
             news: wal.retention().subscribe(),
             place,
             times,
-            overflow: options.overflow,
-            timeout: options.attempt_timeout,
+            options,
             patience: Patience { backoff, status },
         }
     }
@@ -96,7 +93,7 @@ impl Shipper {
         let writer = self.dir.new_salt();
         loop {
             let object = self.place.manifest();
-            let claim = within(self.timeout, "claim", &object, async {
+            let claim = within(self.options.attempt_timeout, "claim", &object, async {
                 let mut ledger = Ledger::read(&self.place, log_id, writer).await?;
                 let next = ledger.next(Body::Claim, ledger.reached);
                 ledger.enter(&self.place, &next).await?;
@@ -123,7 +120,7 @@ impl Shipper {
         let manifest = self.place.manifest();
         loop {
             let newest = self.place.newest_entry();
-            match within(self.timeout, "list", &manifest, newest).await {
+            match within(self.options.attempt_timeout, "list", &manifest, newest).await {
                 Ok(0) => break,
                 Ok(_) => {
                     return Err(Error::Foreign {
@@ -185,7 +182,7 @@ impl Shipper {
     }
 
     async fn note_gap(&mut self, ledger: &mut Ledger, first: Lsn, last: Lsn) -> Result<()> {
-        if self.overflow != Overflow::LeaveGap {
+        if self.options.overflow != Overflow::LeaveGap {
             return Err(Error::Gap { first, last });
         }
         let reached = Reached {
@@ -207,7 +204,7 @@ impl Shipper {
         let object = self.place.entry(next.number());
         loop {
             let entered = ledger.enter(&self.place, &next);
-            match within(self.timeout, "create", &object, entered).await {
+            match within(self.options.attempt_timeout, "create", &object, entered).await {
                 Ok(()) => {
                     self.patience.note_success();
                     return Ok(());
@@ -253,7 +250,7 @@ impl Shipper {
     async fn put(&mut self, object: &Path, bytes: Bytes) -> Result<()> {
         loop {
             let put = self.place.put(object, bytes.clone());
-            match within(self.timeout, "put", object, put).await {
+            match within(self.options.attempt_timeout, "put", object, put).await {
                 Ok(()) => {
                     self.patience.note_success();
                     return Ok(());

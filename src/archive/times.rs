@@ -17,7 +17,7 @@ pub(super) struct Times(Arc<Mutex<Points>>);
 struct Points {
     clock: Clock,
     /// In the order of their LSNs and times.
-    points: Vec<TimePoint>,
+    noted: Vec<TimePoint>,
     /// No point is older: times do not go backwards.
     latest: u64,
 }
@@ -26,7 +26,7 @@ impl Times {
     pub(super) fn new(clock: Clock) -> Self {
         Self(Arc::new(Mutex::new(Points {
             clock,
-            points: Vec::new(),
+            noted: Vec::new(),
             latest: 0,
         })))
     }
@@ -36,7 +36,7 @@ impl Times {
         let mut points = self.points();
         points.latest = points.latest.max(latest);
         let latest = points.latest;
-        for point in &mut points.points {
+        for point in &mut points.noted {
             point.time = point.time.max(latest);
         }
     }
@@ -45,8 +45,8 @@ impl Times {
     pub(super) fn note(&self, lsn: Lsn) {
         let mut points = self.points();
         let time = points.now();
-        if points.points.last().is_none_or(|last| last.lsn < lsn) && lsn > Lsn::ZERO {
-            points.points.push(TimePoint { lsn, time });
+        if points.noted.last().is_none_or(|last| last.lsn < lsn) && lsn > Lsn::ZERO {
+            points.noted.push(TimePoint { lsn, time });
             points.thin_out();
         }
     }
@@ -57,9 +57,9 @@ impl Times {
         let mut points = self.points();
         let now = points.now();
         let inside = |point: &&TimePoint| (base..=last).contains(&point.lsn);
-        let mut found: Vec<_> = points.points.iter().filter(inside).copied().collect();
+        let mut found: Vec<_> = points.noted.iter().filter(inside).copied().collect();
         if found.last().is_none_or(|point| point.lsn < last) {
-            let later = points.points.iter().find(|point| point.lsn > last);
+            let later = points.noted.iter().find(|point| point.lsn > last);
             let time = later.map_or(now, |point| point.time);
             found.push(TimePoint { lsn: last, time });
         }
@@ -68,7 +68,7 @@ impl Times {
 
     /// Forgets the points up to `last`.
     pub(super) fn forget(&self, last: Lsn) {
-        self.points().points.retain(|point| point.lsn > last);
+        self.points().noted.retain(|point| point.lsn > last);
     }
 
     fn points(&self) -> MutexGuard<'_, Points> {
@@ -84,11 +84,11 @@ impl Points {
 
     /// Drops every second point, but not the newest, when there are too many.
     fn thin_out(&mut self) {
-        if self.points.len() <= POINTS_MAX {
+        if self.noted.len() <= POINTS_MAX {
             return;
         }
-        let mut is_kept = self.points.len() % 2 == 0;
-        self.points.retain(|_| {
+        let mut is_kept = self.noted.len().is_multiple_of(2);
+        self.noted.retain(|_| {
             is_kept = !is_kept;
             is_kept
         });
