@@ -25,8 +25,8 @@ async fn three_lives(store: &Store) {
             wal.truncate_before(Lsn::new(next - 1)).await.unwrap();
         }
         archiver.caught_up().await.unwrap();
-        let archived = archiver.status().archived;
-        assert!(segments(&disk)[0] <= archived.get() + 1);
+        let reached = archiver.status().archived;
+        assert!(segments(&disk)[0] <= reached.get() + 1);
         wal.close().await.unwrap();
     }
     let wal = open(&disk).await;
@@ -126,15 +126,15 @@ async fn check_gaps(store: &Store, archiver: &tidewal::archive::Archiver) {
     assert_eq!(archiver.status().given_up, lost);
     let mut from = contents.oldest;
     let ends = contents.gaps.iter().map(|gap| (*gap.start(), *gap.end()));
-    let end = (contents.end.next(), Lsn::ZERO);
-    for (gap_start, gap_end) in ends.chain([end]) {
-        let last = gap_start.get() - 1;
-        if last >= from.get() {
+    let whole = (contents.end.next(), Lsn::ZERO);
+    for (gap_start, gap_end) in ends.chain([whole]) {
+        let end = gap_start.get() - 1;
+        if end >= from.get() {
             let disk = SimDisk::new(1);
-            let until = Until::Lsn(Lsn::new(last));
+            let until = Until::Lsn(Lsn::new(end));
             let restored = restore_on(&disk, store.shared(), PREFIX, DIR, Some(from), until);
             restored.await.unwrap();
-            assert_eq!(recover(&disk).await, numbers(from.get()..=last));
+            assert_eq!(recover(&disk).await, numbers(from.get()..=end));
         }
         from = gap_end.next();
     }

@@ -174,10 +174,10 @@ fn a_segment_without_records_is_not_shipped() {
             archiver.caught_up().await.unwrap();
             append(&wal, end + 1..=end + 10).await;
             archiver.caught_up().await.unwrap();
-            let archived = archiver.status().archived.get();
+            let reached = archiver.status().archived.get();
             assert_eq!(
                 restored_records(&store, Until::End).await,
-                numbers(1..=archived)
+                numbers(1..=reached)
             );
         }
     });
