@@ -71,6 +71,8 @@
 //!
 //! None is on by default.
 //!
+//! - `archive`: complete segments are shipped to an object store, and a directory is restored from
+//!   there, up to any record or a point in time. Turn it on if the log has to outlive its machine.
 //! - `json`, `postcard`, `prost`: codecs for [`typed`], the log of your own type. Turn on the one whose
 //!   format you want in your files; [the module](typed#changing-the-type) says how a type may change
 //!   under each. A codec of your own needs no feature.
@@ -97,6 +99,8 @@
     clippy::unwrap_used
 )]
 
+#[cfg(feature = "archive")]
+pub mod archive;
 mod error;
 mod format;
 mod host;
@@ -113,6 +117,7 @@ mod queue;
 mod record;
 mod recovered;
 mod recovery;
+mod retention;
 #[cfg(feature = "sink")]
 mod sink;
 mod stats;

@@ -187,10 +187,10 @@ impl Recovery {
     async fn go_on(self) -> Result<Wal> {
         let (context, recovered, lock) = self.finish().await?;
         let closing = lock.closing();
-        let submitter =
-            writer::start(context.dir, context.host, &context.options, recovered, lock).await?;
+        let Context { dir, host, options } = context;
+        let submitter = writer::start(dir.clone(), host, &options, recovered, lock).await?;
         observe::opened(submitter.progress.borrow().durable);
-        Ok(Wal::new(submitter, context.host, &context.options, closing))
+        Ok(Wal::new(submitter, host, &options, closing, dir))
     }
 }
 

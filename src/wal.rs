@@ -5,6 +5,8 @@ use std::future::Future;
 use std::ops::RangeInclusive;
 use std::pin::Pin;
 use std::sync::Arc;
+#[cfg(feature = "archive")]
+use std::sync::Weak;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
@@ -19,7 +21,10 @@ use crate::queue::answers::Answer;
 use crate::queue::completion::Completion;
 use crate::queue::request::{Append, Entries, Entry, Request};
 use crate::queue::{Progress, Submitter};
+#[cfg(feature = "archive")]
+use crate::retention::Retention;
 use crate::stats::Stats;
+use crate::storage::Dir;
 use crate::storage::lock::Closing;
 
 /// A log that is open for appending.
@@ -57,6 +62,7 @@ impl Wal {
         host: Host,
         options: &WalOptions,
         closing: Closing,
+        dir: Dir,
     ) -> Self {
         let limits = Limits {
             payload: options.payload_limit(),
@@ -70,6 +76,7 @@ impl Wal {
             durability,
             limits,
             closing,
+            dir,
         };
         Self {
             shared: Arc::new(shared),
@@ -240,7 +247,8 @@ impl Wal {
     ///
     /// Space is given back in whole segments, so that some records below the mark may still be kept,
     /// and delivered by recovery. A record at or above it is never touched. The segment that is being
-    /// written always stays.
+    /// written always stays. While the log has an archiver (feature `archive`), what is not in the archive
+    /// is kept as well, and goes when it is there.
     ///
     /// # Errors
     ///
@@ -326,6 +334,41 @@ impl fmt::Debug for Wal {
         f.debug_struct("Wal")
             .field("durable_lsn", &self.durable_lsn())
             .finish_non_exhaustive()
+    }
+}
+
+/// What an archiver needs of a log.
+#[cfg(feature = "archive")]
+impl Wal {
+    pub(crate) fn dir(&self) -> &Dir {
+        &self.shared.dir
+    }
+
+    pub(crate) fn host(&self) -> Host {
+        self.shared.host
+    }
+
+    pub(crate) fn retention(&self) -> &Arc<Retention> {
+        self.shared.submitter.retention()
+    }
+
+    pub(crate) fn progress(&self) -> watch::Receiver<Progress> {
+        self.shared.submitter.progress.clone()
+    }
+
+    pub(crate) fn downgrade(&self) -> WeakWal {
+        WeakWal(Arc::downgrade(&self.shared))
+    }
+}
+
+/// A handle that does not keep the log open.
+#[cfg(feature = "archive")]
+pub(crate) struct WeakWal(Weak<Shared>);
+
+#[cfg(feature = "archive")]
+impl WeakWal {
+    pub(crate) fn upgrade(&self) -> Option<Wal> {
+        self.0.upgrade().map(|shared| Wal { shared })
     }
 }
 
@@ -435,6 +478,11 @@ struct Shared {
     durability: Durability,
     limits: Limits,
     closing: Closing,
+    #[cfg_attr(
+        not(feature = "archive"),
+        expect(dead_code, reason = "only an archiver looks at it")
+    )]
+    dir: Dir,
 }
 
 impl Shared {

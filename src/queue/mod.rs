@@ -21,6 +21,7 @@ use crate::lsn::Lsn;
 use crate::queue::answers::Answer;
 use crate::queue::request::{Append, Cost, Request, Taken};
 use crate::queue::shared::{NotTaken, Shared};
+use crate::retention::Retention;
 use crate::stats::Stats;
 use crate::stats::counters::Counters;
 
@@ -87,6 +88,11 @@ impl Submitter {
 
     pub(crate) fn counters(&self) -> &Counters {
         &self.shared.counters
+    }
+
+    #[cfg(feature = "archive")]
+    pub(crate) fn retention(&self) -> &Arc<Retention> {
+        &self.shared.retention
     }
 
     pub(crate) fn stats(&self, now: Instant) -> Stats {
@@ -162,6 +168,10 @@ impl Inbox {
 
     pub(crate) fn counters(&self) -> &Counters {
         &self.shared.counters
+    }
+
+    pub(crate) fn retention(&self) -> &Arc<Retention> {
+        &self.shared.retention
     }
 
     /// What somebody sees who only looks on.

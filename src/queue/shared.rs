@@ -13,6 +13,7 @@ use tokio::sync::{Notify, Semaphore};
 use crate::error::{Error, Fault, Result};
 use crate::queue::answers::{Answer, Answers, Claim};
 use crate::queue::request::{Append, Cost, Request, Taken};
+use crate::retention::Retention;
 use crate::stats::counters::Counters;
 
 pub(super) struct Shared {
@@ -32,6 +33,7 @@ pub(super) struct Shared {
     hurried: AtomicBool,
     fault: OnceLock<Fault>,
     pub(super) counters: Counters,
+    pub(super) retention: Arc<Retention>,
 }
 
 #[derive(Default)]
@@ -72,6 +74,7 @@ impl Shared {
             hurried: AtomicBool::new(false),
             fault: OnceLock::new(),
             counters,
+            retention: Arc::default(),
         }
     }
 

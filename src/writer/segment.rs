@@ -8,6 +8,7 @@ use crate::lsn::Lsn;
 use crate::planted::Bug;
 #[cfg(tidewal_planted)]
 use crate::recovered::LastSegment;
+use crate::retention::Sealed;
 use crate::storage::{Dir, File, Mode, Synced, Wrote};
 use crate::writer::frames::Frames;
 use crate::writer::spares::Spare;
@@ -98,6 +99,15 @@ impl Segment {
     pub(super) fn as_predecessor(&self) -> Predecessor {
         Predecessor {
             salt: self.header.salt,
+            end: self.end,
+        }
+    }
+
+    /// The segment once nothing is written to it any more.
+    pub(super) fn as_sealed(&self) -> Sealed {
+        Sealed {
+            header: self.header,
+            last: self.next.prev(),
             end: self.end,
         }
     }

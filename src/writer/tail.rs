@@ -1,11 +1,15 @@
 //! Where the log ends, and how it moves to a new segment.
 
+use std::io;
+use std::sync::Arc;
+
 use crate::error::Fault;
 use crate::format::names;
 use crate::format::segment::{Header, Predecessor};
 use crate::lsn::Lsn;
 use crate::planted::{Bug, is_planted};
-use crate::recovered::LastSegment;
+use crate::recovered::{LastSegment, Recovered};
+use crate::retention::{Retention, Sealed};
 use crate::storage::{Dir, Mode};
 use crate::writer::segment::{self, OpenError, Segment};
 use crate::writer::spares::Spares;
@@ -58,6 +62,14 @@ impl Tail {
         }
     }
 
+    /// The open segment as what it is once another one is opened.
+    fn as_sealed(&self) -> Option<Sealed> {
+        match self {
+            Self::Open(segment) => Some(segment.as_sealed()),
+            Self::Recovered { .. } | Self::Lost => None,
+        }
+    }
+
     /// Ends the log cleanly. Everything in it must be durable.
     pub(super) async fn close(self) -> Result<(), Fault> {
         match self {
@@ -76,19 +88,30 @@ pub(super) struct Segments {
     log_id: u64,
     capacity: u64,
     pub(super) spares: Spares,
+    retention: Arc<Retention>,
 }
 
 impl Segments {
-    pub(super) fn new(dir: Dir, headers: Vec<Header>, capacity: u64, spares: Spares) -> Self {
-        let log_id = headers
-            .first()
-            .map_or_else(|| dir.new_salt(), |header| header.log_id);
+    /// The segments that were recovered, and where new ones come from.
+    pub(super) fn new(
+        dir: Dir,
+        recovered: Recovered,
+        capacity: u64,
+        spares: Spares,
+        retention: Arc<Retention>,
+    ) -> Self {
+        let sealed = sealed_of(&recovered);
+        let headers = recovered.segments;
+        let log_id = headers.first().map(|header| header.log_id);
+        retention.begin(log_id, sealed);
+        let log_id = log_id.unwrap_or_else(|| dir.new_salt());
         Self {
             dir,
             headers,
             log_id,
             capacity,
             spares,
+            retention,
         }
     }
 
@@ -113,7 +136,9 @@ impl Segments {
             *tail = Tail::Open(Segment::resume(&self.dir, last, *next)?);
             return Ok(());
         }
+        self.check_held()?;
         let header = self.next_header(tail);
+        let sealed = tail.as_sealed();
         let segment = self.open(header).await?;
         self.link(tail.take()).await.map_err(OpenError::Broken)?;
         if self
@@ -124,9 +149,20 @@ impl Segments {
             self.headers.pop();
         }
         self.headers.push(header);
+        self.retention.note_opened(self.log_id, sealed);
         *tail = Tail::Open(segment);
         self.spares.refill();
         Ok(())
+    }
+
+    /// Opens no further segment while too much is held back for an archive that does not follow.
+    fn check_held(&self) -> Result<(), OpenError> {
+        if !self.retention.is_exhausted() {
+            return Ok(());
+        }
+        let reason = io::Error::new(io::ErrorKind::StorageFull, "the archive is too far behind");
+        let fault = Fault::new("hold back more segments in", self.dir.path(), reason);
+        Err(OpenError::Full(fault))
     }
 
     /// Makes a segment of a spare, or of a new file if there is none. If there is no room, the spare
@@ -199,11 +235,13 @@ impl Segments {
         }
     }
 
-    /// Cuts off the segments that hold nothing at or above `before`, and returns their names.
+    /// Cuts off the segments that hold nothing at or above `before`, but for those that are held back,
+    /// and returns their names.
     ///
     /// The first one kept says so, durably, before any file is touched: a log whose beginning is
     /// missing without that word is damaged.
     pub(super) async fn cut_before(&mut self, before: Lsn) -> Result<Vec<String>, Fault> {
+        let before = self.retention.limit(before);
         let kept = self
             .headers
             .partition_point(|header| header.base <= before)
@@ -213,10 +251,30 @@ impl Segments {
             return Ok(Vec::new());
         }
         segment::mark_as_head(&self.dir, &self.headers[kept]).await?;
+        self.retention.note_gone(self.headers[kept].base);
         Ok(self
             .headers
             .drain(..kept)
             .map(|header| names::segment(header.base))
             .collect())
     }
+}
+
+/// The complete segments of a recovered log. It goes on in a new one, so these are all that hold a record.
+fn sealed_of(recovered: &Recovered) -> Vec<Sealed> {
+    let headers = &recovered.segments;
+    let joined = headers.windows(2).filter_map(|pair| {
+        Some(Sealed {
+            header: pair[0],
+            last: pair[1].base.prev(),
+            end: pair[1].predecessor?.end,
+        })
+    });
+    let newest = recovered.last.map(|last| Sealed {
+        header: last.header,
+        last: recovered.end,
+        end: last.end,
+    });
+    let is_filled = |sealed: &Sealed| sealed.header.base <= sealed.last;
+    joined.chain(newest).filter(is_filled).collect()
 }

@@ -1,5 +1,6 @@
 //! The writer's loop.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Fault, Result};
@@ -75,15 +76,11 @@ impl Writer {
         inbox: Inbox,
     ) -> Result<Self, Fault> {
         let synced = adopt(&dir, &recovered).await?;
-        let Recovered {
-            end,
-            segments,
-            last,
-            ..
-        } = recovered;
+        let (end, last) = (recovered.end, recovered.last);
+        let retention = Arc::clone(inbox.retention());
         let spares = Spares::start(&dir, host, options.spare_segments, options.segment_size)?;
         let watch = Watch::start(&dir, host, options, &inbox)?;
-        inbox.counters().note_opened(end, segments.len());
+        inbox.counters().note_opened(end, recovered.segments.len());
         Ok(Self {
             host,
             inbox,
@@ -92,7 +89,13 @@ impl Writer {
                 next: end.next(),
                 last,
             },
-            segments: Segments::new(dir.clone(), segments, options.segment_size, spares),
+            segments: Segments::new(
+                dir.clone(),
+                recovered,
+                options.segment_size,
+                spares,
+                retention,
+            ),
             unsynced: Unsynced::new(),
             durable: DurableUpTo::adopted(end, synced),
             frames: Frames::default(),

@@ -1,0 +1,235 @@
+//! The handle of an archiver, and how it is started.
+
+use std::fmt;
+use std::sync::Arc;
+
+use object_store::ObjectStore;
+use tokio::runtime::Handle;
+use tokio::sync::watch;
+use tokio::task::AbortHandle;
+
+use crate::archive::error::{Error, Result};
+use crate::archive::options::{ArchiveOptions, Overflow};
+use crate::archive::place::Place;
+use crate::archive::shipper::{self, Shipper};
+use crate::archive::times::{self, Times};
+use crate::host::race;
+use crate::lsn::Lsn;
+use crate::queue::Progress;
+use crate::retention::Retention;
+use crate::wal::Wal;
+
+/// Ships the complete segments of a log to an object store, for as long as it lives.
+///
+/// It works on the tokio runtime on which it was started, and reads files on threads of its own, named
+/// `tidewal-archive`. It does not keep the log open: it ends with it. Dropping it stops it at once, as a
+/// crash would. What is not in the archive stays held back until the log is closed, or another archiver
+/// goes on.
+///
+/// What it promises, and what is in the store, is in `docs/archive.md` in the repository.
+///
+/// # Examples
+///
+/// ```
+/// use std::sync::Arc;
+/// use tidewal::archive::{ArchiveOptions, Archiver, Until, restore};
+/// use tidewal::Wal;
+///
+/// # tokio_test::block_on(async {
+/// # let scratch = tempfile::tempdir().unwrap();
+/// # let (dir, other_dir) = (scratch.path().join("wal"), scratch.path().join("restored"));
+/// # let store = Arc::new(object_store::memory::InMemory::new());
+/// # Wal::open(&dir).await.unwrap().append("a record").await.unwrap();
+/// // On start, before anything is truncated. `store` is any `object_store::ObjectStore`.
+/// let wal = Wal::open(&dir).await?;
+/// let archiver = Archiver::start(&wal, store.clone(), "prod/orders", ArchiveOptions::new())?;
+///
+/// // Everything from before this start is complete, and so will be in the archive.
+/// archiver.caught_up().await?;
+/// println!("archived up to {}", archiver.status().archived);
+///
+/// // Somewhere else, after a disaster.
+/// let restored = restore(store, "prod/orders", &other_dir, Until::End).await?;
+/// # assert_eq!(restored.end.get(), 1);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+#[must_use = "dropping an archiver stops it"]
+pub struct Archiver {
+    status: watch::Receiver<Status>,
+    retention: Arc<Retention>,
+    tasks: Vec<AbortHandle>,
+    _post: Post,
+}
+
+/// How an archiver is doing.
+#[derive(Clone, Debug, Default)]
+#[non_exhaustive]
+pub struct Status {
+    /// Everything up to this LSN is in the archive, or was given up. [`Lsn::ZERO`] before the archive
+    /// was first reached.
+    pub archived: Lsn,
+    /// Segments shipped since the start.
+    pub segments: u64,
+    /// Their bytes.
+    pub bytes: u64,
+    /// Records that were given up since the start, and are a gap in the archive.
+    pub given_up: u64,
+    /// Bytes of truncated segments that are held back because they are not in the archive.
+    pub held_bytes: u64,
+    /// Attempts since the start that failed.
+    pub failures: u64,
+    /// Why the last attempt failed; `None` after a success.
+    pub last_error: Option<Error>,
+    /// Why the archiver has ended, if it has.
+    pub end: Option<Error>,
+}
+
+impl Archiver {
+    /// Starts to archive a log under a prefix of a store. One archive to a prefix.
+    ///
+    /// From the return of this call on the log keeps what is not in the archive, whatever is truncated.
+    /// The store need not be there yet; it is tried for as long as the log is open. What is wrong with
+    /// it, or with what it holds, is in [`status`](Self::status).
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Busy`] if the log has an archiver, [`Error::NoRuntime`].
+    pub fn start(
+        wal: &Wal,
+        store: Arc<dyn ObjectStore>,
+        prefix: &str,
+        options: ArchiveOptions,
+    ) -> Result<Self> {
+        let runtime = Handle::try_current().map_err(|_| Error::NoRuntime)?;
+        let post = Post::take(wal)?;
+        let limit = match options.overflow {
+            Overflow::RefuseAppends => options.max_held_bytes,
+            Overflow::LeaveGap => u64::MAX,
+        };
+        wal.retention().hold(Lsn::ZERO, limit);
+        let (status, watching) = watch::channel(Status::default());
+        let times = Times::new(Arc::clone(&options.clock));
+        let recorder = times::record(times.clone(), wal.progress(), options.time_step);
+        let warden = shipper::give_up(wal, &options);
+        let place = Place::new(store, prefix);
+        let shipper = Shipper::new(wal, place, times, options, status);
+        let tasks = vec![
+            runtime.spawn(run(shipper, wal.progress())).abort_handle(),
+            runtime
+                .spawn(until_end(recorder, wal.progress()))
+                .abort_handle(),
+            runtime
+                .spawn(until_end(warden, wal.progress()))
+                .abort_handle(),
+        ];
+        Ok(Self {
+            status: watching,
+            retention: Arc::clone(wal.retention()),
+            tasks,
+            _post: post,
+        })
+    }
+
+    /// How it is doing.
+    #[must_use]
+    pub fn status(&self) -> Status {
+        Status {
+            held_bytes: self.retention.subscribe().borrow().held_bytes(),
+            ..self.status.borrow().clone()
+        }
+    }
+
+    /// Waits until everything up to `lsn` is in the archive, or was given up.
+    ///
+    /// A record comes into the archive when its segment is complete: after the next one was opened, or
+    /// the log was opened again.
+    ///
+    /// # Errors
+    ///
+    /// The error that ended the archiver: [`Error::Log`] with [`Closed`](crate::Error::Closed) if the
+    /// log has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: it only waits.
+    pub async fn reached(&self, lsn: Lsn) -> Result<()> {
+        let mut status = self.status.clone();
+        let reached = status.wait_for(|status| status.archived >= lsn || status.end.is_some());
+        let Ok(status) = reached.await else {
+            return Err(crate::Error::Interrupted.into());
+        };
+        match &status.end {
+            Some(end) if status.archived < lsn => Err(end.clone()),
+            _ => Ok(()),
+        }
+    }
+
+    /// Waits until all segments that are complete now are in the archive, or were given up.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`reached`](Self::reached).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: it only waits.
+    pub async fn caught_up(&self) -> Result<()> {
+        let complete = self.retention.subscribe().borrow().sealed.last().copied();
+        self.reached(complete.map_or(Lsn::ZERO, |sealed| sealed.last))
+            .await
+    }
+}
+
+impl Drop for Archiver {
+    fn drop(&mut self) {
+        self.tasks.iter().for_each(AbortHandle::abort);
+    }
+}
+
+impl fmt::Debug for Archiver {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Archiver")
+            .field("status", &self.status())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The one place of a log's archiver, which is free again when this is dropped.
+struct Post(Arc<Retention>);
+
+impl Post {
+    fn take(wal: &Wal) -> Result<Self> {
+        let retention = wal.retention();
+        if retention.take() {
+            Ok(Self(Arc::clone(retention)))
+        } else {
+            Err(Error::Busy)
+        }
+    }
+}
+
+impl Drop for Post {
+    fn drop(&mut self) {
+        self.0.give_back();
+    }
+}
+
+async fn run(mut shipper: Shipper, progress: watch::Receiver<Progress>) {
+    let end = race(shipper.run(), async {
+        has_ended(progress).await;
+        crate::Error::Closed.into()
+    });
+    let end = end.await;
+    shipper.note_end(end);
+}
+
+async fn until_end(work: impl Future<Output = ()>, progress: watch::Receiver<Progress>) {
+    race(work, has_ended(progress)).await;
+}
+
+/// Waits for the end of the log.
+async fn has_ended(mut progress: watch::Receiver<Progress>) {
+    // An error is an end as well: the writer has gone.
+    let _ = progress.wait_for(|progress| progress.end.is_some()).await;
+}

@@ -1,0 +1,166 @@
+//! Writing a restored directory (`docs/archive.md`, "Restoring").
+//!
+//! From its first step to its last the directory is one that no log can be opened in: the newest
+//! segment's name is that of a file that is none. Giving the name to the segment is the last step.
+
+use bytes::Bytes;
+use tokio::sync::mpsc;
+
+use crate::archive::error::{Error, Result};
+use crate::error::Fault;
+use crate::format::frame::{Frame, Kind};
+use crate::format::names;
+use crate::format::segment::{self, Header};
+use crate::lsn::Lsn;
+use crate::storage::lock::Access;
+use crate::storage::{Dir, File, Mode};
+
+/// What a builder is told to do. Segments come in the order of their LSNs.
+pub(super) enum Order {
+    /// A segment begins, which is the first one that the log keeps although it has a predecessor.
+    Begin { header: Header, is_first: bool },
+    /// The next bytes of it.
+    Write(Bytes),
+    /// It ends with this record, at this offset. What stands behind it is to go.
+    End { last: Lsn, end: u64 },
+    /// All segments are there.
+    Finish,
+}
+
+/// Builds a log whose newest segment is to be `newest`. Without an order to finish there is none.
+pub(super) async fn run(dir: Dir, newest: Header, mut orders: mpsc::Receiver<Order>) -> Result<()> {
+    dir.make().map_err(crate::Error::from)?;
+    let _lock = dir.lock(Access::Append).await?;
+    check_empty(&dir)?;
+    fence(&dir, &newest).await.map_err(crate::Error::from)?;
+    let mut site = Site {
+        dir,
+        newest,
+        open: None,
+    };
+    while let Some(order) = orders.recv().await {
+        let is_last = matches!(order, Order::Finish);
+        site.follow(order).await.map_err(crate::Error::from)?;
+        if is_last {
+            return Ok(());
+        }
+    }
+    Err(crate::Error::Interrupted.into())
+}
+
+fn check_empty(dir: &Dir) -> Result<()> {
+    let files = dir.list().map_err(crate::Error::from)?;
+    match files.into_iter().find(|name| name != names::LOCK) {
+        None => Ok(()),
+        Some(file) => Err(Error::NotEmpty {
+            dir: dir.path().to_owned(),
+            file,
+        }),
+    }
+}
+
+/// Gives the newest segment's name to a file that is none.
+async fn fence(dir: &Dir, newest: &Header) -> Result<(), Fault> {
+    let file = dir.open(&names::segment(newest.base), Mode::Create)?;
+    file.write_at(UNFINISHED, 0)?.0.sync().await?;
+    dir.sync().map(drop)
+}
+
+/// A directory under construction.
+struct Site {
+    dir: Dir,
+    newest: Header,
+    open: Option<Unfinished>,
+}
+
+/// A segment that is being written.
+struct Unfinished {
+    file: File,
+    header: Header,
+    is_first: bool,
+    written: u64,
+}
+
+impl Site {
+    async fn follow(&mut self, order: Order) -> Result<(), Fault> {
+        match order {
+            Order::Begin { header, is_first } => self.open = Some(self.begin(header, is_first)?),
+            Order::Write(bytes) => self.open = Some(self.take_open().write(&bytes)?),
+            Order::End { last, end } => {
+                let statement = match self.take_open() {
+                    newest if newest.header.base == self.newest.base => (newest, Kind::Seal),
+                    other => (other, Kind::Link),
+                };
+                statement.0.end(statement.1, last, end).await?;
+            }
+            Order::Finish => self.finish()?,
+        }
+        Ok(())
+    }
+
+    fn begin(&self, header: Header, is_first: bool) -> Result<Unfinished, Fault> {
+        let name = if header.base == self.newest.base {
+            names::spare(0)
+        } else {
+            names::segment(header.base)
+        };
+        let file = self.dir.open(&name, Mode::Create)?;
+        Ok(Unfinished {
+            file: file.allocate(header.capacity)?,
+            header,
+            is_first,
+            written: 0,
+        })
+    }
+
+    fn take_open(&mut self) -> Unfinished {
+        self.open.take().expect("a segment has begun")
+    }
+
+    /// All other names are durable before the one that makes a log of them.
+    fn finish(&self) -> Result<(), Fault> {
+        self.dir.sync()?;
+        let name = names::segment(self.newest.base);
+        self.dir.rename(&names::spare(0), &name)?;
+        self.dir.sync().map(drop)
+    }
+}
+
+impl Unfinished {
+    fn write(mut self, bytes: &[u8]) -> Result<Self, Fault> {
+        self.file = self.file.write_at(bytes, self.written)?.0;
+        self.written += bytes.len() as u64;
+        Ok(self)
+    }
+
+    /// Ends the segment. Nothing is appended to it any more, so that the space behind it can go.
+    async fn end(self, kind: Kind, last: Lsn, end: u64) -> Result<(), Fault> {
+        let mut file = clear(self.file, end, self.written)?;
+        if self.is_first {
+            let mark = segment::encode_head_mark(&self.header);
+            file = file.write_at(&mark, segment::HEAD_MARK_OFFSET as u64)?.0;
+        }
+        let statement = Frame::statement(kind, last).encode(&self.header.key());
+        let (file, _) = file.write_at(&statement, segment::STATEMENT_OFFSET as u64)?;
+        let (file, _) = file.sync().await?;
+        file.release(end);
+        Ok(())
+    }
+}
+
+/// Writes zeros over what was written and is not wanted.
+fn clear(mut file: File, from: u64, to: u64) -> Result<File, Fault> {
+    let zeros = vec![0; ZEROS_LEN];
+    let mut offset = from;
+    while offset < to {
+        let len = usize::try_from(to - offset).map_or(ZEROS_LEN, |left| left.min(ZEROS_LEN));
+        file = file.write_at(&zeros[..len], offset)?.0;
+        offset += len as u64;
+    }
+    Ok(file)
+}
+
+/// What stands in the newest segment's place until the log is whole.
+const UNFINISHED: &[u8] = b"An unfinished restore. Remove this directory, and restore again.\n";
+
+const ZEROS_LEN: usize = 64 * 1024;

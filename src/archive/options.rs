@@ -1,0 +1,141 @@
+//! Options of an archiver and their defaults.
+
+use std::fmt;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+/// How an archiver behaves.
+///
+/// A consuming builder: set what differs from the defaults. Nothing of it is stored; an archive can be
+/// gone on with under other options.
+///
+/// # Examples
+///
+/// ```
+/// use tidewal::archive::{ArchiveOptions, Overflow};
+///
+/// let options = ArchiveOptions::new()
+///     .max_held_bytes(16 * 1024 * 1024 * 1024)
+///     .overflow(Overflow::LeaveGap);
+/// ```
+#[derive(Clone)]
+#[must_use = "options do nothing until an archiver is started with them"]
+pub struct ArchiveOptions {
+    pub(super) max_held_bytes: u64,
+    pub(super) overflow: Overflow,
+    pub(super) attempt_timeout: Duration,
+    pub(super) retry_cap: Duration,
+    pub(super) time_step: Duration,
+    pub(super) seed: Option<u64>,
+    pub(super) clock: Clock,
+}
+
+pub(super) type Clock = Arc<dyn Fn() -> SystemTime + Send + Sync>;
+
+impl ArchiveOptions {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// How many bytes of truncated segments may be held back, because the archive does not have them
+    /// yet, before [`overflow`](Self::overflow) says what happens. Default: 4 GiB.
+    ///
+    /// Counted in whole segments. With 0 nothing may be held back when a segment is to be opened.
+    /// Segments that were not truncated do not count.
+    pub fn max_held_bytes(mut self, bytes: u64) -> Self {
+        self.max_held_bytes = bytes;
+        self
+    }
+
+    /// What happens when more is held back. Default: [`Overflow::RefuseAppends`].
+    pub fn overflow(mut self, overflow: Overflow) -> Self {
+        self.overflow = overflow;
+        self
+    }
+
+    /// How long one call of the store may take before it is given up and tried again. Default: 5
+    /// minutes.
+    ///
+    /// A part of 8 MiB has to get through in that time. Stores commonly have time limits of their own,
+    /// which are shorter.
+    pub fn attempt_timeout(mut self, time: Duration) -> Self {
+        self.attempt_timeout = time;
+        self
+    }
+
+    /// The longest wait between two attempts. Default: 1 minute.
+    ///
+    /// The first one is 100 ms, each further one twice as long, and each is shortened by chance, by up
+    /// to a half.
+    pub fn retry_cap(mut self, time: Duration) -> Self {
+        self.retry_cap = time;
+        self
+    }
+
+    /// How far apart the times are that are recorded for restoring to a point in time. Default: 1
+    /// second.
+    pub fn time_step(mut self, time: Duration) -> Self {
+        self.time_step = time;
+        self
+    }
+
+    /// What decides how the waits between attempts are shortened. Default: by chance.
+    pub fn seed(mut self, seed: u64) -> Self {
+        self.seed = Some(seed);
+        self
+    }
+
+    /// Where the wall clock is read. Default: [`SystemTime::now`].
+    pub fn clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
+        self.clock = Arc::new(now);
+        self
+    }
+}
+
+impl Default for ArchiveOptions {
+    fn default() -> Self {
+        Self {
+            max_held_bytes: MAX_HELD_BYTES_DEFAULT,
+            overflow: Overflow::RefuseAppends,
+            attempt_timeout: ATTEMPT_TIMEOUT_DEFAULT,
+            retry_cap: RETRY_CAP_DEFAULT,
+            time_step: TIME_STEP_DEFAULT,
+            seed: None,
+            clock: Arc::new(SystemTime::now),
+        }
+    }
+}
+
+impl fmt::Debug for ArchiveOptions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ArchiveOptions")
+            .field("max_held_bytes", &self.max_held_bytes)
+            .field("overflow", &self.overflow)
+            .field("attempt_timeout", &self.attempt_timeout)
+            .field("retry_cap", &self.retry_cap)
+            .field("time_step", &self.time_step)
+            .field("seed", &self.seed)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What happens when more than `max_held_bytes` of truncated segments are not in the archive.
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum Overflow {
+    /// The log opens no further segment: appends fail with [`Error::StorageFull`](crate::Error), and
+    /// work again when the archive has caught up. Nothing is lost.
+    #[default]
+    RefuseAppends,
+
+    /// The oldest truncated segments are given up, and the archive gets a gap that its manifest states.
+    ///
+    /// Also lets an archiver go on, with a gap, if the log was truncated while it had none.
+    LeaveGap,
+}
+
+const MAX_HELD_BYTES_DEFAULT: u64 = 4 * 1024 * 1024 * 1024;
+const ATTEMPT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5 * 60);
+const RETRY_CAP_DEFAULT: Duration = Duration::from_secs(60);
+const TIME_STEP_DEFAULT: Duration = Duration::from_secs(1);

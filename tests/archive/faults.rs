@@ -1,0 +1,167 @@
+//! Every call of the store goes wrong once, in every way; and several at random.
+
+use std::time::Duration;
+
+use tidewal::Lsn;
+use tidewal::archive::{Error, Overflow, Until, contents, restore_on};
+use tidewal::sim::SimDisk;
+
+use crate::helpers::{
+    PREFIX, append, archived, numbers, open, quick, recover, restored_records, segments, start,
+};
+use crate::store::{Mishap, Store};
+use crate::support::{DIR, options, run};
+
+/// A service with three lives, that truncates as it goes, on a store that something is planned for.
+async fn three_lives(store: &Store) {
+    let disk = SimDisk::new(1);
+    let mut next = 1;
+    for _ in 0..3 {
+        let wal = open(&disk).await;
+        let archiver = start(&wal, store, quick());
+        for _ in 0..4 {
+            append(&wal, next..=next + 3).await;
+            next += 4;
+            wal.truncate_before(Lsn::new(next - 1)).await.unwrap();
+        }
+        archiver.caught_up().await.unwrap();
+        let reached = archiver.status().archived;
+        assert!(segments(&disk)[0] <= reached.get() + 1);
+        wal.close().await.unwrap();
+    }
+    let wal = open(&disk).await;
+    start(&wal, store, quick()).caught_up().await.unwrap();
+    // Read from a copy, which has no mishaps.
+    let store = &store.fork().await;
+    assert_eq!(
+        restored_records(store, Until::End).await,
+        numbers(1..=next - 1)
+    );
+    let contents = contents(store.shared(), PREFIX).await.unwrap();
+    assert!(contents.gaps.is_empty());
+}
+
+#[test]
+fn every_call_goes_wrong_once_in_every_way() {
+    let mut trials = 0;
+    for mishap in Mishap::ALL {
+        for call in 0.. {
+            let store = Store::new();
+            store.plan(call, mishap);
+            run(three_lives(&store));
+            if !store.is_through() {
+                break;
+            }
+            trials += 1;
+        }
+    }
+    println!("{trials} mishaps");
+    assert!(trials > 100);
+}
+
+#[test]
+fn many_calls_go_wrong() {
+    for seed in 0..200 {
+        println!("seed {seed}");
+        let store = Store::new();
+        let mut chance = Dice(seed);
+        for call in 0..60 {
+            if chance.roll(3) == 0 {
+                store.plan(call, Mishap::ALL[chance.roll(4)]);
+            }
+        }
+        run(three_lives(&store));
+    }
+}
+
+/// Splitmix64.
+struct Dice(u64);
+
+impl Dice {
+    fn roll(&mut self, sides: usize) -> usize {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut mixed = self.0;
+        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        usize::try_from((mixed ^ (mixed >> 31)) % sides as u64).unwrap()
+    }
+}
+
+/// The same with gaps allowed and hardly anything held: whatever the archive says is there is there.
+#[test]
+fn gaps_are_where_the_manifest_says() {
+    for seed in 0..100 {
+        println!("seed {seed}");
+        run(async {
+            let (disk, store) = (SimDisk::new(seed), Store::new());
+            let mut chance = Dice(seed);
+            let wal = open(&disk).await;
+            let options = quick().max_held_bytes(0).overflow(Overflow::LeaveGap);
+            let archiver = start(&wal, &store, options);
+            for number in 1..=100 {
+                if chance.roll(4) == 0 {
+                    store.set(Mishap::ALL.get(chance.roll(8)).copied());
+                }
+                append(&wal, number..=number).await;
+                wal.truncate_before(Lsn::new(number)).await.unwrap();
+                let pause = Duration::from_millis(chance.roll(50) as u64 * 1000);
+                tokio::time::sleep(pause).await;
+            }
+            store.set(None);
+            tokio::time::sleep(Duration::from_secs(120)).await;
+            append(&wal, 101..=110).await;
+            archiver.caught_up().await.unwrap();
+            check_gaps(&store, &archiver).await;
+        });
+    }
+}
+
+async fn check_gaps(store: &Store, archiver: &tidewal::archive::Archiver) {
+    let contents = contents(store.shared(), PREFIX).await.unwrap();
+    let lost: u64 = contents
+        .gaps
+        .iter()
+        .map(|gap| gap.end().get() - gap.start().get() + 1)
+        .sum();
+    assert_eq!(archiver.status().given_up, lost);
+    let mut from = contents.oldest;
+    let ends = contents.gaps.iter().map(|gap| (*gap.start(), *gap.end()));
+    let whole = (contents.end.next(), Lsn::ZERO);
+    for (gap_start, gap_end) in ends.chain([whole]) {
+        let end = gap_start.get() - 1;
+        if end >= from.get() {
+            let disk = SimDisk::new(1);
+            let until = Until::Lsn(Lsn::new(end));
+            let restored = restore_on(&disk, store.shared(), PREFIX, DIR, Some(from), until);
+            restored.await.unwrap();
+            assert_eq!(recover(&disk).await, numbers(from.get()..=end));
+        }
+        from = gap_end.next();
+    }
+}
+
+#[test]
+fn a_restore_with_a_failing_call_says_so_and_leaves_no_log() {
+    run(async {
+        let (_, store) = archived(12).await;
+        for call in 0.. {
+            let (disk, store) = (SimDisk::new(1), store.fork().await);
+            store.plan(call, Mishap::Before);
+            let restored = restore_on(&disk, store.shared(), PREFIX, DIR, None, Until::End).await;
+            if !store.is_through() {
+                restored.unwrap();
+                break;
+            }
+            let error = restored.unwrap_err();
+            assert!(matches!(error, Error::Store { .. }), "{error:?}");
+            crate::helpers::settle().await;
+            if !disk.files(DIR).is_empty() {
+                let opened = options().open_on(&disk, DIR).await;
+                assert!(
+                    matches!(opened, Err(tidewal::Error::Corrupt(_))),
+                    "call {call}"
+                );
+            }
+        }
+    });
+}

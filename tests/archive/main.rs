@@ -1,0 +1,17 @@
+//! The archive (`docs/archive.md`): what is shipped is safe before it goes, what is restored is a prefix
+//! of the log, and whatever the store does in between.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod damage;
+mod faults;
+mod helpers;
+mod holding;
+mod power;
+mod replaced;
+mod restoring;
+mod s3;
+mod shipping;
+mod store;
+mod times;

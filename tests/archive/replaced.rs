@@ -1,0 +1,184 @@
+//! Two archivers, two logs, two courses of one log: at most one of them writes.
+
+use tidewal::archive::{Archiver, Error, Until, contents};
+use tidewal::sim::{SimDisk, Survival};
+use tidewal::{Lsn, Wal};
+
+use crate::helpers::{
+    PREFIX, append, archived, numbers, open, quick, recover, restore, restored_records, segments,
+    ship, start,
+};
+use crate::store::Store;
+use crate::support::{DIR, options, run};
+
+/// The same log twice, as if a machine that was believed dead woke up.
+async fn twins(store: &Store) -> [(SimDisk, Wal, Archiver); 2] {
+    let first = SimDisk::new(1);
+    let wal = open(&first).await;
+    append(&wal, 1..=10).await;
+    wal.close().await.unwrap();
+    let second = first.fork();
+    let mut made = Vec::new();
+    for disk in [first, second] {
+        let wal = open(&disk).await;
+        let archiver = start(&wal, store, quick());
+        archiver.caught_up().await.unwrap();
+        made.push((disk, wal, archiver));
+    }
+    made.try_into()
+        .unwrap_or_else(|_| unreachable!("two were made"))
+}
+
+#[test]
+fn the_one_that_started_last_goes_on() {
+    run(async {
+        let store = Store::new();
+        let [(old_disk, old_wal, old), (_, new_wal, new)] = twins(&store).await;
+        append(&old_wal, 11..=20).await;
+        let fenced = old.caught_up().await.unwrap_err();
+        assert!(
+            matches!(&fenced, Error::Fenced { object } if object.contains("manifest")),
+            "{fenced:?}"
+        );
+        old_wal.truncate_before(Lsn::new(20)).await.unwrap();
+        let kept = segments(&old_disk);
+        assert!(
+            kept[0] <= 11,
+            "it holds back what it could not ship: {kept:?}"
+        );
+        append(&new_wal, 11..=30).await;
+        new.caught_up().await.unwrap();
+        let end = new.status().archived.get();
+        assert_eq!(restored_records(&store, Until::End).await, numbers(1..=end));
+    });
+}
+
+#[test]
+fn a_foreign_log_is_refused() {
+    run(async {
+        let (_, store) = archived(10).await;
+        let disk = SimDisk::new(99);
+        let wal = open(&disk).await;
+        let archiver = start(&wal, &store, quick());
+        append(&wal, 1..=10).await;
+        let foreign = archiver.caught_up().await.unwrap_err();
+        assert!(matches!(foreign, Error::Foreign { prefix } if prefix == PREFIX));
+    });
+}
+
+/// A log whose directory was lost is a new log: that is noticed at the start, before the first segment.
+#[test]
+fn an_empty_directory_with_an_old_archive_is_noticed_at_once() {
+    run(async {
+        let (_, store) = archived(10).await;
+        let wal = open(&SimDisk::new(99)).await;
+        let archiver = start(&wal, &store, quick());
+        let foreign = archiver.reached(Lsn::FIRST).await.unwrap_err();
+        assert!(matches!(foreign, Error::Foreign { .. }));
+    });
+}
+
+#[test]
+fn a_log_that_was_cut_and_went_on_needs_another_prefix() {
+    run(async {
+        let (_, store) = archived(20).await;
+        for last in [5, 12, 19] {
+            let (disk, _) = restore(&store, Until::Lsn(Lsn::new(last))).await.unwrap();
+            // One more record, so that the two logs differ in it and end differently.
+            recover(&disk).await;
+            let before = store.names().await;
+            let shipped = ship(&disk, &store).await;
+            assert!(
+                matches!(shipped, Err(Error::Diverged { .. })),
+                "{last}: {shipped:?}"
+            );
+            let after = store.names().await;
+            assert_eq!(after.len(), before.len() + 1, "a claim, and nothing else");
+            let contents = contents(store.shared(), PREFIX).await.unwrap();
+            assert_eq!(contents.end, Lsn::new(20));
+
+            let wal = open(&disk).await;
+            let prefix = format!("course {last}");
+            let archiver = Archiver::start(&wal, store.shared(), &prefix, quick()).unwrap();
+            archiver.caught_up().await.unwrap();
+        }
+    });
+}
+
+/// A log that went on from an older copy of itself, past the end of its archive.
+#[test]
+fn a_log_that_took_another_way_is_refused_even_if_it_is_longer() {
+    run(async {
+        let disk = SimDisk::new(1);
+        let wal = open(&disk).await;
+        append(&wal, 1..=10).await;
+        wal.close().await.unwrap();
+        let copy = disk.fork();
+        copy.reseed(77);
+        let store = Store::new();
+        for (disk, last) in [(&disk, 20), (&copy, 40)] {
+            let wal = open(disk).await;
+            append(&wal, 11..=last).await;
+            wal.close().await.unwrap();
+        }
+        ship(&disk, &store).await.unwrap();
+        let shipped = ship(&copy, &store).await;
+        assert!(
+            matches!(shipped, Err(Error::Diverged { .. })),
+            "{shipped:?}"
+        );
+        assert_eq!(restored_records(&store, Until::End).await, numbers(1..=20));
+    });
+}
+
+#[test]
+fn a_store_without_conditions_is_refused() {
+    run(async {
+        let store = Store::new();
+        store.set_unconditional();
+        let wal = open(&SimDisk::new(1)).await;
+        append(&wal, 1..=1).await;
+        let archiver = start(&wal, &store, quick());
+        let refused = archiver.reached(Lsn::FIRST).await.unwrap_err();
+        assert!(matches!(refused, Error::Unconditional { .. }));
+        assert!(store.names().await.is_empty());
+    });
+}
+
+/// Leftovers behind a torn tail, and a segment that is replaced because it never held a record.
+#[test]
+fn a_segment_without_records_is_not_shipped() {
+    run(async {
+        let (disk, store) = (SimDisk::new(1), Store::new());
+        let wal = open(&disk).await;
+        append(&wal, 1..=1).await;
+        wal.close().await.unwrap();
+        let wal = open(&disk).await;
+        let before = disk.operations();
+        append(&wal, 2..=2).await;
+        let after = disk.operations();
+        drop(wal);
+        for cut in before..=after {
+            let disk = SimDisk::new(1);
+            let store = store.fork().await;
+            let wal = open(&disk).await;
+            append(&wal, 1..=1).await;
+            wal.close().await.unwrap();
+            let wal = open(&disk).await;
+            disk.cut_power_at(cut);
+            drop(wal.append(crate::helpers::payload(2)).await);
+            disk.restart(Survival::Everything);
+            let wal = options().open_on(&disk, DIR).await.unwrap();
+            let end = wal.durable_lsn().get();
+            let archiver = start(&wal, &store, quick());
+            archiver.caught_up().await.unwrap();
+            append(&wal, end + 1..=end + 10).await;
+            archiver.caught_up().await.unwrap();
+            let reached = archiver.status().archived.get();
+            assert_eq!(
+                restored_records(&store, Until::End).await,
+                numbers(1..=reached)
+            );
+        }
+    });
+}

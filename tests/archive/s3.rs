@@ -1,0 +1,167 @@
+//! Against a server that speaks S3: moto's, a Python package (`pip install 'moto[server]'`). Skipped, and
+//! says so, where it is missing.
+
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::ObjectStore;
+use object_store::aws::{AmazonS3, AmazonS3Builder};
+use tidewal::Lsn;
+use tidewal::archive::{ArchiveOptions, Archiver, Error, Until, contents, restore, verify};
+
+use crate::helpers::{PREFIX, append, payload};
+use crate::support::options;
+
+const BUCKET: &str = "logs";
+
+/// A server that ends with this.
+struct Server {
+    process: Child,
+    address: String,
+}
+
+impl Server {
+    /// `None` if there is none to be had.
+    fn start() -> Option<Self> {
+        let has_moto = Command::new("python3")
+            .args(["-c", "import moto.server, flask"])
+            .stderr(Stdio::null())
+            .status();
+        if !has_moto.is_ok_and(|status| status.success()) {
+            println!("skipped: there is no S3 server here; pip install 'moto[server]'");
+            return None;
+        }
+        let port = TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let process = Command::new("python3")
+            .args([
+                "-m",
+                "moto.server",
+                "-H",
+                "127.0.0.1",
+                "-p",
+                &port.to_string(),
+            ])
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
+        let address = format!("http://127.0.0.1:{port}");
+        Some(Self { process, address })
+    }
+
+    fn store(&self) -> AmazonS3 {
+        AmazonS3Builder::new()
+            .with_endpoint(&self.address)
+            .with_allow_http(true)
+            .with_region("us-east-1")
+            .with_bucket_name(BUCKET)
+            .with_access_key_id("test")
+            .with_secret_access_key("test")
+            .build()
+            .unwrap()
+    }
+
+    /// Waits until it serves, and makes the bucket.
+    async fn make_bucket(&self) {
+        let client = reqwest::Client::new();
+        let bucket = format!("{}/{BUCKET}", self.address);
+        for _ in 0..600 {
+            if client
+                .put(&bucket)
+                .send()
+                .await
+                .is_ok_and(|made| made.status().is_success())
+            {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        panic!("the server does not serve");
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.process.kill();
+        let _ = self.process.wait();
+    }
+}
+
+#[test]
+fn a_log_goes_to_a_server_and_comes_back() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.enable_all().build().unwrap();
+    runtime.block_on(async {
+        server.make_bucket().await;
+        let store: Arc<dyn ObjectStore> = Arc::new(server.store());
+        there_and_back(&store).await;
+        fenced(&store).await;
+    });
+}
+
+async fn there_and_back(store: &Arc<dyn ObjectStore>) {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, copy) = (dir.path().join("log"), dir.path().join("copy"));
+    for life in 0..3 {
+        let wal = options().open(&log).await.unwrap();
+        let archiver = archiver(&wal, store, PREFIX);
+        append(&wal, life * 20 + 1..=life * 20 + 20).await;
+        archiver.caught_up().await.unwrap();
+        let reached = archiver.status().archived;
+        wal.truncate_before(Lsn::new(life * 20 + 20)).await.unwrap();
+        assert!(reached > Lsn::new(life * 20));
+        wal.close().await.unwrap();
+    }
+    let wal = options().open(&log).await.unwrap();
+    archiver(&wal, store, PREFIX).caught_up().await.unwrap();
+    let verified = verify(Arc::clone(store), PREFIX).await.unwrap();
+    assert_eq!((verified.oldest, verified.end), (Lsn::FIRST, Lsn::new(60)));
+    let restored = restore(Arc::clone(store), PREFIX, &copy, Until::Lsn(Lsn::new(47)));
+    assert_eq!(restored.await.unwrap().end, Lsn::new(47));
+    let mut reader = options().read(&copy).await.unwrap();
+    for number in 1..=47 {
+        let record = reader.try_next().await.unwrap().unwrap();
+        assert_eq!(record.payload, payload(number));
+    }
+    assert!(reader.try_next().await.unwrap().is_none());
+    let elsewhere = contents(Arc::clone(store), "other/log").await;
+    assert!(matches!(elsewhere, Err(Error::Empty { .. })));
+}
+
+/// Conditional puts are what keeps two archivers apart: the server has to decide them.
+async fn fenced(store: &Arc<dyn ObjectStore>) {
+    let dir = tempfile::tempdir().unwrap();
+    let (log, twin) = (dir.path().join("log"), dir.path().join("twin"));
+    let wal = options().open(&log).await.unwrap();
+    append(&wal, 1..=10).await;
+    wal.close().await.unwrap();
+    std::fs::create_dir(&twin).unwrap();
+    for file in std::fs::read_dir(&log).unwrap() {
+        let file = file.unwrap();
+        std::fs::copy(file.path(), twin.join(file.file_name())).unwrap();
+    }
+    let old_wal = options().open(&log).await.unwrap();
+    let old = archiver(&old_wal, store, "twins");
+    old.caught_up().await.unwrap();
+    let new_wal = options().open(&twin).await.unwrap();
+    let new = archiver(&new_wal, store, "twins");
+    append(&new_wal, 11..=20).await;
+    new.caught_up().await.unwrap();
+    append(&old_wal, 11..=20).await;
+    let end = old.caught_up().await.unwrap_err();
+    assert!(matches!(end, Error::Fenced { .. }), "{end:?}");
+    verify(Arc::clone(store), "twins").await.unwrap();
+}
+
+fn archiver(wal: &tidewal::Wal, store: &Arc<dyn ObjectStore>, prefix: &str) -> Archiver {
+    Archiver::start(wal, Arc::clone(store), prefix, ArchiveOptions::new()).unwrap()
+}

@@ -1,0 +1,229 @@
+//! A store whose calls can be made to fail, before or after they take effect, or to hang.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+
+/// What happens to a call.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Mishap {
+    /// It fails and does nothing.
+    Before,
+    /// It does what was asked for, and fails.
+    After,
+    /// It does nothing and never answers.
+    Hang,
+    /// It does what was asked for, and never answers.
+    HangAfter,
+}
+
+impl Mishap {
+    pub const ALL: [Self; 4] = [Self::Before, Self::After, Self::Hang, Self::HangAfter];
+}
+
+/// An in-memory store, or another one, that has mishaps. Clones are the same.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    store: Arc<dyn ObjectStore>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    calls: u64,
+    planned: BTreeMap<u64, Mishap>,
+    always: Option<Mishap>,
+    is_unconditional: bool,
+}
+
+impl Store {
+    pub fn new() -> Self {
+        Self::over(Arc::new(InMemory::new()))
+    }
+
+    pub fn over(store: Arc<dyn ObjectStore>) -> Self {
+        let state = Mutex::default();
+        Self(Arc::new(Inner { store, state }))
+    }
+
+    pub fn shared(&self) -> Arc<dyn ObjectStore> {
+        Arc::new(self.clone())
+    }
+
+    /// Calls so far.
+    pub fn calls(&self) -> u64 {
+        self.0.state.lock().unwrap().calls
+    }
+
+    /// Plans a mishap for the call with this number, the first one being 0.
+    pub fn plan(&self, call: u64, mishap: Mishap) {
+        self.0.state.lock().unwrap().planned.insert(call, mishap);
+    }
+
+    /// Whether everything planned has happened.
+    pub fn is_through(&self) -> bool {
+        self.0.state.lock().unwrap().planned.is_empty()
+    }
+
+    /// From now on every call fares like this, or none does.
+    pub fn set(&self, mishap: Option<Mishap>) {
+        self.0.state.lock().unwrap().always = mishap;
+    }
+
+    /// The store cannot put on condition.
+    pub fn set_unconditional(&self) {
+        self.0.state.lock().unwrap().is_unconditional = true;
+    }
+
+    /// The names of all objects, sorted.
+    pub async fn names(&self) -> Vec<String> {
+        let listing = self.0.store.list(None);
+        let found = listing.map(|found| found.unwrap().location.to_string());
+        let mut names: Vec<_> = found.collect().await;
+        names.sort();
+        names
+    }
+
+    pub async fn read(&self, name: &str) -> Vec<u8> {
+        let got = self.0.store.get(&Path::from(name)).await.unwrap();
+        got.bytes().await.unwrap().to_vec()
+    }
+
+    pub async fn write(&self, name: &str, bytes: Vec<u8>) {
+        let name = Path::from(name);
+        self.0.store.put(&name, bytes.into()).await.unwrap();
+    }
+
+    pub async fn remove(&self, name: &str) {
+        self.0.store.delete(&Path::from(name)).await.unwrap();
+    }
+
+    /// A copy of it that nothing is planned for.
+    pub async fn fork(&self) -> Self {
+        let fork = Self::new();
+        for name in self.names().await {
+            fork.write(&name, self.read(&name).await).await;
+        }
+        fork
+    }
+
+    fn begin(&self) -> Option<Mishap> {
+        let mut state = self.0.state.lock().unwrap();
+        let call = state.calls;
+        state.calls += 1;
+        state.planned.remove(&call).or(state.always)
+    }
+
+    async fn perform<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        match self.begin() {
+            None => work.await,
+            Some(Mishap::Before) => Err(mishap()),
+            Some(Mishap::After) => {
+                work.await?;
+                Err(mishap())
+            }
+            Some(Mishap::Hang) => std::future::pending().await,
+            Some(Mishap::HangAfter) => {
+                work.await?;
+                std::future::pending().await
+            }
+        }
+    }
+}
+
+fn mishap() -> Error {
+    Error::Generic {
+        store: "mishap",
+        source: "the store is down".into(),
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Store {
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
+        let is_conditional = options.mode != object_store::PutMode::Overwrite;
+        if is_conditional && self.0.state.lock().unwrap().is_unconditional {
+            return Err(Error::NotImplemented {
+                operation: "a conditional put".into(),
+                implementer: self.to_string(),
+            });
+        }
+        self.perform(self.0.store.put_opts(location, payload, options))
+            .await
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        _: &Path,
+        _: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        unreachable!("parts are put whole")
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.perform(self.0.store.get_opts(location, options)).await
+    }
+
+    async fn get_ranges(&self, _: &Path, _: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        unreachable!("objects are read whole")
+    }
+
+    fn delete_stream(
+        &self,
+        _: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        unreachable!("nothing is ever removed")
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let (this, prefix) = (self.clone(), prefix.cloned());
+        let listed = async move {
+            let listing = this.0.store.list(prefix.as_ref());
+            let collected = async { Ok(listing.collect::<Vec<_>>().await) };
+            match this.perform(collected).await {
+                Ok(found) => futures::stream::iter(found),
+                Err(error) => futures::stream::iter(vec![Err(error)]),
+            }
+        };
+        futures::stream::once(listed).flatten().boxed()
+    }
+
+    async fn list_with_delimiter(&self, _: Option<&Path>) -> Result<ListResult> {
+        unreachable!("folders are not looked at")
+    }
+
+    async fn copy_opts(&self, _: &Path, _: &Path, _: CopyOptions) -> Result<()> {
+        unreachable!("nothing is copied")
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Store")
+    }
+}
+
+impl fmt::Display for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a store with mishaps")
+    }
+}
