@@ -213,14 +213,16 @@ impl Wal {
         Ok(PendingAppend { answer })
     }
 
-    /// Waits until everything that was submitted before this call is durable, whatever the policy.
-    /// Returns the last durable LSN, [`Lsn::ZERO`] if the log never held a record.
+    /// Waits until everything that was submitted before this call, and was not refused, is durable,
+    /// whatever the policy. Returns the last durable LSN, [`Lsn::ZERO`] if the log never held a record.
     ///
-    /// Returns without a sync if there is nothing to sync.
+    /// Returns without a sync if there is nothing to sync. It is no substitute for the answers to
+    /// appends: a record that was refused is told of in its own answer.
     ///
     /// # Errors
     ///
-    /// [`Error::Failed`] if the sync fails, [`Error::Poisoned`] if something failed earlier,
+    /// [`Error::StorageFull`] if a record that was to be written with this sync was refused because the
+    /// disk is full, [`Error::Failed`] if the sync fails, [`Error::Poisoned`] if something failed earlier,
     /// [`Error::Closed`], [`Error::Interrupted`].
     ///
     /// # Cancel safety

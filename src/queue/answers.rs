@@ -2,20 +2,26 @@
 //!
 //! Appends have numbers, their *tickets*: as many as records were submitted before them. Those that
 //! the writer takes out of the queue together share one set of [`Answers`], and since they keep their
-//! order, an answer to a thousand of them is one note: up to this ticket, an LSN is its ticket and so
-//! much more. Nothing is allocated, kept or touched for a single append, but for the waker of a caller
-//! who waits.
+//! order, an answer to a thousand of them is one note: from this ticket to that one, the LSN is the
+//! ticket and so much more. Notes may come in any order: what is refused can hear of it before what was
+//! written earlier. Nothing is allocated, kept or touched for a single append, but for the waker of a
+//! caller who waits.
 //!
-//! The duty to answer is a chain of types: [`Claim`] - place -> [`Placed`] - written -> [`OnFile`] -
-//! durable. Each consumes the one before it, good news needs a receipt, and what is dropped on the way
-//! answers [`Error::Interrupted`], so that no path through the writer can forget a caller.
+//! The answers belong to the callers; the writer only knows of them. The duty to answer is a chain of
+//! types: [`Claim`] - place -> [`Placed`] - written -> [`OnFile`] - durable. Each consumes the one before
+//! it, good news needs a receipt, and what is dropped on the way answers [`Error::Interrupted`], so that
+//! no path through the writer can forget a caller.
+//!
+//! A waker is code of somebody else, which may come back to this log: it is cloned, woken and dropped
+//! outside of the lock.
 
 use std::collections::VecDeque;
 use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
+use std::vec;
 
 use crate::error::{Error, Fault, Result};
 use crate::lsn::Lsn;
@@ -29,7 +35,7 @@ pub(crate) struct Answer {
     ticket: u64,
     durability: Durability,
     /// Where its waker is kept.
-    place: Option<usize>,
+    slot: Option<usize>,
 }
 
 impl Answer {
@@ -38,8 +44,33 @@ impl Answer {
             answers: Arc::clone(answers),
             ticket,
             durability,
-            place: None,
+            slot: None,
         }
+    }
+
+    /// The answer if it is there. Otherwise `Pending` if `waker` is kept already, and `None` if it is not.
+    fn look(&self, waker: &Waker) -> Option<Poll<Result<Lsn>>> {
+        let mut tracks = self.answers.lock();
+        let track = tracks.of(self.durability);
+        if let Some(answer) = track.find(self.ticket) {
+            return Some(Poll::Ready(answer));
+        }
+        let kept = track.kept(self.slot?, self.ticket)?;
+        kept.waker.will_wake(waker).then_some(Poll::Pending)
+    }
+
+    /// Keeps a waker, unless the answer has come meanwhile.
+    fn keep(&mut self, waker: Waker) -> Poll<Result<Lsn>> {
+        let mut tracks = self.answers.lock();
+        let track = tracks.of(self.durability);
+        if let Some(answer) = track.find(self.ticket) {
+            return Poll::Ready(answer);
+        }
+        let (slot, replaced) = track.keep(self.slot, self.ticket, waker);
+        drop(tracks);
+        drop(replaced);
+        self.slot = Some(slot);
+        Poll::Pending
     }
 }
 
@@ -47,43 +78,34 @@ impl Future for Answer {
     type Output = Result<Lsn>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let Self {
-            answers,
-            ticket,
-            durability,
-            place,
-        } = &mut *self;
-        let mut both = answers.lock();
-        let one = both.of(*durability);
-        let Some(answer) = one.find(*ticket) else {
-            *place = Some(one.keep(*place, *ticket, context.waker()));
-            return Poll::Pending;
-        };
-        *place = None;
-        Poll::Ready(answer)
+        let looked = self.look(context.waker());
+        looked.unwrap_or_else(|| self.keep(context.waker().clone()))
     }
 }
 
 impl Drop for Answer {
     fn drop(&mut self) {
-        if let Some(place) = self.place {
-            self.answers.lock().of(self.durability).forget(place);
+        if let Some(slot) = self.slot {
+            let mut tracks = self.answers.lock();
+            let forgotten = tracks.of(self.durability).forget(slot, self.ticket);
+            drop(tracks);
+            drop(forgotten);
         }
     }
 }
 
 /// What is known of the appends that were taken out of the queue together.
 #[derive(Default)]
-pub(crate) struct Answers(Mutex<Both>);
+pub(super) struct Answers(Mutex<Tracks>);
 
 /// Those who wait for a write only may hear earlier, and better, than those who wait for its sync.
 #[derive(Default)]
-struct Both {
+struct Tracks {
     written: Track,
     durable: Track,
 }
 
-impl Both {
+impl Tracks {
     fn of(&mut self, durability: Durability) -> &mut Track {
         match durability {
             Durability::Written => &mut self.written,
@@ -93,17 +115,26 @@ impl Both {
 }
 
 impl Answers {
-    fn lock(&self) -> MutexGuard<'_, Both> {
+    fn lock(&self) -> MutexGuard<'_, Tracks> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Answers a run of tickets. Returns how many callers were waiting.
-    ///
-    /// They are woken after the lock is gone: they want it next.
-    fn settle(&self, durability: Durability, tickets: Range<u64>, outcome: Result<Shift>) -> usize {
-        let woken = self.lock().of(durability).settle(tickets, outcome);
-        let count = woken.len();
-        woken.into_iter().for_each(Waker::wake);
+    /// Answers a run of tickets to those who wait for the write only.
+    fn settle_written(&self, run: Run) {
+        let woken = self.lock().written.settle(run);
+        woken.wake();
+    }
+
+    /// Answers a run of tickets to everybody who has no answer. Returns how many callers were waiting for
+    /// the sync.
+    fn settle(&self, run: Run, is_written: bool) -> usize {
+        let mut tracks = self.lock();
+        let written = (!is_written).then(|| tracks.written.settle(run.clone()));
+        let durable = tracks.durable.settle(run);
+        drop(tracks);
+        let count = durable.0.len();
+        written.into_iter().for_each(Sleepers::wake);
+        durable.wake();
         count
     }
 }
@@ -111,20 +142,19 @@ impl Answers {
 /// The answers to one kind of waiting, and who waits.
 #[derive(Default)]
 struct Track {
-    /// In the order in which they were answered: what was refused may hear of it before what has
-    /// failed.
     runs: Vec<Run>,
-    /// A place stays where it is until it is answered.
-    waiting: Vec<Option<Waiting>>,
+    /// A slot is its caller's until that is answered.
+    sleepers: Vec<Option<Sleeper>>,
 }
 
 /// One answer to a run of tickets.
+#[derive(Clone)]
 struct Run {
     tickets: Range<u64>,
     outcome: Result<Shift>,
 }
 
-struct Waiting {
+struct Sleeper {
     ticket: u64,
     waker: Waker,
 }
@@ -135,38 +165,59 @@ impl Track {
         Some(run.outcome.clone().map(|shift| shift.lsn_of(ticket)))
     }
 
-    /// Keeps a waker, in the place that it has if it has one.
-    fn keep(&mut self, place: Option<usize>, ticket: u64, waker: &Waker) -> usize {
-        let place = place.unwrap_or(self.waiting.len());
-        if place == self.waiting.len() {
-            self.waiting.push(None);
-        }
-        match &mut self.waiting[place] {
-            Some(kept) => kept.waker.clone_from(waker),
-            vacant => {
-                *vacant = Some(Waiting {
-                    ticket,
-                    waker: waker.clone(),
-                });
-            }
-        }
-        place
+    /// What a caller keeps in its slot. Once it is answered, the slot may be somebody else's.
+    fn kept(&self, slot: usize, ticket: u64) -> Option<&Sleeper> {
+        let sleeper = self.sleepers.get(slot)?.as_ref();
+        sleeper.filter(|sleeper| sleeper.ticket == ticket)
     }
 
-    fn forget(&mut self, place: usize) {
-        self.waiting[place] = None;
+    /// Keeps a waker, in the slot that it has if it has one. Returns the slot, and what was there.
+    fn keep(&mut self, slot: Option<usize>, ticket: u64, waker: Waker) -> (usize, Option<Sleeper>) {
+        let slot = slot.filter(|&slot| self.kept(slot, ticket).is_some());
+        let slot = slot.unwrap_or(self.sleepers.len());
+        if slot == self.sleepers.len() {
+            self.sleepers.push(None);
+        }
+        let replaced = self.sleepers[slot].replace(Sleeper { ticket, waker });
+        (slot, replaced)
     }
 
-    fn settle(&mut self, tickets: Range<u64>, outcome: Result<Shift>) -> Vec<Waker> {
-        let is_answered = |waiting: &mut Waiting| tickets.contains(&waiting.ticket);
-        let woken = self
-            .waiting
-            .iter_mut()
-            .filter_map(|place| place.take_if(is_answered))
-            .map(|waiting| waiting.waker)
-            .collect();
-        self.runs.push(Run { tickets, outcome });
-        woken
+    fn forget(&mut self, slot: usize, ticket: u64) -> Option<Sleeper> {
+        self.kept(slot, ticket)?;
+        self.sleepers[slot].take()
+    }
+
+    fn settle(&mut self, run: Run) -> Sleepers {
+        let is_answered = |sleeper: &mut Sleeper| run.tickets.contains(&sleeper.ticket);
+        let slots = self.sleepers.iter_mut();
+        let woken: Vec<_> = slots.filter_map(|slot| slot.take_if(is_answered)).collect();
+        if self.sleepers.iter().all(Option::is_none) {
+            // Who keeps an answer that came shall not keep the memory of all who waited.
+            self.sleepers = Vec::new();
+        }
+        self.runs.push(run);
+        Sleepers(woken.into_iter())
+    }
+}
+
+/// Callers to be woken: all of them, even if a waker panics.
+struct Sleepers(vec::IntoIter<Sleeper>);
+
+impl Sleepers {
+    fn wake(mut self) {
+        self.wake_rest();
+    }
+
+    fn wake_rest(&mut self) {
+        for sleeper in &mut self.0 {
+            sleeper.waker.wake();
+        }
+    }
+}
+
+impl Drop for Sleepers {
+    fn drop(&mut self) {
+        self.wake_rest();
     }
 }
 
@@ -186,7 +237,8 @@ impl Shift {
 
 /// The duty to answer a run of appends. However it ends, each of them is answered once.
 struct Duty {
-    answers: Arc<Answers>,
+    /// Gone if nobody wants to know.
+    answers: Weak<Answers>,
     /// Those that are not answered yet.
     tickets: Range<u64>,
     /// Whether those who wait for the write have their answer.
@@ -204,13 +256,9 @@ impl Duty {
             return 0;
         }
         self.tickets.start = tickets.end;
-        let woken = if self.is_written {
-            0
-        } else {
-            self.answers
-                .settle(Durability::Written, tickets.clone(), outcome.clone())
-        };
-        woken + self.answers.settle(Durability::Durable, tickets, outcome)
+        let run = Run { tickets, outcome };
+        let answers = self.answers.upgrade();
+        answers.map_or(0, |answers| answers.settle(run, self.is_written))
     }
 }
 
@@ -221,10 +269,10 @@ impl Drop for Duty {
 }
 
 /// Appends that are not in a file: the records of a run of tickets.
-pub(crate) struct Claim(Duty);
+pub(super) struct Claim(Duty);
 
 impl Claim {
-    pub(super) fn new(answers: Arc<Answers>, tickets: Range<u64>) -> Self {
+    pub(super) fn new(answers: Weak<Answers>, tickets: Range<u64>) -> Self {
         Self(Duty {
             answers,
             tickets,
@@ -237,7 +285,7 @@ impl Claim {
     }
 
     /// Answers that they are certainly not appended.
-    pub(crate) fn refuse(self, error: &Error) {
+    fn refuse(self, error: &Error) {
         self.0.settle(Err(error.clone()));
     }
 
@@ -254,7 +302,7 @@ impl Claim {
         let middle = self.0.tickets.start + records;
         let tickets = self.0.tickets.start..middle;
         self.0.tickets.start = middle;
-        Self::new(Arc::clone(&self.0.answers), tickets)
+        Self::new(Weak::clone(&self.0.answers), tickets)
     }
 }
 
@@ -263,8 +311,13 @@ impl Claim {
 pub(crate) struct Claims(VecDeque<Claim>);
 
 impl Claims {
-    pub(crate) fn push(&mut self, claim: Claim) {
+    pub(super) fn push(&mut self, claim: Claim) {
         self.0.push_back(claim);
+    }
+
+    /// Moves all behind what `other` has.
+    pub(crate) fn move_all_to(&mut self, other: &mut Self) {
+        other.0.append(&mut self.0);
     }
 
     /// Moves those of the first so many records behind what `other` has.
@@ -308,12 +361,11 @@ pub(crate) struct Placed {
 impl Placed {
     /// Answers those who asked for [`Durability::Written`]: they are with the operating system.
     pub(crate) fn written(mut self, _: Wrote) -> OnFile {
-        let shift = self.shift();
         self.duty.is_written = true;
-        let tickets = self.duty.tickets.clone();
-        self.duty
-            .answers
-            .settle(Durability::Written, tickets, Ok(shift));
+        if let Some(answers) = self.duty.answers.upgrade() {
+            let (tickets, outcome) = (self.duty.tickets.clone(), Ok(self.shift()));
+            answers.settle_written(Run { tickets, outcome });
+        }
         OnFile(self)
     }
 
@@ -348,8 +400,8 @@ impl OnFile {
         self.0.fail(fault);
     }
 
-    /// Whether a caller holds an answer of these appends, or of others that were taken with them.
+    /// Whether a caller holds an answer to one of these appends, or of others that were taken with them.
     pub(crate) fn is_awaited(&self) -> bool {
-        Arc::strong_count(&self.0.duty.answers) > 1
+        self.0.duty.answers.strong_count() > 0
     }
 }

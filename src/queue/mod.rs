@@ -136,7 +136,7 @@ impl Inbox {
         self.shared.len()
     }
 
-    /// Takes no more requests; those that were taken are still received.
+    /// Takes no more requests; what waits is still handed out.
     pub(crate) fn close(&mut self) {
         self.shared.close();
     }

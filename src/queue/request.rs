@@ -13,7 +13,8 @@ use crate::options::Durability;
 use crate::queue::answers::Claims;
 use crate::queue::completion::Completion;
 
-/// A request. All but appends come with the duty to answer them.
+/// A request. Those that ask for something come with the duty to answer; that for appends is in
+/// [`Taken::claims`].
 pub(crate) enum Request {
     Append(Append),
     /// Sync what was submitted before, and tell the last durable LSN.
@@ -46,7 +47,7 @@ pub(crate) struct Taken {
 
 impl Taken {
     /// Empties the queue, and leaves it as much memory as it is likely to need again.
-    pub(super) fn put(&mut self, queue: &mut VecDeque<Request>) {
+    pub(super) fn take_from(&mut self, queue: &mut VecDeque<Request>) {
         if self.requests.is_empty() {
             std::mem::swap(&mut self.requests, queue);
         } else {

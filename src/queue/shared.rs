@@ -139,7 +139,7 @@ impl Shared {
     ///
     /// Cancel safe: the line moves up when this is dropped.
     pub(super) async fn wait_and_push(&self, mut append: Append) -> Result<Answer> {
-        let _waiting = Waiting::note(self);
+        let _in_line = InLine::note(self);
         self.hurry();
         let _head = self.line.acquire().await.expect("the line is never closed");
         loop {
@@ -222,10 +222,10 @@ impl Shared {
             return;
         }
         let mut state = self.lock();
-        taken.put(&mut state.requests);
+        taken.take_from(&mut state.requests);
         self.len.store(0, Ordering::Relaxed);
         if state.first < state.next {
-            let answers = std::mem::take(&mut state.answers);
+            let answers = Arc::downgrade(&std::mem::take(&mut state.answers));
             taken
                 .claims
                 .push(Claim::new(answers, state.first..state.next));
@@ -243,7 +243,10 @@ impl Shared {
     pub(super) fn release(&self, places: Cost) {
         let mut state = self.lock();
         state.used -= places;
-        if state.waiting > 0 {
+        let is_waited_for = state.waiting > 0;
+        // Whoever is woken may come here at once.
+        drop(state);
+        if is_waited_for {
             self.room.notify_one();
         }
     }
@@ -262,16 +265,16 @@ impl Shared {
 }
 
 /// One caller who stands in line, until it has a place or goes away.
-struct Waiting<'a>(&'a Shared);
+struct InLine<'a>(&'a Shared);
 
-impl<'a> Waiting<'a> {
+impl<'a> InLine<'a> {
     fn note(shared: &'a Shared) -> Self {
         shared.lock().waiting += 1;
         Self(shared)
     }
 }
 
-impl Drop for Waiting<'_> {
+impl Drop for InLine<'_> {
     fn drop(&mut self) {
         self.0.lock().waiting -= 1;
     }

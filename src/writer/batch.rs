@@ -2,8 +2,8 @@
 //! -> [`Unsynced`] - sync -> [`Durable`].
 //!
 //! From the encoded bytes on each step consumes the one before it, and only the last can acknowledge:
-//! there is no other way to a [`Synced`] receipt, without which a [`Completion`] gives no good news.
-//! What fails on the way answers its callers with the cause.
+//! there is no other way to a [`Synced`] receipt, without which neither appends nor a [`Completion`] hear
+//! good news. What fails on the way is answered with the cause.
 
 use std::collections::VecDeque;
 use std::time::Instant;
@@ -145,18 +145,14 @@ impl Batch {
         self.appends.len()
     }
 
-    /// Answers what was not encoded: it is certainly not appended.
+    /// Answers what was not encoded, and those who asked for a sync after it: it is certainly not
+    /// appended. What was written earlier is still synced when it is due.
     pub(super) fn refuse(&mut self, error: &Error) {
-        self.refuse_appends(error);
+        self.appends.clear();
+        self.claims.refuse(error);
         self.syncs
             .drain(..)
             .for_each(|done| done.fail(error.clone()));
-    }
-
-    /// As [`refuse`](Self::refuse), but syncs are still served.
-    pub(super) fn refuse_appends(&mut self, error: &Error) {
-        self.appends.clear();
-        self.claims.refuse(error);
     }
 }
 
@@ -172,13 +168,14 @@ pub(super) struct Encoded {
 }
 
 impl Encoded {
-    /// Hands the bytes to the operating system. Returns them, for their memory to be used again.
+    /// Hands the bytes to the operating system. Returns them, for their memory to be used again; or the
+    /// appends of which nobody knows now what became of them.
     pub(super) fn write(
         self,
         segment: Segment,
         inbox: &Inbox,
         now: impl FnOnce() -> Instant,
-    ) -> Result<(Segment, Written, Frames), Fault> {
+    ) -> Result<(Segment, Written, Frames), (Fault, Vec<Placed>)> {
         let records = self.next.since(segment.next());
         match segment.write(&self.frames, self.next) {
             Ok((segment, receipt)) => {
@@ -191,12 +188,7 @@ impl Encoded {
                 };
                 Ok((segment, written, self.frames))
             }
-            Err(fault) => {
-                self.placed
-                    .into_iter()
-                    .for_each(|placed| placed.fail(&fault));
-                Err(fault)
-            }
+            Err(fault) => Err((fault, self.placed)),
         }
     }
 

@@ -90,7 +90,14 @@ impl Gatherer {
         }
     }
 
-    /// Answers everything that was taken out of the queue and not put into a batch.
+    /// Takes back a batch that cannot be written.
+    pub(super) fn take_back(&mut self, mut batch: Batch) {
+        batch.claims.move_all_to(&mut self.pending.claims);
+        let syncs = batch.syncs.into_iter().map(Request::Sync);
+        self.pending.requests.extend(syncs);
+    }
+
+    /// Answers everything that was taken out of the queue and not written.
     pub(super) fn refuse(&mut self, error: &Error) {
         self.pending.refuse(error);
     }
@@ -120,13 +127,13 @@ impl Gatherer {
                     let cause = self.cause_before(&other, batch.cost);
                     let is_full = matches!(other, Request::Append(_));
                     self.pending.requests.push_front(other);
-                    self.hurry(batch, is_full);
+                    self.make_due_if_full(batch, is_full);
                     return (!batch.is_empty()).then_some(cause);
                 }
             }
         }
         let cause = self.limit_reached(batch.cost);
-        self.hurry(batch, cause.is_some());
+        self.make_due_if_full(batch, cause.is_some());
         cause
     }
 
@@ -157,7 +164,7 @@ impl Gatherer {
     }
 
     /// A batch that is full does not wait for the end of its interval.
-    fn hurry(&self, batch: &mut Batch, is_full: bool) {
+    fn make_due_if_full(&self, batch: &mut Batch, is_full: bool) {
         if is_full && matches!(self.policy, SyncPolicy::Interval(_)) {
             batch.due = Due::Now;
         }

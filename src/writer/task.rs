@@ -10,6 +10,7 @@ use crate::observe;
 use crate::options::WalOptions;
 use crate::planted::{Bug, is_planted};
 use crate::queue::Inbox;
+use crate::queue::answers::Placed;
 use crate::queue::completion::Completion;
 use crate::recovered::Recovered;
 use crate::storage::Dir;
@@ -55,6 +56,7 @@ struct Writer {
     tail: Tail,
     segments: Segments,
     unsynced: Unsynced,
+    doubtful: Doubtful,
     durable: DurableUpTo,
     /// Kept from batch to batch, so that encoding seldom allocates.
     frames: Frames,
@@ -65,6 +67,25 @@ struct Writer {
     watch: Watch,
     /// Whether the last rotation found no room, which is told once.
     is_full: bool,
+}
+
+/// Who was being served when an operation failed. They are told last of all, because what they do
+/// next is to open the log again: by then it has to be known that this one is on its way out.
+#[derive(Default)]
+struct Doubtful {
+    appends: Vec<Placed>,
+    truncation: Option<Completion<()>>,
+}
+
+impl Doubtful {
+    fn fail(self, fault: &Fault) {
+        self.appends
+            .into_iter()
+            .for_each(|append| append.fail(fault));
+        self.truncation
+            .into_iter()
+            .for_each(|done| done.fail(Error::Failed(fault.clone())));
+    }
 }
 
 impl Writer {
@@ -97,6 +118,7 @@ impl Writer {
                 retention,
             ),
             unsynced: Unsynced::new(),
+            doubtful: Doubtful::default(),
             durable: DurableUpTo::adopted(end, synced),
             frames: Frames::default(),
             frames_limit: options.max_batch_bytes.saturating_mul(2),
@@ -142,13 +164,13 @@ impl Writer {
 
     /// One group commit: one write, and one sync if one is due; more only where a segment ends.
     async fn commit(&mut self, mut batch: Batch) -> Result<(), Fault> {
-        let written = self.write(&mut batch).await;
-        if let Err(fault) = written {
-            batch.refuse(&Error::Poisoned(fault.clone()));
+        let asks = batch.syncs.len();
+        if let Err(fault) = self.write(&mut batch).await {
+            self.gatherer.take_back(batch);
             return Err(fault);
         }
         self.inbox.release(batch.places);
-        self.inbox.release_asks(batch.syncs.len());
+        self.inbox.release_asks(asks);
         self.unsynced.push_syncs(&mut batch.syncs);
         if batch
             .due
@@ -168,19 +190,23 @@ impl Writer {
                     // The rest of the batch goes too, so that what was submitted together fares alike.
                     Err(OpenError::Full(fault)) => {
                         self.note_full(&fault, batch.len());
-                        batch.refuse_appends(&Error::StorageFull(fault));
+                        batch.refuse(&Error::StorageFull(fault));
                         return Ok(());
                     }
                     Err(OpenError::Broken(fault)) => return Err(fault),
                 }
             }
-            let Some(segment) = self.tail.take_open() else {
-                return Ok(());
-            };
+            let segment = self.tail.take_open().expect("a rotation opens a segment");
             let frames = std::mem::take(&mut self.frames);
             let encoded = batch.encode(&segment, self.durable.lsn(), frames);
             let now = || self.host.now();
-            let (segment, written, frames) = encoded.write(segment, &self.inbox, now)?;
+            let (segment, written, frames) = match encoded.write(segment, &self.inbox, now) {
+                Ok(written) => written,
+                Err((fault, appends)) => {
+                    self.doubtful.appends = appends;
+                    return Err(fault);
+                }
+            };
             self.tail = Tail::Open(segment);
             self.unsynced.absorb(written, batch.due);
             self.frames = frames;
@@ -241,7 +267,7 @@ impl Writer {
         let names = match cut {
             Ok(names) => names,
             Err(fault) => {
-                done.fail(Error::Failed(fault.clone()));
+                self.doubtful.truncation = Some(done);
                 return Err(fault);
             }
         };
@@ -274,12 +300,13 @@ impl Writer {
         Ok(())
     }
 
-    /// The cause is stored before anybody is refused.
+    /// The cause is stored before anybody is told of it.
     fn fail(&mut self, fault: &Fault) {
         observe::poisoned(self.dir.path(), fault);
         self.inbox.counters().end_disk_work();
         self.inbox.counters().note_poisoned();
         self.inbox.poison(fault);
+        std::mem::take(&mut self.doubtful).fail(fault);
         self.unsynced.fail(fault);
         self.gatherer.refuse(&Error::Poisoned(fault.clone()));
     }

@@ -1,0 +1,228 @@
+//! Wakers are code of somebody else: they may come back to the log, panic, or hold the last of something.
+//! Each of these tests is named for a bug that an adversary's review found.
+
+mod support;
+
+use std::future::Future;
+use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::Pin;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, mpsc};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread;
+use std::time::Duration;
+
+use support::{DIR, options, run};
+use tidewal::sim::{Operation, SimDisk};
+use tidewal::{Durability, Error, PendingAppend, SyncPolicy};
+
+struct Call<F>(F);
+
+impl<F: Fn() + Send + Sync + 'static> Wake for Call<F> {
+    fn wake(self: Arc<Self>) {
+        (self.0)();
+    }
+}
+
+fn waker(call: impl Fn() + Send + Sync + 'static) -> Waker {
+    Waker::from(Arc::new(Call(call)))
+}
+
+fn poll<F: Future + ?Sized>(future: &mut Pin<Box<F>>, waker: &Waker) -> Poll<F::Output> {
+    future.as_mut().poll(&mut Context::from_waker(waker))
+}
+
+async fn settle() {
+    for _ in 0..64 {
+        tokio::task::yield_now().await;
+    }
+}
+
+/// Runs a test on a thread of its own, so that one that is locked up fails.
+fn watched(test: impl FnOnce() + Send + 'static) {
+    let (done, is_done) = mpsc::channel();
+    let thread = thread::spawn(move || {
+        test();
+        done.send(()).unwrap();
+    });
+    match is_done.recv_timeout(Duration::from_secs(60)) {
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("it is locked up"),
+        _ => thread.join().unwrap(),
+    }
+}
+
+#[test]
+fn regression_whoever_is_woken_in_line_may_look_at_the_log() {
+    watched(|| {
+        run(async {
+            let disk = SimDisk::new(1);
+            let wal = options()
+                .queue_records(1)
+                .open_on(&disk, DIR)
+                .await
+                .unwrap();
+            drop(wal.try_submit("a").unwrap());
+            let other = wal.clone();
+            let looks = waker(move || assert!(!other.stats().poisoned));
+            let mut in_line = Box::pin(wal.submit("b"));
+            assert!(poll(&mut in_line, &looks).is_pending());
+            settle().await;
+            drop(in_line.await.unwrap());
+        });
+    });
+}
+
+#[test]
+fn regression_a_waker_that_panics_does_not_keep_others_asleep() {
+    let woken = Arc::new(AtomicUsize::new(0));
+    let seen = Arc::clone(&woken);
+    // The panic ends the writer, and with it this runtime's run.
+    let _ = catch_unwind(AssertUnwindSafe(|| {
+        run(async move {
+            let disk = SimDisk::new(1);
+            let wal = options().open_on(&disk, DIR).await.unwrap();
+            let mut bad = Box::pin(wal.try_submit("bad").unwrap());
+            let mut good = Box::pin(wal.try_submit("good").unwrap());
+            assert!(poll(&mut bad, &waker(|| panic!("a waker panics"))).is_pending());
+            let wakes = waker(move || assert_eq!(seen.fetch_add(1, Ordering::SeqCst), 0));
+            assert!(poll(&mut good, &wakes).is_pending());
+            settle().await;
+        });
+    }));
+    assert_eq!(woken.load(Ordering::SeqCst), 1);
+}
+
+#[test]
+fn regression_a_waker_that_panics_leaves_no_append_of_the_other_kind_unanswered() {
+    run(async {
+        let disk = SimDisk::new(1);
+        let wal = options()
+            .durability(Durability::Written)
+            .open_on(&disk, DIR)
+            .await
+            .unwrap();
+        wal.append("first").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        disk.fail(Operation::Write, 0, io::ErrorKind::Other);
+        let mut bad = Box::pin(wal.try_submit("bad").unwrap());
+        assert!(poll(&mut bad, &waker(|| panic!("a waker panics"))).is_pending());
+        let good = wal.append_with("good", Durability::Durable);
+        let answer = tokio::time::timeout(Duration::from_secs(3600), good).await;
+        answer.expect("it is answered").unwrap_err();
+    });
+}
+
+/// Holds an answer until it is dropped.
+struct Holds(#[expect(dead_code, reason = "it is held")] Mutex<Pin<Box<PendingAppend>>>);
+
+impl Wake for Holds {
+    fn wake(self: Arc<Self>) {}
+}
+
+/// Two appends of the same take; the first one's waker is the last owner of the second one.
+async fn an_answer_whose_waker_holds_another() -> Pin<Box<PendingAppend>> {
+    let disk = SimDisk::new(1);
+    let wal = options().open_on(&disk, DIR).await.unwrap();
+    let mut held = Box::pin(wal.try_submit("held").unwrap());
+    assert!(poll(&mut held, Waker::noop()).is_pending());
+    let mut other = Box::pin(wal.try_submit("other").unwrap());
+    let holds = Waker::from(Arc::new(Holds(Mutex::new(held))));
+    assert!(poll(&mut other, &holds).is_pending());
+    other
+}
+
+#[test]
+fn regression_a_waker_that_is_replaced_may_hold_another_answer() {
+    watched(|| {
+        run(async {
+            let mut answer = an_answer_whose_waker_holds_another().await;
+            assert!(poll(&mut answer, Waker::noop()).is_pending());
+        });
+    });
+}
+
+#[test]
+fn regression_the_waker_of_a_dropped_answer_may_hold_another_answer() {
+    watched(|| run(async { drop(an_answer_whose_waker_holds_another().await) }));
+}
+
+/// Whoever hears that an append has failed is told to open the log again, and does so at once.
+#[test]
+fn regression_a_log_that_has_failed_is_waited_for_as_soon_as_anybody_hears_of_it() {
+    run(async {
+        let disk = SimDisk::new(1);
+        let wal = options()
+            .durability(Durability::Written)
+            .open_on(&disk, DIR)
+            .await
+            .unwrap();
+        wal.append("first").await.unwrap();
+        tokio::time::sleep(Duration::from_millis(300)).await;
+        disk.fail(Operation::Write, 0, io::ErrorKind::Other);
+        let opened = Arc::new(Mutex::new(None));
+        let mut bad = Box::pin(wal.try_submit("bad").unwrap());
+        let opens = {
+            let (opened, disk) = (Arc::clone(&opened), disk.clone());
+            waker(move || {
+                let disk = disk.clone();
+                let opening = async move { options().open_on(&disk, DIR).await.map(drop) };
+                *opened.lock().unwrap() = Some(tokio::spawn(opening));
+            })
+        };
+        assert!(poll(&mut bad, &opens).is_pending());
+        settle().await;
+        let opening = opened
+            .lock()
+            .unwrap()
+            .take()
+            .expect("the append has failed");
+        opening.await.unwrap().unwrap();
+    });
+}
+
+#[test]
+fn regression_a_sync_does_not_say_ok_to_a_record_that_it_refuses() {
+    run(async {
+        let disk = SimDisk::new(1);
+        let options = options().spare_segments(0).sync_policy(SyncPolicy::Manual);
+        let wal = options.open_on(&disk, DIR).await.unwrap();
+        drop(wal.submit(vec![0; 12_000]).await.unwrap());
+        wal.sync().await.unwrap();
+        disk.set_quota(Some(0));
+        drop(wal.submit(vec![1; 12_000]).await.unwrap());
+        let refused = wal.sync().await.unwrap_err();
+        assert!(matches!(refused, Error::StorageFull(_)), "{refused:?}");
+    });
+}
+
+/// The parts of what was taken together were taken for each other's callers, and kept until the next
+/// rotation.
+#[test]
+fn regression_answers_that_nobody_wants_are_forgotten_though_their_take_was_split() {
+    let peak = |batch: usize| {
+        let measured = allocation_counter::measure(|| {
+            run(async {
+                let disk = SimDisk::new(1);
+                let wal = options()
+                    .segment_size(64 << 20)
+                    .spare_segments(0)
+                    .sync_policy(SyncPolicy::Manual)
+                    .max_batch_records(batch)
+                    .open_on(&disk, DIR)
+                    .await
+                    .unwrap();
+                for _ in 0..100 {
+                    (0..100).for_each(|_| drop(wal.try_submit("").unwrap()));
+                    while wal.stats().queued_records > 0 {
+                        tokio::task::yield_now().await;
+                    }
+                }
+            });
+        });
+        // What the disk remembers of each write is its own.
+        measured.count_current
+    };
+    let (whole, split) = (peak(1000), peak(1));
+    assert!(split <= whole + 100, "{split} against {whole} allocations");
+}
