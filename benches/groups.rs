@@ -8,8 +8,8 @@
 //! Each group has producers who append again when they have their answer. In turns they use one log
 //! that all groups share, and a log for each group; what is printed is the median of the rounds, of a
 //! round's figures. A wait is what one append took as its producer saw it. A log of its own has two
-//! threads and, with its spare, two segments for every group, which is why its segments are small here; a thousand of them need more
-//! open files than many shells allow (`ulimit -n`).
+//! threads and, with its spare, two segments for every group, which is why its segments are small here; a
+//! thousand of them need more open files than many shells allow (`ulimit -n`).
 //!
 //! `examples/groups.rs` shows how groups share a log: how each is truncated, and how they are recovered.
 

@@ -88,8 +88,8 @@
 //!   on to write a tool of your own.
 //! - `cli`: the command `tidewal`, which is made of them (`docs/command.md`). A library has no use for it.
 //!
-//! With `metrics` or `tracing` a log has a fourth thread, `tidewal-watch`, which sleeps while the log is
-//! idle. `docs/observability.md` in the repository has the names and what to alert on.
+//! With `metrics` or `tracing` an open log has a third thread, `tidewal-watch`, which sleeps while the
+//! log is idle. `docs/observability.md` in the repository has the names and what to alert on.
 
 #![forbid(unsafe_code)]
 #![warn(

@@ -43,9 +43,7 @@ pub struct WalOptions {
     pub(crate) queue_records: usize,
     pub(crate) spare_segments: usize,
     pub(crate) start_at: Option<Lsn>,
-    #[cfg(feature = "metrics")]
     pub(crate) metrics_label: Option<String>,
-    #[cfg(feature = "tracing")]
     pub(crate) slow_sync_after: Duration,
 }
 
@@ -103,7 +101,7 @@ impl WalOptions {
     }
 
     /// How many bytes may wait to be written before producers have to wait. Default: 64 MiB; from 1
-    /// to 4 GiB - 1.
+    /// to 4 GiB - 1, so that a slip, bits for bytes, is refused instead of filling memory.
     ///
     /// Each record counts with its payload and 20 bytes. A record or batch larger than the whole
     /// budget takes all of it, and so still gets through.
@@ -123,8 +121,7 @@ impl WalOptions {
     ///
     /// They are prepared in the background once the log has opened its first segment. As many truncated
     /// segments are kept beside them, to be the next ones: they take up to `2 * files * segment_size`
-    /// bytes beside the log. With 0 nothing is kept, and a rotation makes
-    /// its batch wait for a new file.
+    /// bytes beside the log. With 0 nothing is kept, and a rotation makes its batch wait for a new file.
     pub fn spare_segments(mut self, files: usize) -> Self {
         self.spare_segments = files;
         self
@@ -133,10 +130,10 @@ impl WalOptions {
     /// The first record that recovery delivers. Default: the oldest that is kept.
     ///
     /// Use the LSN after that of your snapshot, and [`Lsn::FIRST`] if there is none: then a lost
-    /// snapshot over a truncated log is an error and not a state that lacks its beginning. Segments that end below it are not read.
-    /// [`Error::Truncated`] is reported when opening if that record is no longer kept;
-    /// [`Error::BeyondEnd`] by the stream and by `into_wal` if the log ends more than one record
-    /// before it.
+    /// snapshot over a truncated log is an error and not a state that lacks its beginning. Segments
+    /// that end below it are not read. [`Error::Truncated`] is reported when opening if that record is
+    /// no longer kept; [`Error::BeyondEnd`] by the stream and by `into_wal` if the log ends more than
+    /// one record before it.
     pub fn start_at(mut self, lsn: Lsn) -> Self {
         self.start_at = Some(lsn);
         self
@@ -159,17 +156,9 @@ impl WalOptions {
     }
 
     /// What tells this log from others where it is published.
-    #[cfg(feature = "metrics")]
     pub(crate) fn label_for(&self, dir: &Path) -> String {
         let label = self.metrics_label.clone();
         label.unwrap_or_else(|| dir.display().to_string())
-    }
-
-    /// It is not published.
-    #[cfg(not(feature = "metrics"))]
-    #[expect(clippy::unused_self, reason = "the other one needs it")]
-    pub(crate) fn label_for(&self, _: &Path) -> String {
-        String::new()
     }
 
     /// The largest payload that can be appended, in bytes.
@@ -219,7 +208,6 @@ impl WalOptions {
             self.spare_segments <= SPARE_SEGMENTS_MAX,
             || format!("at most {SPARE_SEGMENTS_MAX} files"),
         )?;
-        #[cfg(feature = "tracing")]
         check(
             "slow_sync_after",
             (SLOW_SYNC_MIN..=INTERVAL_MAX).contains(&self.slow_sync_after),
@@ -242,9 +230,7 @@ impl Default for WalOptions {
             queue_records: QUEUE_RECORDS_DEFAULT,
             spare_segments: SPARE_SEGMENTS_DEFAULT,
             start_at: None,
-            #[cfg(feature = "metrics")]
             metrics_label: None,
-            #[cfg(feature = "tracing")]
             slow_sync_after: SLOW_SYNC_DEFAULT,
         }
     }
@@ -305,15 +291,13 @@ const QUEUE_BYTES_DEFAULT: usize = 64 * 1024 * 1024;
 const QUEUE_RECORDS_DEFAULT: usize = 65_536;
 const SPARE_SEGMENTS_DEFAULT: usize = 1;
 const SPARE_SEGMENTS_MAX: usize = 64;
-#[cfg(feature = "tracing")]
 const SLOW_SYNC_DEFAULT: Duration = Duration::from_secs(1);
-#[cfg(feature = "tracing")]
 const SLOW_SYNC_MIN: Duration = Duration::from_millis(1);
 
 const _: () = assert!(SEGMENT_SIZE_MIN > format::DATA_OFFSET);
 const _: () = assert!(SEGMENT_SIZE_MAX <= format::SEGMENT_SIZE_LIMIT);
 
-/// Budgets are counted by semaphores that hand out at most `u32::MAX` permits at once.
+/// Bounded from above so that a slip, bits for bytes, is refused instead of filling memory.
 fn is_budget(amount: usize) -> bool {
     (1..=u32::MAX as usize).contains(&amount)
 }

@@ -108,7 +108,8 @@ impl WalSink {
     /// How many payloads may be sent and not yet acknowledged before the sink makes its sender wait.
     /// Default: 4,096. At least 1; with 1 each of them waits for its own sync.
     ///
-    /// It bounds the answers, about 100 bytes each. The payloads are bounded by the log's
+    /// It bounds the answers: 40 bytes each, and a place of 24 for the waker of one that has been
+    /// waited for. The payloads are bounded by the log's
     /// [`queue_bytes`](crate::WalOptions::queue_bytes).
     pub fn max_in_flight(mut self, payloads: usize) -> Self {
         self.in_flight_max = payloads.max(1);

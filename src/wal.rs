@@ -255,9 +255,9 @@ impl Wal {
     /// # Errors
     ///
     /// [`Error::BeyondEnd`] if the log has not reached `before` yet; the LSN after the last record is
-    /// the highest one allowed. [`Error::Io`] if files could not be removed for good: the log goes on, and the
-    /// file is removed when it is opened the next time. [`Error::Failed`], [`Error::Poisoned`],
-    /// [`Error::Closed`], [`Error::Interrupted`].
+    /// the highest one allowed. [`Error::Io`] if files could not be removed for good: the log goes on,
+    /// and the file is removed when it is opened the next time. [`Error::Failed`],
+    /// [`Error::Poisoned`], [`Error::Closed`], [`Error::Interrupted`].
     ///
     /// # Cancel safety
     ///
@@ -517,7 +517,7 @@ impl Shared {
 }
 
 impl Drop for Shared {
-    /// The queue ends with its last sender, which makes the writer close the log.
+    /// The queue ends with its `Submitter`, which makes the writer close the log.
     fn drop(&mut self) {
         self.closing.announce();
     }

@@ -2,8 +2,8 @@
 //!
 //! The work is done on a task of its own ([`replay`]): [`plan`] reads the headers and decides which
 //! files are the log, [`scan`] reads one segment record by record, [`blocks`] block by block, [`tail`]
-//! judges how the newest segment ends. (`walk`, for the tools, reads on where a replay stops.) What they find comes over a short channel in pieces of about
-//! 1 MiB, which is what bounds the read-ahead.
+//! judges how the newest segment ends. (`walk`, for the tools, reads on where a replay stops.) What they
+//! find comes over a short channel in pieces of about 1 MiB, which is what bounds the read-ahead.
 //!
 //! The rules and the labels of the cases are those of `docs/durability.md`, "Recovery".
 
@@ -140,7 +140,8 @@ impl Stream for Recovery {
 /// A log that is read without ever being appended to: a stream of its records, oldest first.
 ///
 /// It holds the directory for reading: any number of readers may share it, and nobody can append
-/// meanwhile. A directory without a lock file, such as a copy, is not locked. The stream, its errors and its cancel safety are those of [`Recovery`].
+/// meanwhile. A directory without a lock file, such as a copy, is not locked. The stream, its errors and
+/// its cancel safety are those of [`Recovery`].
 #[derive(Debug)]
 #[must_use = "a reader reads nothing unless it is polled"]
 pub struct Reader(Replay);

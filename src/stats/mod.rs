@@ -21,10 +21,10 @@ pub use crate::stats::histogram::Histogram;
 
 /// What a log has done since it was opened, and how it stands.
 ///
-/// Taking it costs some hundred loads and holds up nobody. Each figure is exact in itself (only
-/// [`append_nanos`](Self::append_nanos) is an estimate in some cases); two of them may be a batch apart,
-/// because the writer works on while they are read. All of it is gone with the log: a log that is opened
-/// again begins at zero.
+/// Taking it costs some hundred loads and, for a moment, the queue's lock. Each figure is exact in
+/// itself (only [`append_nanos`](Self::append_nanos) is an estimate in some cases); two of them may be a
+/// batch apart, because the writer works on while they are read. All of it is gone with the log: a log
+/// that is opened again begins at zero.
 ///
 /// # Examples
 ///
@@ -155,7 +155,7 @@ pub enum FlushCause {
 
 impl FlushCause {
     /// Every cause.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: &'static [Self] = &[
         Self::DiskFree,
         Self::BatchBytes,
         Self::BatchRecords,

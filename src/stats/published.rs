@@ -1,4 +1,4 @@
-//! The same figures for the `metrics` facade (`docs/metrics.md` has the table).
+//! The same figures for the `metrics` facade (`docs/observability.md` has the table).
 //!
 //! The handles are asked for when the log is opened, so that the recorder has to be installed before.
 
@@ -48,7 +48,7 @@ impl Published {
             payload_bytes: counter("tidewal_payload_bytes_total"),
             written_bytes: counter("tidewal_written_bytes_total"),
             storage_full: counter("tidewal_storage_full_total"),
-            batches: FlushCause::ALL.map(of_cause),
+            batches: std::array::from_fn(|index| of_cause(FlushCause::ALL[index])),
             syncs: counter("tidewal_syncs_total"),
             segments: counter("tidewal_segments_total"),
             segments_freed: counter("tidewal_segments_freed_total"),

@@ -1,4 +1,4 @@
-//! The instrument of the crash tests: workloads, a journal of what was promised, and four ways to
+//! The instrument of the crash tests: workloads, a journal of what was promised, and six ways to
 //! make life hard for a log. Each panics when a promise is broken, and counts its trials.
 
 #![allow(
