@@ -127,7 +127,7 @@ fn a_repaired_log_opens_and_has_lost_nothing_that_could_be_read() {
         }
     });
     println!("{repaired} repaired, {refused} of a later format, {parted} of two logs");
-    assert!(parted > 10);
+    assert!(parted > 5);
     assert!(repaired > 1000);
 }
 
