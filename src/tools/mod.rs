@@ -33,6 +33,7 @@
 mod plan;
 mod repair;
 mod survey;
+mod words;
 
 use std::path::Path;
 
@@ -103,7 +104,9 @@ impl LogDir {
     ///
     /// Those of [`survey`](Self::survey). What stands in the way of any repair, which is a file that the
     /// system cannot read or that a later version has written, is an error too: a repair has to keep what
-    /// it takes away, and to know what it keeps.
+    /// it takes away, and to know what it keeps. So are files of two logs in one directory: nothing tells
+    /// which of them is the one to repair. The error names the files of each; move those of the other one
+    /// to a directory of their own.
     ///
     /// # Cancel safety
     ///

@@ -2,17 +2,17 @@
 //!
 //! What stays is one stretch of records without a gap: the first that can be read, from the beginning
 //! of a segment on up to the next damage. So whatever recovery delivers before its error stays; and
-//! where nothing can be read before the damage, what stands behind it does. Files that are not of the
-//! log, or cannot be shown to be, go first, and the rest is judged as it is without them.
+//! where nothing can be read before the damage, what stands behind it does. Files that cannot be shown
+//! to be of the log go first, and the rest is judged as it is without them. Files of another log are
+//! nothing that a repair decides about.
 
-use std::collections::BTreeMap;
-use std::fmt;
+use std::io;
 use std::ops::RangeInclusive;
 use std::path::PathBuf;
 
-use crate::error::{Damage, Result};
+use crate::error::{Damage, Error, Fault, Result};
 use crate::format;
-use crate::format::frame;
+use crate::format::frame::{self, Kind};
 use crate::format::names;
 use crate::format::segment::Header;
 use crate::lsn::Lsn;
@@ -42,6 +42,8 @@ pub struct RepairPlan {
     pub reused: Option<RangeInclusive<Lsn>>,
     /// Whether LSNs beyond those may be given again, because nothing says how far the log went.
     pub may_reuse_more: bool,
+    /// The folder that it will make, if there is anything to be done: the next one that is free.
+    pub folder: PathBuf,
     pub(super) dir: Dir,
     pub(super) work: Work,
 }
@@ -54,6 +56,8 @@ pub enum RepairStep {
     Keep {
         /// The file.
         file: PathBuf,
+        /// What it is called there.
+        copy: PathBuf,
     },
     /// A new segment without records becomes the log, so that it goes on behind every LSN that may have
     /// been given out.
@@ -151,15 +155,11 @@ pub(super) fn make(dir: &Dir, observer: &mut dyn Observer) -> Result<RepairPlan>
     if found.damages.is_empty() {
         let next = found.files.last().and_then(|file| file.run);
         let next = next.map_or(Lsn::FIRST, |run| run.end.next());
-        return Ok(RepairPlan::of(dir, survey(found), Decision::nothing(next)));
+        return RepairPlan::of(dir, survey(found), Decision::nothing(next));
     }
-    let own = own_log_id(&found);
-    let strays: Vec<_> = found
-        .files
-        .iter()
-        .filter(|file| is_stray(file, own))
-        .collect();
-    let strays: Vec<Lsn> = strays.into_iter().map(|file| file.base).collect();
+    let own = own_log_id(dir, &found)?;
+    let strays = found.files.iter().filter(|file| file.found.is_none());
+    let strays: Vec<Lsn> = strays.map(|file| file.base).collect();
     let without = match strays.is_empty() {
         true => None,
         false => Some(Walk::read_without(dir, &strays)?),
@@ -175,7 +175,7 @@ pub(super) fn make(dir: &Dir, observer: &mut dyn Observer) -> Result<RepairPlan>
         own,
     }
     .decide();
-    Ok(RepairPlan::of(dir, survey(found), decision))
+    RepairPlan::of(dir, survey(found), decision)
 }
 
 /// What comes out.
@@ -201,28 +201,43 @@ impl Decision {
     }
 }
 
-/// The log that most files are of; the newest of them decides between equals.
-fn own_log_id(walk: &Walk) -> Option<u64> {
-    let mut counts: BTreeMap<u64, (usize, Lsn)> = BTreeMap::new();
-    for file in &walk.files {
-        if let Some(found) = &file.found {
-            let count = counts.entry(found.header.log_id).or_default();
-            *count = (count.0 + 1, file.base);
+/// The log that the files are of, if any header says so.
+///
+/// Of two logs in one directory nothing tells which one the service's is: the other one may be the older
+/// one with more files, or a new one with a single file. Whoever has put them there knows.
+fn own_log_id(dir: &Dir, walk: &Walk) -> Result<Option<u64>> {
+    let log_id = |file: &Walked| file.found.as_ref().map(|found| found.header.log_id);
+    let mut logs: Vec<u64> = Vec::new();
+    for id in walk.files.iter().filter_map(log_id) {
+        if !logs.contains(&id) {
+            logs.push(id);
         }
     }
-    let most = counts.into_iter().max_by_key(|(_, count)| *count);
-    most.map(|(log_id, _)| log_id)
+    if logs.len() <= 1 {
+        return Ok(logs.first().copied());
+    }
+    let files_of = |id: &u64| {
+        let files = walk.files.iter().filter(|file| log_id(file) == Some(*id));
+        let names: Vec<_> = files.map(|file| names::segment(file.base)).collect();
+        format!("log {id:016x} has {}", names.join(", "))
+    };
+    let all: Vec<_> = logs.iter().map(files_of).collect();
+    let why = format!(
+        "files of {} logs are in it, and nothing tells which of them is the one to repair: {}; move the \
+         files of the others to a directory of their own, and plan again",
+        logs.len(),
+        all.join("; ")
+    );
+    Err(failed(dir, why))
 }
 
-fn is_stray(file: &Walked, own: Option<u64>) -> bool {
-    file.found
-        .as_ref()
-        .is_none_or(|found| Some(found.header.log_id) != own)
+pub(super) fn failed(dir: &Dir, why: impl Into<String>) -> Error {
+    Fault::new("repair", dir.path(), io::Error::other(why.into())).into()
 }
 
 struct Decider<'a> {
     found: &'a Walk,
-    /// The log without its strays.
+    /// The log without its strays: files of which no header says what they are.
     rest: &'a Walk,
     strays: Vec<Lsn>,
     own: Option<u64>,
@@ -287,8 +302,14 @@ impl Decider<'_> {
             .collect();
         if is_cut || is_short(last) || !is_whole(last) || !self.was_whole(last.base) {
             work.seal = seal(last);
-            work.keep.push((names::segment(last.base), Kept::Copy));
         }
+        let marked = work.mark_head.map(|header| header.base);
+        let sealed = work.seal.map(|seal| seal.segment.header.base);
+        let changed = marked
+            .into_iter()
+            .chain(sealed.filter(|_| sealed != marked));
+        let copies = changed.map(|base| (names::segment(base), Kept::Copy));
+        work.keep.extend(copies);
         let end = last.run.map_or(last.base.prev(), |run| run.end);
         let records = (end.get() + 1).saturating_sub(first.base.get());
         Decision {
@@ -296,7 +317,8 @@ impl Decider<'_> {
             cut_records: self.readable().saturating_sub(records),
             next: end.next(),
             highest: self.highest(),
-            may_reuse_more: work.seal.is_some() && self.is_end_unknown(end),
+            may_reuse_more: work.seal.is_some()
+                && (self.is_end_unknown(end) || self.open_ends().next().is_some()),
             work,
         }
     }
@@ -348,7 +370,7 @@ impl Decider<'_> {
             let begun = file.base.prev();
             file.run.map_or(begun, |run| run.highest.max(begun))
         };
-        let own = walks.filter(|file| !is_foreign(file, self.own) && is_sensible(file.base));
+        let own = walks.filter(|file| is_sensible(file.base));
         let damages = self.found.damages.iter().chain(&self.rest.damages);
         let lost = damages
             .map(|damage| damage.last)
@@ -356,17 +378,33 @@ impl Decider<'_> {
         own.map(of_file).chain(lost).max().unwrap_or_default()
     }
 
-    /// The last LSN that may have been given out: of a file whose records cannot be told apart, all that
-    /// it has room for.
+    /// The last LSN that may have been given out: of a file whose end nothing tells, all that it has
+    /// room for.
     fn possible(&self) -> Lsn {
-        let unread = self.found.files.iter().filter(|file| file.found.is_none());
-        let sensible = unread.filter(|file| is_sensible(file.base));
-        let full = sensible.map(|file| {
-            let room = file.len.min(format::SEGMENT_SIZE_LIMIT);
-            let room = room.saturating_sub(format::DATA_OFFSET);
+        let full = self.open_ends().map(|file| {
+            let room = room(file).saturating_sub(format::DATA_OFFSET);
             file.base.prev().plus(room / frame::HEADER_LEN as u64)
         });
         full.max().unwrap_or_default().max(self.highest())
+    }
+
+    /// The files that may have held more records than anything on disk names. A mark is no end: it says
+    /// what was durable when the log was idle, and whatever came after it may have been acknowledged too.
+    fn open_ends(&self) -> impl Iterator<Item = &Walked> {
+        let newest = self.found.files.iter().filter(|file| file.found.is_some());
+        let newest = newest.map(|file| file.base).max().unwrap_or_default();
+        let files = self.found.files[self.found.head..].iter();
+        files.filter(move |file| match &file.found {
+            _ if !is_sensible(file.base) => false,
+            None => file.base > newest,
+            Some(found) => !self.is_joined(file.base) && !is_ended(found.statement.as_ref()),
+        })
+    }
+
+    /// Whether the beginning of another file says where this one ends.
+    fn is_joined(&self, base: Lsn) -> bool {
+        let mut files = self.found.files.iter().chain(&self.rest.files);
+        files.any(|file| file.base == base && file.is_joined)
     }
 
     /// The first LSN from `base` on that no file's name says.
@@ -403,9 +441,19 @@ fn is_short(file: &Walked) -> bool {
     file.found.as_ref().is_some_and(|found| found.is_short)
 }
 
-fn is_foreign(file: &Walked, own: Option<u64>) -> bool {
-    let id = file.found.as_ref().map(|found| found.header.log_id);
-    id.is_some() && id != own
+/// Whether a statement says that its segment ends with it.
+fn is_ended(statement: Option<&frame::Frame>) -> bool {
+    statement.is_some_and(|frame| matches!(frame.kind, Kind::Seal | Kind::Link))
+}
+
+/// The length that a file may have had in bytes. One that is shorter than any segment has been cut short.
+fn room(file: &Walked) -> u64 {
+    let said = file.found.as_ref().map(|found| found.header.capacity);
+    let room = said.unwrap_or(file.len).max(file.len);
+    match room < SEGMENT_LEN_MIN {
+        true => format::SEGMENT_SIZE_LIMIT,
+        false => room.min(format::SEGMENT_SIZE_LIMIT),
+    }
 }
 
 /// No log has come so far; a name that says so was made by somebody else.
@@ -432,7 +480,7 @@ fn seal(file: &Walked) -> Option<Seal> {
 }
 
 impl RepairPlan {
-    fn of(dir: &Dir, survey: Survey, decision: Decision) -> Self {
+    fn of(dir: &Dir, survey: Survey, decision: Decision) -> Result<Self> {
         let Decision {
             work,
             kept,
@@ -441,27 +489,29 @@ impl RepairPlan {
             highest,
             may_reuse_more,
         } = decision;
-        Self {
+        let folder = free_folder(dir)?;
+        Ok(Self {
             survey,
-            steps: work.steps(dir),
+            steps: work.steps(dir, &folder),
             kept,
             cut_records,
             next,
             reused: (next <= highest).then_some(next..=highest),
             may_reuse_more,
+            folder: folder.path().to_owned(),
             dir: dir.clone(),
             work,
-        }
+        })
     }
 }
 
 impl Work {
-    fn steps(&self, dir: &Dir) -> Vec<RepairStep> {
+    fn steps(&self, dir: &Dir, folder: &Dir) -> Vec<RepairStep> {
         let path = |name: &String| dir.path_of(name);
-        let kept = self
-            .keep
-            .iter()
-            .map(|(name, _)| RepairStep::Keep { file: path(name) });
+        let kept = self.keep.iter().map(|(name, _)| RepairStep::Keep {
+            file: path(name),
+            copy: folder.path_of(&kept_name(name)),
+        });
         let begin = self
             .begin
             .map(|begin| RepairStep::Begin { lsn: begin.base });
@@ -490,106 +540,30 @@ impl Work {
     }
 }
 
-impl fmt::Display for RepairStep {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Keep { file } => write!(f, "keep {}", short_name(file)),
-            Self::Begin { lsn } => write!(
-                f,
-                "begin an empty segment for record {lsn} and those after it"
-            ),
-            Self::MarkHead { file } => {
-                write!(
-                    f,
-                    "mark {} as the first segment of the log",
-                    short_name(file)
-                )
-            }
-            Self::Extend { file, len } => {
-                write!(f, "extend {} to its full {len} bytes", short_name(file))
-            }
-            Self::Remove { file } => write!(f, "take {} out of the log", short_name(file)),
-            Self::Seal { file, lsn, offset } => write!(
-                f,
-                "end {} at byte {offset}, behind record {lsn}",
-                short_name(file)
-            ),
-        }
-    }
+/// What a file is called in the folder.
+pub(super) fn kept_name(name: &str) -> String {
+    format!("{name}{KEPT_SUFFIX}")
 }
 
-fn short_name(file: &std::path::Path) -> String {
-    let name = file.file_name().unwrap_or(file.as_os_str());
-    name.to_string_lossy().into_owned()
+/// A folder that does not exist, or that an interrupted repair has left empty.
+fn free_folder(dir: &Dir) -> Result<Dir> {
+    for number in 1..=FOLDERS_MAX {
+        let folder = dir.folder(&format!("{FOLDER_PREFIX}{number}"));
+        match folder.list() {
+            Ok(files) if files.is_empty() => return Ok(folder),
+            Err(fault) if fault.io_error().kind() == io::ErrorKind::NotFound => return Ok(folder),
+            // It is in use, or it is no folder.
+            Ok(_) | Err(_) => {}
+        }
+    }
+    Err(failed(
+        dir,
+        "there are too many folders of earlier repairs in it",
+    ))
 }
 
-impl fmt::Display for RepairPlan {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.is_empty() {
-            return f.write_str("Nothing is damaged, and there is nothing to repair.\n");
-        }
-        let is_same = |one: &RepairStep, other: &RepairStep| {
-            std::mem::discriminant(one) == std::mem::discriminant(other)
-        };
-        for (index, steps) in self.steps.chunk_by(is_same).enumerate() {
-            write!(f, "{:3}. {}", index + 1, steps[0])?;
-            match steps.len() {
-                1 => writeln!(f)?,
-                count => writeln!(f, ", and {} more like it", count - 1)?,
-            }
-        }
-        writeln!(f)?;
-        match &self.kept {
-            Some(kept) => writeln!(
-                f,
-                "The log then holds the records {} to {}.",
-                kept.start(),
-                kept.end()
-            )?,
-            None => writeln!(f, "The log then holds no record.")?,
-        }
-        if let Some(oldest) = self.kept.as_ref().map(RangeInclusive::start)
-            && *oldest > self.survey.oldest.min(Lsn::FIRST)
-            && self
-                .steps
-                .iter()
-                .any(|step| matches!(step, RepairStep::MarkHead { .. }))
-        {
-            writeln!(
-                f,
-                "It begins at record {oldest}: a service needs a snapshot of everything before."
-            )?;
-        }
-        if self.cut_records > 0 {
-            writeln!(
-                f,
-                "{} records that can be read are no longer in it: they are kept in the folder only.",
-                self.cut_records
-            )?;
-        }
-        self.write_next(f)
-    }
-}
-
-impl RepairPlan {
-    fn write_next(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        writeln!(f, "The next append gets LSN {}.", self.next)?;
-        if let Some(reused) = &self.reused {
-            writeln!(
-                f,
-                "The LSNs {} to {} were in use before and will be given out again: whatever names \
-                 a record by them (a snapshot, a replica) has to be put back to {} or earlier.",
-                reused.start(),
-                reused.end(),
-                self.next.prev()
-            )?;
-        }
-        if self.may_reuse_more {
-            writeln!(
-                f,
-                "How far the log went is not known: later LSNs may be given out again, too."
-            )?;
-        }
-        Ok(())
-    }
-}
+/// No log has shorter segments, but for the empty one that a repair may begin with.
+const SEGMENT_LEN_MIN: u64 = 16 * 1024;
+const FOLDER_PREFIX: &str = "repair-";
+const KEPT_SUFFIX: &str = ".kept";
+const FOLDERS_MAX: u32 = 10_000;

@@ -7,19 +7,18 @@
 //!
 //! Files are kept by a second name (a hard link), so that it needs no space and no assumption about
 //! renaming across directories, and is never written over: a name that exists is an error. Where the
-//! file system has no links, and for a segment that will be changed, it is a copy. The folder lies in
+//! file system has no links, and for a segment whose header block will be changed, it is a copy. The folder lies in
 //! the log's own directory, because that is the one place that is known to be on the same disk, to be
 //! writable and to be looked at by whoever looks at the log; its name is none of the log's, and the files
 //! in it have names of no segment, so that nobody can open it by mistake.
 
-use std::io;
 use std::path::PathBuf;
 
-use crate::error::{Error, Fault, Result};
+use crate::error::{Fault, Result};
 use crate::format::segment::Header;
 use crate::storage::lock::Access;
 use crate::storage::{Dir, Mode};
-use crate::tools::plan::{self, Begin, Kept, RepairPlan, Work};
+use crate::tools::plan::{self, Begin, Kept, RepairPlan, Work, failed, kept_name};
 use crate::tools::survey::{Depth, Observer, Survey, take};
 use crate::writer::mend;
 
@@ -27,8 +26,10 @@ use crate::writer::mend;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Repaired {
-    /// The folder that holds what was taken out of the log, and a note (`REPAIR.txt`) of what was done.
-    /// `None` if nothing had to be done.
+    /// The folder that holds every file that was taken out of the log or changed, as it was, and a note
+    /// (`REPAIR.txt`) of what was done. `None` if nothing had to be done.
+    ///
+    /// These files must never be put back: copy them to an empty directory to look at them.
     pub folder: Option<PathBuf>,
     /// The log as it is now: sound.
     pub survey: Survey,
@@ -73,28 +74,12 @@ impl RepairPlan {
 }
 
 async fn do_all(dir: &Dir, plan: &RepairPlan) -> Result<PathBuf> {
-    let name = free_folder(dir)?;
+    let name = plan.folder.file_name().unwrap_or_default();
+    let name = name.to_string_lossy().into_owned();
     let folder = dir.folder(&name);
     keep(dir, &name, &folder, plan).await?;
     change(dir, &plan.work).await?;
     Ok(folder.path().to_owned())
-}
-
-/// A folder that does not exist, or that an interrupted repair has left empty.
-fn free_folder(dir: &Dir) -> Result<String> {
-    for number in 1..=FOLDERS_MAX {
-        let name = format!("{FOLDER_PREFIX}{number}");
-        match dir.folder(&name).list() {
-            Ok(files) if files.is_empty() => return Ok(name),
-            Err(fault) if fault.io_error().kind() == io::ErrorKind::NotFound => return Ok(name),
-            // It is in use, or it is no folder.
-            Ok(_) | Err(_) => {}
-        }
-    }
-    Err(failed(
-        dir,
-        "there are too many folders of earlier repairs in it",
-    ))
 }
 
 /// Makes everything that goes durable under another name.
@@ -102,7 +87,7 @@ async fn keep(dir: &Dir, name: &str, folder: &Dir, plan: &RepairPlan) -> Result<
     folder.make()?;
     write_note(folder, plan).await?;
     for (file, how) in &plan.work.keep {
-        let second = format!("{file}{KEPT_SUFFIX}");
+        let second = kept_name(file);
         let is_linked = *how == Kept::Whole && dir.link(file, name, &second).is_ok();
         if !is_linked {
             copy(dir, file, folder, &second).await?;
@@ -167,21 +152,27 @@ fn header(dir: &Dir, begin: Begin) -> Header {
     }
 }
 
-fn failed(dir: &Dir, why: &'static str) -> Error {
-    Fault::new("repair", dir.path(), io::Error::other(why)).into()
-}
-
 const NOTE: &str = "\
-A log in the directory above this one was damaged, and was repaired. The files here are
-what was taken out of it, or changed, as it was before: the name of the file, and
-`.kept`. The log itself does not look at them. To put everything back as it was, stop the
-service, and move each file back to the name without `.kept`.
+The log in the directory above this one was damaged, and was repaired. Every file that was
+taken out of it or changed is kept here as it was before, under its own name and `.kept`; if
+there is none, no file was cut or changed. (A file that was only made longer is not kept.)
+
+Never put these files back into the directory of the log. It has been changed since, and may
+have new records: whatever is put back is refused, or removed as a file that was truncated,
+or stands in place of newer records.
+
+To see what is in them, copy them to a new, empty directory, under their names without
+`.kept`, and look there:
+
+    mkdir /tmp/before
+    for file in *.kept; do cp \"$file\" /tmp/before/\"${file%.kept}\"; done
+    tidewal verify /tmp/before
+    tidewal dump --salvage /tmp/before
+
+What the service still needs of it, it can append to its log again, as new records.
 
 What was damaged:
 
 ";
 const NOTE_NAME: &str = "REPAIR.txt";
-const FOLDER_PREFIX: &str = "repair-";
-const KEPT_SUFFIX: &str = ".kept";
-const FOLDERS_MAX: u32 = 10_000;
 const PIECE_LEN: usize = 1024 * 1024;

@@ -1,14 +1,22 @@
 //! `tidewal bench`: that it runs. Its figures in a test mean nothing.
 
-use crate::helpers::{Log, missing, tidewal};
+use std::process::Command;
+
+use crate::helpers::{Log, Ran, command, missing, tidewal};
+
+/// Only so much as shows that it runs.
+fn rehearse(arguments: &[&str]) -> Ran {
+    let mut command = command(arguments);
+    let output = command.env("TIDEWAL_BENCH_REHEARSE", "1").output();
+    output.unwrap().into()
+}
 
 #[test]
 fn it_measures_draws_and_answers() {
     let log = Log::empty();
     let plot = log.dir.join("out.svg");
-    let ran = tidewal(&[
+    let ran = rehearse(&[
         "bench",
-        "--rehearse",
         "--dir",
         log.path(),
         "--plot",
@@ -29,7 +37,7 @@ fn it_measures_draws_and_answers() {
 #[test]
 fn as_json() {
     let log = Log::empty();
-    let json = tidewal(&["bench", "--rehearse", "--json", "--dir", log.path()]).json();
+    let json = rehearse(&["bench", "--json", "--dir", log.path()]).json();
     assert!(json["answer"].as_str().unwrap().starts_with("Use "));
     let tables = json["scenarios"][0]["tables"].as_array().unwrap();
     assert_eq!(tables[0]["rows"][0]["name"], "Always");
@@ -42,4 +50,23 @@ fn what_cannot_be_written_is_known_before_anything_is_measured() {
     let plot = log.dir.join("missing/out.svg");
     let plot = plot.to_str().unwrap();
     tidewal(&["bench", "--dir", log.path(), "--plot", plot]).assert_failed(2, "cannot write");
+}
+
+#[test]
+fn an_interrupt_leaves_nothing_behind() {
+    let log = Log::empty();
+    let mut child = command(&["bench", "--dir", log.path()]).spawn().unwrap();
+    let is_empty = || std::fs::read_dir(&log.dir).unwrap().next().is_none();
+    while is_empty() {
+        assert!(
+            child.try_wait().unwrap().is_none(),
+            "it has ended by itself"
+        );
+        std::thread::yield_now();
+    }
+    let pid = child.id().to_string();
+    let sent = Command::new("kill").args(["-INT", &pid]).status().unwrap();
+    assert!(sent.success());
+    assert_eq!(child.wait().unwrap().code(), Some(130));
+    assert!(is_empty(), "its directory is left behind");
 }

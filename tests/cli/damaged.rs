@@ -65,7 +65,18 @@ fn repair_shows_first_and_does_it_with_yes() {
         .collect();
     let ran = tidewal(&["repair", log.path()]);
     assert_eq!(ran.code, 1);
-    assert!(ran.text().contains("Nothing was changed"), "{}", ran.text());
+    for said in [
+        "Nothing was changed".to_owned(),
+        format!("tidewal dump {} --salvage", log.path()),
+        "to repair-1/".to_owned(),
+    ] {
+        assert!(ran.text().contains(&said), "{said}: {}", ran.text());
+    }
+    for file in &log.segments()[1..] {
+        let name = file.file_name().unwrap().to_str().unwrap();
+        let step = format!("copy {name} to repair-1/{name}.kept");
+        assert!(ran.text().contains(&step), "{step}: {}", ran.text());
+    }
     let untouched: Vec<_> = log
         .segments()
         .iter()
@@ -76,7 +87,9 @@ fn repair_shows_first_and_does_it_with_yes() {
 
     let ran = tidewal(&["repair", log.path(), "--yes"]);
     assert!(
-        ran.assert_ok().text().contains("repair-1"),
+        ran.assert_ok()
+            .text()
+            .contains("repair-1 holds what 2 files were before"),
         "{}",
         ran.text()
     );
@@ -133,6 +146,8 @@ fn dump_stops_at_damage_and_salvage_goes_on() {
     log.damage(0, FIRST_PAYLOAD + 28 * 5);
     let ran = tidewal(&["dump", log.path()]);
     ran.assert_failed(1, "sealed-damaged");
+    let next = format!("`tidewal repair {}`", log.path());
+    assert!(ran.stderr.contains(&next), "{}", ran.stderr);
     assert_eq!(
         ran.lines().len(),
         5,
@@ -171,4 +186,79 @@ fn a_later_format_is_not_touched() {
     assert_eq!(tidewal(&["verify", log.path()]).code, 2);
     tidewal(&["repair", log.path(), "--yes"]).assert_failed(2, "format version 2");
     assert_eq!(fs::read(path).unwrap(), bytes);
+}
+
+/// What the note in the folder tells a person to do.
+#[test]
+fn kept_files_can_be_read_in_a_directory_of_their_own() {
+    let log = Log::make();
+    let second = log.segments()[1].clone();
+    let head = fs::read(&second).unwrap();
+    log.damage(0, FIRST_PAYLOAD);
+    let ran = tidewal(&["repair", log.path(), "--yes"]);
+    let said = "repair-1 holds what 2 files were before";
+    assert!(ran.assert_ok().text().contains(said), "{}", ran.text());
+    let folder = log.dir.join("repair-1");
+    let note = fs::read_to_string(folder.join("REPAIR.txt")).unwrap();
+    assert!(note.contains("Never put these files back"), "{note}");
+    let name = second.file_name().unwrap().to_str().unwrap();
+    let kept = fs::read(folder.join(format!("{name}.kept"))).unwrap();
+    assert_eq!(kept, head, "its header block was changed");
+    assert_ne!(fs::read(&second).unwrap(), head);
+
+    let other = Log::empty();
+    for file in fs::read_dir(&folder).unwrap() {
+        let file = file.unwrap().path();
+        if file.extension().is_some_and(|end| end == "kept") {
+            fs::copy(&file, other.dir.join(file.file_stem().unwrap())).unwrap();
+        }
+    }
+    let ran = tidewal(&["dump", other.path(), "--salvage", "--to", "3", "--raw"]);
+    assert_eq!(ran.text(), "record 2\nrecord 3\n");
+    assert_eq!(tidewal(&["verify", other.path()]).code, 1);
+    tidewal(&["verify", log.path()]).assert_ok();
+}
+
+#[test]
+fn where_no_file_was_cut_the_command_does_not_say_so() {
+    let log = Log::make();
+    let first = &log.segments()[0];
+    let file = fs::File::options().write(true).open(first).unwrap();
+    file.set_len(16 * 1024 - 1).unwrap();
+    let ran = tidewal(&["repair", log.path(), "--yes"]);
+    assert!(
+        ran.assert_ok().text().contains("no file was cut"),
+        "{}",
+        ran.text()
+    );
+}
+
+#[test]
+fn two_logs_in_one_directory_are_for_a_person_to_part() {
+    let log = Log::make();
+    let other = Log::empty();
+    other.fill(1, 10);
+    fs::copy(
+        &other.segments()[0],
+        log.dir.join("00000000000000005000.wal"),
+    )
+    .unwrap();
+    let ran = tidewal(&["repair", log.path(), "--yes"]);
+    // Its header says another place, which is not what this is about.
+    ran.assert_ok();
+    fs::copy(&other.segments()[0], &log.segments()[0]).unwrap();
+    let ran = tidewal(&["repair", log.path(), "--yes"]);
+    ran.assert_failed(2, "files of 2 logs");
+    let name = log.segments()[1]
+        .file_name()
+        .unwrap()
+        .to_str()
+        .unwrap()
+        .to_owned();
+    assert!(ran.stderr.contains(&name), "{}", ran.stderr);
+    assert!(
+        ran.stderr.contains("move the files of the others"),
+        "{}",
+        ran.stderr
+    );
 }

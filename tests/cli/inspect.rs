@@ -17,6 +17,7 @@ fn a_closed_log_is_shown() {
         "3 segments",
         "seal 900",
         "open       no",
+        &format!("tidewal verify {}", log.path()),
     ] {
         assert!(text.contains(said), "{said} is not in {text}");
     }
@@ -27,7 +28,8 @@ fn a_closed_log_is_shown() {
 fn as_json() {
     let log = Log::make();
     let json = tidewal(&["inspect", log.path(), "--json"]).json();
-    assert_eq!(json["sound"], true);
+    assert_eq!(json["sound"], serde_json::Value::Null, "not all was read");
+    assert_eq!(json["read"], "newest segment");
     assert_eq!((&json["oldest"], &json["end"]), (&json!(1), &json!(900)));
     assert_eq!(json["proven_durable"], 900);
     assert_eq!(json["ending"], json!({ "kind": "closed" }));
@@ -109,13 +111,13 @@ fn an_empty_directory_is_an_empty_log_and_is_left_empty() {
         (&json["ending"]["kind"], &json["sound"]),
         (&json!("empty"), &json!(true))
     );
-    let ran = tidewal(&["verify", log.path()]);
-    assert!(
-        ran.assert_ok().text().starts_with("empty:"),
-        "{}",
-        ran.text()
-    );
-    tidewal(&["repair", log.path(), "--yes"]).assert_ok();
+    for command in ["verify", "repair"] {
+        let why = format!(
+            "{} is not a log's directory: there is no LOCK and no segment",
+            log.path()
+        );
+        tidewal(&[command, log.path()]).assert_failed(2, &why);
+    }
     tidewal(&["dump", log.path()]).assert_ok();
     let names: Vec<_> = fs::read_dir(&log.dir)
         .unwrap()
@@ -139,4 +141,28 @@ fn no_directory_and_a_file_are_errors_that_say_so() {
         2,
         "clap says which argument is missing"
     );
+}
+
+#[test]
+fn an_empty_log_is_sound_and_named() {
+    let log = Log::empty();
+    fs::write(log.dir.join("LOCK"), "").unwrap();
+    for command in ["verify", "repair"] {
+        let ran = tidewal(&[command, log.path()]);
+        assert!(
+            ran.assert_ok().text().contains(log.path()),
+            "{}",
+            ran.text()
+        );
+    }
+}
+
+#[test]
+fn damage_that_is_seen_is_in_the_exit_status_and_in_the_json() {
+    let log = Log::make();
+    log.damage(2, 4096 + 23);
+    let ran = tidewal(&["inspect", log.path(), "--json"]);
+    assert_eq!(ran.code, 1);
+    assert_eq!(ran.json()["sound"], false);
+    assert_eq!(tidewal(&["inspect", log.path()]).code, 1);
 }

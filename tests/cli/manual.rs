@@ -14,11 +14,24 @@ fn help_says_what_matters() {
         text.contains("0 if the log is sound, 1 if it is damaged, 2"),
         "{text}"
     );
+    let text = tidewal(&["append", "--help"]).text();
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    assert!(
+        text.contains("how the log ends, not every record"),
+        "{text}"
+    );
     assert!(
         tidewal(&["--version"])
             .text()
             .contains(env!("CARGO_PKG_VERSION"))
     );
+}
+
+#[test]
+fn what_is_for_tests_only_is_offered_to_nobody() {
+    for shell in ["bash", "zsh", "fish"] {
+        assert!(!tidewal(&["completions", shell]).text().contains("rehearse"));
+    }
 }
 
 #[test]

@@ -101,7 +101,7 @@ fn contains(bytes: &[u8], part: &[u8]) -> bool {
 
 #[test]
 fn a_repaired_log_opens_and_has_lost_nothing_that_could_be_read() {
-    let (mut repaired, mut refused) = (0, 0);
+    let (mut repaired, mut refused, mut parted) = (0, 0, 0);
     for_each_wreck(3, |what, log, disk| {
         let _label = Label(what.to_owned());
         let strict = Strict::read(disk);
@@ -116,14 +116,25 @@ fn a_repaired_log_opens_and_has_lost_nothing_that_could_be_read() {
                 repaired += 1;
                 assert_repairs(&Before::of(log, disk, strict), &disk.fork());
             }
+            Err(Error::Corrupt(_)) => {
+                assert_two_logs(&planned.unwrap_err());
+                parted += 1;
+            }
             Err(_) => {
                 assert!(matches!(planned, Err(Error::Unsupported { .. })));
                 refused += 1;
             }
         }
     });
-    println!("{repaired} repaired, {refused} of a later format");
+    println!("{repaired} repaired, {refused} of a later format, {parted} of two logs");
+    assert!(parted > 5);
     assert!(repaired > 1000);
+}
+
+fn assert_two_logs(error: &Error) {
+    let text = format!("{error:?}");
+    assert!(text.contains("files of 2 logs"), "{text}");
+    assert!(text.contains("move the files of the others"), "{text}");
 }
 
 /// A fork of the damaged disk, so that what was planned on the other one is planned anew.
@@ -167,7 +178,7 @@ fn assert_repairs(before: &Before, disk: &SimDisk) {
 fn assert_kept(before: &Before, disk: &SimDisk, steps: &[RepairStep]) {
     let after = files(disk);
     for (path, bytes) in before.files.iter().filter(|(path, _)| has_end(path, "wal")) {
-        let is_kept = |step: &RepairStep| matches!(step, RepairStep::Keep { file } if file.ends_with(path.as_str()));
+        let is_kept = |step: &RepairStep| matches!(step, RepairStep::Keep { file, .. } if file.ends_with(path.as_str()));
         let same: Vec<_> = after.iter().filter(|(_, other)| other == bytes).collect();
         if steps.iter().any(is_kept) {
             assert!(
@@ -241,10 +252,18 @@ fn a_missing_first_segment_costs_nothing_more() {
     log.disk.destroy(segment(first.get()));
     let planned = plan(&log.disk).unwrap();
     assert_eq!(planned.survey.damages[0].damage, Damage::PredecessorMissing);
-    assert!(matches!(planned.steps[..], [RepairStep::MarkHead { .. }]));
+    assert!(matches!(
+        planned.steps[..],
+        [RepairStep::Keep { .. }, RepairStep::MarkHead { .. }]
+    ));
     assert_eq!(planned.cut_records, 0);
-    execute(planned).unwrap();
+    let head = log.segments().remove(0);
+    let before = log.disk.read(&head).unwrap();
+    let folder = execute(planned).unwrap().folder.unwrap();
     assert!(Strict::read(&log.disk).outcome.is_ok());
+    let name = std::path::Path::new(&head).file_name().unwrap();
+    let kept = folder.join(format!("{}.kept", name.to_str().unwrap()));
+    assert_eq!(log.disk.read(kept).unwrap(), before);
 }
 
 /// A file that lost only its unused end is made whole again, and no record goes.
@@ -314,4 +333,60 @@ fn folders_of_earlier_repairs_are_never_written_over() {
         log.disk.read(format!("{DIR}/repair-1/REPAIR.txt")).unwrap(),
         b"mine"
     );
+}
+
+/// Five records and a mark of them, 95 more, a kill, and all bytes from `at` on are zeros.
+fn zeroed_after_a_mark(at: usize) -> SimDisk {
+    let disk = SimDisk::new(3);
+    run(async {
+        let wal = options().open_on(&disk, DIR).await.unwrap();
+        for number in 0..100 {
+            wal.append("x").await.unwrap();
+            if number == 4 {
+                tokio::time::sleep(std::time::Duration::from_secs(60)).await;
+            }
+        }
+        disk.kill();
+    });
+    disk.damage(segment(1), |bytes| bytes[at..].fill(0));
+    let statement = survey(&disk, Depth::Headers).segments[0].statement;
+    assert_eq!(statement.map(|mark| mark.lsn), Some(Lsn::new(5)));
+    disk
+}
+
+/// A mark says what was durable once; the 95 records after it were acknowledged too.
+#[test]
+fn a_log_begins_anew_behind_all_that_a_marked_segment_has_room_for() {
+    let disk = zeroed_after_a_mark(4096);
+    let planned = plan(&disk).unwrap();
+    let most = (16 * 1024 - 4096) / 20;
+    assert_eq!((planned.kept.clone(), planned.next.get()), (None, most + 1));
+    execute(planned).unwrap();
+    assert_eq!(live_on(&disk).unwrap().0.get(), most + 1);
+}
+
+#[test]
+fn behind_a_mark_nobody_knows_how_far_a_log_went() {
+    let disk = zeroed_after_a_mark(4096 + 21);
+    let planned = plan(&disk).unwrap();
+    assert_eq!(planned.kept, Some(Lsn::FIRST..=Lsn::FIRST));
+    assert_eq!(planned.reused, Some(Lsn::new(2)..=Lsn::new(5)));
+    assert!(planned.may_reuse_more, "{planned}");
+    let told = "How far the log went is not known";
+    assert!(planned.to_string().contains(told), "{planned}");
+}
+
+/// Of a file that was cut short nothing says how long it was.
+#[test]
+fn a_log_that_lost_its_only_file_but_for_the_name_goes_on_far_behind_it() {
+    let log = Sound::fresh(Stop::Clean);
+    let [first, others @ ..] = &log.segments()[..] else {
+        panic!("there are several segments")
+    };
+    others.iter().for_each(|path| {
+        log.disk.destroy(path);
+    });
+    log.disk.damage(first, Vec::clear);
+    let planned = plan(&log.disk).unwrap();
+    assert!(planned.next.get() > (1 << 32) / 20 - 1000, "{planned}");
 }

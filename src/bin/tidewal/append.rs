@@ -69,7 +69,9 @@ async fn submit_all(
     answers: &mpsc::Sender<PendingAppend>,
 ) -> Result<(), Failure> {
     let mut input = BufReader::with_capacity(BUFFER_LEN, std::io::stdin().lock());
-    while let Some(record) = input::next(&mut input, framing, max)? {
+    let mut number = 0;
+    while let Some(record) = input::next(&mut input, framing, max, number + 1)? {
+        number += 1;
         let pending = wal.submit(record).await?;
         if answers.send(pending).await.is_err() {
             return Ok(());

@@ -11,7 +11,7 @@ use clap::ValueHint;
 /// intervals from 0.2 to 100 ms; beside it a single thread writes and syncs the same bytes with nothing
 /// around it, which is the floor. Everything takes turns, so that a machine that is slow for a while is
 /// slow for all. It writes to a new directory in DIR, takes about 700 MiB there (1.3 GiB with --full), and
-/// removes it at the end.
+/// removes it at the end, or at Ctrl-C; if it is killed, tidewal-bench-... stays there.
 #[derive(clap::Args)]
 #[command(
     after_help = "Run it on a machine that does nothing else, in a directory on the disk that the log \
@@ -26,8 +26,8 @@ pub struct Args {
     #[arg(long)]
     pub full: bool,
 
-    /// Only so much as shows that it runs
-    #[arg(long, hide = true)]
+    /// Only so much as shows that it runs: for tests, and so no option.
+    #[arg(skip = std::env::var_os("TIDEWAL_BENCH_REHEARSE").is_some())]
     pub rehearse: bool,
 
     /// Print JSON, with every round

@@ -1,8 +1,10 @@
 //! `tidewal bench`
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+#[cfg(unix)]
+use std::thread;
 
 use crate::args::{Args, Scale};
 use crate::failure::Failure;
@@ -14,8 +16,20 @@ use crate::report::{self, thousands};
 use crate::scenarios::INTERVALS;
 use crate::{plot, support};
 
-pub fn run(args: &Args) -> Result<ExitCode, Failure> {
-    check(args)?;
+pub fn run(mut args: Args) -> Result<ExitCode, Failure> {
+    check(&args)?;
+    let cannot_start = |error| {
+        Failure::Other(
+            format!("cannot begin: {error}"),
+            "see what the system says".into(),
+        )
+    };
+    let interrupt = Interrupt::listen().map_err(cannot_start)?;
+    // One directory for all that is written, so that it can be removed whenever it ends.
+    let scratch = support::scratch_in(&args.dir);
+    interrupt.then_remove(scratch.path().to_owned());
+    args.dir = scratch.path().to_owned();
+    let args = &args;
     let lab = Lab::new(args, 1);
     let setting = describe(&lab);
     lab.announce("measuring");
@@ -33,6 +47,59 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     out.flush()?;
     Ok(ExitCode::SUCCESS)
 }
+
+/// Somebody presses Ctrl-C.
+#[cfg(unix)]
+struct Interrupt {
+    runtime: tokio::runtime::Runtime,
+    signal: tokio::signal::unix::Signal,
+}
+
+#[cfg(unix)]
+impl Interrupt {
+    /// From now on it does not end the process.
+    fn listen() -> std::io::Result<Self> {
+        use tokio::signal::unix::{SignalKind, signal};
+
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let signal = {
+            let _entered = runtime.enter();
+            signal(SignalKind::interrupt())?
+        };
+        Ok(Self { runtime, signal })
+    }
+
+    /// It removes the directory, into which others may write meanwhile, and ends the process.
+    fn then_remove(mut self, dir: PathBuf) {
+        thread::spawn(move || {
+            self.runtime.block_on(self.signal.recv());
+            let is_gone = |_: &i32| fs::remove_dir_all(&dir).is_ok() || !dir.exists();
+            (0..REMOVALS_MAX).find(is_gone);
+            std::process::exit(INTERRUPTED);
+        });
+    }
+}
+
+#[cfg(not(unix))]
+struct Interrupt;
+
+#[cfg(not(unix))]
+impl Interrupt {
+    fn listen() -> std::io::Result<Self> {
+        Ok(Self)
+    }
+
+    fn then_remove(self, _: PathBuf) {}
+}
+
+#[cfg(unix)]
+const REMOVALS_MAX: i32 = 1000;
+
+/// As a shell says of a process that was interrupted.
+#[cfg(unix)]
+const INTERRUPTED: i32 = 130;
 
 /// Before anything is measured: what would be found out late otherwise.
 fn check(args: &Args) -> Result<(), Failure> {

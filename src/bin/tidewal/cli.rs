@@ -1,6 +1,6 @@
 //! The command line.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
@@ -43,6 +43,20 @@ pub enum Task {
     },
 }
 
+impl Task {
+    /// The directory of the log that it is about.
+    pub fn log_dir(&self) -> Option<&Path> {
+        match self {
+            Self::Inspect(args) => Some(&args.dir),
+            Self::Dump(args) => Some(&args.dir),
+            Self::Verify(args) => Some(&args.dir),
+            Self::Repair(args) => Some(&args.dir),
+            Self::Append(args) => Some(&args.dir),
+            Self::Bench(_) | Self::Completions { .. } | Self::Man { .. } => None,
+        }
+    }
+}
+
 /// Show what a log's directory holds
 ///
 /// Reads the headers of all segments and the records of the newest one, and changes nothing: segments
@@ -51,6 +65,10 @@ pub enum Task {
 ///
 /// To read every record, use verify.
 #[derive(Args)]
+#[command(
+    after_help = "Exit status: 0 if there is no damage in what was read, 1 if there is, 2 if something \
+    could not be read."
+)]
 pub struct Inspect {
     /// The log's directory
     #[arg(value_hint = ValueHint::DirPath)]
@@ -144,8 +162,11 @@ pub struct Verify {
 ///
 /// Shows what it would do, and does it only with --yes. The log keeps the first stretch of records that
 /// can be read without a gap: everything before the first damage; or, where nothing can be read before it,
-/// what stands behind it. Every byte that is cut is kept in a folder of the log's directory
-/// (repair-1, ...), with a note of what was done.
+/// what stands behind it. Every file that is cut or changed is kept as it was in a folder of the
+/// log's directory (repair-1, ...), with a note of what was done, and of how to look at these files.
+///
+/// If there are files of two logs in the directory it does nothing, and names the files of each: move
+/// those of the other log away.
 ///
 /// It refuses while somebody has the log open. Restoring a backup or a replica is better, if there is
 /// one: records that are cut are gone for the service.
@@ -168,6 +189,9 @@ pub struct Repair {
 ///
 /// Prints the LSN of each record, a line each, once it is on disk, in order. Many records are in flight
 /// at once; if the disk is slow, reading stops meanwhile. The log is created if need be.
+///
+/// append checks how the log ends, not every record: damage in an older segment stays unnoticed. Run
+/// verify first if the log may be damaged.
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  printf 'one\\ntwo\\n' | tidewal append data/wal\n  \
@@ -187,8 +211,8 @@ pub struct Append {
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub interval: Option<Duration>,
 
-    /// The size of new segments, such as 16MiB
-    #[arg(long, value_name = "SIZE", value_parser = size, default_value = "64MiB")]
+    /// The size of new segments, such as 16MiB: from 16KiB up to 4GiB less one byte
+    #[arg(long, value_name = "SIZE", value_parser = segment_size, default_value = "64MiB")]
     pub segment_size: u64,
 
     /// Print the last LSN only, at the end
@@ -208,6 +232,17 @@ pub fn time(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "a time such as 500us, 5ms or 1s".into())
 }
 
+/// A size that the library takes for a segment.
+fn segment_size(text: &str) -> Result<u64, String> {
+    let size = size(text)?;
+    match (SEGMENT_SIZE_MIN..=SEGMENT_SIZE_MAX).contains(&size) {
+        true => Ok(size),
+        false => Err(format!(
+            "a segment has from 16KiB ({SEGMENT_SIZE_MIN} bytes) up to {SEGMENT_SIZE_MAX} bytes"
+        )),
+    }
+}
+
 /// A number with a unit, or of bytes.
 fn size(text: &str) -> Result<u64, String> {
     let units = [
@@ -223,6 +258,10 @@ fn size(text: &str) -> Result<u64, String> {
     });
     parsed.ok_or_else(|| "a size such as 64KiB, 16MiB or 1GiB".into())
 }
+
+/// The limits of `WalOptions::segment_size`.
+const SEGMENT_SIZE_MIN: u64 = 16 * 1024;
+const SEGMENT_SIZE_MAX: u64 = u32::MAX as u64;
 
 const EXIT_CODES: &str = "\
 Exit status: 0 if all is well, 1 if the log is damaged, 2 if something could not be done.

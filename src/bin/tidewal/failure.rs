@@ -2,11 +2,13 @@
 
 use std::error::Error as _;
 use std::io::{self, Write};
+use std::path::Path;
 use std::process::ExitCode;
 
 use tidewal::Error;
 
-use crate::look::Paint;
+use crate::holders;
+use crate::look::{Paint, quoted};
 
 /// Why a command could not do what it was asked for.
 pub enum Failure {
@@ -26,8 +28,9 @@ impl From<Error> for Failure {
 }
 
 impl Failure {
-    /// Says it on standard error. A reader that has gone away is no error.
-    pub fn report(self) -> ExitCode {
+    /// Says it on standard error, with what to do next in the log's directory. A reader that has gone away
+    /// is no error.
+    pub fn report(self, dir: Option<&Path>) -> ExitCode {
         let (what, hint) = match &self {
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {
                 return ExitCode::SUCCESS;
@@ -40,7 +43,7 @@ impl Failure {
                 format!("cannot read standard input: {error}"),
                 String::new(),
             ),
-            Self::Log(error) => (with_sources(error), hint(error)),
+            Self::Log(error) => (with_holders(error, dir), hint(error, dir)),
             Self::Other(what, hint) => (what.clone(), hint.clone()),
         };
         say(&what, &hint);
@@ -72,15 +75,39 @@ pub fn with_sources(error: &Error) -> String {
     all.join(": ")
 }
 
-fn hint(error: &Error) -> String {
+/// An error, and which processes have the log open if it is that.
+fn with_holders(error: &Error, dir: Option<&Path>) -> String {
+    let text = with_sources(error);
+    match (error, dir) {
+        (Error::Locked { .. }, Some(dir)) => {
+            let holders = holders::find(dir);
+            let known: Vec<_> = holders.iter().map(ToString::to_string).collect();
+            match known.is_empty() {
+                true => text,
+                false => format!("{text}: {}", known.join(", ")),
+            }
+        }
+        _ => text,
+    }
+}
+
+fn hint(error: &Error, dir: Option<&Path>) -> String {
+    let dir = dir.map_or("DIR".into(), quoted);
     let text = match error {
         Error::Corrupt(_) => {
-            "restore a backup or a replica; or see `tidewal verify` for all that is damaged, \
-             `tidewal repair` for what can be done, and `tidewal dump --salvage` for what can be read"
+            return format!(
+                "restore a backup or a replica; or see `tidewal verify {dir}` for all that is damaged, \
+                 `tidewal repair {dir}` for what can be done, and `tidewal dump {dir} --salvage` for \
+                 what can be read"
+            );
+        }
+        Error::Failed(_) | Error::Interrupted | Error::Poisoned(_) => {
+            return format!(
+                "see which records are there with `tidewal dump {dir}`, and append the rest again"
+            );
         }
         Error::Locked { .. } => {
-            "stop the service that has it open (`tidewal inspect` says which), or work on a snapshot of \
-             the file system"
+            "stop the service that has it open, or work on a snapshot of the file system"
         }
         Error::Unsupported { .. } => "use a newer version of tidewal",
         Error::Truncated { .. } => "leave --from out, or name a later record",
@@ -92,11 +119,9 @@ fn hint(error: &Error) -> String {
             io::ErrorKind::NotFound => "check the path: it has to be the directory of a log",
             io::ErrorKind::NotADirectory => "name the directory that the log's files are in",
             io::ErrorKind::PermissionDenied => "run it as the user that the service runs as",
+            io::ErrorKind::Other => "do what the error says, and try again",
             _ => "see what the system says about the disk, such as in `dmesg`",
         },
-        Error::Failed(_) | Error::Interrupted | Error::Poisoned(_) => {
-            "see which records are there with `tidewal dump`, and append the rest again"
-        }
         _ => "",
     };
     text.into()

@@ -1,5 +1,6 @@
 //! Who has a log open, as far as the system says.
 
+use std::fmt;
 use std::path::Path;
 
 /// A process that holds the lock of a log.
@@ -10,6 +11,18 @@ pub struct Holder {
     pub name: String,
     /// Whether it appends; else it reads.
     pub appends: bool,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} by process {} ({})",
+            self.access(),
+            self.pid,
+            self.name
+        )
+    }
 }
 
 impl Holder {

@@ -14,14 +14,16 @@ pub enum Framing {
 }
 
 /// The next record, or `None` at the end. One of more than `max` bytes is an error, before it is read.
+/// It is the input's record `number`.
 pub fn next(
     input: &mut impl BufRead,
     framing: Framing,
     max: usize,
+    number: u64,
 ) -> Result<Option<Vec<u8>>, Failure> {
     match framing {
         Framing::Lines => next_line(input, max),
-        Framing::Prefixed => next_prefixed(input, max),
+        Framing::Prefixed => next_prefixed(input, max, number),
     }
 }
 
@@ -42,19 +44,45 @@ fn next_line(input: &mut impl BufRead, max: usize) -> Result<Option<Vec<u8>>, Fa
     Ok(Some(line))
 }
 
-fn next_prefixed(input: &mut impl BufRead, max: usize) -> Result<Option<Vec<u8>>, Failure> {
+fn next_prefixed(
+    input: &mut impl BufRead,
+    max: usize,
+    number: u64,
+) -> Result<Option<Vec<u8>>, Failure> {
     if input.fill_buf().map_err(Failure::Input)?.is_empty() {
         return Ok(None);
     }
-    let mut len = [0; 4];
-    input.read_exact(&mut len).map_err(Failure::Input)?;
+    let len = read_up_to(input, 4)?;
+    let Ok(len) = <[u8; 4]>::try_from(&len[..]) else {
+        return Err(ends_inside(
+            &format!("the length of record {number}"),
+            len.len(),
+            4,
+        ));
+    };
     let len = u32::from_le_bytes(len) as usize;
     if len > max {
         return Err(too_long(max));
     }
-    let mut payload = vec![0; len];
-    input.read_exact(&mut payload).map_err(Failure::Input)?;
-    Ok(Some(payload))
+    let payload = read_up_to(input, len)?;
+    match payload.len() == len {
+        true => Ok(Some(payload)),
+        false => Err(ends_inside(&format!("record {number}"), payload.len(), len)),
+    }
+}
+
+fn read_up_to(input: &mut impl BufRead, len: usize) -> Result<Vec<u8>, Failure> {
+    let mut bytes = Vec::new();
+    let mut limited = input.take(len as u64);
+    limited.read_to_end(&mut bytes).map_err(Failure::Input)?;
+    Ok(bytes)
+}
+
+fn ends_inside(what: &str, there: usize, wanted: usize) -> Failure {
+    Failure::Other(
+        format!("the input ends inside {what}: {there} of {wanted} bytes"),
+        "the records before it are appended; append it and what follows it again".into(),
+    )
 }
 
 fn too_long(max: usize) -> Failure {
@@ -71,7 +99,7 @@ mod tests {
     fn all(input: &[u8], framing: Framing) -> Result<Vec<Vec<u8>>, Failure> {
         let mut input = input;
         let mut records = Vec::new();
-        while let Some(record) = next(&mut input, framing, 5)? {
+        while let Some(record) = next(&mut input, framing, 5, 1)? {
             records.push(record);
         }
         Ok(records)

@@ -10,8 +10,9 @@ use crate::cli::Inspect;
 use crate::failure::{Failure, with_sources};
 use crate::holders::{self, Holder};
 use crate::json;
-use crate::look::{Bar, Out, columns, count, size};
+use crate::look::{Bar, Out, columns, count, quoted, size};
 use crate::support::wait_for;
+use crate::verify::status;
 
 pub fn run(args: &Inspect) -> Result<ExitCode, Failure> {
     let survey = wait_for(look(&args.dir))?;
@@ -24,7 +25,7 @@ pub fn run(args: &Inspect) -> Result<ExitCode, Failure> {
         show(&mut out, &survey, &holders)?;
     }
     out.flush()?;
-    Ok(ExitCode::SUCCESS)
+    Ok(status(&survey))
 }
 
 /// As deep as is possible and quick.
@@ -53,9 +54,11 @@ fn show(out: &mut Out, survey: &Survey, holders: &[Holder]) -> Result<(), Failur
     }
     show_damages(out, survey)?;
     if survey.segments.len() > 1 && !survey.in_use {
-        let hint =
-            "The records of the newest segment were read; to read all of them: tidewal verify";
-        out.line(&format!("\n{}", paint.faint(hint)))?;
+        let hint = format!(
+            "The records of the newest segment were read; to read all of them: tidewal verify {}",
+            quoted(&survey.dir)
+        );
+        out.line(&format!("\n{}", paint.faint(&hint)))?;
     }
     Ok(())
 }
@@ -108,17 +111,7 @@ fn ending(survey: &Survey) -> String {
 }
 
 fn holders_text(survey: &Survey, holders: &[Holder]) -> String {
-    let known: Vec<_> = holders
-        .iter()
-        .map(|holder| {
-            format!(
-                "{} by process {} ({})",
-                holder.access(),
-                holder.pid,
-                holder.name
-            )
-        })
-        .collect();
+    let known: Vec<_> = holders.iter().map(ToString::to_string).collect();
     match (known.is_empty(), survey.in_use) {
         (false, _) => known.join(", "),
         (true, true) => "for appending, by a process that the system does not name".into(),

@@ -1,7 +1,7 @@
 //! A survey as JSON. What is not known is `null`.
 
 use serde_json::{Value, json};
-use tidewal::tools::{Ending, SegmentSurvey, Survey};
+use tidewal::tools::{Depth, Ending, SegmentSurvey, Survey};
 use tidewal::{Corruption, Cut, Lsn};
 
 use crate::failure::with_sources;
@@ -11,7 +11,8 @@ pub fn survey(survey: &Survey, holders: &[Holder]) -> Value {
     let segments = |segments: &[SegmentSurvey]| segments.iter().map(segment).collect::<Vec<_>>();
     json!({
         "dir": survey.dir.to_string_lossy(),
-        "sound": survey.is_sound(),
+        "sound": is_sound(survey),
+        "read": read(survey),
         "in_use": survey.in_use,
         "holders": holders.iter().map(holder).collect::<Vec<_>>(),
         "oldest": survey.oldest.get(),
@@ -26,6 +27,23 @@ pub fn survey(survey: &Survey, holders: &[Holder]) -> Value {
         "damages_left_out": survey.damages_left_out,
         "obstacles": survey.obstacles.iter().map(with_sources).collect::<Vec<_>>(),
     })
+}
+
+/// `null` if no damage was found in what was read, and that was not all.
+fn is_sound(survey: &Survey) -> Option<bool> {
+    match survey.is_sound() {
+        true => (read(survey) == "everything").then_some(true),
+        false => Some(false),
+    }
+}
+
+fn read(survey: &Survey) -> &'static str {
+    match survey.depth {
+        Depth::Everything => "everything",
+        Depth::Newest if survey.segments.len() <= 1 => "everything",
+        Depth::Newest => "newest segment",
+        _ => "headers",
+    }
 }
 
 fn holder(holder: &Holder) -> Value {

@@ -60,6 +60,7 @@ mod report;
 #[allow(dead_code, reason = "the other scenarios use the rest")]
 mod slice;
 
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
@@ -68,9 +69,11 @@ use crate::cli::{Cli, Task};
 use crate::failure::Failure;
 
 fn main() -> ExitCode {
-    match run(Cli::parse()) {
+    let cli = Cli::parse();
+    let dir = cli.task.log_dir().map(Path::to_owned);
+    match run(cli) {
         Ok(code) => code,
-        Err(failure) => failure.report(),
+        Err(failure) => failure.report(dir.as_deref()),
     }
 }
 
@@ -81,7 +84,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Task::Verify(args) => verify::run(&args),
         Task::Repair(args) => repair::run(&args),
         Task::Append(args) => append::run(&args),
-        Task::Bench(args) => bench::run(&args),
+        Task::Bench(args) => bench::run(args),
         Task::Completions { shell } => manual::completions(shell, Cli::command()),
         Task::Man { dir } => manual::pages(dir.as_deref(), Cli::command()),
     }

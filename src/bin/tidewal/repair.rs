@@ -2,20 +2,26 @@
 
 use std::process::ExitCode;
 
-use tidewal::tools::{LogDir, RepairPlan};
+use tidewal::tools::{LogDir, RepairPlan, RepairStep};
 
 use crate::cli::Repair;
 use crate::failure::{DAMAGED, Failure};
 use crate::inspect::show_damages;
-use crate::look::{Bar, Out, count};
+use crate::look::{Bar, Out, count, quoted};
 use crate::support::wait_for;
+use crate::verify::check_is_log;
 
 pub fn run(args: &Repair) -> Result<ExitCode, Failure> {
     let dir = LogDir::new(&args.dir);
     let plan = wait_for(dir.plan_repair(&mut Bar::new("reading")))?;
+    check_is_log(&plan.survey)?;
     let mut out = Out::new();
     if plan.is_empty() {
-        out.line(&format!("{} nothing is damaged", out.paint.good("sound:")))?;
+        let dir = args.dir.display();
+        out.line(&format!(
+            "{} nothing is damaged in {dir}",
+            out.paint.good("sound:")
+        ))?;
         out.flush()?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -27,7 +33,10 @@ pub fn run(args: &Repair) -> Result<ExitCode, Failure> {
         &out.paint
             .strong("Nothing was changed. To do this, add --yes."),
     )?;
-    out.line("To print every record that can be read, as it is now: tidewal dump --salvage")?;
+    out.line(&format!(
+        "To print every record that can be read, as it is now: tidewal dump {} --salvage",
+        quoted(&args.dir)
+    ))?;
     out.flush()?;
     Ok(ExitCode::from(DAMAGED))
 }
@@ -40,12 +49,22 @@ fn show(out: &mut Out, plan: &RepairPlan) -> Result<(), Failure> {
 }
 
 fn execute(mut out: Out, plan: RepairPlan) -> Result<ExitCode, Failure> {
+    let is_kept = |step: &RepairStep| matches!(step, RepairStep::Keep { .. });
+    let kept = plan.steps.iter().filter(|step| is_kept(step)).count();
     let repaired = wait_for(plan.execute(&mut Bar::new("verifying")))?;
     let records = count(repaired.survey.records(), "record");
     let good = out.paint.good("repaired:");
     out.line(&format!("{good} the log is sound and holds {records}"))?;
     if let Some(folder) = repaired.folder {
-        out.line(&format!("what was cut is kept in {}", folder.display()))?;
+        let folder = folder.display();
+        out.line(&match kept {
+            0 => format!("no file was cut; {folder} holds a note of what was done"),
+            _ => format!(
+                "{folder} holds what {} {} before, and a note of what was done",
+                count(kept as u64, "file"),
+                if kept == 1 { "was" } else { "were" }
+            ),
+        })?;
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)

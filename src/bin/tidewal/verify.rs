@@ -8,12 +8,13 @@ use crate::cli::Verify;
 use crate::failure::{DAMAGED, FAILED, Failure};
 use crate::inspect::show_damages;
 use crate::json;
-use crate::look::{Bar, Out, count, size};
+use crate::look::{Bar, Out, count, quoted, size};
 use crate::support::wait_for;
 
 pub fn run(args: &Verify) -> Result<ExitCode, Failure> {
     let dir = LogDir::new(&args.dir);
     let survey = wait_for(dir.survey(Depth::Everything, &mut Bar::new("verifying")))?;
+    check_is_log(&survey)?;
     let mut out = Out::new();
     if args.json {
         out.line(&format!("{:#}", json::survey(&survey, &[])))?;
@@ -26,12 +27,27 @@ pub fn run(args: &Verify) -> Result<ExitCode, Failure> {
 }
 
 /// Damage is certain; what was not read may be damaged too.
-fn status(survey: &Survey) -> ExitCode {
+pub fn status(survey: &Survey) -> ExitCode {
     match (survey.obstacles.is_empty(), survey.damages.is_empty()) {
         (false, _) => ExitCode::from(FAILED),
         (true, false) => ExitCode::from(DAMAGED),
         (true, true) => ExitCode::SUCCESS,
     }
+}
+
+/// A name that was mistyped must not look like a log that is in order.
+pub fn check_is_log(survey: &Survey) -> Result<(), Failure> {
+    let has_files = !survey.segments.is_empty() || !survey.leftovers.is_empty();
+    if has_files || survey.dir.join("LOCK").exists() {
+        return Ok(());
+    }
+    Err(Failure::Other(
+        format!(
+            "{} is not a log's directory: there is no LOCK and no segment",
+            survey.dir.display()
+        ),
+        "name the directory that the log's files are in".into(),
+    ))
 }
 
 fn show_verdict(out: &mut Out, survey: &Survey) -> Result<(), Failure> {
@@ -49,11 +65,16 @@ fn show_verdict(out: &mut Out, survey: &Survey) -> Result<(), Failure> {
             "{} {found}; {read} can be read",
             paint.bad("not sound:")
         ))?;
-        return out.line("see what can be done about it: tidewal repair");
+        return out.line(&format!(
+            "see what can be done about it: tidewal repair {}",
+            quoted(&survey.dir)
+        ));
     }
     if survey.segments.is_empty() {
-        return out
-            .line("empty: there is no segment here; a log that lost all its files looks the same");
+        return out.line(&format!(
+            "empty: there is no segment in {}; a log that lost all its files looks the same",
+            survey.dir.display()
+        ));
     }
     out.line(&format!(
         "{} {read}, {}",
