@@ -68,6 +68,7 @@
 //!
 //! # Features
 //!
+//! - `openraft`: `tidewal::openraft`, the log of an openraft node. Turn it on to replicate a service.
 //! - `sim`: a simulated disk, to crash-test a service that uses the log. Turn it on in your
 //!   `dev-dependencies`.
 
@@ -84,6 +85,8 @@ mod format;
 mod host;
 mod lsn;
 mod open;
+#[cfg(feature = "openraft")]
+pub mod openraft;
 mod options;
 #[cfg(tidewal_planted)]
 #[doc(hidden)]
