@@ -97,7 +97,8 @@ impl<C: RaftTypeConfig> Completions<C> {
                 }
             }
             Then::Flushed(callback) => {
-                callback.log_io_completed(outcome.map(drop).map_err(io::Error::other));
+                let outcome = outcome.map(drop).map_err(|error| told(&error));
+                callback.log_io_completed(outcome);
             }
             Then::Answer(answer) => drop(answer.send(outcome.map(drop))),
             Then::Checkpoint { needs, answer } => {
@@ -109,6 +110,13 @@ impl<C: RaftTypeConfig> Completions<C> {
             }
         }
     }
+}
+
+/// An error whose text has the causes too, because openraft keeps of a callback's error the text only.
+fn told(error: &Error) -> io::Error {
+    let causes = std::iter::successors(Some(error as &dyn std::error::Error), |e| e.source());
+    let texts: Vec<_> = causes.map(ToString::to_string).collect();
+    io::Error::other(texts.join(": "))
 }
 
 /// Gives files back, beside the task above, so that no callback waits for that.

@@ -21,8 +21,6 @@ pub(super) struct Checkpoint<C: RaftTypeConfig> {
     /// The record with this number, and those after it, hold the entries that are not purged. That of
     /// the checkpoint itself if there are none.
     pub(super) needs: u64,
-    /// If not 0: the records from this LSN to this checkpoint are void.
-    pub(super) void_from: u64,
     pub(super) vote: Option<Vote<C::NodeId>>,
     pub(super) committed: Option<LogId<C::NodeId>>,
     pub(super) purged: Option<LogId<C::NodeId>>,
@@ -53,14 +51,12 @@ pub(super) fn checkpoint<C: RaftTypeConfig>(
 ) -> Result<Bytes, EncodeError> {
     let Checkpoint {
         needs,
-        void_from,
         vote,
         committed,
         purged,
     } = checkpoint;
     let record = start(CHECKPOINT, number)
         .with_number(*needs)
-        .with_number(*void_from)
         .with(&(vote, committed, purged))?;
     Ok(record.finish())
 }
@@ -90,11 +86,9 @@ pub(super) fn decode<C: RaftTypeConfig>(payload: &[u8]) -> Result<(u64, Op<C>), 
 
 fn decode_checkpoint<C: RaftTypeConfig>(body: &[u8]) -> Result<Checkpoint<C>, String> {
     let (needs, rest) = take_number(body)?;
-    let (void_from, rest) = take_number(rest)?;
     let (vote, committed, purged) = value(rest)?;
     Ok(Checkpoint {
         needs,
-        void_from,
         vote,
         committed,
         purged,

@@ -15,7 +15,7 @@ use openraft::{
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::openraft::completions::{Completions, Failure, Job, Then, trim};
-use crate::openraft::encoding::{self, Checkpoint, EncodeError};
+use crate::openraft::encoding::{self, EncodeError};
 use crate::openraft::error::OpenError;
 use crate::openraft::memory::{Memory, OutOfOrder, cost};
 use crate::openraft::options::RaftLogOptions;
@@ -90,35 +90,14 @@ where
         };
         drop(C::AsyncRuntime::spawn(completions.run()));
         drop(C::AsyncRuntime::spawn(trim(wal.clone(), trims)));
-        let mut log = Self {
+        Ok(Self {
             wal,
             reader: LogReader::new(rebuild.memory),
             jobs,
             failure,
             next: rebuild.next,
             memory_limit: options.memory_limit,
-        };
-        if let Some(void_from) = rebuild.void_from {
-            log.end_void(void_from).await?;
-        }
-        Ok(log)
-    }
-
-    /// Says that the records from `void_from` to the end of the log are void.
-    async fn end_void(&mut self, void_from: Lsn) -> Result<(), OpenError> {
-        let checkpoint = Checkpoint {
-            void_from: void_from.get(),
-            ..self.reader.memory().checkpoint(self.next)
-        };
-        let record = encoding::checkpoint(self.next, &checkpoint).map_err(|error| {
-            OpenError::Unreadable {
-                lsn: void_from,
-                reason: error.to_string(),
-            }
-        })?;
-        self.wal.append_with(record, Durability::Durable).await?;
-        self.next += 1;
-        Ok(())
+        })
     }
 }
 
@@ -220,9 +199,6 @@ impl<C: RaftTypeConfig> RaftLog<C> {
     }
 
     async fn write_truncation(&mut self, since: u64) -> Result<(), WriteError<C>> {
-        if self.reader.memory().is_empty_from(since) {
-            return Ok(());
-        }
         let record = encoding::truncate(self.next, since);
         self.submit_and_wait(record, Then::Answer, |memory| memory.truncate(since))
             .await?;
@@ -230,13 +206,7 @@ impl<C: RaftTypeConfig> RaftLog<C> {
     }
 
     async fn write_purge(&mut self, upto: LogId<C::NodeId>) -> Result<(), WriteError<C>> {
-        if self.reader.memory().is_purged(upto.index) {
-            return Ok(());
-        }
-        let checkpoint = self
-            .reader
-            .memory()
-            .checkpoint_of_purge(self.next, upto.clone());
+        let checkpoint = self.reader.memory().checkpoint(self.next, upto.clone());
         let record = encoding::checkpoint(self.next, &checkpoint)?;
         let needs = checkpoint.needs;
         self.submit_and_wait(

@@ -81,34 +81,18 @@ impl<C: RaftTypeConfig> Memory<C> {
         }
     }
 
-    /// The checkpoint, as record `number`, that stands for this state.
-    pub(super) fn checkpoint(&self, number: u64) -> Checkpoint<C> {
-        self.checkpoint_from(number, 0, self.purged.clone())
-    }
-
     /// The checkpoint, as record `number`, that stands for what this state is after a purge.
-    pub(super) fn checkpoint_of_purge(&self, number: u64, upto: LogId<C::NodeId>) -> Checkpoint<C> {
-        let first = upto.index.saturating_add(1);
+    pub(super) fn checkpoint(&self, number: u64, upto: LogId<C::NodeId>) -> Checkpoint<C> {
+        let first = self.entries.range(upto.index.saturating_add(1)..).next();
         let purged = match &self.purged {
             Some(purged) if purged.index >= upto.index => purged.clone(),
             _ => upto,
         };
-        self.checkpoint_from(number, first, Some(purged))
-    }
-
-    fn checkpoint_from(
-        &self,
-        number: u64,
-        first: u64,
-        purged: Option<LogId<C::NodeId>>,
-    ) -> Checkpoint<C> {
-        let first = self.entries.range(first..).next();
         Checkpoint {
             needs: first.map_or(number, |(_, first)| first.record),
-            void_from: 0,
             vote: self.vote.clone(),
             committed: self.committed.clone(),
-            purged,
+            purged: Some(purged),
         }
     }
 
@@ -134,16 +118,6 @@ impl<C: RaftTypeConfig> Memory<C> {
     fn last_entry(&self) -> Option<LogId<C::NodeId>> {
         let (_, last) = self.entries.last_key_value()?;
         Some(last.entry.get_log_id().clone())
-    }
-
-    /// Whether there is no entry from `index` on.
-    pub(super) fn is_empty_from(&self, index: u64) -> bool {
-        self.entries.range(index..).next().is_none()
-    }
-
-    /// Whether a purge up to `index` was done before and has nothing to do now.
-    pub(super) fn is_purged(&self, index: u64) -> bool {
-        self.purged_index() >= Some(index) && self.entries.range(..=index).next().is_none()
     }
 
     fn purged_index(&self) -> Option<u64> {

@@ -49,14 +49,16 @@
 //! instead (`examples/raft_kv` in the repository).
 //!
 //! ```
+//! use std::io::Cursor;
+//!
 //! use openraft::storage::RaftLogStorage;
-//! use openraft::{StorageError, Vote};
+//! use openraft::Vote;
 //! use tidewal::openraft::RaftLog;
 //!
 //! # #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 //! # struct Command(String);
 //! openraft::declare_raft_types!(
-//!     pub Types: D = Command, R = ()
+//!     pub Types: D = Command, R = (), SnapshotData = Cursor<Vec<u8>>
 //! );
 //!
 //! # tokio_test::block_on(async {

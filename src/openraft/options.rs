@@ -17,6 +17,7 @@ use crate::{Recovery, Wal};
 /// use tidewal::Wal;
 /// use tidewal::openraft::{RaftLog, RaftLogOptions};
 ///
+/// # use std::io::Cursor;
 /// # openraft::declare_raft_types!(pub Types: D = String, R = ());
 /// # tokio_test::block_on(async {
 /// # let dir = tempfile::tempdir().unwrap();

@@ -3,7 +3,7 @@
 use openraft::{RaftLogId, RaftTypeConfig};
 
 use crate::openraft::completions::Places;
-use crate::openraft::encoding::{self, Checkpoint, Op};
+use crate::openraft::encoding::{self, Op};
 use crate::openraft::error::OpenError;
 use crate::openraft::memory::Memory;
 use crate::{Lsn, Record, Recovery};
@@ -14,8 +14,6 @@ pub(super) struct Rebuild<C: RaftTypeConfig> {
     pub(super) places: Places,
     /// The number of the next record.
     pub(super) next: u64,
-    /// Where the records begin that count for nothing, because one before them is missing.
-    pub(super) void_from: Option<Lsn>,
     /// The first record that counts, and its number.
     first: Option<(Lsn, u64)>,
     /// The first record that the last checkpoint needs.
@@ -38,7 +36,6 @@ impl<C: RaftTypeConfig> Rebuild<C> {
             memory: Memory::new(),
             places: Places::default(),
             next: FIRST_NUMBER,
-            void_from: None,
             first: None,
             needs: None,
         }
@@ -50,7 +47,7 @@ impl<C: RaftTypeConfig> Rebuild<C> {
             reason,
         };
         let (number, op) = encoding::decode::<C>(&record.payload).map_err(unreadable)?;
-        if self.counts(record.lsn, number, &op).map_err(unreadable)? {
+        if self.counts(record.lsn, number).map_err(unreadable)? {
             self.next = number + 1;
             self.apply(record.lsn, number, op).map_err(unreadable)?;
         }
@@ -60,42 +57,19 @@ impl<C: RaftTypeConfig> Rebuild<C> {
     /// Whether a record counts, by its number.
     ///
     /// One that was refused for want of room is not in the log, but later ones that were submitted
-    /// with it can be. Their numbers tell. None of them was acknowledged, and the next checkpoint that
-    /// says so ends them.
-    fn counts(&mut self, lsn: Lsn, number: u64, op: &Op<C>) -> Result<bool, String> {
-        if let Op::Checkpoint(Checkpoint { void_from, .. }) = op
-            && *void_from != 0
-        {
-            self.end_void(Lsn::new(*void_from))?;
+    /// with it can be. None of those was acknowledged, and they do not count. Whoever opened the log
+    /// then went on with the number that is missing.
+    fn counts(&mut self, lsn: Lsn, number: u64) -> Result<bool, String> {
+        let expected = match self.first {
+            None if lsn == Lsn::FIRST => FIRST_NUMBER,
+            None => number,
+            Some(_) => self.next,
+        };
+        if number < expected || self.first.is_none() && number != expected {
+            return Err(format!("it has number {number} where {expected} is due"));
         }
-        if self.first.is_none() {
-            if lsn == Lsn::FIRST && number != FIRST_NUMBER {
-                return Err(format!("it has number {number}, and is the first"));
-            }
-            self.first = Some((lsn, number));
-            return Ok(true);
-        }
-        if number < self.next {
-            return Err(format!("it has number {number} after {}", self.next - 1));
-        }
-        if number > self.next {
-            self.void_from.get_or_insert(lsn);
-        }
-        Ok(self.void_from.is_none())
-    }
-
-    /// A checkpoint says that the records between `void_from` and it are void.
-    fn end_void(&mut self, void_from: Lsn) -> Result<(), String> {
-        // If the log was truncated up to such records, nothing before them told that they are void.
-        let all_void = self.first.is_none_or(|(first, _)| void_from <= first);
-        if all_void {
-            *self = Self::new();
-        } else if self.void_from.take() != Some(void_from) {
-            return Err(format!(
-                "it says that the records from {void_from} on are void"
-            ));
-        }
-        Ok(())
+        self.first.get_or_insert((lsn, number));
+        Ok(number == expected)
     }
 
     fn apply(&mut self, lsn: Lsn, number: u64, op: Op<C>) -> Result<(), String> {

@@ -116,7 +116,7 @@ pub fn assert_report(
     assert_eq!(report.end.get(), *delivered.end());
     assert_eq!(report.records, delivered.clone().count() as u64);
     let bytes = delivered.map(|number| payload(number).len() as u64);
-    assert_eq!(report.bytes, bytes.sum());
+    assert_eq!(report.bytes, bytes.sum::<u64>());
     assert_eq!(report.cut, None);
 }
 

@@ -1,7 +1,9 @@
 //! The log of an openraft node (feature `openraft`).
 
+mod contract;
 #[path = "../harness/dice.rs"]
 mod dice;
+mod failures;
 mod flushed;
 mod machine;
 mod model;

@@ -8,6 +8,7 @@ use std::time::Duration;
 use futures::FutureExt;
 use openraft::storage::RaftLogStorage;
 use openraft::{StorageError, Vote};
+use tidewal::Lsn;
 use tidewal::openraft::{RaftLog, RaftLogOptions};
 use tidewal::sim::{SimDisk, Survival};
 
@@ -134,11 +135,11 @@ impl Story {
     }
 
     async fn open(&mut self) -> Option<RaftLog<Types>> {
-        let recovery = options()
-            .spare_segments(0)
-            .recover_on(&self.disk, DIR)
-            .await;
-        let log = match recovery {
+        // Small batches, so that one can be refused and the next one not.
+        let options = options()
+            .spare_segments(self.dice.count(2) - 1)
+            .max_batch_records(self.dice.count(6));
+        let log = match options.recover_on(&self.disk, DIR).await {
             Ok(recovery) => RaftLogOptions::new().recover(recovery).await,
             Err(error) => Err(error.into()),
         };
@@ -216,9 +217,13 @@ impl Story {
         let next = state.next_index();
         let term = self.dice.roll(50);
         let entries: Vec<_> = (0..self.dice.roll(4))
-            .map(|place| entry(term, next + place, vec![place as u8; self.dice.len() / 2]))
+            .map(|place| {
+                let fill = u8::try_from(place).unwrap();
+                entry(term, next + place, vec![fill; self.dice.len() / 2])
+            })
             .collect();
-        let mut call = self.past.ask(state.clone());
+        // Nothing is promised by an append of nothing, which is the state at the beginning.
+        let mut call = 0;
         for entry in &entries {
             state.append(entry);
             call = self.past.ask(state.clone());
@@ -245,15 +250,11 @@ impl Story {
     /// Usually up to an entry; now and then beyond the last one, as when a snapshot is installed.
     async fn purge(&mut self, log: &mut RaftLog<Types>) -> Result<(), StorageError<u64>> {
         let mut state = self.past.now();
-        let upto = match self.dice.once_in(6) {
-            true => log_id(60, state.next_index() + self.dice.roll(5)),
-            false => {
-                let nth = self.dice.roll(state.entries.len() as u64 + 1) as usize;
-                let Some((index, (term, ..))) = state.entries.iter().nth(nth) else {
-                    return Ok(());
-                };
-                log_id(*term, *index)
-            }
+        let nth = self.dice.count(state.entries.len() as u64 + 1) - 1;
+        let upto = match state.entries.iter().nth(nth) {
+            _ if self.dice.once_in(6) => log_id(60, state.next_index() + self.dice.roll(5)),
+            Some((index, (term, ..))) => log_id(*term, *index),
+            None => return Ok(()),
         };
         state.purge(upto);
         let call = self.past.ask(state);
@@ -284,16 +285,21 @@ impl Story {
         Ok(())
     }
 
-    /// Looks at the records of a dead log.
+    /// Looks at the records of a dead log: at their numbers, in bytes 2 to 9.
     async fn look(&mut self, seen: &mut Seen) {
         let mut reader = options().read_on(&self.disk, DIR).await.unwrap();
-        let mut first = None;
+        let mut next = None;
+        let mut voids = 0;
         while let Some(record) = reader.try_next().await.unwrap() {
-            first.get_or_insert(record.lsn.get());
-            let (kind, void_from) = (record.payload[1], record.payload.get(18..26));
-            seen.voids += u64::from(kind == 5 && void_from != Some(&[0; 8]));
+            let number = u64::from_le_bytes(record.payload[2..10].try_into().unwrap());
+            if next.is_none_or(|next| next == number) {
+                next = Some(number + 1);
+            } else {
+                voids += 1;
+            }
         }
-        seen.truncated += u64::from(first.is_some_and(|first| first > 1));
+        seen.voids += u64::from(voids > 0);
+        seen.truncated += u64::from(reader.report().oldest > Lsn::FIRST);
     }
 }
 
