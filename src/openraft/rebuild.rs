@@ -65,10 +65,10 @@ impl<C: RaftTypeConfig> Rebuild<C> {
             None => number,
             Some(_) => self.next,
         };
-        if number < expected || self.first.is_none() && number != expected {
+        if number < expected {
             return Err(format!("it has number {number} where {expected} is due"));
         }
-        self.first.get_or_insert((lsn, number));
+        self.first.get_or_insert((lsn, expected));
         Ok(number == expected)
     }
 

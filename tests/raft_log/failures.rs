@@ -165,6 +165,30 @@ async fn void_first(operation: Operation) -> bool {
     true
 }
 
+#[test]
+fn the_very_first_record_can_be_the_refused_one() {
+    run(async {
+        let disk = SimDisk::new(11);
+        let mut log = open(&disk).await;
+        disk.fail(Operation::Allocate, 0, io::ErrorKind::StorageFull);
+        let (refused, refused_flushed) = callback();
+        let (void, void_flushed) = callback();
+        log.append([entry(1, 0, vec![1])], refused).await.unwrap();
+        log.append([entry(1, 1, vec![2])], void).await.unwrap();
+        assert!(refused_flushed.await.is_err());
+        assert!(void_flushed.await.is_err());
+        drop(log);
+        assert_eq!(count_records(&disk).await, 1);
+
+        let mut log = open(&disk).await;
+        assert_eq!(Model::of(&mut log).await, Model::default());
+        log.save_vote(&Vote::new(1, 1)).await.unwrap();
+        drop(log);
+        let vote = open(&disk).await.read_vote().await.unwrap();
+        assert_eq!(vote, Some(Vote::new(1, 1)));
+    });
+}
+
 async fn count_records(disk: &SimDisk) -> u64 {
     let mut reader = options().read_on(disk, DIR).await.unwrap();
     while reader.try_next().await.unwrap().is_some() {}
