@@ -23,6 +23,7 @@ async fn leaders_are_killed_and_nothing_is_lost() {
         load.acknowledged(200).await;
         for _ in 0..3 {
             let leader = cluster.leader().await;
+            println!("node {leader} leads, and is killed");
             cluster.kill(leader).await;
             load.acknowledged(150).await;
             cluster.restart(leader).await;
@@ -32,13 +33,16 @@ async fn leaders_are_killed_and_nothing_is_lost() {
         // Entries that the leader has purged can reach the new node by a snapshot only.
         let purged = cluster.purged(cluster.leader().await).await;
         assert!(purged > 100, "the leader has purged up to {purged} only");
+        println!("node 4 joins");
         cluster.add(4).await;
         load.acknowledged(50).await;
         // Of four nodes three are a majority, and so the new one is needed now.
         let leader = cluster.leader_but(4).await;
+        println!("node {leader} is killed");
         cluster.kill(leader).await;
         load.acknowledged(150).await;
 
+        println!("all are killed");
         for id in cluster.running() {
             cluster.kill(id).await;
         }

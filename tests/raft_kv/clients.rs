@@ -86,7 +86,7 @@ impl Load {
             .keys()
             .cloned()
             .collect();
-        let mut reader = Worker::new(self.shared.clone(), u64::MAX);
+        let mut reader = Worker::new(self.shared.clone(), READER);
         for key in keys {
             reader.read(&key).await;
         }
@@ -191,7 +191,9 @@ impl Worker {
         }
     }
 
+    /// Any node is asked first: one that does not lead must not answer with what it has.
     async fn read(&mut self, key: &str) {
+        self.ask_by_chance();
         while !*self.shared.is_over.borrow() {
             let start = self.tick();
             if let Outcome::Done(value) = self.send(key, None).await {
@@ -237,10 +239,14 @@ impl Worker {
     async fn look_elsewhere(&mut self) {
         sleep(PAUSE).await;
         if self.random.below(3) == 0 {
-            let count = self.shared.addrs.len() as u64;
-            let index = usize::try_from(self.random.below(count)).unwrap();
-            self.addr = self.shared.addrs[index].clone();
+            self.ask_by_chance();
         }
+    }
+
+    fn ask_by_chance(&mut self) {
+        let count = self.shared.addrs.len() as u64;
+        let index = usize::try_from(self.random.below(count)).unwrap();
+        self.addr = self.shared.addrs[index].clone();
     }
 
     fn tick(&self) -> u64 {
@@ -258,7 +264,10 @@ impl Worker {
     }
 }
 
-/// Xorshift64 (Marsaglia 2003).
+/// The number of the one that reads in the end.
+const READER: u64 = 1000;
+
+/// Xorshift64 (Marsaglia 2003). Its state must not be 0.
 pub struct Random(pub u64);
 
 impl Random {
