@@ -1,4 +1,4 @@
-//! How nodes talk: a POST for each call of openraft, with MessagePack bodies.
+//! How nodes talk: a POST for each call of openraft, with `MessagePack` bodies.
 
 use std::error::Error;
 

@@ -91,12 +91,14 @@ fn a_committed_index_is_on_disk_soon_and_costs_its_caller_no_sync() {
         let disk = SimDisk::new(4);
         let mut log = open(&disk).await;
         log.blocking_append([entry(1, 0, vec![0])]).await.unwrap();
-        disk.set_sync_time(Duration::from_millis(1));
+        let before = disk.operations();
         let saved = log.save_committed(Some(log_id(1, 0)));
         saved
             .now_or_never()
             .expect("a sync was waited for")
             .unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert_eq!(disk.operations() - before, 1, "a write and no sync");
         tokio::time::sleep(Duration::from_millis(20)).await;
         disk.restart(Survival::Nothing);
         drop(log);
