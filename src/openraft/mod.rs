@@ -1,4 +1,4 @@
-//! The log of an [openraft](::openraft) node, over one [`Wal`](crate::Wal). Feature `openraft`.
+//! The log of an [openraft](https://docs.rs/openraft/0.9) node, over one [`Wal`](crate::Wal). Feature `openraft`.
 //!
 //! [`RaftLog`] is a [`RaftLogStorage`](::openraft::storage::RaftLogStorage): give it to
 //! [`Raft::new`](::openraft::Raft::new) beside a state machine. Entries, vote, committed index,
@@ -14,9 +14,14 @@
 //! | `truncate`, `purge` | | when it returns |
 //! | `save_committed` | once it is submitted | with the next sync, 10 ms later at the latest; raft does not need it |
 //!
-//! Any number of appends can be in flight; their callbacks are called in the order of the calls.
-//! (openraft 0.9 itself waits for one before it makes the next.) What a restart rebuilds is what a
-//! prefix of the calls had made, and that prefix holds every call that was acknowledged.
+//! Any number of appends can be in flight; their callbacks are called in the order of the calls. What a
+//! restart rebuilds is what a prefix of the calls had made, and that prefix holds every call that was
+//! acknowledged.
+//!
+//! openraft 0.9 itself waits for the callback of one append before it makes the next, and a leader
+//! appends each client's write by itself. So a leader does one sync a write, and takes at most as many
+//! writes in a second as its disk does syncs, however many clients there are. A service that needs more
+//! puts several commands into one entry. (Followers append what comes in one message at once.)
 //!
 //! # Memory
 //!
@@ -56,7 +61,7 @@
 //! use tidewal::openraft::RaftLog;
 //!
 //! # #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
-//! # struct Command(String);
+//! # pub struct Command(String);
 //! openraft::declare_raft_types!(
 //!     pub Types: D = Command, R = (), SnapshotData = Cursor<Vec<u8>>
 //! );
