@@ -124,7 +124,7 @@ fn items(text: &str) -> Vec<Item> {
         } else if code.starts_with("#[") {
             next.is_test |= code.contains("test");
         } else {
-            owner = line.strip_prefix("impl ").map_or(owner, type_name);
+            owner = implementation(line).map_or(owner, type_name);
             let mut item = std::mem::take(&mut next);
             if !item.docs.is_empty() {
                 item.name = item_name(line, owner);
@@ -139,6 +139,12 @@ fn items(text: &str) -> Vec<Item> {
 fn append_line(docs: &mut String, line: &str) {
     docs.push_str(line.strip_prefix(' ').unwrap_or(line));
     docs.push('\n');
+}
+
+/// What comes after `impl`, and its type parameters if there are any.
+fn implementation(line: &str) -> Option<&str> {
+    let plain = line.strip_prefix("impl ");
+    plain.or_else(|| Some(line.strip_prefix("impl<")?.split_once("> ")?.1))
 }
 
 /// The type of `Display for Wal {` or of `Wal {`.
@@ -224,6 +230,15 @@ impl Wal {
         .collect();
     let expected = ["It is safe, and so is Lsn.", "Two more:", "this", "that"];
     assert_eq!(found, expected);
+}
+
+#[test]
+fn the_type_of_an_implementation_would_be_found() {
+    let type_of = |line| implementation(line).map(type_name);
+    assert_eq!(type_of("impl Wal {"), Some("Wal"));
+    assert_eq!(type_of("impl<C> RaftLog<C>"), Some("RaftLog"));
+    assert_eq!(type_of("impl<C: X> Drop for RaftLog<C> {"), Some("RaftLog"));
+    assert_eq!(type_of("pub fn implement() {"), None);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! The log of an openraft node (feature `openraft`).
 
+mod cancel;
 mod contract;
 #[path = "../harness/dice.rs"]
 mod dice;
