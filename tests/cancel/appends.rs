@@ -65,11 +65,8 @@ fn a_dropped_record_is_appended_exactly_if_its_submit_has_returned() {
 /// `Wal::submit_with`: "That of `submit`."
 #[test]
 fn a_dropped_submit_with_a_durability_is_like_any_other() {
-    for (options, durability) in narrow().into_iter().zip(
-        [Durability::Durable, Durability::Written]
-            .into_iter()
-            .cycle(),
-    ) {
+    let durabilities = [Durability::Durable, Durability::Written].into_iter();
+    for (options, durability) in narrow().zip(durabilities.cycle()) {
         at_every_step(async |steps| {
             let submitted = Cell::new(false);
             let append = async |wal: &Wal| {
