@@ -64,7 +64,8 @@
 //! Before 1.0 a minor version may change the API. The format on disk has a version number of its own;
 //! a version of this crate reads every format that an earlier one has written, and says
 //! [`Error::Unsupported`] to one that it does not know. The public types of other crates that appear
-//! in the API are [`bytes::Bytes`] and [`futures_core::Stream`].
+//! in the API are [`bytes::Bytes`] and [`futures_core::Stream`]; with the feature `openraft` also those of
+//! openraft 0.9, whose next version will make a new one of that module.
 //!
 //! # Features
 //!
