@@ -127,8 +127,7 @@ impl Wal {
         payload: impl Into<Bytes>,
         durability: Durability,
     ) -> Result<Lsn> {
-        let append = self.prepare(payload.into(), durability)?;
-        self.shared.submitter.submit(append).await?.await
+        self.submit_with(payload, durability).await?.await
     }
 
     /// Appends several records as one: after a crash either all of them are there or none. Returns
@@ -196,7 +195,24 @@ impl Wal {
     /// # }).unwrap();
     /// ```
     pub async fn submit(&self, payload: impl Into<Bytes>) -> Result<PendingAppend> {
-        let append = self.prepare(payload.into(), self.shared.durability)?;
+        self.submit_with(payload, self.shared.durability).await
+    }
+
+    /// As [`submit`](Self::submit), with a durability for this record alone.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`submit`](Self::submit).
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`submit`](Self::submit).
+    pub async fn submit_with(
+        &self,
+        payload: impl Into<Bytes>,
+        durability: Durability,
+    ) -> Result<PendingAppend> {
+        let append = self.prepare(payload.into(), durability)?;
         let answer = self.shared.submitter.submit(append).await?;
         Ok(PendingAppend { answer })
     }

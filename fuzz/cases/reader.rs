@@ -203,7 +203,7 @@ impl Walk {
         let may_prove = 1..=frame.lsn - durable_before;
         u128::from(more) * 20 <= (at - self.at) as u128
             && at + frame.total_len() <= segment.capacity()
-            && (frame.proves().is_none() || may_prove.contains(&frame.lag.into()))
+            && (frame.proves().is_none() || may_prove.contains(&u64::from(frame.lag)))
     }
 }
 

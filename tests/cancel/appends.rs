@@ -62,6 +62,25 @@ fn a_dropped_record_is_appended_exactly_if_its_submit_has_returned() {
     }
 }
 
+/// `Wal::submit_with`: "That of `submit`."
+#[test]
+fn a_dropped_submit_with_a_durability_is_like_any_other() {
+    let durabilities = [Durability::Durable, Durability::Written].into_iter();
+    for (options, durability) in narrow().zip(durabilities.cycle()) {
+        at_every_step(async |steps| {
+            let submitted = Cell::new(false);
+            let append = async |wal: &Wal| {
+                let pending = wal.submit_with(DROPPED, durability).await?;
+                submitted.set(true);
+                pending.await.map(drop)
+            };
+            let fate = drop_one(options.clone(), steps, append).await;
+            assert_eq!(fate.appended, usize::from(submitted.get()));
+            fate.completed
+        });
+    }
+}
+
 /// Drops an append of so many records after every number of steps, and sees it appended as a whole, or
 /// not at all, and both of it.
 fn drop_at_every_step(records: usize, append: &impl AsyncFn(&Wal) -> Result<(), Error>) {

@@ -234,6 +234,15 @@ impl Wal {
 }
 
 #[test]
+fn the_type_of_an_implementation_would_be_found() {
+    let type_of = |line| implementation(line).map(type_name);
+    assert_eq!(type_of("impl Wal {"), Some("Wal"));
+    assert_eq!(type_of("impl<C> RaftLog<C>"), Some("RaftLog"));
+    assert_eq!(type_of("impl<C: X> Drop for RaftLog<C> {"), Some("RaftLog"));
+    assert_eq!(type_of("pub fn implement() {"), None);
+}
+
+#[test]
 fn a_quotation_would_be_found() {
     let text = "\
 /// `Wal::wait`: \"It is `safe`, and

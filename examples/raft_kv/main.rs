@@ -1,0 +1,129 @@
+//! A replicated key-value service over HTTP: openraft, with its log in a tidewal `Wal`.
+//!
+//! ```text
+//! cargo build --release --features openraft --example raft_kv
+//! for i in 1 2 3; do
+//!     target/release/examples/raft_kv --id $i --dir data/$i --listen 127.0.0.1:808$i &
+//! done
+//! curl -X POST http://127.0.0.1:8081/init \
+//!     --data '{"1": "127.0.0.1:8081", "2": "127.0.0.1:8082", "3": "127.0.0.1:8083"}'
+//! curl -X PUT http://127.0.0.1:8081/kv/answer --data-binary 42  # 200 once it is committed, or
+//! curl        http://127.0.0.1:8081/kv/answer                   # 421 and who leads: ask there
+//!
+//! target/release/examples/raft_kv --id 4 --dir data/4 --listen 127.0.0.1:8084 &
+//! curl -X POST http://127.0.0.1:8081/join --data '{"id": 4, "addr": "127.0.0.1:8084"}'
+//! curl        http://127.0.0.1:8081/metrics
+//! ```
+//!
+//! A write is answered when a majority has it on disk and the leader has applied it. A read is
+//! linearizable: the leader makes sure that it still leads before it answers. Any node can be killed
+//! at any moment and started again on its directory.
+//!
+//! `machine.rs` is the state and its snapshots, `network.rs` how nodes talk, `service.rs` what clients
+//! see. There is no authentication and no encryption.
+
+mod machine;
+mod network;
+mod service;
+
+use std::error::Error;
+use std::io::Cursor;
+use std::path::PathBuf;
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use clap::Parser;
+use openraft::{Config, Raft, SnapshotPolicy};
+use serde::{Deserialize, Serialize};
+use tidewal::Wal;
+use tidewal::openraft::RaftLogOptions;
+use tokio::net::TcpListener;
+
+use crate::machine::Machine;
+use crate::network::Network;
+use crate::service::Service;
+
+openraft::declare_raft_types!(
+    /// What this service is made of.
+    pub Types: D = Command, R = (), SnapshotData = Cursor<Vec<u8>>
+);
+
+/// What an entry of the raft log holds.
+#[derive(Clone, Debug, Deserialize, Serialize)]
+pub enum Command {
+    /// Sets a key.
+    Put { key: String, value: String },
+}
+
+/// One node of a replicated key-value service.
+#[derive(Parser)]
+struct Args {
+    /// The node's number in the cluster, for ever
+    #[arg(long)]
+    id: u64,
+
+    /// Where its log and its snapshot are
+    #[arg(long)]
+    dir: PathBuf,
+
+    /// Where it listens, and where the others find it; the port must stay the same
+    #[arg(long)]
+    listen: String,
+
+    /// How many entries after a snapshot the next one is made
+    #[arg(long, default_value_t = 10_000)]
+    snapshot_every: u64,
+
+    /// The size of the log's segments, in bytes
+    #[arg(long, default_value_t = 64 * 1024 * 1024)]
+    segment_size: u64,
+}
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    match run(Args::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("raft_kv: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(args: Args) -> Result<(), Box<dyn Error>> {
+    // Before the log, so that nobody is answered by a node that has not read it.
+    let listener = TcpListener::bind(&args.listen).await?;
+    let machine = Machine::open(&args.dir)?;
+    let options = Wal::options().segment_size(args.segment_size);
+    let recovery = options.recover(args.dir.join("log")).await?;
+    let log = RaftLogOptions::new().recover(recovery).await?;
+    let config = Arc::new(config(args.snapshot_every).validate()?);
+    let raft = Raft::new(args.id, config, Network::new()?, log, machine.clone()).await?;
+
+    println!("listening on {}", listener.local_addr()?);
+    let service = Service::new(args.id, raft.clone(), machine);
+    axum::serve(listener, service.routes())
+        .with_graceful_shutdown(interrupt())
+        .await?;
+    raft.shutdown().await?;
+    Ok(())
+}
+
+fn config(snapshot_every: u64) -> Config {
+    Config {
+        heartbeat_interval: 150,
+        election_timeout_min: 600,
+        election_timeout_max: 1200,
+        snapshot_policy: SnapshotPolicy::LogsSinceLast(snapshot_every),
+        // For followers that lag a little: older entries come with a snapshot.
+        max_in_snapshot_log_to_keep: snapshot_every / 10,
+        ..Config::default()
+    }
+}
+
+async fn interrupt() {
+    if let Err(error) = tokio::signal::ctrl_c().await {
+        eprintln!("raft_kv: no ctrl-c: {error}");
+        std::future::pending::<()>().await;
+    }
+}

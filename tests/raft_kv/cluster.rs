@@ -1,0 +1,181 @@
+//! Nodes as processes of their own.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use reqwest::{Client, StatusCode};
+use serde_json::Value;
+use tempfile::TempDir;
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::{sleep, timeout};
+
+/// Nodes, running or dead. They are killed at the latest when this is dropped.
+pub struct Cluster {
+    dir: TempDir,
+    client: Client,
+    nodes: BTreeMap<u64, Node>,
+}
+
+struct Node {
+    addr: String,
+    /// `None` while it is dead.
+    child: Option<Child>,
+}
+
+impl Cluster {
+    /// Starts a cluster of new nodes.
+    pub async fn start(ids: &[u64]) -> Self {
+        let mut cluster = Self {
+            dir: tempfile::tempdir().unwrap(),
+            client: client(),
+            nodes: BTreeMap::new(),
+        };
+        for id in ids {
+            cluster.spawn(*id, "127.0.0.1:0").await;
+        }
+        cluster.init(ids).await;
+        cluster
+    }
+
+    /// Makes a cluster of nodes that are all new.
+    pub async fn init(&self, ids: &[u64]) {
+        let addrs: BTreeMap<_, _> = ids.iter().map(|id| (*id, &self.nodes[id].addr)).collect();
+        let body = serde_json::to_vec(&addrs).unwrap();
+        let url = format!("http://{}/init", self.nodes[&ids[0]].addr);
+        let response = self.client.post(url).body(body).send().await.unwrap();
+        assert_eq!(response.status(), StatusCode::OK);
+    }
+
+    /// Starts a new node, and lets it join.
+    pub async fn add(&mut self, id: u64) {
+        self.spawn(id, "127.0.0.1:0").await;
+        let addr = &self.nodes[&id].addr;
+        let body = serde_json::json!({"id": id, "addr": addr}).to_string();
+        loop {
+            let leader = &self.nodes[&self.leader().await].addr;
+            let url = format!("http://{leader}/join");
+            let request = self.client.post(url).timeout(Duration::from_secs(30));
+            match request.body(body.clone()).send().await {
+                Ok(response) if response.status() == StatusCode::OK => return,
+                _ => sleep(PAUSE).await,
+            }
+        }
+    }
+
+    /// `kill -9`, and waits until the process is gone.
+    pub async fn kill(&mut self, id: u64) {
+        let child = self.nodes.get_mut(&id).and_then(|node| node.child.take());
+        if let Some(mut child) = child {
+            child.kill().await.unwrap();
+        }
+    }
+
+    /// Starts a node that was killed, at its old address.
+    pub async fn restart(&mut self, id: u64) {
+        if self.nodes[&id].child.is_none() {
+            let addr = self.nodes[&id].addr.clone();
+            self.spawn(id, &addr).await;
+        }
+    }
+
+    /// Takes a dead node's files away.
+    pub fn forget(&self, id: u64) {
+        fs::remove_dir_all(self.dir.path().join(id.to_string())).unwrap();
+    }
+
+    pub fn running(&self) -> Vec<u64> {
+        let running = self.nodes.iter().filter(|(_, node)| node.child.is_some());
+        running.map(|(id, _)| *id).collect()
+    }
+
+    pub fn addrs(&self) -> Vec<String> {
+        self.nodes.values().map(|node| node.addr.clone()).collect()
+    }
+
+    /// The node that leads, once there is one that says so.
+    pub async fn leader(&self) -> u64 {
+        loop {
+            let mut leaders = Vec::new();
+            for id in self.running() {
+                if let Some(metrics) = self.metrics(id).await
+                    && metrics["state"] == "Leader"
+                {
+                    leaders.push((metrics["current_term"].as_u64(), id));
+                }
+            }
+            if let Some((_, id)) = leaders.into_iter().max() {
+                return id;
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// The leader if it is another node than `id`, or else some node that is.
+    pub async fn leader_but(&self, id: u64) -> u64 {
+        let leader = self.leader().await;
+        let others = self.running().into_iter().filter(|other| *other != id);
+        others.max_by_key(|other| *other == leader).unwrap()
+    }
+
+    /// The index up to which a node has purged its log, 0 if it has not.
+    pub async fn purged(&self, id: u64) -> u64 {
+        let metrics = self.metrics(id).await.unwrap();
+        metrics["purged"]["index"].as_u64().unwrap_or(0)
+    }
+
+    async fn metrics(&self, id: u64) -> Option<Value> {
+        let url = format!("http://{}/metrics", self.nodes[&id].addr);
+        let response = self.client.get(url).send().await.ok()?;
+        serde_json::from_slice(&response.bytes().await.ok()?).ok()
+    }
+
+    async fn spawn(&mut self, id: u64, listen: &str) {
+        let mut child = Command::new(example())
+            .args(["--id", &id.to_string(), "--listen", listen])
+            .args(["--snapshot-every", "100", "--segment-size", "16384"])
+            .arg("--dir")
+            .arg(self.dir.path().join(id.to_string()))
+            .stdout(Stdio::piped())
+            .kill_on_drop(true)
+            .spawn()
+            .unwrap();
+        let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
+        let line = timeout(PATIENCE, output.next_line()).await;
+        let line = line.expect("the node gets ready in time").unwrap();
+        let line = line.expect("the node says why on stderr");
+        let node = Node {
+            addr: line.strip_prefix("listening on ").unwrap().to_owned(),
+            child: Some(child),
+        };
+        self.nodes.insert(id, node);
+    }
+}
+
+pub fn client() -> Client {
+    let client = Client::builder().no_proxy().timeout(Duration::from_secs(5));
+    client.build().unwrap()
+}
+
+/// This test is `target/<profile>/deps/raft_kv-<hash>`.
+fn example() -> PathBuf {
+    let test = env::current_exe().unwrap();
+    let profile = test.parent().and_then(Path::parent).unwrap();
+    let example = profile.join(format!("examples/raft_kv{}", env::consts::EXE_SUFFIX));
+    assert!(
+        example.is_file(),
+        "{} is missing: run `cargo build --features openraft --example raft_kv`, again after each \
+         change",
+        example.display()
+    );
+    example
+}
+
+/// Before asking again.
+pub const PAUSE: Duration = Duration::from_millis(20);
+
+const PATIENCE: Duration = Duration::from_secs(30);

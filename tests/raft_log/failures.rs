@@ -1,0 +1,319 @@
+//! Disks that fail or are full, and directories that hold something else.
+
+use std::io;
+use std::time::Duration;
+
+use openraft::storage::{RaftLogStorage, RaftLogStorageExt};
+use openraft::{StorageError, Vote};
+use tidewal::openraft::{OpenError, RaftLog, RaftLogOptions};
+use tidewal::sim::{Operation, SimDisk, Survival};
+use tidewal::{Error, Lsn, WalOptions};
+
+use crate::flushed::callback;
+use crate::machine::Types;
+use crate::model::{Model, entry, log_id};
+use crate::support::{DIR, options, run};
+
+async fn try_open(options: WalOptions, disk: &SimDisk) -> Result<RaftLog<Types>, OpenError> {
+    let recovery = options.recover_on(disk, DIR).await?;
+    RaftLogOptions::new().recover(recovery).await
+}
+
+/// Every record a batch of its own, and no spare files.
+async fn open(disk: &SimDisk) -> RaftLog<Types> {
+    let options = options().max_batch_records(1).spare_segments(0);
+    try_open(options, disk).await.unwrap()
+}
+
+#[test]
+fn a_failed_sync_reaches_every_call_with_its_cause() {
+    run(async {
+        let disk = SimDisk::new(1);
+        let mut log = open(&disk).await;
+        log.save_vote(&Vote::new(1, 1)).await.unwrap();
+        disk.fail(Operation::Sync, 0, io::ErrorKind::Other);
+        let error = log.blocking_append([entry(1, 0, vec![0])]).await;
+        assert!(error.unwrap_err().to_string().contains("Write Logs"));
+        let failures = [
+            log.save_vote(&Vote::new(2, 1)).await,
+            log.save_committed(None).await,
+            log.truncate(log_id(1, 0)).await,
+            log.purge(log_id(1, 0)).await,
+            log.blocking_append([]).await,
+            log.blocking_append([entry(1, 1, vec![0])]).await,
+        ];
+        for failure in failures {
+            let text = format!("{:?}", failure.unwrap_err());
+            assert!(text.contains("cannot sync"), "{text}");
+        }
+        drop(log);
+        let vote = open(&disk).await.read_vote().await.unwrap();
+        assert_eq!(vote, Some(Vote::new(1, 1)));
+    });
+}
+
+#[test]
+fn a_failure_while_nothing_waits_reaches_the_next_call() {
+    run(async {
+        let disk = SimDisk::new(2);
+        let mut log = open(&disk).await;
+        log.save_vote(&Vote::new(1, 1)).await.unwrap();
+        disk.fail(Operation::Write, 0, io::ErrorKind::Other);
+        log.save_committed(None).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        assert!(log.save_vote(&Vote::new(2, 1)).await.is_err());
+    });
+}
+
+/// Fills the disk, so that a large entry is refused and a small one behind it is not.
+async fn void_some(disk: &SimDisk, log: &mut RaftLog<Types>) {
+    let next = Model::of(log).await.next_index();
+    log.blocking_append([entry(1, next, vec![0; 9000])])
+        .await
+        .unwrap();
+    disk.set_quota(Some(0));
+    let (large, large_flushed) = callback();
+    let (small, small_flushed) = callback();
+    log.append([entry(2, next + 1, vec![1; 9000])], large)
+        .await
+        .unwrap();
+    log.append([entry(2, next + 2, vec![2])], small)
+        .await
+        .unwrap();
+    let errors = [large_flushed.await, small_flushed.await];
+    for error in errors {
+        let error = format!("{:?}", error.unwrap_err());
+        assert!(error.contains("no room"), "{error}");
+    }
+    assert!(log.save_vote(&Vote::new(9, 1)).await.is_err());
+    disk.set_quota(None);
+}
+
+#[test]
+fn what_follows_a_refused_record_counts_for_nothing() {
+    run(async {
+        let disk = SimDisk::new(3);
+        let mut log = open(&disk).await;
+        log.save_vote(&Vote::new(1, 1)).await.unwrap();
+        void_some(&disk, &mut log).await;
+        drop(log);
+        assert_eq!(count_records(&disk).await, 3, "vote, large and small");
+
+        for life in 0..3 {
+            disk.restart(Survival::Nothing);
+            let mut log = open(&disk).await;
+            let state = Model::of(&mut log).await;
+            assert_eq!(state.vote, Some(Vote::new(1, 1)));
+            assert_eq!(state.next_index(), life + 1);
+            assert_eq!(state.entries.get(&0).unwrap().1, 9000);
+            log.blocking_append([entry(3, life + 1, vec![3])])
+                .await
+                .unwrap();
+        }
+    });
+}
+
+/// Void records can be the first of a segment. Since a log that was opened goes on in another one, the
+/// log never begins with such a segment.
+#[test]
+fn void_records_in_a_segment_of_their_own_go_with_it() {
+    let tried = [Operation::Allocate, Operation::Create, Operation::Write]
+        .into_iter()
+        .filter(|operation| run(void_first(*operation)))
+        .count();
+    assert!(tried > 0, "there was never room for the second one only");
+}
+
+/// There is no room for the next such operation, and then there is. Returns whether that voids a record.
+async fn void_first(operation: Operation) -> bool {
+    let disk = SimDisk::new(4);
+    let mut log = open(&disk).await;
+    log.blocking_append([entry(1, 0, vec![0; 9000])])
+        .await
+        .unwrap();
+    disk.fail(operation, 0, io::ErrorKind::StorageFull);
+    let (refused, refused_flushed) = callback();
+    let (void, void_flushed) = callback();
+    log.append([entry(1, 1, vec![1; 9000])], refused)
+        .await
+        .unwrap();
+    log.append([entry(1, 2, vec![2; 9000])], void)
+        .await
+        .unwrap();
+    let was_refused = refused_flushed.await.is_err();
+    assert_eq!(void_flushed.await.is_err(), was_refused);
+    drop(log);
+    if !was_refused || count_records(&disk).await != 2 {
+        return false;
+    }
+
+    let mut log = open(&disk).await;
+    assert_eq!(Model::of(&mut log).await.next_index(), 1);
+    log.blocking_append([entry(2, 1, vec![3; 100])])
+        .await
+        .unwrap();
+    log.purge(log_id(1, 0)).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    let expected = Model::of(&mut log).await;
+    drop(log);
+    for _ in 0..2 {
+        assert_eq!(Model::of(&mut open(&disk).await).await, expected);
+    }
+    let mut reader = options().read_on(&disk, DIR).await.unwrap();
+    let first = reader.try_next().await.unwrap().unwrap();
+    assert_eq!(first.lsn, Lsn::new(3), "the void record is still there");
+    true
+}
+
+#[test]
+fn the_very_first_record_can_be_the_refused_one() {
+    run(async {
+        let disk = SimDisk::new(11);
+        let mut log = open(&disk).await;
+        disk.fail(Operation::Allocate, 0, io::ErrorKind::StorageFull);
+        let (refused, refused_flushed) = callback();
+        let (void, void_flushed) = callback();
+        log.append([entry(1, 0, vec![1])], refused).await.unwrap();
+        log.append([entry(1, 1, vec![2])], void).await.unwrap();
+        assert!(refused_flushed.await.is_err());
+        assert!(void_flushed.await.is_err());
+        drop(log);
+        assert_eq!(count_records(&disk).await, 1);
+
+        let mut log = open(&disk).await;
+        assert_eq!(Model::of(&mut log).await, Model::default());
+        log.save_vote(&Vote::new(1, 1)).await.unwrap();
+        drop(log);
+        let vote = open(&disk).await.read_vote().await.unwrap();
+        assert_eq!(vote, Some(Vote::new(1, 1)));
+    });
+}
+
+async fn count_records(disk: &SimDisk) -> u64 {
+    let mut reader = options().read_on(disk, DIR).await.unwrap();
+    while reader.try_next().await.unwrap().is_some() {}
+    reader.report().records
+}
+
+#[test]
+fn the_memory_limit_refuses_and_a_purge_helps() {
+    run(async {
+        let disk = SimDisk::new(5);
+        let recovery = options().recover_on(&disk, DIR).await.unwrap();
+        let options = RaftLogOptions::new().memory_limit(10_000);
+        let mut log: RaftLog<Types> = options.recover(recovery).await.unwrap();
+        let fits = log.blocking_append([entry(1, 0, vec![0; 6000])]).await;
+        fits.unwrap();
+        let too_many = log.blocking_append([entry(1, 1, vec![0; 6000])]).await;
+        let text = too_many.unwrap_err().to_string();
+        assert!(text.contains("more than 10000 bytes"), "{text}");
+        log.purge(log_id(1, 0)).await.unwrap();
+        let fits = log.blocking_append([entry(1, 1, vec![0; 6000])]).await;
+        fits.unwrap();
+    });
+}
+
+#[test]
+fn an_entry_that_does_not_follow_is_refused() {
+    run(async {
+        let disk = SimDisk::new(6);
+        let mut log = open(&disk).await;
+        log.blocking_append([entry(1, 5, vec![])]).await.unwrap();
+        let error = log.blocking_append([entry(1, 5, vec![])]).await;
+        assert!(matches!(error, Err(StorageError::Defensive { .. })));
+        log.blocking_append([entry(1, 6, vec![])]).await.unwrap();
+    });
+}
+
+#[test]
+fn a_log_of_something_else_is_not_opened() {
+    for payload in [
+        "hello, world",
+        "",
+        "\u{1}\u{9}12345678",
+        "\u{1}\u{2}12345678",
+    ] {
+        run(async {
+            let disk = SimDisk::new(7);
+            let wal = options().open_on(&disk, DIR).await.unwrap();
+            wal.append(payload).await.unwrap();
+            wal.close().await.unwrap();
+            let error = try_open(options(), &disk).await.unwrap_err();
+            let is_told = matches!(
+                &error,
+                OpenError::Unreadable {
+                    lsn: Lsn::FIRST,
+                    ..
+                }
+            );
+            assert!(is_told, "{error}");
+        });
+    }
+}
+
+#[test]
+fn a_record_out_of_turn_is_told() {
+    run(async {
+        let disk = SimDisk::new(8);
+        let mut log = open(&disk).await;
+        log.save_vote(&Vote::new(1, 1)).await.unwrap();
+        drop(log);
+        let mut recovery = options().recover_on(&disk, DIR).await.unwrap();
+        let record = recovery.try_next().await.unwrap().unwrap();
+        let wal = recovery.into_wal().await.unwrap();
+        wal.append(record.payload).await.unwrap();
+        wal.close().await.unwrap();
+        let error = try_open(options(), &disk).await.unwrap_err();
+        assert!(matches!(error, OpenError::Unreadable { lsn, .. } if lsn == Lsn::new(2)));
+    });
+}
+
+#[test]
+fn a_log_without_its_beginning_is_told() {
+    run(async {
+        let disk = SimDisk::new(9);
+        let mut log = open(&disk).await;
+        for index in 0..5 {
+            log.blocking_append([entry(1, index, vec![])])
+                .await
+                .unwrap();
+        }
+        drop(log);
+        for skip in [Lsn::new(3), Lsn::new(6)] {
+            let error = try_open(options().start_at(skip), &disk).await.unwrap_err();
+            let is_told = matches!(error, OpenError::Incomplete { first } if first == skip);
+            assert!(is_told, "{error}");
+        }
+        let mut log = open(&disk).await;
+        log.purge(log_id(1, 2)).await.unwrap();
+        drop(log);
+        // The checkpoint needs entry 3, which is record 4.
+        try_open(options().start_at(Lsn::new(4)), &disk)
+            .await
+            .unwrap();
+        let error = try_open(options().start_at(Lsn::new(5)), &disk).await;
+        assert!(matches!(error, Err(OpenError::Incomplete { .. })));
+    });
+}
+
+#[test]
+fn damage_is_told() {
+    run(async {
+        let disk = SimDisk::new(10);
+        let mut log = open(&disk).await;
+        for index in 0..5 {
+            log.blocking_append([entry(1, index, vec![0; 5000])])
+                .await
+                .unwrap();
+        }
+        drop(log);
+        disk.damage(format!("{DIR}/00000000000000000001.wal"), |bytes| {
+            bytes[5000] ^= 1;
+        });
+        let error = try_open(options(), &disk).await.unwrap_err();
+        assert!(
+            matches!(error, OpenError::Log(Error::Corrupt(_))),
+            "{error}"
+        );
+    });
+}
