@@ -28,7 +28,7 @@ pub fn run(mut args: Args) -> Result<ExitCode, Failure> {
     // One directory for all that is written, so that it can be removed whenever it ends.
     let scratch = support::scratch_in(&args.dir);
     interrupt.then_remove(scratch.path().to_owned());
-    args.dir = scratch.path().to_owned();
+    args.dir = scratch.path().into();
     let args = &args;
     let lab = Lab::new(args, 1);
     let setting = describe(&lab);
