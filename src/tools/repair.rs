@@ -46,8 +46,9 @@ impl RepairPlan {
     ///
     /// # Errors
     ///
-    /// [`Error::Locked`] if somebody has the log open. [`Error::Io`] if an operation failed (a full
-    /// disk, say), or if the log has changed since the plan was made; plan again then.
+    /// [`Error::Locked`](crate::Error::Locked) if somebody has the log open.
+    /// [`Error::Io`](crate::Error::Io) if an operation failed (a full disk, say), or if the log has
+    /// changed since the plan was made; plan again then.
     ///
     /// # Cancel safety
     ///
