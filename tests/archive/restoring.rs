@@ -1,7 +1,7 @@
 //! What a restore gives, and what it refuses.
 
 use futures::StreamExt;
-use tidewal::archive::{Error, Until, restore_on};
+use tidewal::archive::{Error, Until, contents, restore_on, verify};
 use tidewal::sim::SimDisk;
 use tidewal::{Damage, Lsn};
 
@@ -9,7 +9,7 @@ use crate::helpers::{
     PREFIX, append, archived, numbers, open, payload, quick, recover, restore, restored_records,
     segments, ship, start,
 };
-use crate::store::Store;
+use crate::store::{Mishap, Store};
 use crate::support::{DIR, options, run};
 
 #[test]
@@ -203,6 +203,12 @@ fn survivals(disk: &SimDisk) -> Vec<tidewal::sim::Survival> {
     }
 }
 
+/// `restore`: "If the future is dropped before it completes, the directory is one that cannot be opened,
+/// or is missing or empty if nothing was written yet."
+///
+/// `restore_from`: "That of restore."
+///
+/// `restore_on`: "That of restore."
 #[test]
 fn a_dropped_restore_leaves_no_log_and_frees_the_directory() {
     run(async {
@@ -226,6 +232,52 @@ fn a_dropped_restore_leaves_no_log_and_frees_the_directory() {
                 "call {call}"
             );
         }
+    });
+}
+
+/// `contents`: "Cancel safe: it only reads."
+///
+/// `verify`: "Cancel safe: it only reads."
+#[test]
+fn a_look_at_the_archive_that_is_dropped_can_be_had_again() {
+    run(async {
+        let (_, store) = archived(12).await;
+        let limit = std::time::Duration::from_secs(1);
+        let mut dropped = 0;
+        for call in 0..4 {
+            let hanging = store.fork().await;
+            hanging.plan(hanging.calls() + call, Mishap::Hang);
+            let looked = tokio::time::timeout(limit, verify(hanging.shared(), PREFIX)).await;
+            dropped += u32::from(looked.is_err());
+            hanging.plan(hanging.calls(), Mishap::Hang);
+            let looked = tokio::time::timeout(limit, contents(hanging.shared(), PREFIX)).await;
+            dropped += u32::from(looked.is_err());
+            verify(hanging.shared(), PREFIX).await.unwrap();
+            contents(hanging.shared(), PREFIX).await.unwrap();
+        }
+        assert!(dropped > 0, "nothing was dropped on its way");
+    });
+}
+
+/// `Archiver::reached`: "Cancel safe: it only waits."
+///
+/// `Archiver::caught_up`: "Cancel safe: it only waits."
+#[test]
+fn whoever_waits_for_the_archive_may_go_and_come_again() {
+    run(async {
+        let (disk, store) = (SimDisk::new(1), Store::new());
+        let wal = open(&disk).await;
+        append(&wal, 1..=12).await;
+        store.plan(0, Mishap::Hang);
+        let archiver = start(&wal, &store, quick());
+        let limit = std::time::Duration::from_secs(1);
+        let waited = tokio::time::timeout(limit, archiver.reached(Lsn::FIRST)).await;
+        assert!(waited.is_err());
+        let waited = tokio::time::timeout(limit, archiver.caught_up()).await;
+        assert!(waited.is_err());
+        archiver.reached(Lsn::FIRST).await.unwrap();
+        archiver.caught_up().await.unwrap();
+        wal.close().await.unwrap();
     });
 }
 

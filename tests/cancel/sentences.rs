@@ -38,10 +38,11 @@ fn what_has_happened_then_is_said_at_each_future() {
             continue;
         }
         seen += 1;
-        let (owner, name) = item.name.split_once("::").unwrap();
-        let of_type = said()
-            .into_iter()
-            .any(|(of, text)| of == owner && text.contains(name));
+        // A function of a module has no type that could say it.
+        let of_type = item.name.split_once("::").is_some_and(|(owner, name)| {
+            let mut said = said().into_iter();
+            said.any(|(of, text)| of == owner && text.contains(name))
+        });
         let of_twin = item.docs.starts_with("As [`");
         let its_own = !item.sections("Cancel safety").is_empty();
         assert!(its_own || of_type || of_twin, "{} says nothing", item.name);
