@@ -1,0 +1,49 @@
+//! `wal-db`: threads share an `fdatasync` in `append_and_sync`, which returns after it.
+//!
+//! Seen in its source (1.1.0): `append_and_sync` -> `Commit::sync_to` -> `FileStore::sync`
+//! (`fdatasync`), by one thread for all whose bytes are written.
+//!
+//! Its README says to use `spawn_blocking` in an async service; its own comparison has a thread for
+//! each producer. Both are measured, on a single file, as in its Quick Start. It has no way to write
+//! a file ahead: each sync also writes the file's new length.
+
+use std::path::Path;
+
+use anyhow::Result;
+use wal_db::{Lsn, Wal};
+
+use super::{BlockingLog, Entry, spawned, threads};
+
+pub const THREADS: Entry = Entry {
+    name: "wal-db",
+    of: Some("wal-db"),
+    how: "a thread for each producer, `append_and_sync`, one file",
+    open: |dir, _| Ok(threads(WalDb::open(dir)?)),
+};
+
+pub const SPAWNED: Entry = Entry {
+    name: "wal-db-spawned",
+    of: Some("wal-db"),
+    how: "the same in `spawn_blocking` for each append, as its README has it",
+    open: |dir, _| Ok(spawned(WalDb::open(dir)?)),
+};
+
+struct WalDb(Wal);
+
+impl WalDb {
+    fn open(dir: &Path) -> Result<Self> {
+        Ok(Self(Wal::open(dir.join("log"))?))
+    }
+}
+
+impl BlockingLog for WalDb {
+    fn append(&self, _producer: usize, payload: &[u8]) -> Result<()> {
+        let _lsn = self.0.append_and_sync(payload)?;
+        Ok(())
+    }
+
+    /// A single file can be cut at its end only: behind its first record.
+    fn trim(&self) -> Result<()> {
+        Ok(self.0.truncate_after(Lsn::new(0))?)
+    }
+}

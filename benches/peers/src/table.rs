@@ -1,0 +1,207 @@
+//! The figures of all rounds as tables in Markdown.
+
+use std::fmt::Write;
+use std::time::Duration;
+
+use crate::measure::Figures;
+use crate::peers::{Entry, FLOOR, TIDEWAL};
+
+/// One peer's figures with one count of producers, a round each.
+pub struct Column {
+    pub name: &'static str,
+    pub rounds: Vec<Figures>,
+}
+
+/// The table for one count of producers.
+pub fn table(producers: usize, len: usize, columns: &[Column]) -> String {
+    let plural = if producers == 1 { "" } else { "s" };
+    let mut text = format!("\n### {producers} producer{plural}, {len} B\n\n{HEAD}");
+    for column in columns {
+        text += &row(column, columns);
+    }
+    text + &better(columns)
+}
+
+const HEAD: &str = "\
+|  | appends/s | least to most | of tidewal's | p50 | p99 | p50 in bare syncs |
+|---|---:|---:|---:|---:|---:|---:|
+";
+
+fn row(column: &Column, all: &[Column]) -> String {
+    let speed = sorted(column.rounds.iter().map(speed));
+    let (p50, p99) = (latency(column, |f| f.p50), latency(column, |f| f.p99));
+    format!(
+        "| {} | {} | {} to {} | {} | {} | {} | {} |\n",
+        column.name,
+        count(median(&speed)),
+        count(speed[0]),
+        count(speed[speed.len() - 1]),
+        relative(column, find(all, TIDEWAL), speed_ratio),
+        time(p50),
+        time(p99),
+        relative(column, find(all, FLOOR), p50_ratio),
+    )
+}
+
+fn find<'a>(columns: &'a [Column], name: &str) -> Option<&'a Column> {
+    columns.iter().find(|column| column.name == name)
+}
+
+fn speed(figures: &Figures) -> f64 {
+    figures.appends_per_second
+}
+
+fn speed_ratio(a: &Figures, b: &Figures) -> f64 {
+    a.appends_per_second / b.appends_per_second
+}
+
+fn p50_ratio(a: &Figures, b: &Figures) -> f64 {
+    a.p50.div_duration_f64(b.p50)
+}
+
+/// The median over the rounds of what two made in the same round.
+fn relative(a: &Column, b: Option<&Column>, ratio: fn(&Figures, &Figures) -> f64) -> String {
+    let Some(b) = b else {
+        return String::new();
+    };
+    let ratios = a.rounds.iter().zip(&b.rounds).map(|(a, b)| ratio(a, b));
+    let ratio = median(&sorted(ratios));
+    match ratio {
+        10.0.. => format!("{ratio:.0} x"),
+        0.1.. => format!("{ratio:.2} x"),
+        _ => format!("{ratio:.4} x"),
+    }
+}
+
+fn latency(column: &Column, of: fn(&Figures) -> Duration) -> f64 {
+    median(&sorted(column.rounds.iter().map(|f| of(f).as_secs_f64())))
+}
+
+/// Where a peer does better than tidewal: nobody should have to look for it.
+fn better(columns: &[Column]) -> String {
+    let Some(tidewal) = find(columns, TIDEWAL) else {
+        return String::new();
+    };
+    let peers = columns.iter().filter(|peer| peer.name != FLOOR);
+    let wins: Vec<String> = peers.filter_map(|peer| wins(peer, tidewal)).collect();
+    match wins.is_empty() {
+        true => "\nNo peer is better in a median here.\n".into(),
+        false => format!("\nBetter than tidewal here: {}.\n", wins.join("; ")),
+    }
+}
+
+fn wins(peer: &Column, tidewal: &Column) -> Option<String> {
+    let speed_of = |c: &Column| median(&sorted(c.rounds.iter().map(speed)));
+    let rounds = peer.rounds.iter().zip(&tidewal.rounds);
+    let ratio = median(&sorted(rounds.map(|(a, b)| speed_ratio(a, b))));
+    let less = |of| latency(peer, of) < latency(tidewal, of);
+    let wins = [
+        (
+            "appends/s",
+            ratio > 1.0 || speed_of(peer) > speed_of(tidewal),
+        ),
+        ("p50", less(|f| f.p50)),
+        ("p99", less(|f| f.p99)),
+    ];
+    let wins: Vec<&str> = wins.iter().filter(|win| win.1).map(|win| win.0).collect();
+    (!wins.is_empty()).then(|| format!("{} ({})", peer.name, wins.join(", ")))
+}
+
+/// What was measured, and how it was called.
+pub fn legend(entries: &[Entry], version: impl Fn(&Entry) -> Option<String>) -> String {
+    let mut text = String::from("\n| | version | the call |\n|---|---|---|\n");
+    for entry in entries {
+        let version = version(entry).unwrap_or_default();
+        let line = writeln!(text, "| {} | {version} | {} |", entry.name, entry.how);
+        line.expect("a string takes all");
+    }
+    text
+}
+
+fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
+    let mut values: Vec<f64> = values.collect();
+    values.sort_by(f64::total_cmp);
+    values
+}
+
+/// Of sorted values, of which there is one at least. Of an even number the lower one.
+fn median(sorted: &[f64]) -> f64 {
+    sorted[(sorted.len() - 1) / 2]
+}
+
+/// To three digits or so, in groups of three.
+fn count(value: f64) -> String {
+    let digits = match value {
+        100_000.0.. => format!("{:.0}", (value / 1_000.0).round() * 1_000.0),
+        10_000.0.. => format!("{:.0}", (value / 100.0).round() * 100.0),
+        _ => format!("{value:.0}"),
+    };
+    let mut grouped = String::new();
+    for (place, digit) in digits.chars().enumerate() {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped
+}
+
+fn time(seconds: f64) -> String {
+    match seconds * 1e6 {
+        micros @ 10_000.0.. => format!("{:.1} ms", micros / 1e3),
+        micros @ 1_000.0.. => format!("{:.2} ms", micros / 1e3),
+        micros => format!("{micros:.0} µs"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn column(name: &'static str, speeds: &[f64], micros: u64) -> Column {
+        let rounds = speeds.iter().map(|&appends_per_second| Figures {
+            appends_per_second,
+            p50: Duration::from_micros(micros),
+            p99: Duration::from_micros(2 * micros),
+        });
+        Column {
+            name,
+            rounds: rounds.collect(),
+        }
+    }
+
+    #[test]
+    fn a_row_has_medians_and_ratios_within_rounds() {
+        let columns = [
+            column(FLOOR, &[5_000.0; 3], 100),
+            column(TIDEWAL, &[10_000.0, 20_000.0, 40_000.0], 120),
+            column("peer", &[5_000.0, 4_000.0, 30_000.0], 150),
+        ];
+        let text = table(4, 100, &columns);
+        let row = "| peer | 5,000 | 4,000 to 30,000 | 0.50 x | 150 µs | 300 µs | 1.50 x |";
+        assert!(text.contains(row), "{text}");
+        assert!(text.contains("No peer is better"), "{text}");
+    }
+
+    #[test]
+    fn where_a_peer_wins_is_said() {
+        let columns = [
+            column(FLOOR, &[9_999.0], 1),
+            column(TIDEWAL, &[10.0], 120),
+            column("fast", &[11.0], 130),
+            column("quick", &[9.0], 110),
+        ];
+        let text = better(&columns);
+        assert_eq!(
+            text,
+            "\nBetter than tidewal here: fast (appends/s); quick (p50, p99).\n"
+        );
+    }
+
+    #[test]
+    fn counts_are_grouped() {
+        assert_eq!(count(999.4), "999");
+        assert_eq!(count(12_345.0), "12,300");
+        assert_eq!(count(1_234_567.0), "1,235,000");
+    }
+}
