@@ -69,8 +69,8 @@ struct Writer {
     is_full: bool,
 }
 
-/// Who was being served when an operation failed. They are told last of all, because what they do
-/// next is to open the log again: by then it has to be known that this one is on its way out.
+/// Who was being served when an operation failed. They are told once it is known that the log is on its
+/// way out, because what they do next is to open it again.
 #[derive(Default)]
 struct Doubtful {
     appends: Vec<Placed>,
