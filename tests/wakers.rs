@@ -147,38 +147,40 @@ fn regression_the_waker_of_a_dropped_answer_may_hold_another_answer() {
     watched(|| run(async { drop(an_answer_whose_waker_holds_another().await) }));
 }
 
-/// Whoever hears that an append has failed is told to open the log again, and does so at once.
+/// Whoever hears that an append has failed is told to open the log again, and does so at once: here on
+/// another thread, while the writer is still waking. It has to wait for the log that is on its way out.
 #[test]
 fn regression_a_log_that_has_failed_is_waited_for_as_soon_as_anybody_hears_of_it() {
-    run(async {
-        let disk = SimDisk::new(1);
-        let wal = options()
-            .durability(Durability::Written)
-            .open_on(&disk, DIR)
-            .await
-            .unwrap();
+    let mut builder = tokio::runtime::Builder::new_multi_thread();
+    let runtime = builder.worker_threads(2).enable_time().build().unwrap();
+    let disk = SimDisk::new(1);
+    let (opened, is_opened) = mpsc::channel();
+    let mut bad = runtime.block_on(async {
+        let options = options().durability(Durability::Written);
+        let wal = options.open_on(&disk, DIR).await.unwrap();
         wal.append("first").await.unwrap();
-        tokio::time::sleep(Duration::from_millis(300)).await;
         disk.fail(Operation::Write, 0, io::ErrorKind::Other);
-        let opened = Arc::new(Mutex::new(None));
-        let mut bad = Box::pin(wal.try_submit("bad").unwrap());
-        let opens = {
-            let (opened, disk) = (Arc::clone(&opened), disk.clone());
-            waker(move || {
-                let disk = disk.clone();
-                let opening = async move { options().open_on(&disk, DIR).await.map(drop) };
-                *opened.lock().unwrap() = Some(tokio::spawn(opening));
-            })
-        };
-        assert!(poll(&mut bad, &opens).is_pending());
-        settle().await;
-        let opening = opened
-            .lock()
-            .unwrap()
-            .take()
-            .expect("the append has failed");
-        opening.await.unwrap().unwrap();
+        Box::pin(async move { wal.append("bad").await })
     });
+    let (handle, disk) = (runtime.handle().clone(), disk.clone());
+    let opens = waker(move || {
+        let (disk, handle) = (disk.clone(), handle.clone());
+        let (done, is_done) = mpsc::channel();
+        // A thread of its own, because this one is held up: for as long as it could take to be told that
+        // the log is locked.
+        thread::spawn(move || {
+            let opening = options().open_on(&disk, DIR);
+            done.send(handle.block_on(opening).map(drop))
+        });
+        let told = is_done.recv_timeout(Duration::from_millis(300));
+        opened.send(told).unwrap();
+    });
+    assert!(poll(&mut bad, &opens).is_pending());
+    let told = is_opened.recv_timeout(Duration::from_secs(60)).unwrap();
+    assert!(
+        matches!(told, Err(mpsc::RecvTimeoutError::Timeout)),
+        "{told:?}"
+    );
 }
 
 #[test]
