@@ -103,6 +103,8 @@
 
 #[cfg(feature = "archive")]
 pub mod archive;
+#[cfg(any(feature = "archive", feature = "sim"))]
+mod chance;
 mod error;
 mod format;
 mod host;

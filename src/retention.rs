@@ -3,11 +3,7 @@
 //! The writer notes each segment that is complete, and asks before it gives one away or opens another.
 //! Without an archiver it is never told no.
 
-#![cfg_attr(
-    not(feature = "archive"),
-    allow(dead_code, reason = "only an archiver looks at it")
-)]
-
+#[cfg(feature = "archive")]
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::watch;
@@ -66,19 +62,12 @@ impl Kept {
 }
 
 /// Between the writer and an archiver.
+#[derive(Default)]
 pub(crate) struct Retention {
     kept: watch::Sender<Kept>,
     /// Whether there is an archiver.
+    #[cfg(feature = "archive")]
     taken: AtomicBool,
-}
-
-impl Default for Retention {
-    fn default() -> Self {
-        Self {
-            kept: watch::Sender::new(Kept::default()),
-            taken: AtomicBool::new(false),
-        }
-    }
 }
 
 /// The writer's side.
@@ -125,6 +114,7 @@ impl Retention {
 }
 
 /// The archiver's side.
+#[cfg(feature = "archive")]
 impl Retention {
     /// Takes the place of the log's archiver if nobody has it.
     pub(crate) fn take(&self) -> bool {

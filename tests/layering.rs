@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 const ALLOWED: &[(&str, &[&str])] = &[
     ("lsn", &[]),
     ("error", LEAVES),
+    ("chance", &[]),
     ("record", LEAVES),
     ("stats", &["lsn", "stats"]),
     ("observe", &["error", "lsn", "observe"]),
@@ -20,7 +21,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("format", &["Lsn", "lsn", "format", "planted"]),
     ("recovered", &["lsn", "format"]),
     ("retention", &["lsn", "format"]),
-    ("storage", &["error", "format", "storage", "planted"]),
+    (
+        "storage",
+        &["chance", "error", "format", "storage", "planted"],
+    ),
     (
         "queue",
         &[
@@ -96,6 +100,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "queue",
             "wal",
             "archive",
+            "chance",
         ],
     ),
     ("sink", &["error", "lsn", "wal"]),

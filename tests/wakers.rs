@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-use support::{DIR, options, run};
+use support::{DIR, options, run, within_a_minute};
 use tidewal::sim::{Operation, SimDisk};
 use tidewal::{Durability, Error, PendingAppend, SyncPolicy};
 
@@ -39,22 +39,9 @@ async fn settle() {
     }
 }
 
-/// Runs a test on a thread of its own, so that one that is locked up fails.
-fn watched(test: impl FnOnce() + Send + 'static) {
-    let (done, is_done) = mpsc::channel();
-    let thread = thread::spawn(move || {
-        test();
-        done.send(()).unwrap();
-    });
-    match is_done.recv_timeout(Duration::from_secs(60)) {
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("it is locked up"),
-        _ => thread.join().unwrap(),
-    }
-}
-
 #[test]
 fn regression_whoever_is_woken_in_line_may_look_at_the_log() {
-    watched(|| {
+    within_a_minute(|| {
         run(async {
             let disk = SimDisk::new(1);
             let wal = options()
@@ -134,7 +121,7 @@ async fn an_answer_whose_waker_holds_another() -> Pin<Box<PendingAppend>> {
 
 #[test]
 fn regression_a_waker_that_is_replaced_may_hold_another_answer() {
-    watched(|| {
+    within_a_minute(|| {
         run(async {
             let mut answer = an_answer_whose_waker_holds_another().await;
             assert!(poll(&mut answer, Waker::noop()).is_pending());
@@ -144,7 +131,7 @@ fn regression_a_waker_that_is_replaced_may_hold_another_answer() {
 
 #[test]
 fn regression_the_waker_of_a_dropped_answer_may_hold_another_answer() {
-    watched(|| run(async { drop(an_answer_whose_waker_holds_another().await) }));
+    within_a_minute(|| run(async { drop(an_answer_whose_waker_holds_another().await) }));
 }
 
 /// Whoever hears that an append has failed is told to open the log again, and does so at once: here on
@@ -155,13 +142,14 @@ fn regression_a_log_that_has_failed_is_waited_for_as_soon_as_anybody_hears_of_it
     let runtime = builder.worker_threads(2).enable_time().build().unwrap();
     let disk = SimDisk::new(1);
     let (opened, is_opened) = mpsc::channel();
-    let mut bad = runtime.block_on(async {
+    let wal = runtime.block_on(async {
         let options = options().durability(Durability::Written);
         let wal = options.open_on(&disk, DIR).await.unwrap();
         wal.append("first").await.unwrap();
         disk.fail(Operation::Write, 0, io::ErrorKind::Other);
-        Box::pin(async move { wal.append("bad").await })
+        wal
     });
+    let mut bad = Box::pin(wal.append("bad"));
     let (handle, disk) = (runtime.handle().clone(), disk.clone());
     let opens = waker(move || {
         let (disk, handle) = (disk.clone(), handle.clone());

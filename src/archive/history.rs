@@ -185,7 +185,7 @@ impl History {
 
     fn follows(&self, entry: &Entry) -> bool {
         let next = self.reached.last.next();
-        let is_empty = self.reached.last == Lsn::ZERO;
+        let is_empty = self.reached.is_nothing();
         let reached = Reached {
             clock: self.reached.clock,
             ..entry.reached

@@ -5,7 +5,6 @@ use bytes::Bytes;
 use crate::archive::error::{Error, Result};
 use crate::archive::manifest::{Body, DecodeError, Entry, Reached};
 use crate::archive::place::{Created, Place};
-use crate::lsn::Lsn;
 
 /// The newest entry of a manifest, as far as its writer knows.
 #[derive(Clone, Debug)]
@@ -16,8 +15,6 @@ pub(super) struct Ledger {
     /// CRC-32 of the newest entry.
     crc: u32,
     pub(super) reached: Reached,
-    /// Whether there is no segment and no gap yet.
-    pub(super) is_empty: bool,
 }
 
 impl Ledger {
@@ -30,7 +27,6 @@ impl Ledger {
             number,
             crc: 0,
             reached: Reached::default(),
-            is_empty: true,
         };
         if number > 0 {
             let (entry, crc) = read_entry(place, number).await?;
@@ -41,7 +37,6 @@ impl Ledger {
             }
             ledger.crc = crc;
             ledger.reached = entry.reached;
-            ledger.is_empty = entry.reached.last == Lsn::ZERO;
         }
         Ok(ledger)
     }
@@ -77,7 +72,6 @@ impl Ledger {
         self.number = next.number;
         self.crc = crc32fast::hash(&next.bytes);
         self.reached = next.reached;
-        self.is_empty = next.reached.last == Lsn::ZERO;
         Ok(())
     }
 }

@@ -31,6 +31,13 @@ pub(super) struct Reached {
     pub(super) clock: u64,
 }
 
+impl Reached {
+    /// Whether there is no segment and no gap yet.
+    pub(super) fn is_nothing(self) -> bool {
+        self.last == Lsn::ZERO
+    }
+}
+
 /// What an entry says.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub(super) enum Body {

@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use crate::chance::Chance;
+
 /// Waits that grow twice as long each time, up to a cap, and are shortened by chance.
 #[derive(Clone, Debug)]
 pub(super) struct Backoff {
     cap: Duration,
     next: Duration,
-    chance: u64,
+    chance: Chance,
 }
 
 impl Backoff {
@@ -15,7 +17,7 @@ impl Backoff {
         Self {
             cap,
             next: FIRST,
-            chance: seed,
+            chance: Chance::new(seed),
         }
     }
 
@@ -34,12 +36,8 @@ impl Backoff {
 
     /// From 0 to 1 (splitmix64).
     fn fraction(&mut self) -> f64 {
-        self.chance = self.chance.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.chance;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^= mixed >> 31;
-        f64::from(u32::try_from(mixed >> 32).expect("32 bits are left")) / f64::from(u32::MAX)
+        f64::from(u32::try_from(self.chance.next() >> 32).expect("32 bits are left"))
+            / f64::from(u32::MAX)
     }
 }
 

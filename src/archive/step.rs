@@ -31,7 +31,7 @@ pub(super) fn next(ledger: &Ledger, kept: &Kept, prefix: &str) -> Result<Step> {
     let Some(&sealed) = missing else {
         return Ok(Step::Wait);
     };
-    if ledger.is_empty {
+    if ledger.reached.is_nothing() {
         return Ok(Step::Ship(sealed));
     }
     let base = sealed.header.base;

@@ -13,5 +13,5 @@ pub(crate) use crate::observe::traced::{
     closed, closing, opened, opening, poisoned, recovered, recovering, recovery_failed, rotating,
     storage_full, torn, truncating,
 };
-#[cfg(feature = "tracing")]
+#[cfg(any(feature = "metrics", feature = "tracing"))]
 pub(crate) use crate::observe::traced::{sync_is_slow, sync_was_slow};

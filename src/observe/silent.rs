@@ -2,6 +2,8 @@
 
 use std::fmt::Display;
 use std::path::Path;
+#[cfg(feature = "metrics")]
+use std::time::Duration;
 
 use crate::error::{Error, Fault};
 use crate::lsn::Lsn;
@@ -33,3 +35,8 @@ pub(crate) fn recovery_failed(_: &Error) {}
 pub(crate) fn storage_full(_: &Path, _: &Fault) {}
 pub(crate) fn poisoned(_: &Path, _: &Fault) {}
 pub(crate) fn closed(_: &Path, _: Lsn) {}
+
+#[cfg(feature = "metrics")]
+pub(crate) fn sync_is_slow(_: &Path, _: Duration) {}
+#[cfg(feature = "metrics")]
+pub(crate) fn sync_was_slow(_: &Path, _: Duration) {}

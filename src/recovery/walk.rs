@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use crate::error::{Corruption, Damage, Error, Fault, Result};
 use crate::format::frame::{self, Frame, Kind};
 use crate::format::names;
+use crate::format::segment::Header;
 use crate::lsn::Lsn;
 use crate::record::Record;
 use crate::recovery::plan::{Found, Planned, check_joint};
@@ -17,7 +18,7 @@ use crate::recovery::replay::check_complete;
 use crate::recovery::report::Cut;
 use crate::recovery::scan::{Scan, Stop};
 use crate::recovery::tail::{self, Rest, Verdict};
-use crate::storage::Dir;
+use crate::storage::{Dir, Mode};
 
 /// Who follows a walk.
 pub(crate) trait Follow {
@@ -84,7 +85,7 @@ pub(crate) struct Walked {
 /// What a sound header says.
 #[derive(Clone, Debug)]
 pub(crate) struct FoundFile {
-    pub(crate) header: crate::format::segment::Header,
+    pub(crate) header: Header,
     pub(crate) statement: Option<Frame>,
     pub(crate) is_head: bool,
     pub(crate) is_short: bool,
@@ -269,11 +270,14 @@ impl Walk {
             None => judge_unjoined(dir, &reading.scan, self.expected_end(index))?,
         };
         run.is_whole = damage.is_none();
-        let mut found = damage.map_or(Ok(Vec::new()), |damage| reading.go_on(dir, damage))?;
-        if index + 1 == self.files.len() {
-            found.extend(reading.missing_successor(dir, &found));
+        let kind = damage.as_ref().map(|damage| damage.damage);
+        if let Some(damage) = damage {
+            reading.go_on(dir, damage, &mut |damage| self.damage(damage))?;
         }
-        found.into_iter().for_each(|damage| self.damage(damage));
+        if index + 1 == self.files.len() && kind != Some(Damage::SuccessorMissing) {
+            let missing = reading.missing_successor(dir);
+            missing.into_iter().for_each(|damage| self.damage(damage));
+        }
         Ok(reading.finish(run, rest))
     }
 
@@ -478,15 +482,18 @@ impl<'a> Reading<'a> {
     }
 
     /// Finds what else is damaged up to the last record that `damage` names, and what is not.
-    fn go_on(&mut self, dir: &Dir, damage: Corruption) -> Result<Vec<Corruption>, Fault> {
+    fn go_on(
+        &mut self,
+        dir: &Dir,
+        mut damage: Corruption,
+        found: &mut dyn FnMut(Corruption),
+    ) -> Result<(), Fault> {
         let (kind, last) = (damage.damage, damage.last);
-        let mut found = Vec::new();
-        let mut damage = damage;
         while damage.first <= last {
             let island = next_frame(&self.scan)?.filter(|(_, lsn)| *lsn <= last);
             let Some((offset, lsn)) = island else { break };
             let ended = lsn.prev().max(damage.first);
-            found.push(Corruption {
+            found(Corruption {
                 last: ended,
                 ..damage
             });
@@ -494,20 +501,17 @@ impl<'a> Reading<'a> {
             self.read_on()?;
             damage = self.scan.damaged(dir, kind, last);
             if damage.first > last {
-                return Ok(found);
+                return Ok(());
             }
         }
-        found.push(damage);
-        Ok(found)
+        found(damage);
+        Ok(())
     }
 
     /// A newest segment that has lost records of its own may have lost its successor too.
-    fn missing_successor(&self, dir: &Dir, found: &[Corruption]) -> Option<Corruption> {
+    fn missing_successor(&self, dir: &Dir) -> Option<Corruption> {
         let link = self.scan.segment.statement?;
-        let is_known = found
-            .iter()
-            .any(|damage| damage.damage == Damage::SuccessorMissing);
-        (link.kind == Kind::Link && !is_known).then(|| Corruption {
+        (link.kind == Kind::Link).then(|| Corruption {
             first: link.lsn.next(),
             ..self.scan.damaged(dir, Damage::SuccessorMissing, Lsn::ZERO)
         })
@@ -555,7 +559,7 @@ fn next_frame(scan: &Scan) -> Result<Option<(u64, Lsn)>, Fault> {
 
 /// The length of a segment's file, 0 if it cannot be learned.
 fn len_of(dir: &Dir, base: Lsn) -> u64 {
-    let file = dir.open(&names::segment(base), crate::storage::Mode::Read);
+    let file = dir.open(&names::segment(base), Mode::Read);
     file.and_then(|file| file.len()).unwrap_or(0)
 }
 

@@ -70,11 +70,8 @@ impl fmt::Display for RepairPlan {
             None => writeln!(f, "The log then holds no record.")?,
         }
         if let Some(oldest) = self.kept.as_ref().map(RangeInclusive::start)
-            && *oldest > self.survey.oldest.min(Lsn::FIRST)
-            && self
-                .steps
-                .iter()
-                .any(|step| matches!(step, RepairStep::MarkHead { .. }))
+            && *oldest > Lsn::FIRST
+            && self.work.mark_head.is_some()
         {
             writeln!(
                 f,

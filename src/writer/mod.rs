@@ -13,10 +13,7 @@ mod gather;
 #[cfg(feature = "tools")]
 pub(crate) mod mend;
 mod segment;
-#[cfg(feature = "tracing")]
-mod slow;
-#[cfg(all(feature = "metrics", not(feature = "tracing")))]
-#[path = "unwarned.rs"]
+#[cfg(any(feature = "metrics", feature = "tracing"))]
 mod slow;
 mod spares;
 mod tail;

@@ -6,6 +6,7 @@ use tidewal::Lsn;
 use tidewal::archive::{Error, Overflow, Until, contents, restore_on};
 use tidewal::sim::SimDisk;
 
+use crate::dice::Dice;
 use crate::helpers::{
     PREFIX, append, archived, numbers, open, quick, recover, restored_records, segments, start,
 };
@@ -64,26 +65,13 @@ fn many_calls_go_wrong() {
     for seed in 0..200 {
         println!("seed {seed}");
         let store = Store::new();
-        let mut chance = Dice(seed);
+        let mut chance = Dice::new(seed);
         for call in 0..60 {
-            if chance.roll(3) == 0 {
-                store.plan(call, Mishap::ALL[chance.roll(4)]);
+            if chance.once_in(3) {
+                store.plan(call, Mishap::ALL[index(chance.roll(4))]);
             }
         }
         run(three_lives(&store));
-    }
-}
-
-/// Splitmix64.
-struct Dice(u64);
-
-impl Dice {
-    fn roll(&mut self, sides: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.0;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        usize::try_from((mixed ^ (mixed >> 31)) % sides as u64).unwrap()
     }
 }
 
@@ -94,17 +82,17 @@ fn gaps_are_where_the_manifest_says() {
         println!("seed {seed}");
         run(async {
             let (disk, store) = (SimDisk::new(seed), Store::new());
-            let mut chance = Dice(seed);
+            let mut chance = Dice::new(seed);
             let wal = open(&disk).await;
             let options = quick().max_held_bytes(0).overflow(Overflow::LeaveGap);
             let archiver = start(&wal, &store, options);
             for number in 1..=100 {
-                if chance.roll(4) == 0 {
-                    store.set(Mishap::ALL.get(chance.roll(8)).copied());
+                if chance.once_in(4) {
+                    store.set(Mishap::ALL.get(index(chance.roll(8))).copied());
                 }
                 append(&wal, number..=number).await;
                 wal.truncate_before(Lsn::new(number)).await.unwrap();
-                let pause = Duration::from_millis(chance.roll(50) as u64 * 1000);
+                let pause = Duration::from_millis(chance.roll(50) * 1000);
                 tokio::time::sleep(pause).await;
             }
             store.set(None);
@@ -164,4 +152,8 @@ fn a_restore_with_a_failing_call_says_so_and_leaves_no_log() {
             }
         }
     });
+}
+
+fn index(roll: u64) -> usize {
+    usize::try_from(roll).unwrap()
 }

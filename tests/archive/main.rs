@@ -1,6 +1,9 @@
 //! The archive (`docs/archive.md`): what is shipped is safe before it goes, what is restored is a prefix
 //! of the log, and whatever the store does in between.
 
+#[path = "../harness/dice.rs"]
+#[allow(dead_code, reason = "other tests use the rest")]
+mod dice;
 #[path = "../support/mod.rs"]
 mod support;
 

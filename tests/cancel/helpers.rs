@@ -1,8 +1,6 @@
 //! Futures that are polled so often and then dropped, and what is left of a log afterwards.
 
-use std::sync::mpsc;
 use std::task::Poll;
-use std::thread;
 use std::time::Duration;
 
 use futures::TryStreamExt;
@@ -130,21 +128,5 @@ pub fn assert_records(records: &[Record], numbers: std::ops::RangeInclusive<u64>
     assert_eq!(found, numbers.collect::<Vec<_>>());
     for record in records {
         assert!(record.payload == payload(record.lsn.get()), "{record:?}");
-    }
-}
-
-/// Runs a test on the real disk that must not hang.
-pub fn within_a_minute(test: impl FnOnce() + Send + 'static) {
-    let (end, ended) = mpsc::channel();
-    let test = thread::spawn(move || {
-        test();
-        end.send(()).unwrap();
-    });
-    match ended.recv_timeout(Duration::from_secs(60)) {
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("somebody waits for ever"),
-        // It has ended, in one way or another.
-        _ => test
-            .join()
-            .unwrap_or_else(|cause| std::panic::resume_unwind(cause)),
     }
 }

@@ -9,8 +9,8 @@ use futures::executor::block_on;
 use tidewal::{Error, Recovery, Wal};
 use tokio_test::task;
 
-use crate::helpers::{assert_records, payload, within_a_minute};
-use crate::support::options;
+use crate::helpers::{assert_records, payload};
+use crate::support::{options, within_a_minute};
 
 /// `Wal::open`: "That of `WalOptions::open`."
 #[test]

@@ -10,9 +10,9 @@ use tidewal::sim::{SimDisk, Survival};
 use tidewal::{Error, Record, Recovery, Wal, WalOptions};
 use tokio::runtime::Builder;
 
-use crate::helpers::{SYNC, after_a_cut, within_a_minute};
+use crate::helpers::{SYNC, after_a_cut};
 use crate::service::Service;
-use crate::support::{DIR, options, run};
+use crate::support::{DIR, options, run, within_a_minute};
 
 /// The log's threads are its own: whatever was submitted is written, and answered, and whoever opens the
 /// log waits for that.

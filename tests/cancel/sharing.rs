@@ -14,8 +14,8 @@ use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio_test::{assert_pending, assert_ready_ok, task};
 
-use crate::helpers::{busy, within_a_minute};
-use crate::support::{DIR, options, policies, run};
+use crate::helpers::busy;
+use crate::support::{DIR, options, policies, run, within_a_minute};
 
 #[test]
 fn the_last_handle_is_dropped_while_the_queue_is_full() {

@@ -1,9 +1,6 @@
 //! Logs, what is in them, and what they are checked against.
 
 use std::path::Path;
-use std::sync::mpsc;
-use std::thread;
-use std::time::Duration;
 
 use futures::TryStreamExt;
 use futures::future::join_all;
@@ -136,20 +133,4 @@ pub fn segments(disk: &SimDisk) -> Vec<u64> {
 pub fn ending(mut names: Vec<String>, suffix: &str) -> Vec<String> {
     names.retain(|name| name.ends_with(suffix));
     names
-}
-
-/// Runs a test that must not hang.
-pub fn within_a_minute(test: impl FnOnce() + Send + 'static) {
-    let (end, ended) = mpsc::channel();
-    let test = thread::spawn(move || {
-        test();
-        end.send(()).unwrap();
-    });
-    match ended.recv_timeout(Duration::from_secs(60)) {
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("somebody waits for ever"),
-        // It has ended, in one way or another.
-        _ => test
-            .join()
-            .unwrap_or_else(|cause| std::panic::resume_unwind(cause)),
-    }
 }

@@ -15,9 +15,9 @@ use tokio::runtime::Runtime;
 
 use crate::helpers::{
     assert_answers, assert_closed, assert_dense, assert_records, every_request, fill_dir, payload,
-    recover, recover_dir, submit, within_a_minute,
+    recover, recover_dir, submit,
 };
-use crate::support::{DIR, options, policies, run};
+use crate::support::{DIR, options, policies, run, within_a_minute};
 
 #[test]
 fn appends_in_flight_are_answered_though_their_runtime_has_ended() {

@@ -11,9 +11,9 @@ use tidewal::sim::SimDisk;
 
 use crate::helpers::{
     assert_dense, assert_records, assert_report, ending, log_of, payload, recover, recover_dir,
-    segments, within_a_minute,
+    segments,
 };
-use crate::support::{DIR, options, run};
+use crate::support::{DIR, options, run, within_a_minute};
 
 #[test]
 fn a_log_rotates_through_many_small_segments() {

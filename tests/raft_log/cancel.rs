@@ -132,7 +132,7 @@ async fn a_directory_whose_open_was_dropped_is_given_free() {
         loop {
             match RaftLog::<Types>::open(dir.path()).await {
                 Ok(_) => break,
-                Err(OpenError::Log(Error::Locked { .. })) => sleep(Duration::from_millis(1)).await,
+                Err(OpenError::Log(Error::Locked { .. })) => std::thread::yield_now(),
                 Err(error) => panic!("{error}"),
             }
         }

@@ -7,6 +7,8 @@
 )]
 
 use std::future::Future;
+use std::sync::mpsc;
+use std::thread;
 use std::time::Duration;
 
 use tidewal::{SyncPolicy, Wal, WalOptions};
@@ -30,6 +32,22 @@ pub fn run<T>(test: impl Future<Output = T>) -> T {
             .await
             .expect("the test hangs")
     })
+}
+
+/// Runs a test that must not hang, on a thread of its own.
+pub fn within_a_minute(test: impl FnOnce() + Send + 'static) {
+    let (end, ended) = mpsc::channel();
+    let test = thread::spawn(move || {
+        test();
+        end.send(()).unwrap();
+    });
+    match ended.recv_timeout(Duration::from_secs(60)) {
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("somebody waits for ever"),
+        // It has ended, in one way or another.
+        _ => test
+            .join()
+            .unwrap_or_else(|cause| std::panic::resume_unwind(cause)),
+    }
 }
 
 /// Policies that a workload is run under.

@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::chance::Chance;
 use crate::storage::lock::Access;
 use crate::storage::sim::Operation;
 use crate::storage::sim::mishaps::Mishaps;
@@ -27,7 +28,7 @@ pub(super) struct Model {
     pub(super) inodes: Vec<Inode>,
     pub(super) dirs: BTreeMap<PathBuf, DirState>,
     pub(super) mishaps: Mishaps,
-    random: u64,
+    chance: Chance,
 }
 
 /// An index into the inodes of the disk. Inodes are never reused.
@@ -94,7 +95,7 @@ impl Model {
             dirs: BTreeMap::new(),
             mishaps: Mishaps::default(),
             keeps_names: false,
-            random: seed,
+            chance: Chance::new(seed),
         }
     }
 
@@ -133,16 +134,11 @@ impl Model {
     }
 
     pub(super) fn reseed(&mut self, seed: u64) {
-        self.random = seed;
+        self.chance = Chance::new(seed);
     }
 
-    /// `SplitMix64` (Steele, Lea, Flood 2014).
     pub(super) fn random(&mut self) -> u64 {
-        self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut mixed = self.random;
-        mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
+        self.chance.next()
     }
 }
 
