@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use clap::Parser;
 
+use crate::measure::plan::{Plan, Scale};
 use crate::scenarios::memory::Probe;
 use crate::support;
 
@@ -64,59 +65,38 @@ pub struct Args {
     nocapture: bool,
 }
 
-/// How much is measured.
-#[derive(Clone, Copy, Eq, PartialEq)]
-pub enum Scale {
-    Full,
-    Quick,
-    /// Only so much as shows that it runs.
-    Test,
-}
-
 impl Args {
-    pub fn scale(&self) -> Scale {
+    pub fn plan(&self) -> Plan {
+        let scale = self.scale();
+        let (rounds, slice) = match scale {
+            Scale::Full => (5, Duration::from_millis(500)),
+            Scale::Quick => (2, Duration::from_millis(100)),
+            Scale::Test => (1, Duration::from_millis(5)),
+        };
+        Plan {
+            scale,
+            rounds: self.rounds.unwrap_or(rounds) as usize,
+            slice: self.seconds.unwrap_or(slice),
+            dir: self.dir.clone().unwrap_or_else(support::scratch_root),
+            memory: self.memory_dir.is_dir().then(|| self.memory_dir.clone()),
+        }
+    }
+
+    fn scale(&self) -> Scale {
         match (support::is_test(), self.quick) {
             (true, _) => Scale::Test,
             (false, true) => Scale::Quick,
             (false, false) => Scale::Full,
         }
     }
-
-    pub fn rounds(&self) -> usize {
-        let rounds = self.rounds.unwrap_or(match self.scale() {
-            Scale::Full => 5,
-            Scale::Quick => 2,
-            Scale::Test => 1,
-        });
-        rounds as usize
-    }
-
-    pub fn slice(&self) -> Duration {
-        self.seconds.unwrap_or(match self.scale() {
-            Scale::Full => Duration::from_millis(500),
-            Scale::Quick => Duration::from_millis(100),
-            Scale::Test => Duration::from_millis(5),
-        })
-    }
-
-    pub fn dir(&self) -> PathBuf {
-        self.dir.clone().unwrap_or_else(support::scratch_root)
-    }
 }
 
-impl Scale {
-    /// The flags that give another process of this program the same scale.
-    pub fn flags(self) -> &'static [&'static str] {
-        match self {
-            Self::Full => &["--bench"],
-            Self::Quick => &["--bench", "--quick"],
-            Self::Test => &["--test"],
-        }
-    }
-
-    /// Either, and the second one in a test.
-    pub fn or_in_test<T>(self, value: T, in_test: T) -> T {
-        if self == Self::Test { in_test } else { value }
+/// The flags that give another process of this program the same scale.
+pub fn flags(scale: Scale) -> &'static [&'static str] {
+    match scale {
+        Scale::Full => &["--bench"],
+        Scale::Quick => &["--bench", "--quick"],
+        Scale::Test => &["--test"],
     }
 }
 

@@ -25,17 +25,8 @@
 )]
 
 mod args;
-mod bare;
-mod contest;
-mod figures;
-mod lab;
-mod load;
-mod log;
-mod machine;
-mod plot;
-mod report;
+mod measure;
 mod scenarios;
-mod slice;
 #[path = "../support/mod.rs"]
 #[expect(dead_code, reason = "the benches with criterion use the rest")]
 mod support;
@@ -46,11 +37,13 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::args::{Args, Scale};
-use crate::figures::{Outcome, Sweep};
-use crate::lab::Lab;
-use crate::machine::Setting;
-use crate::scenarios::{ALL, PLOTTED, Scenario, memory};
+use crate::args::Args;
+use crate::measure::figures::{Outcome, Sweep};
+use crate::measure::lab::Lab;
+use crate::measure::machine::{self, Setting};
+use crate::measure::plan::Scale;
+use crate::measure::{Scenario, plot, report};
+use crate::scenarios::{ALL, PLOTTED, memory};
 
 /// Counts, for S10. It adds about two nanoseconds to an allocation, in counters of each thread's own.
 #[global_allocator]
@@ -64,7 +57,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if let Some(probe) = args.memory_probe {
-        memory::run_probe(&Lab::new(&args, 0), probe);
+        memory::run_probe(&Lab::new(args.plan(), 0), probe);
         return ExitCode::SUCCESS;
     }
     match measure(&args) {
@@ -84,8 +77,9 @@ fn measure(args: &Args) -> io::Result<()> {
     if chosen.is_empty() {
         return Ok(());
     }
-    let lab = Lab::new(args, chosen.len());
-    let setting = machine::describe(&lab);
+    let lab = Lab::new(args.plan(), chosen.len());
+    let mut setting = machine::describe(&lab);
+    machine::describe_memory(&lab, &mut setting);
     lab.say(&report::setting(&setting, &lab));
     let mut outcomes = Vec::new();
     for scenario in chosen {

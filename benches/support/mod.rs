@@ -1,10 +1,15 @@
 //! What the benches share: where they write, how long they run, and names for sizes.
 
-use std::path::{Path, PathBuf};
+#[path = "../floor/measure/scratch.rs"]
+mod scratch_dir;
+
+use std::path::PathBuf;
 use std::time::Duration;
 
 use criterion::Criterion;
 use tempfile::TempDir;
+
+pub use self::scratch_dir::*;
 
 /// Few and short samples: one case is a system at work for seconds, not a function of nanoseconds.
 pub fn criterion() -> Criterion {
@@ -35,15 +40,6 @@ pub fn scratch_root() -> PathBuf {
         .map_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from)
 }
 
-/// An empty directory in `root`, which is made if need be.
-pub fn scratch_in(root: &Path) -> TempDir {
-    std::fs::create_dir_all(root).expect("the directory for benches can be made");
-    tempfile::Builder::new()
-        .prefix("tidewal-bench-")
-        .tempdir_in(root)
-        .expect("the directory for benches can be written")
-}
-
 /// A payload size as the benches name it.
 pub fn size_name(bytes: usize) -> String {
     match bytes {
@@ -51,6 +47,3 @@ pub fn size_name(bytes: usize) -> String {
         _ => format!("{}KiB", bytes / KIB),
     }
 }
-
-pub const KIB: usize = 1024;
-pub const MIB: usize = 1024 * KIB;

@@ -16,3 +16,4 @@ mod sentences;
 mod service;
 mod sharing;
 mod streams;
+mod tools;

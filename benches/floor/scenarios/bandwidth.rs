@@ -1,15 +1,15 @@
 //! S5: large records.
 
 use super::{IN_MEMORY, ON_DISK};
-use crate::bare::{Method, PAGE};
-use crate::contest::{Contest, Runs};
-use crate::figures::Target::AtLeast;
-use crate::figures::{Outcome, Unit};
-use crate::lab::Lab;
-use crate::load::Load;
-use crate::log::{Log, Shape};
-use crate::slice::Slice;
-use crate::support::KIB;
+use crate::measure::bare::{Method, PAGE};
+use crate::measure::contest::{Contest, Runs};
+use crate::measure::figures::Target::AtLeast;
+use crate::measure::figures::{Outcome, Unit};
+use crate::measure::lab::Lab;
+use crate::measure::load::Load;
+use crate::measure::log::{Log, Shape};
+use crate::measure::scratch::KIB;
+use crate::measure::slice::Slice;
 
 pub fn run(lab: &Lab) -> Outcome {
     let load = Load::new(16, 64 * KIB);

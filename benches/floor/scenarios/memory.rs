@@ -8,11 +8,12 @@ use clap::ValueEnum;
 use tidewal::{Wal, WalOptions};
 use tokio::task::JoinSet;
 
-use super::SMALL;
-use crate::lab::Lab;
-use crate::load::{self, Load, Timed};
-use crate::machine;
-use crate::support::{KIB, MIB};
+use crate::args;
+use crate::measure::SMALL;
+use crate::measure::lab::Lab;
+use crate::measure::load::{self, Load, Timed};
+use crate::measure::machine;
+use crate::measure::scratch::{KIB, MIB};
 
 /// What such a process does.
 #[derive(Clone, Copy, ValueEnum)]
@@ -78,7 +79,7 @@ pub fn peak(lab: &Lab, probe: Probe, arenas: Arenas) -> Option<f64> {
         command.env("MALLOC_ARENA_MAX", "1");
     }
     let output = command
-        .args(lab.scale.flags())
+        .args(args::flags(lab.scale))
         .arg(probe.argument())
         .arg(format!("--seconds={}", lab.slice.as_secs_f64()))
         .arg("--dir")

@@ -1,7 +1,6 @@
 //! What is measured.
 
 mod bandwidth;
-mod intervals;
 pub mod memory;
 mod recovery;
 mod resources;
@@ -9,15 +8,8 @@ mod rotation;
 mod small;
 mod think;
 
-use crate::figures::Outcome;
-use crate::lab::Lab;
-use crate::support::KIB;
-
-pub struct Scenario {
-    pub name: &'static str,
-    pub title: &'static str,
-    pub run: fn(&Lab) -> Outcome,
-}
+use crate::measure::scratch::KIB;
+use crate::measure::{Scenario, intervals};
 
 /// In the order in which they run.
 pub const ALL: &[Scenario] = &[
@@ -80,13 +72,6 @@ pub const ALL: &[Scenario] = &[
 
 /// The one that can be drawn.
 pub const PLOTTED: &str = "s9";
-
-/// The payload of most scenarios.
-const SMALL: usize = 100;
-
-/// A record of it in the file: `docs/format.md`, "Frame".
-const SMALL_RECORD: usize = FRAME_HEADER + SMALL;
-const FRAME_HEADER: usize = 20;
 
 /// What stands before the first record of a segment.
 const SEGMENT_HEADER: usize = 4 * KIB;

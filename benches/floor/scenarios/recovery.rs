@@ -9,14 +9,16 @@ use std::time::Instant;
 use bytes::Bytes;
 use tidewal::Wal;
 
-use super::{FRAME_HEADER, ON_DISK, SEGMENT_HEADER, SMALL};
-use crate::contest::{Contest, Runs};
-use crate::figures::Target::AtLeast;
-use crate::figures::{Outcome, Unit};
-use crate::lab::{Lab, ROUND_STEPS};
-use crate::report::thousands;
-use crate::slice::Slice;
-use crate::support::{KIB, MIB, size_name};
+use super::{ON_DISK, SEGMENT_HEADER};
+use crate::measure::contest::{Contest, Runs};
+use crate::measure::figures::Target::AtLeast;
+use crate::measure::figures::{Outcome, Unit};
+use crate::measure::lab::{Lab, ROUND_STEPS};
+use crate::measure::report::thousands;
+use crate::measure::scratch::{KIB, MIB};
+use crate::measure::slice::Slice;
+use crate::measure::{FRAME_HEADER, SMALL};
+use crate::support::size_name;
 
 pub fn run(lab: &Lab) -> Outcome {
     let mut outcome = Outcome::default();

@@ -2,15 +2,16 @@
 
 use alloc_tracker::Session;
 
+use super::SEGMENT_HEADER;
 use super::memory::{self, Arenas, Probe};
-use super::{SEGMENT_HEADER, SMALL};
-use crate::figures::Target::AtMost;
-use crate::figures::{Outcome, Unit};
-use crate::lab::{Lab, ROUND_STEPS};
-use crate::load::{Load, Timed};
-use crate::log::{Log, Shape};
-use crate::machine;
-use crate::slice::Slice;
+use crate::measure::SMALL;
+use crate::measure::figures::Target::AtMost;
+use crate::measure::figures::{Outcome, Unit};
+use crate::measure::lab::{Lab, ROUND_STEPS};
+use crate::measure::load::{Load, Timed};
+use crate::measure::log::{Log, Shape};
+use crate::measure::machine;
+use crate::measure::slice::Slice;
 
 pub fn run(lab: &Lab) -> Outcome {
     let mut outcome = Outcome::default();

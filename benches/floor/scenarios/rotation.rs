@@ -2,15 +2,16 @@
 
 use std::time::Duration;
 
-use super::{FRAME_HEADER, SEGMENT_HEADER, SMALL, SMALL_RECORD};
-use crate::contest::{Contest, Runs};
-use crate::figures::Target::AtMost;
-use crate::figures::{Outcome, Unit};
-use crate::lab::Lab;
-use crate::load::Load;
-use crate::log::{FILLER_LEN, Log, Shape};
-use crate::slice::Slice;
-use crate::support::MIB;
+use super::SEGMENT_HEADER;
+use crate::measure::contest::{Contest, Runs};
+use crate::measure::figures::Target::AtMost;
+use crate::measure::figures::{Outcome, Unit};
+use crate::measure::lab::Lab;
+use crate::measure::load::Load;
+use crate::measure::log::{FILLER_LEN, Log, Shape};
+use crate::measure::scratch::MIB;
+use crate::measure::slice::Slice;
+use crate::measure::{FRAME_HEADER, SMALL, SMALL_RECORD};
 
 pub fn run(lab: &Lab) -> Outcome {
     let small = Shape {

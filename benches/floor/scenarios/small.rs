@@ -2,16 +2,17 @@
 
 use tidewal::Durability;
 
-use super::{IN_MEMORY, ON_DISK, SMALL, SMALL_RECORD};
-use crate::bare::Method;
-use crate::contest::{Contest, Runs};
-use crate::figures::Target::{AtLeast, AtMost};
-use crate::figures::{Outcome, Unit};
-use crate::lab::Lab;
-use crate::load::{Load, Timed};
-use crate::log::Shape;
-use crate::report::thousands;
-use crate::slice::Slice;
+use super::{IN_MEMORY, ON_DISK};
+use crate::measure::bare::Method;
+use crate::measure::contest::{Contest, Runs};
+use crate::measure::figures::Target::{AtLeast, AtMost};
+use crate::measure::figures::{Outcome, Unit};
+use crate::measure::lab::Lab;
+use crate::measure::load::{Load, Timed};
+use crate::measure::log::Shape;
+use crate::measure::report::thousands;
+use crate::measure::slice::Slice;
+use crate::measure::{SMALL, SMALL_RECORD};
 
 /// S1.
 pub fn one_producer(lab: &Lab) -> Outcome {

@@ -3,16 +3,16 @@
 
 use std::time::Duration;
 
-use super::{SMALL, SMALL_RECORD};
-use crate::args::Scale;
-use crate::bare::Method;
-use crate::contest::{Contest, Runs};
-use crate::figures::{Outcome, Row, Series, Table, Unit};
-use crate::lab::Lab;
-use crate::load::{Load, Think};
-use crate::log::Shape;
-use crate::report::thousands;
-use crate::slice::Slice;
+use crate::measure::bare::Method;
+use crate::measure::contest::{Contest, Runs};
+use crate::measure::figures::{Outcome, Row, Series, Table, Unit};
+use crate::measure::lab::Lab;
+use crate::measure::load::{Load, Think};
+use crate::measure::log::Shape;
+use crate::measure::plan::Scale;
+use crate::measure::report::thousands;
+use crate::measure::slice::Slice;
+use crate::measure::{SMALL, SMALL_RECORD};
 
 pub fn run(lab: &Lab) -> Outcome {
     let log = lab.log(Shape::DEFAULT);

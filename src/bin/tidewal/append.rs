@@ -11,7 +11,7 @@ use crate::cli::Append;
 use crate::failure::Failure;
 use crate::input::{self, Framing};
 use crate::look::Out;
-use crate::support::wait_for;
+use crate::wait::wait_for;
 
 pub fn run(args: &Append) -> Result<ExitCode, Failure> {
     wait_for(append_all(args))?;

@@ -1,9 +1,11 @@
-//! The command line of `tidewal bench`, as the modules of the bench read it.
+//! The command line of `tidewal bench`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use clap::ValueHint;
+
+use crate::measure::plan::{Plan, Scale};
 
 /// Measure which interval between syncs suits a disk
 ///
@@ -37,53 +39,31 @@ pub struct Args {
     /// Draw it into this SVG file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub plot: Option<PathBuf>,
-
-    #[arg(skip = PathBuf::from("/dev/shm"))]
-    pub memory_dir: PathBuf,
-}
-
-/// How much is measured.
-#[derive(Clone, Copy, Eq, PartialEq)]
-pub enum Scale {
-    Full,
-    Quick,
-    /// Only so much as shows that it runs.
-    Test,
 }
 
 impl Args {
+    /// What is measured, in this directory.
+    pub fn plan(&self, dir: &Path) -> Plan {
+        let scale = self.scale();
+        let (rounds, slice) = match scale {
+            Scale::Full => (5, Duration::from_secs(1)),
+            Scale::Quick => (3, Duration::from_millis(400)),
+            Scale::Test => (1, Duration::from_millis(5)),
+        };
+        Plan {
+            scale,
+            rounds,
+            slice,
+            dir: dir.to_owned(),
+            memory: None,
+        }
+    }
+
     pub fn scale(&self) -> Scale {
         match (self.rehearse, self.full) {
             (true, _) => Scale::Test,
             (false, true) => Scale::Full,
             (false, false) => Scale::Quick,
         }
-    }
-
-    pub fn rounds(&self) -> usize {
-        match self.scale() {
-            Scale::Full => 5,
-            Scale::Quick => 3,
-            Scale::Test => 1,
-        }
-    }
-
-    pub fn slice(&self) -> Duration {
-        match self.scale() {
-            Scale::Full => Duration::from_secs(1),
-            Scale::Quick => Duration::from_millis(400),
-            Scale::Test => Duration::from_millis(5),
-        }
-    }
-
-    pub fn dir(&self) -> PathBuf {
-        self.dir.clone()
-    }
-}
-
-impl Scale {
-    /// Either, and the second one in a test.
-    pub fn or_in_test<T>(self, value: T, in_test: T) -> T {
-        if self == Self::Test { in_test } else { value }
     }
 }

@@ -6,18 +6,19 @@ use std::process::ExitCode;
 #[cfg(unix)]
 use std::thread;
 
-use crate::args::{Args, Scale};
+use crate::args::Args;
 use crate::failure::Failure;
-use crate::figures::{Outcome, Point, Sweep, Unit};
-use crate::lab::Lab;
 use crate::look::{Out, columns};
-use crate::machine::{self, Setting};
-use crate::report::{self, thousands};
-use crate::scenarios::INTERVALS;
-use crate::{plot, support};
+use crate::measure::figures::{Outcome, Point, Sweep, Unit};
+use crate::measure::lab::Lab;
+use crate::measure::machine::{self, Setting};
+use crate::measure::plan::Scale;
+use crate::measure::report::{self, thousands};
+use crate::measure::scratch::{MIB, scratch_in};
+use crate::measure::{Scenario, intervals, plot};
 
-pub fn run(mut args: Args) -> Result<ExitCode, Failure> {
-    check(&args)?;
+pub fn run(args: &Args) -> Result<ExitCode, Failure> {
+    check(args)?;
     let cannot_start = |error| {
         Failure::Other(
             format!("cannot begin: {error}"),
@@ -26,12 +27,10 @@ pub fn run(mut args: Args) -> Result<ExitCode, Failure> {
     };
     let interrupt = Interrupt::listen().map_err(cannot_start)?;
     // One directory for all that is written, so that it can be removed whenever it ends.
-    let scratch = support::scratch_in(&args.dir);
+    let scratch = scratch_in(&args.dir);
     interrupt.then_remove(scratch.path().to_owned());
-    args.dir = scratch.path().into();
-    let args = &args;
-    let lab = Lab::new(args, 1);
-    let setting = describe(&lab);
+    let lab = Lab::new(args.plan(scratch.path()), 1);
+    let setting = machine::describe(&lab);
     lab.announce("measuring");
     let outcome = (INTERVALS.run)(&lab);
     lab.progress.finish_and_clear();
@@ -112,16 +111,16 @@ fn check(args: &Args) -> Result<(), Failure> {
         )
     })?;
     let needed = match args.scale() {
-        Scale::Full => 1400 * support::MIB,
-        Scale::Quick => 800 * support::MIB,
-        Scale::Test => 50 * support::MIB,
+        Scale::Full => 1400 * MIB,
+        Scale::Quick => 800 * MIB,
+        Scale::Test => 50 * MIB,
     };
     if free_space(dir).is_some_and(|free| free < needed as u64) {
         return Err(Failure::Other(
             format!(
                 "there is less room in {} than the {} MiB that it takes",
                 dir.display(),
-                needed / support::MIB
+                needed / MIB
             ),
             "make room, or name another directory with --dir".into(),
         ));
@@ -148,17 +147,6 @@ fn cannot_write(file: &Path, error: &std::io::Error) -> Failure {
         format!("cannot write {}: {error}", file.display()),
         "name a file that can be written with --plot".into(),
     )
-}
-
-/// The machine; a memory file system is not measured here.
-fn describe(lab: &Lab) -> Setting {
-    let Setting {
-        mut facts,
-        mut warnings,
-    } = machine::describe(lab);
-    facts.retain(|(name, _)| !["In memory", "Compiler"].contains(name));
-    warnings.retain(|warning| !warning.starts_with("there is no memory file system"));
-    Setting { facts, warnings }
 }
 
 fn show(out: &mut Out, args: &Args, setting: &Setting, sweep: &Sweep) -> Result<(), Failure> {
@@ -202,7 +190,7 @@ fn point(point: &Point) -> String {
 
 /// A row for each interval; a column for each number of producers.
 fn table(sweep: &Sweep) -> Vec<Vec<String>> {
-    let name = |line: &crate::figures::Line| match line.producers {
+    let name = |line: &crate::measure::figures::Line| match line.producers {
         1 => "1 producer".into(),
         many => format!("{} producers", thousands(many as u64)),
     };
@@ -267,7 +255,7 @@ struct Gain {
     p99_without: f64,
 }
 
-fn gain(sweep: &Sweep, line: &crate::figures::Line) -> Option<Gain> {
+fn gain(sweep: &Sweep, line: &crate::measure::figures::Line) -> Option<Gain> {
     let points = || sweep.intervals.iter().zip(&line.points);
     let (_, without) = points().find(|(interval, _)| interval.is_none())?;
     let with = points().filter_map(|(interval, point)| Some(((*interval)?, point)));
@@ -301,10 +289,16 @@ fn show_json(out: &mut Out, setting: &Setting, lab: &Lab, outcome: Outcome) -> R
 const WORTHWHILE: f64 = 1.10;
 const AS_GOOD: f64 = 0.95;
 
+const INTERVALS: Scenario = Scenario {
+    name: "intervals",
+    title: "throughput and latency against the fsync interval, 100 B",
+    run: intervals::run,
+};
+
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::figures::Line;
+    use crate::measure::figures::Line;
 
     fn sweep(rates: [[f64; 3]; 2]) -> Sweep {
         let point = |rate: f64| Point {

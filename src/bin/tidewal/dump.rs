@@ -11,7 +11,7 @@ use crate::cli::{Dump, Format};
 use crate::failure::{DAMAGED, Failure};
 use crate::look::Out;
 use crate::payload::{escaped, hex};
-use crate::support::wait_for;
+use crate::wait::wait_for;
 
 pub fn run(args: &Dump) -> Result<ExitCode, Failure> {
     let mut printer = Printer {

@@ -11,8 +11,8 @@ use crate::failure::{Failure, with_sources};
 use crate::holders::{self, Holder};
 use crate::json;
 use crate::look::{Bar, Out, columns, count, quoted, size};
-use crate::support::wait_for;
 use crate::verify::status;
+use crate::wait::wait_for;
 
 pub fn run(args: &Inspect) -> Result<ExitCode, Failure> {
     let survey = wait_for(look(&args.dir))?;

@@ -108,7 +108,10 @@ impl Drop for Bar {
 /// `1 record`, `2 records`.
 pub fn count(number: u64, what: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
-    format!("{} {what}{plural}", crate::report::thousands(number))
+    format!(
+        "{} {what}{plural}",
+        crate::measure::report::thousands(number)
+    )
 }
 
 /// `64.0 MiB`.

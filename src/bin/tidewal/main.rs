@@ -1,8 +1,8 @@
 //! The command `tidewal`: looks into a log, mends it, uses it from a shell, and measures the disk.
 //!
 //! It is a user of the library like any other, and sees only what is public. `docs/command.md` shows
-//! each command with its output. What `bench` measures is measured by the modules of
-//! `cargo bench --bench floor`, which are taken from there.
+//! each command with its output. What `bench` measures is measured by what
+//! `cargo bench --bench floor` is made of.
 
 #![forbid(unsafe_code)]
 #![warn(clippy::unwrap_used)]
@@ -25,40 +25,11 @@ mod look;
 mod manual;
 mod payload;
 mod repair;
-mod scenarios;
-mod support;
 mod verify;
+mod wait;
 
-#[path = "../../../benches/floor/bare.rs"]
-#[allow(dead_code, reason = "the other scenarios use the rest")]
-mod bare;
-#[path = "../../../benches/floor/contest.rs"]
-#[allow(dead_code, reason = "the other scenarios use the rest")]
-mod contest;
-#[path = "../../../benches/floor/figures.rs"]
-#[allow(dead_code, reason = "the other scenarios use the rest")]
-mod figures;
-#[path = "../../../benches/floor/lab.rs"]
-#[allow(dead_code, reason = "the other scenarios use the rest")]
-mod lab;
-#[path = "../../../benches/floor/load.rs"]
-#[allow(dead_code, reason = "the other scenarios use the rest")]
-mod load;
-#[path = "../../../benches/floor/log.rs"]
-#[allow(dead_code, reason = "the other scenarios use the rest")]
-mod log;
-#[path = "../../../benches/floor/machine.rs"]
-#[allow(dead_code, reason = "the other scenarios use the rest")]
-mod machine;
-#[path = "../../../benches/floor/plot.rs"]
-#[allow(dead_code, reason = "the other scenarios use the rest")]
-mod plot;
-#[path = "../../../benches/floor/report.rs"]
-#[allow(dead_code, reason = "the other scenarios use the rest")]
-mod report;
-#[path = "../../../benches/floor/slice.rs"]
-#[allow(dead_code, reason = "the other scenarios use the rest")]
-mod slice;
+#[path = "../../../benches/floor/measure/mod.rs"]
+mod measure;
 
 use std::path::Path;
 use std::process::ExitCode;
@@ -84,7 +55,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Task::Verify(args) => verify::run(&args),
         Task::Repair(args) => repair::run(&args),
         Task::Append(args) => append::run(&args),
-        Task::Bench(args) => bench::run(args),
+        Task::Bench(args) => bench::run(&args),
         Task::Completions { shell } => manual::completions(shell, Cli::command()),
         Task::Man { dir } => manual::pages(dir.as_deref(), Cli::command()),
     }

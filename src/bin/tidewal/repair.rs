@@ -8,8 +8,8 @@ use crate::cli::Repair;
 use crate::failure::{DAMAGED, Failure};
 use crate::inspect::show_damages;
 use crate::look::{Bar, Out, count, quoted};
-use crate::support::wait_for;
 use crate::verify::check_is_log;
+use crate::wait::wait_for;
 
 pub fn run(args: &Repair) -> Result<ExitCode, Failure> {
     let dir = LogDir::new(&args.dir);

@@ -9,7 +9,7 @@ use crate::failure::{DAMAGED, FAILED, Failure};
 use crate::inspect::show_damages;
 use crate::json;
 use crate::look::{Bar, Out, count, quoted, size};
-use crate::support::wait_for;
+use crate::wait::wait_for;
 
 pub fn run(args: &Verify) -> Result<ExitCode, Failure> {
     let dir = LogDir::new(&args.dir);

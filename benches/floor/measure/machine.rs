@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::lab::Lab;
+use crate::measure::lab::Lab;
 
 /// The block that stands before the figures.
 pub struct Setting {
@@ -14,25 +14,33 @@ pub struct Setting {
 
 /// What can be found out; Linux tells most of it.
 pub fn describe(lab: &Lab) -> Setting {
-    let mut facts = vec![
+    let facts = [
         ("Date", said_by("date", &["-u", "+%F"])),
         ("Processor", processor()),
         ("Memory", memory()),
         ("Kernel", said_by("uname", &["-srm"])),
-        ("Compiler", said_by("rustc", &["--version"])),
         ("Log directory on", place(&lab.dir)),
     ];
-    if let Some(memory) = &lab.memory {
-        facts.push(("In memory", place(memory)));
-    }
-    let facts = facts
-        .into_iter()
-        .map(|(name, value)| (name, value.unwrap_or_else(|| "unknown".into())))
-        .collect();
     Setting {
-        facts,
+        facts: facts.map(known).into(),
         warnings: warnings(lab),
     }
+}
+
+/// What else counts where the log is also measured in memory, by a program that was just built.
+pub fn describe_memory(lab: &Lab, setting: &mut Setting) {
+    let compiler = ("Compiler", said_by("rustc", &["--version"]));
+    setting.facts.push(known(compiler));
+    match &lab.memory {
+        Some(memory) => setting.facts.push(known(("In memory", place(memory)))),
+        None => setting
+            .warnings
+            .push("there is no memory file system: what is compared with it is left out".into()),
+    }
+}
+
+fn known((name, value): (&'static str, Option<String>)) -> (&'static str, String) {
+    (name, value.unwrap_or_else(|| "unknown".into()))
 }
 
 fn warnings(lab: &Lab) -> Vec<String> {
@@ -44,10 +52,6 @@ fn warnings(lab: &Lab) -> Vec<String> {
     }
     if mount_of(&lab.dir).is_some_and(|mount| mount.kind == "tmpfs") {
         warnings.push("the log directory is in memory: there is no disk to measure".into());
-    }
-    if lab.memory.is_none() {
-        warnings
-            .push("there is no memory file system: what is compared with it is left out".into());
     }
     warnings
 }

@@ -4,18 +4,17 @@ use std::time::Duration;
 
 use tidewal::SyncPolicy;
 
-use super::SMALL;
-use super::SMALL_RECORD;
-use crate::args::Scale;
-use crate::bare::Method;
-use crate::contest::{Contest, Runs};
-use crate::figures::{Line, Outcome, Point, Row, Series, Sweep, Table, Unit};
-use crate::lab::Lab;
-use crate::load::Load;
-use crate::log::{Log, Shape};
-use crate::report::thousands;
-use crate::slice::Slice;
-use crate::support::MIB;
+use crate::measure::bare::Method;
+use crate::measure::contest::{Contest, Runs};
+use crate::measure::figures::{Line, Outcome, Point, Row, Series, Sweep, Table, Unit};
+use crate::measure::lab::Lab;
+use crate::measure::load::Load;
+use crate::measure::log::{Log, Shape};
+use crate::measure::plan::Scale;
+use crate::measure::report::thousands;
+use crate::measure::scratch::MIB;
+use crate::measure::slice::Slice;
+use crate::measure::{SMALL, SMALL_RECORD};
 
 pub fn run(lab: &Lab) -> Outcome {
     let plan = Plan::of(lab.scale);

@@ -10,7 +10,7 @@ use bytes::Bytes;
 use tidewal::{Durability, PendingAppend, Wal};
 use tokio::task::JoinSet;
 
-use crate::slice::{Slice, Work, nanos};
+use crate::measure::slice::{Slice, Work, nanos};
 
 /// What producers do.
 #[derive(Clone)]

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use crate::bare::{Bare, Method};
-use crate::lab::{Lab, ROUND_STEPS};
-use crate::load::Load;
-use crate::log::Log;
-use crate::slice::Slice;
+use crate::measure::bare::{Bare, Method};
+use crate::measure::lab::{Lab, ROUND_STEPS};
+use crate::measure::load::Load;
+use crate::measure::log::Log;
+use crate::measure::slice::Slice;
 
 /// Methods to be measured in turns.
 pub struct Contest<'a> {

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use crate::args::Scale;
-use crate::figures::{Figure, Outcome, Row, Series, Table, Target, Unit};
-use crate::lab::Lab;
-use crate::machine::Setting;
-use crate::scenarios::Scenario;
+use crate::measure::Scenario;
+use crate::measure::figures::{Figure, Outcome, Row, Series, Table, Target, Unit};
+use crate::measure::lab::Lab;
+use crate::measure::machine::Setting;
+use crate::measure::plan::Scale;
 
 pub fn setting(setting: &Setting, lab: &Lab) -> String {
     let rows = setting

@@ -7,9 +7,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
-use crate::args::{Args, Scale};
-use crate::log::{Log, Shape};
-use crate::support::{self, MIB};
+use crate::measure::log::{Log, Shape};
+use crate::measure::plan::{Plan, Scale};
+use crate::measure::scratch::{MIB, scratch_in};
 
 pub struct Lab {
     /// That of the producers: multi-threaded, with as many workers as it likes.
@@ -25,15 +25,20 @@ pub struct Lab {
 }
 
 impl Lab {
-    pub fn new(args: &Args, scenarios: usize) -> Self {
-        let rounds = args.rounds();
-        let memory = args.memory_dir.is_dir().then(|| args.memory_dir.clone());
+    pub fn new(plan: Plan, scenarios: usize) -> Self {
+        let Plan {
+            scale,
+            rounds,
+            slice,
+            dir,
+            memory,
+        } = plan;
         Self {
             runtime: Runtime::new().expect("a runtime can be made"),
-            scale: args.scale(),
+            scale,
             rounds,
-            slice: args.slice(),
-            dir: args.dir(),
+            slice,
+            dir,
             memory,
             progress: progress((scenarios * rounds) as u64 * ROUND_STEPS),
         }
@@ -54,7 +59,7 @@ impl Lab {
 
     /// An empty directory on the disk.
     pub fn scratch(&self) -> TempDir {
-        support::scratch_in(&self.dir)
+        scratch_in(&self.dir)
     }
 
     /// A log on the disk.
@@ -64,7 +69,7 @@ impl Lab {
 
     /// The same log in memory.
     pub fn log_in_memory(&self, shape: Shape) -> Option<Log> {
-        let dir = support::scratch_in(self.memory.as_ref()?);
+        let dir = scratch_in(self.memory.as_ref()?);
         Some(Log::open(&self.runtime, dir, self.sized(shape)))
     }
 

@@ -5,9 +5,9 @@ use std::io::{self, Seek, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::lab::Lab;
-use crate::slice::{Slice, nanos};
-use crate::support::MIB;
+use crate::measure::lab::Lab;
+use crate::measure::scratch::MIB;
+use crate::measure::slice::{Slice, nanos};
 
 /// How bytes are made durable.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -1,14 +1,13 @@
 //! Surveys and repairs whose futures are dropped.
 
-mod support;
-
 use std::time::Duration;
 
-use support::{DIR, options, run};
 use tidewal::sim::SimDisk;
 use tidewal::tools::{Depth, LogDir};
 use tidewal::{Error, Wal};
 use tokio::time::timeout;
+
+use crate::support::{DIR, options, run};
 
 const MOMENT: Duration = Duration::from_secs(1);
 

@@ -8,9 +8,9 @@ use plotters::coord::Shift;
 use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
-use crate::figures::{Line, Point, Sweep, Unit};
-use crate::machine::Setting;
-use crate::report::thousands;
+use crate::measure::figures::{Line, Point, Sweep, Unit};
+use crate::measure::machine::Setting;
+use crate::measure::report::thousands;
 
 pub fn draw(path: &Path, sweep: &Sweep, setting: &Setting) -> io::Result<()> {
     let drawn = draw_all(path, sweep, &subtitle(setting));

@@ -7,9 +7,9 @@ use tempfile::TempDir;
 use tidewal::{Durability, SyncPolicy, Wal};
 use tokio::runtime::Runtime;
 
-use crate::load::{self, Load};
-use crate::slice::{Slice, Work};
-use crate::support::{KIB, MIB};
+use crate::measure::load::{self, Load};
+use crate::measure::scratch::{KIB, MIB};
+use crate::measure::slice::{Slice, Work};
 
 /// What differs between logs.
 #[derive(Clone, Copy)]

@@ -1,0 +1,35 @@
+//! How a log is measured beside the bare disk. `cargo bench --bench floor` and the command `tidewal bench`
+//! are both made of this.
+
+#![allow(dead_code, reason = "the command runs one scenario, the bench all")]
+
+pub mod bare;
+pub mod contest;
+pub mod figures;
+pub mod intervals;
+pub mod lab;
+pub mod load;
+pub mod log;
+pub mod machine;
+pub mod plan;
+pub mod plot;
+pub mod report;
+pub mod scratch;
+pub mod slice;
+
+use self::figures::Outcome;
+use self::lab::Lab;
+
+/// Something that is measured.
+pub struct Scenario {
+    pub name: &'static str,
+    pub title: &'static str,
+    pub run: fn(&Lab) -> Outcome,
+}
+
+/// The payload of most scenarios.
+pub const SMALL: usize = 100;
+
+/// A record of it in the file: `docs/format.md`, "Frame".
+pub const SMALL_RECORD: usize = FRAME_HEADER + SMALL;
+pub const FRAME_HEADER: usize = 20;
