@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use clap::Parser;
 
+use crate::cargo::{is_test, scratch_root};
 use crate::measure::plan::{Plan, Scale};
 use crate::scenarios::memory::Probe;
-use crate::support;
 
 /// Measures the log beside the bare disk.
 #[derive(Parser)]
@@ -77,13 +77,13 @@ impl Args {
             scale,
             rounds: self.rounds.unwrap_or(rounds) as usize,
             slice: self.seconds.unwrap_or(slice),
-            dir: self.dir.clone().unwrap_or_else(support::scratch_root),
+            dir: self.dir.clone().unwrap_or_else(scratch_root),
             memory: self.memory_dir.is_dir().then(|| self.memory_dir.clone()),
         }
     }
 
     fn scale(&self) -> Scale {
-        match (support::is_test(), self.quick) {
+        match (is_test(), self.quick) {
             (true, _) => Scale::Test,
             (false, true) => Scale::Quick,
             (false, false) => Scale::Full,

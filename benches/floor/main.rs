@@ -25,11 +25,10 @@
 )]
 
 mod args;
+#[path = "../support/cargo.rs"]
+mod cargo;
 mod measure;
 mod scenarios;
-#[path = "../support/mod.rs"]
-#[expect(dead_code, reason = "the benches with criterion use the rest")]
-mod support;
 
 use std::alloc::System;
 use std::io;

@@ -13,5 +13,13 @@ pub fn scratch_in(root: &Path) -> TempDir {
         .expect("the directory for benches can be written")
 }
 
+/// A payload size as the benches name it.
+pub fn size_name(bytes: usize) -> String {
+    match bytes {
+        0..KIB => format!("{bytes}B"),
+        _ => format!("{}KiB", bytes / KIB),
+    }
+}
+
 pub const KIB: usize = 1024;
 pub const MIB: usize = 1024 * KIB;

@@ -15,10 +15,9 @@ use crate::measure::figures::Target::AtLeast;
 use crate::measure::figures::{Outcome, Unit};
 use crate::measure::lab::{Lab, ROUND_STEPS};
 use crate::measure::report::thousands;
-use crate::measure::scratch::{KIB, MIB};
+use crate::measure::scratch::{KIB, MIB, size_name};
 use crate::measure::slice::Slice;
 use crate::measure::{FRAME_HEADER, SMALL};
-use crate::support::size_name;
 
 pub fn run(lab: &Lab) -> Outcome {
     let mut outcome = Outcome::default();
