@@ -4,6 +4,8 @@
 #[path = "../harness/dice.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod dice;
+#[path = "../support/s3.rs"]
+mod server;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -1,10 +1,6 @@
-//! Against a server that speaks S3: moto's, a Python package (`pip install 'moto[server]'`). Skipped, and
-//! says so, where it is missing.
+//! Against a server that speaks S3.
 
-use std::net::TcpListener;
-use std::process::{Child, Command, Stdio};
 use std::sync::Arc;
-use std::time::Duration;
 
 use object_store::ObjectStore;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
@@ -12,85 +8,19 @@ use tidewal::Lsn;
 use tidewal::archive::{ArchiveOptions, Archiver, Error, Until, contents, restore, verify};
 
 use crate::helpers::{PREFIX, append, payload};
+use crate::server::{BUCKET, Server};
 use crate::support::options;
 
-const BUCKET: &str = "logs";
-
-/// A server that ends with this.
-struct Server {
-    process: Child,
-    address: String,
-}
-
-impl Server {
-    /// `None` if there is none to be had.
-    fn start() -> Option<Self> {
-        let has_moto = Command::new("python3")
-            .args(["-c", "import moto.server, flask"])
-            .stderr(Stdio::null())
-            .status();
-        if !has_moto.is_ok_and(|status| status.success()) {
-            println!("skipped: there is no S3 server here; pip install 'moto[server]'");
-            return None;
-        }
-        let port = TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
-        let process = Command::new("python3")
-            .args([
-                "-m",
-                "moto.server",
-                "-H",
-                "127.0.0.1",
-                "-p",
-                &port.to_string(),
-            ])
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .spawn()
-            .unwrap();
-        let address = format!("http://127.0.0.1:{port}");
-        Some(Self { process, address })
-    }
-
-    fn store(&self) -> AmazonS3 {
-        AmazonS3Builder::new()
-            .with_endpoint(&self.address)
-            .with_allow_http(true)
-            .with_region("us-east-1")
-            .with_bucket_name(BUCKET)
-            .with_access_key_id("test")
-            .with_secret_access_key("test")
-            .build()
-            .unwrap()
-    }
-
-    /// Waits until it serves, and makes the bucket.
-    async fn make_bucket(&self) {
-        let client = reqwest::Client::new();
-        let bucket = format!("{}/{BUCKET}", self.address);
-        for _ in 0..600 {
-            if client
-                .put(&bucket)
-                .send()
-                .await
-                .is_ok_and(|made| made.status().is_success())
-            {
-                return;
-            }
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-        panic!("the server does not serve");
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        let _ = self.process.kill();
-        let _ = self.process.wait();
-    }
+fn store_of(server: &Server) -> AmazonS3 {
+    AmazonS3Builder::new()
+        .with_endpoint(&server.address)
+        .with_allow_http(true)
+        .with_region("us-east-1")
+        .with_bucket_name(BUCKET)
+        .with_access_key_id("test")
+        .with_secret_access_key("test")
+        .build()
+        .unwrap()
 }
 
 #[test]
@@ -102,7 +32,7 @@ fn a_log_goes_to_a_server_and_comes_back() {
     let runtime = builder.enable_all().build().unwrap();
     runtime.block_on(async {
         server.make_bucket().await;
-        let store: Arc<dyn ObjectStore> = Arc::new(server.store());
+        let store: Arc<dyn ObjectStore> = Arc::new(store_of(&server));
         there_and_back(&store).await;
         fenced(&store).await;
     });

@@ -2,10 +2,15 @@
 
 #![cfg(all(feature = "cli", unix))]
 
+#[cfg(feature = "cli-archive")]
+#[path = "../support/s3.rs"]
+mod server;
 #[path = "../support/mod.rs"]
 mod support;
 
 mod append;
+#[cfg(feature = "cli-archive")]
+mod archive;
 mod bench;
 mod damaged;
 mod dump;

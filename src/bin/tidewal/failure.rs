@@ -1,6 +1,5 @@
 //! What goes wrong, and what to do next.
 
-use std::error::Error as _;
 use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
@@ -17,6 +16,9 @@ pub enum Failure {
     /// Standard input cannot be read.
     Input(io::Error),
     Log(Error),
+    /// Something that was kept is not what it was, and what to do about it.
+    #[cfg(feature = "cli-archive")]
+    Damaged(String, String),
     /// Anything else, and what to do about it.
     Other(String, String),
 }
@@ -44,11 +46,15 @@ impl Failure {
                 String::new(),
             ),
             Self::Log(error) => (with_holders(error, dir), hint(error, dir)),
+            #[cfg(feature = "cli-archive")]
+            Self::Damaged(what, hint) => (what.clone(), hint.clone()),
             Self::Other(what, hint) => (what.clone(), hint.clone()),
         };
         say(&what, &hint);
         match self {
             Self::Log(Error::Corrupt(_)) => ExitCode::from(DAMAGED),
+            #[cfg(feature = "cli-archive")]
+            Self::Damaged(..) => ExitCode::from(DAMAGED),
             _ => ExitCode::from(FAILED),
         }
     }
@@ -64,15 +70,24 @@ fn say(what: &str, hint: &str) {
     }
 }
 
-/// An error and what it came from.
-pub fn with_sources(error: &Error) -> String {
-    let mut all = vec![error.to_string()];
+/// Says something on standard error, and goes on.
+#[cfg(feature = "cli-archive")]
+pub fn note(what: &str) {
+    say(what, "");
+}
+
+/// An error and what it came from, as far as that does not repeat itself.
+pub fn with_sources(error: &dyn std::error::Error) -> String {
+    let mut all = error.to_string();
     let mut source = error.source();
     while let Some(cause) = source {
-        all.push(cause.to_string());
+        let text = cause.to_string();
+        if !all.contains(&text) {
+            all = format!("{all}: {text}");
+        }
         source = cause.source();
     }
-    all.join(": ")
+    all
 }
 
 /// An error, and which processes have the log open if it is that.

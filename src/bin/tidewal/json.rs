@@ -25,7 +25,7 @@ pub fn survey(survey: &Survey, holders: &[Holder]) -> Value {
         "others": survey.others,
         "damages": survey.damages.iter().map(damage).collect::<Vec<_>>(),
         "damages_left_out": survey.damages_left_out,
-        "obstacles": survey.obstacles.iter().map(with_sources).collect::<Vec<_>>(),
+        "obstacles": survey.obstacles.iter().map(|error| with_sources(error)).collect::<Vec<_>>(),
     })
 }
 

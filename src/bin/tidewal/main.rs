@@ -12,6 +12,8 @@
 )]
 
 mod append;
+#[cfg(feature = "cli-archive")]
+mod archive;
 mod args;
 mod bench;
 mod cli;
@@ -55,6 +57,10 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Task::Verify(args) => verify::run(&args),
         Task::Repair(args) => repair::run(&args),
         Task::Append(args) => append::run(&args),
+        #[cfg(feature = "cli-archive")]
+        Task::Archive(args) => archive::run(&args),
+        #[cfg(feature = "cli-archive")]
+        Task::Restore(args) => archive::restore(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Completions { shell } => manual::completions(shell, Cli::command()),
         Task::Man { dir } => manual::pages(dir.as_deref(), Cli::command()),

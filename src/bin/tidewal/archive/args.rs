@@ -1,0 +1,140 @@
+//! The command lines of `tidewal archive` and `tidewal restore`.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
+
+use clap::{Args, Subcommand, ValueHint};
+
+use crate::archive::store::Address;
+use crate::cli;
+
+/// Ship a log's segments to an object store, and look at what is there
+///
+/// STORE is a directory, or the URL of a bucket and a prefix in it, at S3 (s3:), Google Cloud Storage
+/// (gs:) or Azure (az:). One log to a place. Credentials, region and endpoint come from the environment
+/// (AWS_..., GOOGLE_..., AZURE_...).
+///
+/// docs/archive.md says what lies there, and what holds when something fails in between.
+#[derive(Args)]
+#[command(after_help = "Examples:\n  \
+    tidewal archive ship data/wal s3://backup/orders\n  \
+    tidewal archive show s3://backup/orders\n  \
+    tidewal restore s3://backup/orders data/wal --until-time 2026-11-26T12:00:00Z")]
+pub struct Archive {
+    #[command(subcommand)]
+    pub task: Task,
+}
+
+#[derive(Subcommand)]
+pub enum Task {
+    Ship(Ship),
+    Show(Show),
+    Verify(Verify),
+}
+
+impl Archive {
+    /// The directory of the log that it is about.
+    pub fn log_dir(&self) -> Option<&Path> {
+        match &self.task {
+            Task::Ship(args) => Some(&args.dir),
+            Task::Show(_) | Task::Verify(_) => None,
+        }
+    }
+}
+
+/// Ship what a log holds and the store does not
+///
+/// For a log that no service has open: a service ships its own, with the archiver of the library. The
+/// log is closed properly if it was not. While the store is down it goes on trying, and says so.
+///
+/// If it is stopped, run it again: it goes on where it was.
+#[derive(Args)]
+#[command(
+    after_help = "Exit status: 0 if everything is in the store, 1 if the log or the archive is damaged, \
+    2 if it could not be shipped."
+)]
+pub struct Ship {
+    /// The log's directory
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub dir: PathBuf,
+
+    /// Where to: a directory or a URL
+    #[arg(value_parser = Address::parse)]
+    pub store: Address,
+
+    /// Stop after such a time, such as 90s, if not everything is there [default: go on trying]
+    #[arg(long, value_name = "TIME", value_parser = cli::time)]
+    pub give_up_after: Option<Duration>,
+}
+
+/// Show what an archive holds, by its manifest
+#[derive(Args)]
+pub struct Show {
+    /// Where it is: a directory or a URL
+    #[arg(value_parser = Address::parse)]
+    pub store: Address,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Read all of an archive and say whether it is sound
+///
+/// Checks every object, every record and every joint, as a restore would. A gap is no damage: it is
+/// shown.
+#[derive(Args)]
+#[command(
+    after_help = "Exit status: 0 if the archive is sound, 1 if it is damaged, 2 if it could not be read."
+)]
+pub struct Verify {
+    /// Where it is: a directory or a URL
+    #[arg(value_parser = Address::parse)]
+    pub store: Address,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// Make a log's directory of what an archive holds
+///
+/// Up to the end, to a record or to a point in time. Every object and every record is checked. The
+/// directory must be missing or empty; until all of it is there, no log can be opened in it.
+///
+/// A restored log that is appended to is another log from there on: ship it to another place.
+#[derive(Args)]
+#[command(
+    after_help = "Exit status: 0 if the log is there, 1 if the archive is damaged or lacks records, 2 if it \
+    could not be restored."
+)]
+pub struct Restore {
+    /// Where the archive is: a directory or a URL
+    #[arg(value_parser = Address::parse)]
+    pub store: Address,
+
+    /// The directory to be made
+    #[arg(value_hint = ValueHint::DirPath)]
+    pub dir: PathBuf,
+
+    /// The last record [default: the newest]; an atomic batch that does not end by then is left out
+    #[arg(long, value_name = "LSN", value_parser = clap::value_parser!(u64).range(1..))]
+    pub until_lsn: Option<u64>,
+
+    /// Only what was durable at that time, such as 2026-11-26T12:00:00Z; UTC
+    #[arg(long, value_name = "TIME", value_parser = moment, conflicts_with = "until_lsn")]
+    pub until_time: Option<SystemTime>,
+
+    /// Leave out the segments that end before this record: for services that have a snapshot
+    #[arg(long, value_name = "LSN", value_parser = clap::value_parser!(u64).range(1..))]
+    pub from: Option<u64>,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+fn moment(text: &str) -> Result<SystemTime, String> {
+    humantime::parse_rfc3339_weak(text)
+        .map_err(|_| "a time in UTC, such as 2026-11-26T12:00:00Z".into())
+}

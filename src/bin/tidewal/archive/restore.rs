@@ -1,0 +1,76 @@
+//! `tidewal restore`
+
+use std::process::ExitCode;
+
+use serde_json::{Value, json};
+use tidewal::Lsn;
+use tidewal::archive::{self, Restored, Until};
+
+use crate::archive::args::Restore;
+use crate::archive::failure;
+use crate::archive::show::at;
+use crate::failure::Failure;
+use crate::look::{Out, count, quoted, size};
+use crate::wait::wait_for_network;
+
+pub fn run(args: &Restore) -> Result<ExitCode, Failure> {
+    let restored = wait_for_network(restore(args))?;
+    let mut out = Out::new();
+    if args.json {
+        out.line(&format!("{:#}", to_json(&restored, args)))?;
+    } else {
+        show(&mut out, &restored, args)?;
+    }
+    out.flush()?;
+    Ok(ExitCode::SUCCESS)
+}
+
+async fn restore(args: &Restore) -> Result<Restored, Failure> {
+    let place = args.store.open()?;
+    let restored = match args.from {
+        Some(from) => {
+            let from = Lsn::new(from);
+            archive::restore_from(place.store, &place.prefix, &args.dir, from, until(args)).await
+        }
+        None => archive::restore(place.store, &place.prefix, &args.dir, until(args)).await,
+    };
+    restored.map_err(|error| failure::of(error, &args.store))
+}
+
+fn until(args: &Restore) -> Until {
+    match (args.until_lsn, args.until_time) {
+        (Some(lsn), _) => Until::Lsn(Lsn::new(lsn)),
+        (None, Some(time)) => Until::Time(time),
+        (None, None) => Until::End,
+    }
+}
+
+fn show(out: &mut Out, restored: &Restored, args: &Restore) -> Result<(), Failure> {
+    let good = out.paint.good("restored:");
+    let dir = quoted(&args.dir);
+    let records = match restored.end >= restored.oldest {
+        true => format!("LSN {} to {}", restored.oldest, restored.end),
+        false => format!("no record, and the next one is LSN {}", restored.oldest),
+    };
+    out.line(&format!(
+        "{good} {records} in {dir}; read {}, {}",
+        count(restored.segments, "segment"),
+        size(restored.bytes)
+    ))?;
+    match restored.time {
+        Some(time) => out.line(&format!("all of it was durable at {}", at(time))),
+        None => Ok(()),
+    }
+}
+
+fn to_json(restored: &Restored, args: &Restore) -> Value {
+    let is_empty = restored.end < restored.oldest;
+    json!({
+        "dir": args.dir.to_string_lossy(),
+        "oldest": (!is_empty).then(|| restored.oldest.get()),
+        "end": (!is_empty).then(|| restored.end.get()),
+        "segments": restored.segments,
+        "bytes": restored.bytes,
+        "time": restored.time.map(at),
+    })
+}

@@ -1,0 +1,104 @@
+//! `tidewal archive ship`
+
+use std::future;
+use std::pin::pin;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use tidewal::archive::{ArchiveOptions, Archiver, Status};
+use tidewal::tools::{Depth, LogDir};
+use tidewal::{Lsn, Wal};
+use tokio::time;
+
+use crate::archive::args::Ship;
+use crate::archive::failure;
+use crate::failure::{Failure, note, with_sources};
+use crate::look::{Bar, Out, count, size};
+use crate::verify::check_is_log;
+use crate::wait::{wait_for, wait_for_network};
+
+pub fn run(args: &Ship) -> Result<ExitCode, Failure> {
+    let dir = LogDir::new(&args.dir);
+    let survey = wait_for(dir.survey(Depth::Headers, &mut Bar::new("reading")))?;
+    check_is_log(&survey)?;
+    let status = wait_for_network(ship(args))?;
+    show(&status, args)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Whatever becomes of it, the log is closed.
+async fn ship(args: &Ship) -> Result<Status, Failure> {
+    let place = args.store.make()?;
+    let wal = Wal::options().spare_segments(0).open(&args.dir).await?;
+    let started = Archiver::start(&wal, place.store, &place.prefix, ArchiveOptions::new());
+    let shipped = match started {
+        Ok(archiver) => ship_all(&archiver, args).await,
+        Err(error) => Err(failure::of(error, &args.store)),
+    };
+    let closed = wal.close().await.map_err(Failure::Log);
+    let status = shipped?;
+    closed.map(|()| status)
+}
+
+/// Waits until everything is there, and says what goes wrong meanwhile.
+async fn ship_all(archiver: &Archiver, args: &Ship) -> Result<Status, Failure> {
+    let mut caught_up = pin!(archiver.caught_up());
+    let mut patience = pin!(patience(args.give_up_after));
+    let mut failures = 0;
+    loop {
+        tokio::select! {
+            biased;
+            outcome = &mut caught_up => {
+                outcome.map_err(|error| failure::of(error, &args.store))?;
+                return Ok(archiver.status());
+            }
+            () = &mut patience => return Err(too_late(&archiver.status())),
+            () = time::sleep(LOOK_EVERY) => failures = tell_failures(&archiver.status(), failures),
+        }
+    }
+}
+
+async fn patience(time: Option<Duration>) {
+    match time {
+        Some(time) => time::sleep(time).await,
+        None => future::pending().await,
+    }
+}
+
+/// Says why an attempt failed, if one has since there were so many. Returns how many there are.
+fn tell_failures(status: &Status, known: u64) -> u64 {
+    if let (true, Some(error)) = (status.failures > known, &status.last_error) {
+        note(&format!("{}; it is tried again", with_sources(error)));
+    }
+    status.failures
+}
+
+fn too_late(status: &Status) -> Failure {
+    let why = status.last_error.as_ref().map(|error| with_sources(error));
+    Failure::Other(
+        match why {
+            Some(why) => format!("not everything is in the archive: {why}"),
+            None => "not everything is in the archive yet".into(),
+        },
+        "run it again: it goes on where it was".into(),
+    )
+}
+
+fn show(status: &Status, args: &Ship) -> Result<(), Failure> {
+    let mut out = Out::new();
+    let good = out.paint.good("archived:");
+    let store = &args.store;
+    out.line(&match (status.archived, status.segments) {
+        (Lsn::ZERO, _) => format!("{good} the log holds nothing yet"),
+        (last, 0) => format!("{good} everything up to LSN {last} was in {store} already"),
+        (last, segments) => format!(
+            "{good} everything up to LSN {last} is in {store}; shipped {}, {}",
+            count(segments, "segment"),
+            size(status.bytes)
+        ),
+    })?;
+    out.flush()
+}
+
+/// How often it is looked whether something has failed.
+const LOOK_EVERY: Duration = Duration::from_millis(100);

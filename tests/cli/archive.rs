@@ -1,0 +1,231 @@
+//! `tidewal archive` and `tidewal restore`
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::helpers::{Log, Ran, command, missing, tidewal, wait_for};
+use crate::server::{BUCKET, Server};
+
+/// A log of 900 records and what was made of it.
+struct Shipped {
+    log: Log,
+    root: tempfile::TempDir,
+}
+
+impl Shipped {
+    fn make() -> Self {
+        let shipped = Self {
+            log: Log::make(),
+            root: tempfile::tempdir().unwrap(),
+        };
+        shipped.ship().assert_ok();
+        shipped
+    }
+
+    fn store(&self) -> String {
+        self.path("store")
+    }
+
+    fn path(&self, name: &str) -> String {
+        self.root.path().join(name).to_str().unwrap().to_owned()
+    }
+
+    fn ship(&self) -> Ran {
+        tidewal(&["archive", "ship", self.log.path(), &self.store()])
+    }
+
+    fn restore(&self, dir: &str, more: &[&str]) -> Ran {
+        let (store, dir) = (self.store(), self.path(dir));
+        tidewal(&[&["restore", &store, &dir], more].concat())
+    }
+
+    fn last_restored(&self, dir: &str) -> String {
+        let dumped = tidewal(&["dump", &self.path(dir), "--raw"]);
+        dumped.assert_ok().lines().pop().unwrap()
+    }
+
+    /// The first part of the newest segment.
+    fn newest_part(&self) -> PathBuf {
+        let entries = fs::read_dir(Path::new(&self.store()).join("segments")).unwrap();
+        let newest = entries.map(|entry| entry.unwrap().path()).max();
+        newest.unwrap().join("0000")
+    }
+}
+
+#[test]
+fn a_log_goes_into_a_directory_and_comes_back() {
+    let shipped = Shipped::make();
+    let again = shipped.ship();
+    assert!(
+        again.assert_ok().text().contains("up to LSN 900 was in"),
+        "{}",
+        again.text()
+    );
+    let shown = tidewal(&["archive", "show", &shipped.store(), "--json"]);
+    let shown = shown.assert_ok().json();
+    assert_eq!(
+        (&shown["oldest"], &shown["end"], &shown["segments"]),
+        (&1.into(), &900.into(), &3.into())
+    );
+    let verified = tidewal(&["archive", "verify", &shipped.store()]);
+    let text = verified.assert_ok().text();
+    assert!(text.contains("LSN 1 to 900"), "{text}");
+    assert!(text.contains("sound: every record"), "{text}");
+    let restored = shipped.restore("copy", &[]);
+    let text = restored.assert_ok().text();
+    assert!(text.starts_with("restored: LSN 1 to 900 in "), "{text}");
+    let copy = tidewal(&["dump", &shipped.path("copy"), "--raw"]);
+    let original = tidewal(&["dump", shipped.log.path(), "--raw"]);
+    assert_eq!(copy.assert_ok().text(), original.assert_ok().text());
+}
+
+#[test]
+fn only_what_is_new_is_shipped() {
+    let shipped = Shipped::make();
+    shipped.log.fill(901, 910);
+    let text = shipped.ship().assert_ok().text();
+    assert!(text.contains("up to LSN 910"), "{text}");
+    assert!(text.contains("shipped 1 segment,"), "{text}");
+}
+
+#[test]
+fn a_restore_ends_where_it_is_told() {
+    let shipped = Shipped::make();
+    shipped
+        .restore("until", &["--until-lsn", "500"])
+        .assert_ok();
+    assert_eq!(shipped.last_restored("until"), "record 500");
+    let restored = shipped.restore("from", &["--from", "900", "--json"]);
+    let restored = restored.assert_ok().json();
+    assert_eq!(
+        (&restored["end"], &restored["segments"]),
+        (&900.into(), &1.into())
+    );
+    shipped
+        .restore("now", &["--until-time", "2999-01-01 00:00:00"])
+        .assert_ok();
+    assert_eq!(shipped.last_restored("now"), "record 900");
+    let early = shipped.restore("early", &["--until-time", "2001-01-01T00:00:00Z"]);
+    early.assert_failed(2, "as old as that time");
+    let beyond = shipped.restore("beyond", &["--until-lsn", "901"]);
+    beyond.assert_failed(2, "beyond the end of the archive, which is 900");
+}
+
+#[test]
+fn a_directory_that_holds_something_is_left_alone() {
+    let shipped = Shipped::make();
+    let (log, store) = (shipped.log.path(), shipped.store());
+    let ran = tidewal(&["restore", &store, log]);
+    ran.assert_failed(2, "is not empty");
+    tidewal(&["verify", log]).assert_ok();
+}
+
+#[test]
+fn an_object_that_changed_is_named() {
+    let shipped = Shipped::make();
+    let part = shipped.newest_part();
+    let mut bytes = fs::read(&part).unwrap();
+    bytes[5000] ^= 1;
+    fs::write(&part, bytes).unwrap();
+    let verified = tidewal(&["archive", "verify", &shipped.store()]);
+    verified.assert_failed(1, "/0000 is damaged");
+    shipped
+        .restore("copy", &[])
+        .assert_failed(1, "/0000 is damaged");
+    let copy = tidewal(&["inspect", &shipped.path("copy")]);
+    assert_eq!(copy.code, 1, "{}{}", copy.text(), copy.stderr);
+}
+
+#[test]
+fn another_log_is_not_mixed_in() {
+    let shipped = Shipped::make();
+    let other = Log::make();
+    let ran = tidewal(&["archive", "ship", other.path(), &shipped.store()]);
+    ran.assert_failed(2, "holds the archive of another log");
+    tidewal(&["verify", other.path()]).assert_ok();
+}
+
+#[test]
+fn a_damaged_log_is_not_shipped_over_a_sound_archive() {
+    let shipped = Shipped::make();
+    shipped.log.fill(901, 1500);
+    shipped.log.damage(3, 5000);
+    shipped.ship().assert_failed(1, "is damaged at byte");
+    let shown = tidewal(&["archive", "show", &shipped.store(), "--json"]);
+    assert_eq!(shown.assert_ok().json()["end"], 900);
+}
+
+#[test]
+fn names_that_are_wrong_make_nothing() {
+    let root = tempfile::tempdir().unwrap();
+    let (log, store) = (missing(root.path()), root.path().join("store"));
+    let store = store.to_str().unwrap();
+    let ran = tidewal(&["archive", "ship", &log, store]);
+    ran.assert_failed(2, "next: check the path");
+    tidewal(&["archive", "show", store]).assert_failed(2, "as a store");
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+    fs::create_dir(store).unwrap();
+    tidewal(&["archive", "show", store]).assert_failed(2, "there is no archive in");
+    tidewal(&["restore", store, &log]).assert_failed(2, "there is no archive in");
+    assert!(!Path::new(&log).exists());
+}
+
+#[test]
+fn a_store_that_would_not_last_is_refused() {
+    let log = Log::make();
+    let ran = tidewal(&["archive", "ship", log.path(), "memory://somewhere"]);
+    assert_eq!(ran.code, 2);
+    assert!(ran.stderr.contains("gone when the command ends"));
+    let ran = tidewal(&["archive", "ship", log.path(), "gopher://somewhere"]);
+    ran.assert_failed(2, "as a store");
+}
+
+#[test]
+fn a_log_that_a_service_has_open_is_its_to_ship() {
+    let shipped = Shipped::make();
+    let wal = shipped.log.open();
+    shipped.ship().assert_failed(2, "stop the service");
+    wait_for(wal.close()).unwrap();
+}
+
+#[test]
+fn a_store_that_does_not_answer_is_given_up_if_that_is_asked_for() {
+    let log = Log::make();
+    let ran = command(&["archive", "ship", log.path(), "s3://bucket/log"])
+        .args(["--give-up-after", "50ms"])
+        .envs(server_environment("http://127.0.0.1:9"))
+        .output()
+        .unwrap();
+    Ran::from(ran).assert_failed(2, "not everything is in the archive");
+    tidewal(&["verify", log.path()]).assert_ok();
+}
+
+#[test]
+fn a_log_goes_to_a_server_and_comes_back() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    wait_for(server.make_bucket());
+    let (log, root) = (Log::make(), tempfile::tempdir().unwrap());
+    let (url, copy) = (format!("s3://{BUCKET}/orders"), missing(root.path()));
+    let run = |arguments: &[&str]| {
+        let mut command = command(arguments);
+        command.envs(server_environment(&server.address));
+        Ran::from(command.output().unwrap())
+    };
+    run(&["archive", "ship", log.path(), &url]).assert_ok();
+    run(&["archive", "verify", &url]).assert_ok();
+    run(&["restore", &url, &copy]).assert_ok();
+    let dumped = tidewal(&["dump", &copy, "--raw"]);
+    assert_eq!(dumped.assert_ok().lines().len(), 900);
+}
+
+fn server_environment(address: &str) -> [(&'static str, &str); 5] {
+    [
+        ("AWS_ENDPOINT", address),
+        ("AWS_ALLOW_HTTP", "true"),
+        ("AWS_REGION", "us-east-1"),
+        ("AWS_ACCESS_KEY_ID", "test"),
+        ("AWS_SECRET_ACCESS_KEY", "test"),
+    ]
+}
