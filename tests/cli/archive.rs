@@ -162,6 +162,8 @@ fn names_that_are_wrong_make_nothing() {
     let store = store.to_str().unwrap();
     let ran = tidewal(&["archive", "ship", &log, store]);
     ran.assert_failed(2, "next: check the path");
+    let ran = tidewal(&["archive", "ship", root.path().to_str().unwrap(), store]);
+    ran.assert_failed(2, "is not a log's directory");
     tidewal(&["archive", "show", store]).assert_failed(2, "as a store");
     assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
     fs::create_dir(store).unwrap();
@@ -213,7 +215,15 @@ fn a_log_goes_to_a_server_and_comes_back() {
         command.envs(server_environment(&server.address));
         Ran::from(command.output().unwrap())
     };
-    run(&["archive", "ship", log.path(), &url]).assert_ok();
+    let ship = [
+        "archive",
+        "ship",
+        log.path(),
+        &url,
+        "--give-up-after",
+        "60s",
+    ];
+    run(&ship).assert_ok();
     run(&["archive", "verify", &url]).assert_ok();
     run(&["restore", &url, &copy]).assert_ok();
     let dumped = tidewal(&["dump", &copy, "--raw"]);
