@@ -4,6 +4,7 @@
 #[path = "../harness/dice.rs"]
 #[allow(dead_code, reason = "other tests use the rest")]
 mod dice;
+#[cfg(feature = "cli-archive")]
 #[path = "../support/s3.rs"]
 mod server;
 #[path = "../support/mod.rs"]
@@ -16,6 +17,7 @@ mod holding;
 mod power;
 mod replaced;
 mod restoring;
+#[cfg(feature = "cli-archive")]
 mod s3;
 mod shipping;
 mod store;
