@@ -106,6 +106,7 @@ pub mod archive;
 #[cfg(any(feature = "archive", feature = "sim"))]
 mod chance;
 mod error;
+mod few;
 mod format;
 mod host;
 mod lsn;

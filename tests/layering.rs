@@ -9,8 +9,9 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("lsn", &[]),
     ("error", LEAVES),
     ("chance", &[]),
+    ("few", &[]),
     ("record", LEAVES),
-    ("stats", &["lsn", "stats"]),
+    ("stats", &["few", "lsn", "stats"]),
     ("observe", &["error", "lsn", "observe"]),
     ("host", &["error"]),
     ("planted", &[]),
@@ -29,6 +30,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "queue",
         &[
             "error",
+            "few",
             "lsn",
             "options",
             "stats",
@@ -42,6 +44,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "writer",
         &[
             "error",
+            "few",
             "lsn",
             "options",
             "host",

@@ -15,15 +15,14 @@
 //! A waker is code of somebody else, which may come back to this log: it is cloned, woken and dropped
 //! outside of the lock.
 
-use std::collections::VecDeque;
 use std::future::Future;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
-use std::vec;
 
 use crate::error::{Error, Fault, Result};
+use crate::few::Few;
 use crate::lsn::Lsn;
 use crate::options::Durability;
 use crate::storage::{Synced, Wrote};
@@ -142,9 +141,9 @@ impl Answers {
 /// The answers to one kind of waiting, and who waits.
 #[derive(Default)]
 struct Track {
-    runs: Vec<Run>,
+    runs: Few<Run>,
     /// A slot is its caller's until that is answered.
-    sleepers: Vec<Option<Sleeper>>,
+    sleepers: Few<Option<Sleeper>>,
 }
 
 /// One answer to a run of tickets.
@@ -175,33 +174,34 @@ impl Track {
     fn keep(&mut self, slot: Option<usize>, ticket: u64, waker: Waker) -> (usize, Option<Sleeper>) {
         let slot = slot.filter(|&slot| self.kept(slot, ticket).is_some());
         let slot = slot.unwrap_or(self.sleepers.len());
-        if slot == self.sleepers.len() {
-            self.sleepers.push(None);
+        let sleeper = Sleeper { ticket, waker };
+        if let Some(place) = self.sleepers.get_mut(slot) {
+            return (slot, place.replace(sleeper));
         }
-        let replaced = self.sleepers[slot].replace(Sleeper { ticket, waker });
-        (slot, replaced)
+        self.sleepers.push(Some(sleeper));
+        (slot, None)
     }
 
     fn forget(&mut self, slot: usize, ticket: u64) -> Option<Sleeper> {
         self.kept(slot, ticket)?;
-        self.sleepers[slot].take()
+        self.sleepers.get_mut(slot)?.take()
     }
 
     fn settle(&mut self, run: Run) -> Sleepers {
         let is_answered = |sleeper: &mut Sleeper| run.tickets.contains(&sleeper.ticket);
         let slots = self.sleepers.iter_mut();
-        let woken: Vec<_> = slots.filter_map(|slot| slot.take_if(is_answered)).collect();
+        let woken = slots.filter_map(|slot| slot.take_if(is_answered)).collect();
         if self.sleepers.iter().all(Option::is_none) {
             // Who keeps an answer that came shall not keep the memory of all who waited.
-            self.sleepers = Vec::new();
+            self.sleepers = Few::default();
         }
         self.runs.push(run);
-        Sleepers(woken.into_iter())
+        Sleepers(woken)
     }
 }
 
 /// Callers to be woken: all of them, even if a waker panics.
-struct Sleepers(vec::IntoIter<Sleeper>);
+struct Sleepers(Few<Sleeper>);
 
 impl Sleepers {
     fn wake(mut self) {
@@ -209,7 +209,7 @@ impl Sleepers {
     }
 
     fn wake_rest(&mut self) {
-        for sleeper in &mut self.0 {
+        while let Some(sleeper) = self.0.pop_front() {
             sleeper.waker.wake();
         }
     }
@@ -308,16 +308,16 @@ impl Claim {
 
 /// Claims in the order of their tickets.
 #[derive(Default)]
-pub(crate) struct Claims(VecDeque<Claim>);
+pub(crate) struct Claims(Few<Claim>);
 
 impl Claims {
     pub(super) fn push(&mut self, claim: Claim) {
-        self.0.push_back(claim);
+        self.0.push(claim);
     }
 
     /// Moves all behind what `other` has.
     pub(crate) fn move_all_to(&mut self, other: &mut Self) {
-        other.0.append(&mut self.0);
+        other.0.extend(self.0.drain());
     }
 
     /// Moves those of the first so many records behind what `other` has.
@@ -336,7 +336,7 @@ impl Claims {
     }
 
     /// Gives all of them their LSNs, from `first` on.
-    pub(crate) fn place(self, first: Lsn) -> Vec<Placed> {
+    pub(crate) fn place(self, first: Lsn) -> Few<Placed> {
         let mut next = first;
         let place = |claim: Claim| {
             let placed = claim.place(next);
@@ -348,7 +348,7 @@ impl Claims {
 
     /// Answers that they are certainly not appended.
     pub(crate) fn refuse(&mut self, error: &Error) {
-        self.0.drain(..).for_each(|claim| claim.refuse(error));
+        self.0.drain().for_each(|claim| claim.refuse(error));
     }
 }
 

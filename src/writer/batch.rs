@@ -5,10 +5,10 @@
 //! there is no other way to a [`Synced`] receipt, without which neither appends nor a [`Completion`] hear
 //! good news. What fails on the way is answered with the cause.
 
-use std::collections::VecDeque;
 use std::time::Instant;
 
 use crate::error::{Error, Fault};
+use crate::few::Few;
 use crate::lsn::Lsn;
 use crate::options::Durability;
 use crate::planted::{Bug, is_planted};
@@ -25,7 +25,7 @@ use crate::writer::segment::Segment;
 
 /// Appends that are to be written together, and requests to sync that came after them.
 pub(super) struct Batch {
-    appends: VecDeque<Append>,
+    appends: Few<Append>,
     /// The duty to answer the appends.
     pub(super) claims: Claims,
     pub(super) syncs: Vec<Completion<Lsn>>,
@@ -68,7 +68,7 @@ impl Due {
 impl Batch {
     pub(super) fn new() -> Self {
         Self {
-            appends: VecDeque::new(),
+            appends: Few::default(),
             claims: Claims::default(),
             syncs: Vec::new(),
             cost: Cost::default(),
@@ -92,7 +92,7 @@ impl Batch {
             self.due.min(due)
         };
         self.is_written_wanted |= append.durability == Durability::Written;
-        self.appends.push_back(append);
+        self.appends.push(append);
     }
 
     pub(super) fn push_sync(&mut self, done: Completion<Lsn>) {
@@ -160,7 +160,7 @@ impl Batch {
 pub(super) struct Encoded {
     frames: Frames,
     next: Lsn,
-    placed: Vec<Placed>,
+    placed: Few<Placed>,
     appends: u64,
     payload_bytes: u64,
     latencies: ByDurability,
@@ -175,7 +175,7 @@ impl Encoded {
         segment: Segment,
         inbox: &Inbox,
         now: impl FnOnce() -> Instant,
-    ) -> Result<(Segment, Written, Frames), (Fault, Vec<Placed>)> {
+    ) -> Result<(Segment, Written, Frames), (Fault, Few<Placed>)> {
         let records = self.next.since(segment.next());
         match segment.write(&self.frames, self.next) {
             Ok((segment, receipt)) => {
@@ -226,7 +226,7 @@ impl ByDurability {
 
 /// Appends that a killed process does not lose any more.
 pub(super) struct Written {
-    placed: Vec<Placed>,
+    placed: Few<Placed>,
     latencies: Latencies,
     next: Lsn,
     receipt: Wrote,
@@ -234,7 +234,7 @@ pub(super) struct Written {
 
 /// Everything that was written and not yet synced.
 pub(super) struct Unsynced {
-    appends: Vec<OnFile>,
+    appends: Few<OnFile>,
     latencies: Latencies,
     syncs: Vec<Completion<Lsn>>,
     /// The last record written; `None` if everything written is synced.
@@ -245,7 +245,7 @@ pub(super) struct Unsynced {
 impl Unsynced {
     pub(super) fn new() -> Self {
         Self {
-            appends: Vec::new(),
+            appends: Few::default(),
             latencies: Latencies::default(),
             syncs: Vec::new(),
             upto: None,
@@ -301,7 +301,7 @@ impl Unsynced {
     }
 
     pub(super) fn fail(&mut self, fault: &Fault) {
-        self.appends.drain(..).for_each(|append| append.fail(fault));
+        self.appends.drain().for_each(|append| append.fail(fault));
         self.syncs
             .drain(..)
             .for_each(|done| done.fail(Error::Failed(fault.clone())));
@@ -320,7 +320,7 @@ impl Unsynced {
 /// Appends that are on disk.
 pub(super) struct Durable {
     upto: DurableUpTo,
-    appends: Vec<OnFile>,
+    appends: Few<OnFile>,
     latencies: Latencies,
     syncs: Vec<Completion<Lsn>>,
 }

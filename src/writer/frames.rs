@@ -25,7 +25,15 @@ impl Frames {
         (self.copied.len() + self.large_bytes) as u64
     }
 
-    pub(super) fn pieces(&self) -> Vec<IoSlice<'_>> {
+    /// Hands its bytes to `write`, piece by piece.
+    pub(super) fn write_with<T>(&self, write: impl FnOnce(&mut [IoSlice<'_>]) -> T) -> T {
+        match self.large.is_empty() {
+            true => write(&mut [IoSlice::new(&self.copied)]),
+            false => write(&mut self.pieces()),
+        }
+    }
+
+    fn pieces(&self) -> Vec<IoSlice<'_>> {
         let mut pieces = Vec::with_capacity(2 * self.large.len() + 1);
         let mut from = 0;
         for (to, payload) in &self.large {

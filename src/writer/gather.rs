@@ -13,6 +13,10 @@ use crate::stats::FlushCause;
 use crate::writer::batch::{Batch, Due};
 
 /// What the writer is to do next.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a batch is moved a few times, and a box would be an allocation for each"
+)]
 pub(super) enum Turn {
     Commit(Batch),
     Truncate(Lsn, Completion<()>),

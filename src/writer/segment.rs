@@ -114,7 +114,8 @@ impl Segment {
 
     /// Writes encoded records. `next` is the LSN after the last of them.
     pub(super) fn write(mut self, frames: &Frames, next: Lsn) -> Result<(Self, Wrote), Fault> {
-        let (file, receipt) = self.file.write_all_at(&mut frames.pieces(), self.end)?;
+        let (file, receipt) =
+            frames.write_with(|pieces| self.file.write_all_at(pieces, self.end))?;
         self.file = file;
         self.end += frames.len();
         self.next = next;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Fault, Result};
+use crate::few::Few;
 use crate::host::Host;
 use crate::lsn::Lsn;
 use crate::observe;
@@ -73,7 +74,7 @@ struct Writer {
 /// way out, because what they do next is to open it again.
 #[derive(Default)]
 struct Doubtful {
-    appends: Vec<Placed>,
+    appends: Few<Placed>,
     truncation: Option<Completion<()>>,
 }
 
