@@ -83,12 +83,17 @@ pub struct Status {
     pub last_error: Option<Error>,
     /// Why the archiver has ended, if it has.
     pub end: Option<Error>,
+    /// Whether the archive was looked at, and had, or got, what the log had then.
+    pub(super) has_looked: bool,
 }
 
 impl Archiver {
     /// Starts to archive a log under a prefix of a store. One archive to a prefix.
     ///
     /// From the return of this call on the log keeps what is not in the archive, whatever is truncated.
+    /// If the log had an archiver before, since it was opened, that is what was not in *its* archive: to
+    /// begin an archive under another prefix with the oldest segment there is, open the log again.
+    ///
     /// The store need not be there yet; it is tried for as long as the log is open. What is wrong with
     /// it, or with what it holds, is in [`status`](Self::status).
     ///
@@ -154,18 +159,11 @@ impl Archiver {
     ///
     /// Cancel safe: it only waits.
     pub async fn reached(&self, lsn: Lsn) -> Result<()> {
-        let mut status = self.status.clone();
-        let reached = status.wait_for(|status| status.archived >= lsn || status.end.is_some());
-        let Ok(status) = reached.await else {
-            return Err(crate::Error::Interrupted.into());
-        };
-        match &status.end {
-            Some(end) if status.archived < lsn => Err(end.clone()),
-            _ => Ok(()),
-        }
+        self.wait_for(|status| status.archived >= lsn).await
     }
 
-    /// Waits until all segments that are complete now are in the archive, or were given up.
+    /// Waits until all segments that are complete now are in the archive, or were given up. If there are
+    /// none, until the archive was looked at, and found not to be another log's.
     ///
     /// # Errors
     ///
@@ -176,8 +174,21 @@ impl Archiver {
     /// Cancel safe: it only waits.
     pub async fn caught_up(&self) -> Result<()> {
         let complete = self.retention.subscribe().borrow().sealed.last().copied();
-        self.reached(complete.map_or(Lsn::ZERO, |sealed| sealed.last))
+        let last = complete.map_or(Lsn::ZERO, |sealed| sealed.last);
+        self.wait_for(|status| status.has_looked && status.archived >= last)
             .await
+    }
+
+    async fn wait_for(&self, is_so: impl Fn(&Status) -> bool) -> Result<()> {
+        let mut status = self.status.clone();
+        let so = status.wait_for(|status| is_so(status) || status.end.is_some());
+        let Ok(status) = so.await else {
+            return Err(crate::Error::Interrupted.into());
+        };
+        match &status.end {
+            Some(end) if !is_so(&status) => Err(end.clone()),
+            _ => Ok(()),
+        }
     }
 }
 

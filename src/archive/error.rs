@@ -143,6 +143,17 @@ pub enum Error {
         file: String,
     },
 
+    /// What was asked for begins behind the record that it ends with.
+    ///
+    /// Next: begin earlier or end later. The end may come of a time.
+    #[error("LSN {from} lies behind LSN {upto}, the last record to be restored")]
+    EmptyRange {
+        /// The first record that was asked for.
+        from: Lsn,
+        /// The last one.
+        upto: Lsn,
+    },
+
     /// The archive begins after the record that was asked for.
     ///
     /// Next: begin or end later.

@@ -65,7 +65,7 @@ impl History {
                 prefix: place.prefix(),
             });
         }
-        let (first, crc) = read_entry(place, 1).await?;
+        let (first, bytes) = read_entry(place, 1).await?;
         let mut history = Self {
             segments: Vec::new(),
             gaps: Vec::new(),
@@ -73,10 +73,10 @@ impl History {
             log_id: first.log_id,
             crc: 0,
         };
-        history.add(place, first, crc)?;
+        history.add(place, first, crc32fast::hash(&bytes))?;
         for number in 2..=newest {
-            let (entry, crc) = read_entry(place, number).await?;
-            history.add(place, entry, crc)?;
+            let (entry, bytes) = read_entry(place, number).await?;
+            history.add(place, entry, crc32fast::hash(&bytes))?;
         }
         Ok(history)
     }
@@ -122,11 +122,14 @@ impl History {
             let asked = from.min(upto);
             return Err(Error::BeforeBeginning { asked, oldest });
         }
-        if from > upto {
+        if from > self.end() {
             return Err(Error::BeyondEnd {
                 asked: from,
-                end: upto,
+                end: self.end(),
             });
+        }
+        if from > upto {
+            return Err(Error::EmptyRange { from, upto });
         }
         let is_missing = |gap: &&RangeInclusive<Lsn>| *gap.start() <= upto && *gap.end() >= from;
         if let Some(gap) = self.gaps.iter().find(is_missing) {

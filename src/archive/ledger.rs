@@ -1,5 +1,7 @@
 //! The manifest of an archive that is being written: where it stands, and its next entry.
 
+use std::sync::Arc;
+
 use bytes::Bytes;
 
 use crate::archive::error::{Error, Result};
@@ -29,14 +31,17 @@ impl Ledger {
             reached: Reached::default(),
         };
         if number > 0 {
-            let (entry, crc) = read_entry(place, number).await?;
+            let (entry, bytes) = read_entry(place, number).await?;
             if entry.log_id != log_id {
                 return Err(Error::Foreign {
                     prefix: place.prefix(),
                 });
             }
-            ledger.crc = crc;
+            ledger.crc = crc32fast::hash(&bytes);
             ledger.reached = entry.reached;
+            // Whoever wrote it may have been told that it is not durable, or not have lived to be told
+            // anything. All before it are, or it would not be there.
+            place.put(&place.entry(number), bytes).await?;
         }
         Ok(ledger)
     }
@@ -59,20 +64,37 @@ impl Ledger {
     }
 
     /// Enters it. If the store says that it is there already, it may be from an attempt that was not
-    /// answered: its bytes tell, which name the writer.
+    /// answered: its bytes tell, which name the writer. Such an attempt may have failed after the entry
+    /// could be seen and before it was durable, so that it is put once more, the same bytes.
     pub(super) async fn enter(&mut self, place: &Place, next: &Next) -> Result<()> {
         let object = place.entry(next.number);
-        if let Created::No = place.create(&object, next.bytes.clone()).await?
-            && place.get(&object).await? != next.bytes
-        {
-            return Err(Error::Fenced {
-                object: object.to_string(),
-            });
+        if let Created::No = place.create(&object, next.bytes.clone()).await? {
+            if place.get(&object).await? != next.bytes {
+                return Err(Error::Fenced {
+                    object: object.to_string(),
+                });
+            }
+            place.put(&object, next.bytes.clone()).await?;
         }
         self.number = next.number;
         self.crc = crc32fast::hash(&next.bytes);
         self.reached = next.reached;
         Ok(())
+    }
+}
+
+/// Makes sure that the store refuses to create what is there: without that two archivers could not be
+/// kept apart.
+pub(super) async fn check_refusal(place: &Place, entered: &Next) -> Result<()> {
+    let object = place.entry(entered.number);
+    match place.create(&object, entered.bytes.clone()).await? {
+        Created::No => Ok(()),
+        Created::Yes => Err(Error::Unconditional {
+            object: object.to_string(),
+            source: Arc::new(object_store::Error::NotSupported {
+                source: "it created an object that was there".into(),
+            }),
+        }),
     }
 }
 
@@ -89,8 +111,8 @@ impl Next {
     }
 }
 
-/// An entry, and the CRC-32 of its bytes.
-pub(super) async fn read_entry(place: &Place, number: u64) -> Result<(Entry, u32)> {
+/// An entry, and its bytes.
+pub(super) async fn read_entry(place: &Place, number: u64) -> Result<(Entry, Bytes)> {
     let object = place.entry(number);
     let bytes = place.get(&object).await?;
     let damaged = |reason| Error::Damaged {
@@ -106,5 +128,5 @@ pub(super) async fn read_entry(place: &Place, number: u64) -> Result<(Entry, u32
     if entry.number != number {
         return Err(damaged("it is another entry than its name says"));
     }
-    Ok((entry, crc32fast::hash(&bytes)))
+    Ok((entry, bytes))
 }

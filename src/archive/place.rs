@@ -60,7 +60,7 @@ impl Place {
         let mut newest = 0;
         while let Some(found) = poll_fn(|context| listing.as_mut().poll_next(context)).await {
             let found = found.map_err(|error| failed("list", &manifest, error))?;
-            newest = newest.max(number_of(&found).unwrap_or(0));
+            newest = newest.max(number_of(&manifest, &found).unwrap_or(0));
         }
         Ok(newest)
     }
@@ -116,9 +116,13 @@ pub(super) async fn within<T>(
     })
 }
 
-/// The number of an entry, from its name; other names are not ours.
-fn number_of(object: &ObjectMeta) -> Option<u64> {
-    let name = object.location.filename()?;
+/// The number of an entry, from its name; other names, and those further below, are not ours.
+fn number_of(manifest: &Path, object: &ObjectMeta) -> Option<u64> {
+    let mut below = object.location.prefix_match(manifest)?;
+    let (name, None) = (below.next()?, below.next()) else {
+        return None;
+    };
+    let name = name.as_ref();
     let is_number = name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| name.parse().ok()).flatten()
 }

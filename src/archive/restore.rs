@@ -83,7 +83,7 @@ pub async fn restore(
 ///
 /// # Errors
 ///
-/// Those of [`restore`].
+/// Those of [`restore`]; [`Error::EmptyRange`] if `from` lies behind the end that was asked for.
 ///
 /// # Cancel safety
 ///

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::archive::archiver::Status;
 use crate::archive::error::{Error, Result};
-use crate::archive::ledger::Ledger;
+use crate::archive::ledger::{Ledger, check_refusal};
 use crate::archive::manifest::{Body, Reached, Shipped};
 use crate::archive::options::{ArchiveOptions, Overflow};
 use crate::archive::place::{Place, within};
@@ -82,7 +82,10 @@ impl Shipper {
             match step {
                 Step::Ship(sealed) => self.ship(&mut ledger, sealed).await?,
                 Step::Gap(first, last) => self.note_gap(&mut ledger, first, last).await?,
-                Step::Wait => drop(self.news.changed().await),
+                Step::Wait => {
+                    self.patience.note_nothing_left();
+                    drop(self.news.changed().await);
+                }
             }
         }
     }
@@ -97,6 +100,7 @@ impl Shipper {
                 let mut ledger = Ledger::read(&self.place, log_id, writer).await?;
                 let next = ledger.next(Body::Claim, ledger.reached);
                 ledger.enter(&self.place, &next).await?;
+                check_refusal(&self.place, &next).await?;
                 Ok(ledger)
             });
             match claim.await {
@@ -121,7 +125,10 @@ impl Shipper {
         loop {
             let newest = self.place.newest_entry();
             match within(self.options.attempt_timeout, "list", &manifest, newest).await {
-                Ok(0) => break,
+                Ok(0) => {
+                    self.patience.note_nothing_left();
+                    break;
+                }
                 Ok(_) => {
                     return Err(Error::Foreign {
                         prefix: self.place.prefix(),
@@ -353,6 +360,13 @@ impl Patience {
             status.last_error = Some(error);
         });
         tokio::time::sleep(self.backoff.wait()).await;
+    }
+
+    /// Notes that the archive was looked at, and has what the log has.
+    fn note_nothing_left(&mut self) {
+        self.note_success();
+        let set = |status: &mut Status| !std::mem::replace(&mut status.has_looked, true);
+        self.status.send_if_modified(set);
     }
 
     fn note_success(&mut self) {

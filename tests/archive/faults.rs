@@ -32,6 +32,8 @@ async fn three_lives(store: &Store) {
     }
     let wal = open(&disk).await;
     start(&wal, store, quick()).caught_up().await.unwrap();
+    let doubtful = store.doubtful();
+    assert!(doubtful.is_empty(), "regression: {doubtful:?}");
     // Read from a copy, which has no mishaps.
     let store = &store.fork().await;
     assert_eq!(

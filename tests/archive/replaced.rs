@@ -145,6 +145,44 @@ fn a_store_without_conditions_is_refused() {
     });
 }
 
+/// It would let two archivers overwrite each other's entries.
+#[test]
+fn a_store_that_ignores_conditions_is_refused() {
+    run(async {
+        let store = Store::new();
+        store.set_ignoring_conditions();
+        let wal = open(&SimDisk::new(1)).await;
+        append(&wal, 1..=1).await;
+        let archiver = start(&wal, &store, quick());
+        let refused = archiver.caught_up().await.unwrap_err();
+        assert!(matches!(refused, Error::Unconditional { .. }));
+    });
+}
+
+#[test]
+fn names_below_the_manifest_that_are_not_entries_are_left_alone() {
+    run(async {
+        let (disk, store) = archived(6).await;
+        let stray = format!("{PREFIX}/manifest/old/{:020}", 77);
+        store.write(&stray, b"not ours".to_vec()).await;
+        let found = contents(store.shared(), PREFIX).await.unwrap();
+        assert_eq!(found.end, Lsn::new(6));
+        let wal = open(&disk).await;
+        start(&wal, &store, quick()).caught_up().await.unwrap();
+    });
+}
+
+/// The directory of another log was lost, and this one is new in its place.
+#[test]
+fn a_log_without_a_record_is_not_caught_up_with_another_archive() {
+    run(async {
+        let (_, store) = archived(6).await;
+        let wal = open(&SimDisk::new(2)).await;
+        let refused = start(&wal, &store, quick()).caught_up().await.unwrap_err();
+        assert!(matches!(refused, Error::Foreign { .. }));
+    });
+}
+
 /// Leftovers behind a torn tail, and a segment that is replaced because it never held a record.
 #[test]
 fn a_segment_without_records_is_not_shipped() {

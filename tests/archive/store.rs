@@ -1,6 +1,6 @@
 //! A store whose calls can be made to fail, before or after they take effect, or to hang.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Mutex};
@@ -48,6 +48,9 @@ struct State {
     planned: BTreeMap<u64, Mishap>,
     always: Option<Mishap>,
     is_unconditional: bool,
+    ignores_conditions: bool,
+    /// Objects that can be read, and of which no put has said that they are durable.
+    doubtful: BTreeSet<String>,
 }
 
 impl Store {
@@ -87,6 +90,18 @@ impl Store {
     /// The store cannot put on condition.
     pub fn set_unconditional(&self) {
         self.0.state.lock().unwrap().is_unconditional = true;
+    }
+
+    /// The store puts whatever it is asked to, without a look at the condition.
+    pub fn set_ignoring_conditions(&self) {
+        self.0.state.lock().unwrap().ignores_conditions = true;
+    }
+
+    /// The objects that a store might lose with its power: a put that failed has made them visible, and
+    /// none has succeeded since.
+    pub fn doubtful(&self) -> Vec<String> {
+        let state = self.0.state.lock().unwrap();
+        state.doubtful.iter().cloned().collect()
     }
 
     /// The names of all objects, sorted.
@@ -167,8 +182,23 @@ impl ObjectStore for Store {
                 implementer: self.to_string(),
             });
         }
-        self.perform(self.0.store.put_opts(location, payload, options))
-            .await
+        let mut options = options;
+        if self.0.state.lock().unwrap().ignores_conditions {
+            options.mode = object_store::PutMode::Overwrite;
+        }
+        let name = location.to_string();
+        let put = async {
+            let put = self.0.store.put_opts(location, payload, options).await;
+            if put.is_ok() {
+                self.0.state.lock().unwrap().doubtful.insert(name.clone());
+            }
+            put
+        };
+        let put = self.perform(put).await;
+        if put.is_ok() {
+            self.0.state.lock().unwrap().doubtful.remove(&name);
+        }
+        put
     }
 
     async fn put_multipart_opts(
