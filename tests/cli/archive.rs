@@ -183,6 +183,86 @@ fn a_store_that_would_not_last_is_refused() {
 }
 
 #[test]
+fn a_url_without_its_slashes_is_no_directory() {
+    let (log, root) = (Log::make(), tempfile::tempdir().unwrap());
+    for store in ["s3:bucket/orders", "s3:/bucket/orders", "memory:x"] {
+        let mut ship = command(&["archive", "ship", log.path(), store]);
+        let ran = Ran::from(ship.current_dir(root.path()).output().unwrap());
+        assert_eq!(ran.code, 2, "{}", ran.text());
+        assert!(ran.stderr.contains("write ./"), "{}", ran.stderr);
+    }
+    assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
+    let mut ship = command(&["archive", "ship", log.path(), "./s3:bucket"]);
+    Ran::from(ship.current_dir(root.path()).output().unwrap()).assert_ok();
+}
+
+#[test]
+fn a_log_and_its_archive_do_not_lie_in_each_other() {
+    let shipped = Shipped::make();
+    let (log, store) = (shipped.log.path().to_owned(), shipped.store());
+    let inside = format!("{log}/../wal/backup");
+    let around = shipped.log.dir.parent().unwrap().to_str().unwrap();
+    for place in [log.as_str(), &inside, around] {
+        let ran = tidewal(&["archive", "ship", &log, place]);
+        ran.assert_failed(2, "lie in each other");
+    }
+    let copy = format!("{store}/manifest/copy");
+    tidewal(&["restore", &store, &copy]).assert_failed(2, "lie in each other");
+    assert!(!Path::new(&copy).exists());
+    assert!(!shipped.log.dir.join("manifest").exists());
+}
+
+#[test]
+fn an_empty_log_does_not_pass_for_one_that_has_an_archive() {
+    let shipped = Shipped::make();
+    let empty = Log::empty();
+    wait_for(empty.open().close()).unwrap();
+    let ran = tidewal(&["archive", "ship", empty.path(), &shipped.store()]);
+    ran.assert_failed(2, "holds the archive of another log");
+    let elsewhere = shipped.path("elsewhere");
+    let ran = tidewal(&["archive", "ship", empty.path(), &elsewhere]);
+    assert!(ran.assert_ok().text().contains("nothing to ship"));
+}
+
+#[test]
+fn an_archive_with_a_hole_in_its_manifest_is_no_success() {
+    let shipped = Shipped::make();
+    let entry = Path::new(&shipped.store()).join(format!("manifest/{:020}", 1));
+    fs::remove_file(entry).unwrap();
+    let ran = shipped.ship();
+    ran.assert_failed(1, "is missing");
+    assert!(!ran.stderr.contains("--until-lsn"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_range_that_ends_before_it_begins_is_said_to_be_that() {
+    let shipped = Shipped::make();
+    let ran = shipped.restore("copy", &["--from", "800", "--until-lsn", "500"]);
+    ran.assert_failed(2, "LSN 800 lies behind LSN 500");
+}
+
+/// The file has no writer, so that reading it takes for ever.
+#[test]
+fn a_directory_that_hangs_is_given_up() {
+    let (log, root) = (Log::make(), tempfile::tempdir().unwrap());
+    let manifest = root.path().join("manifest");
+    fs::create_dir(&manifest).unwrap();
+    let entry = manifest.join(format!("{:020}", 1));
+    let made = std::process::Command::new("mkfifo").arg(entry).status();
+    assert!(made.unwrap().success());
+    let store = root.path().to_str().unwrap();
+    let ship = [
+        "archive",
+        "ship",
+        log.path(),
+        store,
+        "--give-up-after",
+        "50ms",
+    ];
+    tidewal(&ship).assert_failed(2, "not everything is in the archive");
+}
+
+#[test]
 fn a_log_that_a_service_has_open_is_its_to_ship() {
     let shipped = Shipped::make();
     let wal = shipped.log.open();

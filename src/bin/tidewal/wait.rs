@@ -26,5 +26,8 @@ pub fn wait_for_network<T>(work: impl Future<Output = Result<T, Failure>>) -> Re
             "see how many files may be open, with `ulimit -n`".into(),
         )
     })?;
-    runtime.block_on(work)
+    let done = runtime.block_on(work);
+    // A file system that hangs shall not keep the command from saying so.
+    runtime.shutdown_background();
+    done
 }

@@ -10,15 +10,16 @@ use crate::cli;
 
 /// Ship a log's segments to an object store, and look at what is there
 ///
-/// STORE is a directory, or the URL of a bucket and a prefix in it, at S3 (s3:), Google Cloud Storage
-/// (gs:) or Azure (az:). One log to a place. Credentials, region and endpoint come from the environment
+/// STORE is a directory, or the URL of a bucket and a prefix in it, at S3, Google Cloud Storage or Azure
+/// (see the examples). One log to a place. Credentials, region and endpoint come from the environment
 /// (AWS_..., GOOGLE_..., AZURE_...).
 ///
 /// docs/archive.md says what lies there, and what holds when something fails in between.
 #[derive(Args)]
 #[command(after_help = "Examples:\n  \
     tidewal archive ship data/wal s3://backup/orders\n  \
-    tidewal archive show s3://backup/orders\n  \
+    tidewal archive show gs://backup/orders\n  \
+    tidewal archive verify az://container/orders\n  \
     tidewal restore s3://backup/orders data/wal --until-time 2026-11-26T12:00:00Z")]
 pub struct Archive {
     #[command(subcommand)]
@@ -28,8 +29,17 @@ pub struct Archive {
 #[derive(Subcommand)]
 pub enum Task {
     Ship(Ship),
-    Show(Show),
-    Verify(Verify),
+    /// Show what an archive holds, by its manifest
+    Show(Look),
+    /// Read all of an archive and say whether it is sound
+    ///
+    /// Checks every object, every record and every joint, as a restore would. A gap is no damage: it is
+    /// shown.
+    #[command(
+        after_help = "Exit status: 0 if the archive is sound, 1 if it is damaged, 2 if it could not be \
+        read."
+    )]
+    Verify(Look),
 }
 
 impl Archive {
@@ -47,11 +57,14 @@ impl Archive {
 /// For a log that no service has open: a service ships its own, with the archiver of the library. The
 /// log is closed properly if it was not. While the store is down it goes on trying, and says so.
 ///
-/// If it is stopped, run it again: it goes on where it was.
+/// If it is stopped, run it again: it goes on where it was. What an earlier run shipped is believed from
+/// the manifest: before the log is removed, run `archive verify`.
+///
+/// All records that one run ships have the time of that run, for restoring to a point in time.
 #[derive(Args)]
 #[command(
-    after_help = "Exit status: 0 if everything is in the store, 1 if the log or the archive is damaged, \
-    2 if it could not be shipped."
+    after_help = "Exit status: 0 if everything is in the store, 1 if what was to be shipped or the manifest \
+    is damaged, 2 if it could not be shipped."
 )]
 pub struct Ship {
     /// The log's directory
@@ -67,27 +80,9 @@ pub struct Ship {
     pub give_up_after: Option<Duration>,
 }
 
-/// Show what an archive holds, by its manifest
+/// An archive that is to be looked at.
 #[derive(Args)]
-pub struct Show {
-    /// Where it is: a directory or a URL
-    #[arg(value_parser = Address::parse)]
-    pub store: Address,
-
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// Read all of an archive and say whether it is sound
-///
-/// Checks every object, every record and every joint, as a restore would. A gap is no damage: it is
-/// shown.
-#[derive(Args)]
-#[command(
-    after_help = "Exit status: 0 if the archive is sound, 1 if it is damaged, 2 if it could not be read."
-)]
-pub struct Verify {
+pub struct Look {
     /// Where it is: a directory or a URL
     #[arg(value_parser = Address::parse)]
     pub store: Address,

@@ -32,10 +32,19 @@ fn what(error: &Error, address: &Address) -> String {
     }
 }
 
+/// Whether an object is of the manifest, without all of which nothing can be restored.
+fn is_entry(object: &str) -> bool {
+    object.rsplit('/').nth(1) == Some("manifest")
+}
+
 fn hint(error: &Error) -> &'static str {
     match error {
-        Error::BeforeBeginning { .. } | Error::BeyondEnd { .. } | Error::TooEarly => {
-            "see what there is with `tidewal archive show`"
+        Error::BeforeBeginning { .. }
+        | Error::BeyondEnd { .. }
+        | Error::EmptyRange { .. }
+        | Error::TooEarly => "see what there is with `tidewal archive show`",
+        Error::Damaged { object, .. } | Error::Missing { object } if is_entry(object) => {
+            "bring the object back, such as an earlier version of it"
         }
         Error::Damaged { .. } | Error::Missing { .. } => {
             "bring the object back, such as an earlier version of it; or restore up to the last record \

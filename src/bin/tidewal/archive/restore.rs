@@ -26,6 +26,7 @@ pub fn run(args: &Restore) -> Result<ExitCode, Failure> {
 }
 
 async fn restore(args: &Restore) -> Result<Restored, Failure> {
+    args.store.check_apart_from(&args.dir)?;
     let place = args.store.open()?;
     let restored = match args.from {
         Some(from) => {

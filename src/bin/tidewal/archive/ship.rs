@@ -3,15 +3,17 @@
 use std::future;
 use std::pin::pin;
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
-use tidewal::archive::{ArchiveOptions, Archiver, Status};
+use tidewal::archive::{self, ArchiveOptions, Archiver, Error, Status};
 use tidewal::tools::{Depth, LogDir};
 use tidewal::{Lsn, Wal};
 use tokio::time;
 
 use crate::archive::args::Ship;
 use crate::archive::failure;
+use crate::archive::store::Place;
 use crate::failure::{Failure, note, with_sources};
 use crate::look::{Bar, Out, count, size};
 use crate::verify::check_is_log;
@@ -21,6 +23,7 @@ pub fn run(args: &Ship) -> Result<ExitCode, Failure> {
     let dir = LogDir::new(&args.dir);
     let survey = wait_for(dir.survey(Depth::Headers, &mut Bar::new("reading")))?;
     check_is_log(&survey)?;
+    args.store.check_apart_from(&args.dir)?;
     let status = wait_for_network(ship(args))?;
     show(&status, args)?;
     Ok(ExitCode::SUCCESS)
@@ -30,21 +33,33 @@ pub fn run(args: &Ship) -> Result<ExitCode, Failure> {
 async fn ship(args: &Ship) -> Result<Status, Failure> {
     let place = args.store.make()?;
     let wal = Wal::options().spare_segments(0).open(&args.dir).await?;
-    let started = Archiver::start(&wal, place.store, &place.prefix, ArchiveOptions::new());
+    let store = Arc::clone(&place.store);
+    let started = Archiver::start(&wal, store, &place.prefix, ArchiveOptions::new());
     let shipped = match started {
         Ok(archiver) => ship_all(&archiver, args).await,
         Err(error) => Err(failure::of(error, &args.store)),
     };
     let closed = wal.close().await.map_err(Failure::Log);
     let status = shipped?;
-    closed.map(|()| status)
+    closed?;
+    check_whole(&place, args).await?;
+    Ok(status)
+}
+
+/// An archiver goes on from the newest entry and does not look at those before it.
+async fn check_whole(place: &Place, args: &Ship) -> Result<(), Failure> {
+    match archive::contents(Arc::clone(&place.store), &place.prefix).await {
+        Ok(_) | Err(Error::Empty { .. }) => Ok(()),
+        Err(error) => Err(failure::of(error, &args.store)),
+    }
 }
 
 /// Waits until everything is there, and says what goes wrong meanwhile.
 async fn ship_all(archiver: &Archiver, args: &Ship) -> Result<Status, Failure> {
     let mut caught_up = pin!(archiver.caught_up());
     let mut patience = pin!(patience(args.give_up_after));
-    let mut failures = 0;
+    let mut silence = pin!(time::sleep(SILENCE));
+    let (mut failures, mut is_told) = (0, false);
     loop {
         tokio::select! {
             biased;
@@ -53,6 +68,10 @@ async fn ship_all(archiver: &Archiver, args: &Ship) -> Result<Status, Failure> {
                 return Ok(archiver.status());
             }
             () = &mut patience => return Err(too_late(&archiver.status())),
+            () = &mut silence, if !is_told => {
+                is_told = true;
+                tell_silence(&archiver.status(), args);
+            }
             () = time::sleep(LOOK_EVERY) => failures = tell_failures(&archiver.status(), failures),
         }
     }
@@ -73,12 +92,19 @@ fn tell_failures(status: &Status, known: u64) -> u64 {
     status.failures
 }
 
+/// A store that does not answer has not failed yet.
+fn tell_silence(status: &Status, args: &Ship) {
+    if (status.failures, status.segments) == (0, 0) {
+        note(&format!("{} has not answered yet", args.store));
+    }
+}
+
 fn too_late(status: &Status) -> Failure {
     let why = status.last_error.as_ref().map(|error| with_sources(error));
     Failure::Other(
         match why {
             Some(why) => format!("not everything is in the archive: {why}"),
-            None => "not everything is in the archive yet".into(),
+            None => "not everything is in the archive yet, and nothing has failed so far".into(),
         },
         "run it again: it goes on where it was".into(),
     )
@@ -89,8 +115,10 @@ fn show(status: &Status, args: &Ship) -> Result<(), Failure> {
     let good = out.paint.good("archived:");
     let store = &args.store;
     out.line(&match (status.archived, status.segments) {
-        (Lsn::ZERO, _) => format!("{good} the log holds nothing yet"),
-        (last, 0) => format!("{good} everything up to LSN {last} was in {store} already"),
+        (Lsn::ZERO, _) => format!("{good} the log holds nothing to ship"),
+        (last, 0) => {
+            format!("{good} everything up to LSN {last} was in {store} already, by its manifest")
+        }
         (last, segments) => format!(
             "{good} everything up to LSN {last} is in {store}; shipped {}, {}",
             count(segments, "segment"),
@@ -99,6 +127,9 @@ fn show(status: &Status, args: &Ship) -> Result<(), Failure> {
     })?;
     out.flush()
 }
+
+/// How long nothing is said of a store that does not answer.
+const SILENCE: Duration = Duration::from_secs(10);
 
 /// How often it is looked whether something has failed.
 const LOOK_EVERY: Duration = Duration::from_millis(100);

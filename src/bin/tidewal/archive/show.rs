@@ -7,36 +7,37 @@ use serde_json::{Value, json};
 use tidewal::Lsn;
 use tidewal::archive::{self, Contents};
 
-use crate::archive::args::{Show, Verify};
+use crate::archive::args::Look;
 use crate::archive::failure;
 use crate::archive::store::Address;
 use crate::failure::Failure;
 use crate::look::{Out, columns, count, size};
 use crate::wait::wait_for_network;
 
-pub fn run(args: &Show) -> Result<ExitCode, Failure> {
+pub fn run(args: &Look) -> Result<ExitCode, Failure> {
     let contents = wait_for_network(async {
         let place = args.store.open()?;
         let contents = archive::contents(place.store, &place.prefix).await;
         contents.map_err(|error| failure::of(error, &args.store))
     })?;
-    let mut out = Out::new();
-    show(&mut out, &contents, &args.store, args.json)?;
-    out.flush()?;
-    Ok(ExitCode::SUCCESS)
+    print(&contents, args, None)
 }
 
-pub fn verify(args: &Verify) -> Result<ExitCode, Failure> {
+pub fn verify(args: &Look) -> Result<ExitCode, Failure> {
     let contents = wait_for_network(async {
         let place = args.store.open()?;
         let contents = archive::verify(place.store, &place.prefix).await;
         contents.map_err(|error| failure::of(error, &args.store))
     })?;
+    print(&contents, args, Some("every record in it was read"))
+}
+
+fn print(contents: &Contents, args: &Look, verdict: Option<&str>) -> Result<ExitCode, Failure> {
     let mut out = Out::new();
-    show(&mut out, &contents, &args.store, args.json)?;
-    if !args.json {
+    show(&mut out, contents, &args.store, args.json)?;
+    if let (Some(verdict), false) = (verdict, args.json) {
         let good = out.paint.good("sound:");
-        out.line(&format!("{good} every record in it was read"))?;
+        out.line(&format!("{good} {verdict}"))?;
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)

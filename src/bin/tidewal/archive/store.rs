@@ -1,8 +1,9 @@
 //! Where an archive is, as somebody writes it on a command line.
 
 use std::fmt;
-use std::fs;
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use object_store::ObjectStore;
@@ -27,7 +28,12 @@ pub struct Place {
 impl Address {
     pub fn parse(text: &str) -> Result<Self, String> {
         if !text.contains("://") {
-            return Ok(Self::Directory(text.into()));
+            return match is_like_a_url(text) {
+                false => Ok(Self::Directory(text.into())),
+                true => Err(format!(
+                    "a URL has two slashes behind its scheme; for a directory of that name write ./{text}"
+                )),
+            };
         }
         let url = Url::parse(text).map_err(|error| error.to_string())?;
         match url.scheme() {
@@ -40,10 +46,30 @@ impl Address {
         }
     }
 
+    /// Refuses a directory that is the log's, or in it, or around it: who removes one of the two would
+    /// remove both.
+    pub fn check_apart_from(&self, log: &Path) -> Result<(), Failure> {
+        let Self::Directory(store) = self else {
+            return Ok(());
+        };
+        let (store, log) = (real(store), real(log));
+        if !store.starts_with(&log) && !log.starts_with(&store) {
+            return Ok(());
+        }
+        Err(Failure::Other(
+            format!(
+                "{} and {} lie in each other, and would be lost together",
+                store.display(),
+                log.display()
+            ),
+            "name two directories side by side, or better on two disks".into(),
+        ))
+    }
+
     /// The place, which is made if it is a directory that is missing.
     pub fn make(&self) -> Result<Place, Failure> {
         if let Self::Directory(path) = self {
-            fs::create_dir_all(path).map_err(|error| self.unusable(&error))?;
+            make_durably(path).map_err(|error| self.unusable(&error))?;
         }
         self.open()
     }
@@ -78,6 +104,44 @@ impl Address {
              from the environment"
                 .into(),
         )
+    }
+}
+
+/// Whether somebody has forgotten a slash. A single letter is a drive.
+fn is_like_a_url(text: &str) -> bool {
+    let is_scheme = |scheme: &str| {
+        scheme.len() > 1
+            && scheme
+                .chars()
+                .all(|c| c.is_ascii_alphanumeric() || c == '-')
+    };
+    text.split_once(':')
+        .is_some_and(|(scheme, _)| is_scheme(scheme))
+}
+
+/// Makes a directory and those above it, each of which is in the one above durably.
+fn make_durably(dir: &Path) -> io::Result<()> {
+    if dir.is_dir() {
+        return Ok(());
+    }
+    let above = match dir.parent() {
+        Some(above) if above != Path::new("") => above,
+        _ => Path::new("."),
+    };
+    make_durably(above)?;
+    fs::create_dir(dir)?;
+    File::open(above)?.sync_all()
+}
+
+/// A path without links and dots, as far as it exists.
+fn real(path: &Path) -> PathBuf {
+    if let Ok(real) = path.canonicalize() {
+        return real;
+    }
+    match (path.parent(), path.file_name()) {
+        (Some(above), Some(name)) if above == Path::new("") => real(Path::new(".")).join(name),
+        (Some(above), Some(name)) => real(above).join(name),
+        _ => path.to_owned(),
     }
 }
 
