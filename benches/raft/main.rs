@@ -6,9 +6,9 @@
 //! ```
 //!
 //! All nodes are in this process, their messages are function calls, and their state machines only
-//! count: what is left is openraft and its log. The three logs share one disk. In each round both logs are
-//! measured, each in a new cluster. Without `--bench`, which
-//! cargo passes, it only sees that everything works.
+//! count: what is left is openraft and its log. The three logs share one disk. In each round both logs
+//! are measured, each in a new cluster. Without `--bench`, which cargo passes, it only sees that
+//! everything works.
 
 #![expect(
     clippy::cast_precision_loss,

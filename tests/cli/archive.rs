@@ -1,6 +1,7 @@
 //! `tidewal archive` and `tidewal restore`
 
 use std::fs;
+use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
 
 use crate::helpers::{Log, Ran, command, missing, tidewal, wait_for};
@@ -239,6 +240,29 @@ fn a_range_that_ends_before_it_begins_is_said_to_be_that() {
     let shipped = Shipped::make();
     let ran = shipped.restore("copy", &["--from", "800", "--until-lsn", "500"]);
     ran.assert_failed(2, "LSN 800 lies behind LSN 500");
+}
+
+#[test]
+fn what_goes_wrong_is_said_while_it_is_tried_again() {
+    let (log, root) = (Log::make(), tempfile::tempdir().unwrap());
+    fs::write(root.path().join("manifest"), "no directory").unwrap();
+    let store = root.path().to_str().unwrap();
+    let mut ship = command(&["archive", "ship", log.path(), store])
+        .spawn()
+        .unwrap();
+    let mut line = String::new();
+    let mut stderr = BufReader::new(ship.stderr.take().unwrap());
+    stderr.read_line(&mut line).unwrap();
+    ship.kill().unwrap();
+    ship.wait().unwrap();
+    assert!(line.contains("it is tried again"), "{line}");
+}
+
+#[test]
+fn a_directory_that_cannot_be_made_is_named() {
+    let shipped = Shipped::make();
+    let ran = tidewal(&["restore", &shipped.store(), "/proc/nothing"]);
+    ran.assert_failed(2, "next: check the path of the directory to be made");
 }
 
 /// The file has no writer, so that reading it takes for ever.

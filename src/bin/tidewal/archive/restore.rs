@@ -4,12 +4,12 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 use tidewal::Lsn;
-use tidewal::archive::{self, Restored, Until};
+use tidewal::archive::{self, Error, Restored, Until};
 
 use crate::archive::args::Restore;
 use crate::archive::failure;
 use crate::archive::show::at;
-use crate::failure::Failure;
+use crate::failure::{Failure, with_sources};
 use crate::look::{Out, count, quoted, size};
 use crate::wait::wait_for_network;
 
@@ -35,7 +35,13 @@ async fn restore(args: &Restore) -> Result<Restored, Failure> {
         }
         None => archive::restore(place.store, &place.prefix, &args.dir, until(args)).await,
     };
-    restored.map_err(|error| failure::of(error, &args.store))
+    restored.map_err(|error| match error {
+        Error::Log(error @ tidewal::Error::Io(_)) => Failure::Other(
+            with_sources(&error),
+            "check the path of the directory to be made, and the disk that it is on".into(),
+        ),
+        error => failure::of(error, &args.store),
+    })
 }
 
 fn until(args: &Restore) -> Until {
