@@ -64,9 +64,10 @@ impl<T> Few<T> {
         self.first.is_none() && self.rest.is_empty()
     }
 
-    /// How many items fit into the memory that it has.
+    /// How many items fit into the memory that it has. The place of the first one is lost while others
+    /// stand behind it.
     pub(crate) fn capacity(&self) -> usize {
-        1 + self.rest.capacity()
+        usize::from(self.first.is_some() || self.rest.is_empty()) + self.rest.capacity()
     }
 
     pub(crate) fn reserve(&mut self, more: usize) {
@@ -154,7 +155,9 @@ mod tests {
     fn do_both(few: &mut Few<u8>, model: &mut VecDeque<u8>, step: Step) {
         match step {
             Step::Push(value) => {
+                let (has_room, memory) = (few.len() < few.capacity(), few.rest.capacity());
                 few.push(value);
+                assert_eq!(has_room, few.rest.capacity() == memory);
                 model.push_back(value);
             }
             Step::Pop => assert_eq!(few.pop_front(), model.pop_front()),

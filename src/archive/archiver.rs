@@ -83,7 +83,7 @@ pub struct Status {
     pub last_error: Option<Error>,
     /// Why the archiver has ended, if it has.
     pub end: Option<Error>,
-    /// Whether the archive was looked at, and had, or got, what the log had then.
+    /// Whether the archive was looked at, and is not another log's.
     pub(super) has_looked: bool,
 }
 

@@ -41,7 +41,7 @@ impl Ledger {
             ledger.reached = entry.reached;
             // Whoever wrote it may have been told that it is not durable, or not have lived to be told
             // anything. All before it are, or it would not be there.
-            place.put(&place.entry(number), bytes).await?;
+            place.put_again(&place.entry(number), bytes).await?;
         }
         Ok(ledger)
     }
@@ -74,7 +74,7 @@ impl Ledger {
                     object: object.to_string(),
                 });
             }
-            place.put(&object, next.bytes.clone()).await?;
+            place.put_again(&object, next.bytes.clone()).await?;
         }
         self.number = next.number;
         self.crc = crc32fast::hash(&next.bytes);

@@ -80,6 +80,15 @@ impl Place {
         put.map(drop).map_err(|error| failed("put", object, error))
     }
 
+    /// Puts an object that can be seen, the same bytes, for the store's word that it is durable. A store
+    /// that lets nobody write over what is there is none that shows what it may lose.
+    pub(super) async fn put_again(&self, object: &Path, bytes: Bytes) -> Result<()> {
+        match self.put(object, bytes).await {
+            Err(Error::Store { source, .. }) if is_forbidden(&source) => Ok(()),
+            put => put,
+        }
+    }
+
     /// Puts an object if there is none of that name.
     pub(super) async fn create(&self, object: &Path, bytes: Bytes) -> Result<Created> {
         use object_store::Error::{AlreadyExists, NotImplemented, NotSupported, Precondition};
@@ -125,6 +134,11 @@ fn number_of(manifest: &Path, object: &ObjectMeta) -> Option<u64> {
     let name = name.as_ref();
     let is_number = name.len() == 20 && name.bytes().all(|byte| byte.is_ascii_digit());
     is_number.then(|| name.parse().ok()).flatten()
+}
+
+fn is_forbidden(error: &object_store::Error) -> bool {
+    use object_store::Error::{PermissionDenied, Precondition};
+    matches!(error, PermissionDenied { .. } | Precondition { .. })
 }
 
 fn failed(action: &'static str, object: &Path, error: object_store::Error) -> Error {

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, watch};
 
 use crate::archive::archiver::Status;
 use crate::archive::error::{Error, Result};
-use crate::archive::ledger::{Ledger, check_refusal};
+use crate::archive::ledger::{Ledger, Next, check_refusal};
 use crate::archive::manifest::{Body, Reached, Shipped};
 use crate::archive::options::{ArchiveOptions, Overflow};
 use crate::archive::place::{Place, within};
@@ -79,13 +79,11 @@ impl Shipper {
             let step = step::next(&ledger, &kept, &self.place.prefix())?;
             // Not before it is known that archive and log belong together.
             self.settle(&ledger).await;
+            self.patience.note_looked();
             match step {
                 Step::Ship(sealed) => self.ship(&mut ledger, sealed).await?,
                 Step::Gap(first, last) => self.note_gap(&mut ledger, first, last).await?,
-                Step::Wait => {
-                    self.patience.note_nothing_left();
-                    drop(self.news.changed().await);
-                }
+                Step::Wait => drop(self.news.changed().await),
             }
         }
     }
@@ -100,15 +98,29 @@ impl Shipper {
                 let mut ledger = Ledger::read(&self.place, log_id, writer).await?;
                 let next = ledger.next(Body::Claim, ledger.reached);
                 ledger.enter(&self.place, &next).await?;
-                check_refusal(&self.place, &next).await?;
-                Ok(ledger)
+                Ok((ledger, next))
             });
             match claim.await {
-                Ok(ledger) => {
-                    self.patience.note_success();
+                Ok((ledger, entered)) => {
+                    self.check_refusal(&entered).await?;
                     return Ok(ledger);
                 }
                 Err(error @ Error::Fenced { .. }) => self.patience.pause(error).await,
+                Err(error) => self.patience.wait(error).await?,
+            }
+        }
+    }
+
+    /// Makes sure that the store refuses to create what is there.
+    async fn check_refusal(&mut self, entered: &Next) -> Result<()> {
+        let object = self.place.entry(entered.number());
+        loop {
+            let checked = check_refusal(&self.place, entered);
+            match within(self.options.attempt_timeout, "create", &object, checked).await {
+                Ok(()) => {
+                    self.patience.note_success();
+                    return Ok(());
+                }
                 Err(error) => self.patience.wait(error).await?,
             }
         }
@@ -126,7 +138,7 @@ impl Shipper {
             let newest = self.place.newest_entry();
             match within(self.options.attempt_timeout, "list", &manifest, newest).await {
                 Ok(0) => {
-                    self.patience.note_nothing_left();
+                    self.patience.note_looked();
                     break;
                 }
                 Ok(_) => {
@@ -362,8 +374,8 @@ impl Patience {
         tokio::time::sleep(self.backoff.wait()).await;
     }
 
-    /// Notes that the archive was looked at, and has what the log has.
-    fn note_nothing_left(&mut self) {
+    /// Notes that the archive was looked at, and is not another log's.
+    fn note_looked(&mut self) {
         self.note_success();
         let set = |status: &mut Status| !std::mem::replace(&mut status.has_looked, true);
         self.status.send_if_modified(set);

@@ -312,7 +312,8 @@ impl Unsynced {
     fn make_room(&mut self, more: usize) {
         if self.appends.len() + more > self.appends.capacity() {
             self.appends.retain(OnFile::is_awaited);
-            self.appends.reserve(more);
+            // As many again, so that what stays is not looked at for each that comes.
+            self.appends.reserve(more.max(self.appends.len()));
         }
     }
 }

@@ -186,7 +186,7 @@ fn a_store_that_would_not_last_is_refused() {
 #[test]
 fn a_url_without_its_slashes_is_no_directory() {
     let (log, root) = (Log::make(), tempfile::tempdir().unwrap());
-    for store in ["s3:bucket/orders", "s3:/bucket/orders", "memory:x"] {
+    for store in ["s3:bucket/orders", "S3:/bucket/orders", "memory:x"] {
         let mut ship = command(&["archive", "ship", log.path(), store]);
         let ran = Ran::from(ship.current_dir(root.path()).output().unwrap());
         assert_eq!(ran.code, 2, "{}", ran.text());
@@ -194,6 +194,8 @@ fn a_url_without_its_slashes_is_no_directory() {
     }
     assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
     let mut ship = command(&["archive", "ship", log.path(), "./s3:bucket"]);
+    Ran::from(ship.current_dir(root.path()).output().unwrap()).assert_ok();
+    let mut ship = command(&["archive", "ship", log.path(), "missing/../2026-11-27T10:11"]);
     Ran::from(ship.current_dir(root.path()).output().unwrap()).assert_ok();
 }
 
@@ -207,9 +209,12 @@ fn a_log_and_its_archive_do_not_lie_in_each_other() {
         let ran = tidewal(&["archive", "ship", &log, place]);
         ran.assert_failed(2, "lie in each other");
     }
-    let copy = format!("{store}/manifest/copy");
-    tidewal(&["restore", &store, &copy]).assert_failed(2, "lie in each other");
-    assert!(!Path::new(&copy).exists());
+    let copies = ["manifest/copy", "missing/../copy"];
+    for copy in copies.map(|copy| format!("{store}/{copy}")) {
+        let ran = tidewal(&["restore", &store, &copy]);
+        ran.assert_failed(2, "lie in each other");
+        assert!(!Path::new(&copy).exists());
+    }
     assert!(!shipped.log.dir.join("manifest").exists());
 }
 

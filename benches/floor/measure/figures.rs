@@ -74,6 +74,7 @@ pub struct Line {
 #[derive(Clone, Copy)]
 pub struct Point {
     pub rate: f64,
+    pub syncs: f64,
     pub p50: f64,
     pub p99: f64,
 }

@@ -160,6 +160,7 @@ fn point(runs: &Runs, name: &str) -> Point {
     let median = |figure: fn(&Slice) -> f64| series(runs, name, Unit::Count, figure).median();
     Point {
         rate: median(Slice::rate),
+        syncs: median(Slice::syncs_per_second),
         p50: median(Slice::p50),
         p99: median(Slice::p99),
     }

@@ -1,4 +1,4 @@
-//! S9 as a picture: throughput and waits against the fsync interval.
+//! S9 as a picture: throughput, syncs and waits against the fsync interval.
 
 use std::io;
 use std::ops::Range;
@@ -26,7 +26,7 @@ fn draw_all(path: &Path, sweep: &Sweep, subtitle: &str) -> Drawn {
     let (head, rest) = root.split_vertically(HEAD_HEIGHT);
     let (panels, foot) = rest.split_vertically(SIZE.1 - HEAD_HEIGHT - FOOT_HEIGHT);
     draw_head(&head, subtitle)?;
-    let panels = panels.split_evenly((1, PANELS.len()));
+    let panels = panels.split_evenly((2, 2));
     for (area, panel) in panels.iter().zip(&PANELS) {
         panel.draw(area, sweep)?;
     }
@@ -70,10 +70,16 @@ struct Panel {
     has_floor: bool,
 }
 
-const PANELS: [Panel; 3] = [
+const PANELS: [Panel; 4] = [
     Panel {
         title: "Throughput, appends/s",
         value: |point| point.rate,
+        unit: Unit::PerSecond,
+        has_floor: false,
+    },
+    Panel {
+        title: "Syncs/s",
+        value: |point| point.syncs,
         unit: Unit::PerSecond,
         has_floor: false,
     },
@@ -234,7 +240,7 @@ fn left_aligned() -> TextStyle<'static> {
     style.pos(Pos::new(HPos::Left, VPos::Center))
 }
 
-const SIZE: (u32, u32) = (1280, 600);
+const SIZE: (u32, u32) = (1280, 1060);
 const HEAD_HEIGHT: u32 = 90;
 const FOOT_HEIGHT: u32 = 54;
 /// Widths in the legend: of its title, of a line with its name, and of the floor.

@@ -303,6 +303,7 @@ mod tests {
     fn sweep(rates: [[f64; 3]; 2]) -> Sweep {
         let point = |rate: f64| Point {
             rate,
+            syncs: 0.0,
             p50: 1e-3,
             p99: 2e-3,
         };

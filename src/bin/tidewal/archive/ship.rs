@@ -48,7 +48,15 @@ async fn ship(args: &Ship) -> Result<Status, Failure> {
 
 /// An archiver goes on from the newest entry and does not look at those before it.
 async fn check_whole(place: &Place, args: &Ship) -> Result<(), Failure> {
-    match archive::contents(Arc::clone(&place.store), &place.prefix).await {
+    let contents = archive::contents(Arc::clone(&place.store), &place.prefix);
+    let contents = tokio::select! {
+        contents = contents => contents,
+        () = patience(args.give_up_after) => return Err(Failure::Other(
+            format!("everything was shipped, and the manifest in {} cannot be read again", args.store),
+            "see what is there with `tidewal archive verify`".into(),
+        )),
+    };
+    match contents {
         Ok(_) | Err(Error::Empty { .. }) => Ok(()),
         Err(error) => Err(failure::of(error, &args.store)),
     }
@@ -92,10 +100,10 @@ fn tell_failures(status: &Status, known: u64) -> u64 {
     status.failures
 }
 
-/// A store that does not answer has not failed yet.
+/// A store that does not answer has not failed.
 fn tell_silence(status: &Status, args: &Ship) {
     if (status.failures, status.segments) == (0, 0) {
-        note(&format!("{} has not answered yet", args.store));
+        note(&format!("nothing has arrived in {} yet", args.store));
     }
 }
 

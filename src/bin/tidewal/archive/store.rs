@@ -1,9 +1,9 @@
 //! Where an archive is, as somebody writes it on a command line.
 
 use std::fmt;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::{self, Component, Path, PathBuf};
 use std::sync::Arc;
 
 use object_store::ObjectStore;
@@ -27,6 +27,9 @@ pub struct Place {
 
 impl Address {
     pub fn parse(text: &str) -> Result<Self, String> {
+        if text.is_empty() {
+            return Err("the name of a directory, or a URL".into());
+        }
         if !text.contains("://") {
             return match is_like_a_url(text) {
                 false => Ok(Self::Directory(text.into())),
@@ -107,42 +110,46 @@ impl Address {
     }
 }
 
-/// Whether somebody has forgotten a slash. A single letter is a drive.
+/// Whether somebody has forgotten a slash.
 fn is_like_a_url(text: &str) -> bool {
-    let is_scheme = |scheme: &str| {
-        scheme.len() > 1
-            && scheme
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || c == '-')
-    };
-    text.split_once(':')
-        .is_some_and(|(scheme, _)| is_scheme(scheme))
+    let scheme = text.split_once(':').map(|(scheme, _)| scheme);
+    scheme.is_some_and(|scheme| SCHEMES.contains(&scheme.to_ascii_lowercase().as_str()))
 }
 
 /// Makes a directory and those above it, each of which is in the one above durably.
 fn make_durably(dir: &Path) -> io::Result<()> {
-    if dir.is_dir() {
-        return Ok(());
-    }
-    let above = match dir.parent() {
-        Some(above) if above != Path::new("") => above,
-        _ => Path::new("."),
-    };
-    make_durably(above)?;
-    fs::create_dir(dir)?;
-    File::open(above)?.sync_all()
+    let dir = path::absolute(dir)?;
+    let missing = dir.ancestors().take_while(|dir| !dir.is_dir()).count();
+    fs::create_dir_all(&dir)?;
+    // An earlier run may have made the last one, and not have come so far.
+    let made = dir.ancestors().take(missing.max(1));
+    made.filter_map(Path::parent).try_for_each(sync)
 }
 
-/// A path without links and dots, as far as it exists.
+#[cfg(unix)]
+fn sync(dir: &Path) -> io::Result<()> {
+    fs::File::open(dir)?.sync_all()
+}
+
+#[cfg(not(unix))]
+#[expect(clippy::unnecessary_wraps, reason = "its twin can fail")]
+fn sync(_: &Path) -> io::Result<()> {
+    Ok(())
+}
+
+/// A full path without links and dots, as far as it exists.
 fn real(path: &Path) -> PathBuf {
-    if let Ok(real) = path.canonicalize() {
-        return real;
+    let path = path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut real = PathBuf::new();
+    for part in path.components() {
+        if part == Component::ParentDir {
+            real.pop();
+        } else {
+            real.push(part);
+            real = real.canonicalize().unwrap_or(real);
+        }
     }
-    match (path.parent(), path.file_name()) {
-        (Some(above), Some(name)) if above == Path::new("") => real(Path::new(".")).join(name),
-        (Some(above), Some(name)) => real(above).join(name),
-        _ => path.to_owned(),
-    }
+    real
 }
 
 /// What the environment says about stores. Their settings also have short names, such as `token`, which
@@ -165,3 +172,8 @@ impl fmt::Display for Address {
         }
     }
 }
+
+/// What stands before the colon of a URL that is one of a store.
+const SCHEMES: [&str; 12] = [
+    "abfs", "abfss", "adl", "az", "azure", "file", "gs", "http", "https", "memory", "s3", "s3a",
+];
