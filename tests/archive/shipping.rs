@@ -10,7 +10,7 @@ use crate::helpers::{
     PREFIX, append, numbers, open, quick, recover, restore, restored_records, segments, settle,
     ship, start,
 };
-use crate::store::Store;
+use crate::store::{Mishap, Store};
 use crate::support::run;
 
 #[test]
@@ -190,4 +190,39 @@ fn a_store_that_hangs_does_not_hold_up_appends_or_closing() {
         wal.close().await.unwrap();
         assert_eq!(began.elapsed(), Duration::ZERO, "in virtual time");
     });
+}
+
+/// A log whose segments are complete faster than they are shipped: what was complete when somebody asked
+/// is there, though there is always more to do.
+#[test]
+fn regression_an_archiver_that_is_always_behind_has_caught_up_with_what_there_was() {
+    run(async {
+        let (disk, store) = (SimDisk::new(1), Store::new());
+        append_and_close(&disk, 1..=3).await;
+        let calls = calls_to_ship(&disk, &store.fork().await).await;
+        // The first call is tried again, and meanwhile the log goes on; what comes after it hangs.
+        store.plan(0, Mishap::Hang);
+        (calls + 1..calls + 1000).for_each(|call| store.plan(call, Mishap::Hang));
+        let wal = open(&disk).await;
+        let archiver = start(&wal, &store, quick());
+        let mut caught_up = std::pin::pin!(archiver.caught_up());
+        assert!(futures::poll!(&mut caught_up).is_pending());
+        append(&wal, 4..=20).await;
+        let caught_up = tokio::time::timeout(Duration::from_secs(600), caught_up);
+        caught_up.await.expect("it is told").unwrap();
+        assert_eq!(archiver.status().archived, Lsn::new(3));
+    });
+}
+
+async fn append_and_close(disk: &SimDisk, numbers: std::ops::RangeInclusive<u64>) {
+    let wal = open(disk).await;
+    append(&wal, numbers).await;
+    wal.close().await.unwrap();
+}
+
+/// How many calls it takes until everything that is complete is in the store.
+async fn calls_to_ship(disk: &SimDisk, store: &Store) -> u64 {
+    let wal = open(&disk.fork()).await;
+    start(&wal, store, quick()).caught_up().await.unwrap();
+    store.calls()
 }
