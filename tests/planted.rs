@@ -1,7 +1,7 @@
 //! Whether the tests can fail: each of a list of bugs is planted in the log, and each instrument says
 //! after how many trials it notices, if it does.
 //!
-//!     RUSTFLAGS='--cfg tidewal_planted' cargo test --test planted --target-dir target/planted -- --nocapture
+//!     RUSTC_WORKSPACE_WRAPPER=$PWD/.ci/planted cargo test --test planted -- --nocapture
 
 #![cfg(tidewal_planted)]
 
