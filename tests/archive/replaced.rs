@@ -1,5 +1,7 @@
 //! Two archivers, two logs, two courses of one log: at most one of them writes.
 
+use std::time::Duration;
+
 use tidewal::archive::{Archiver, Error, Until, contents};
 use tidewal::sim::{SimDisk, Survival};
 use tidewal::{Lsn, Wal};
@@ -156,6 +158,21 @@ fn a_store_that_ignores_conditions_is_refused() {
         let archiver = start(&wal, &store, quick());
         let refused = archiver.caught_up().await.unwrap_err();
         assert!(matches!(refused, Error::Unconditional { .. }));
+    });
+}
+
+/// A retention lock, or credentials that may create and not change.
+#[test]
+fn a_store_that_lets_nobody_overwrite_can_be_gone_on_with() {
+    run(async {
+        let (disk, store) = archived(6).await;
+        store.set_create_only();
+        let wal = open(&disk).await;
+        append(&wal, 7..=12).await;
+        wal.close().await.unwrap();
+        let shipped = tokio::time::timeout(Duration::from_secs(600), ship(&disk, &store));
+        shipped.await.expect("it is not tried for ever").unwrap();
+        assert_eq!(restored_records(&store, Until::End).await, numbers(1..=12));
     });
 }
 

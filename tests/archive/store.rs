@@ -49,6 +49,7 @@ struct State {
     always: Option<Mishap>,
     is_unconditional: bool,
     ignores_conditions: bool,
+    forbids_overwriting: bool,
     /// Objects that can be read, and of which no put has said that they are durable.
     doubtful: BTreeSet<String>,
 }
@@ -95,6 +96,11 @@ impl Store {
     /// The store puts whatever it is asked to, without a look at the condition.
     pub fn set_ignoring_conditions(&self) {
         self.0.state.lock().unwrap().ignores_conditions = true;
+    }
+
+    /// The store lets nobody write over what is there, as with credentials that may only create.
+    pub fn set_create_only(&self) {
+        self.0.state.lock().unwrap().forbids_overwriting = true;
     }
 
     /// The objects that a store might lose with its power: a put that failed has made them visible, and
@@ -180,6 +186,13 @@ impl ObjectStore for Store {
             return Err(Error::NotImplemented {
                 operation: "a conditional put".into(),
                 implementer: self.to_string(),
+            });
+        }
+        let is_there = !is_conditional && self.0.store.head(location).await.is_ok();
+        if is_there && self.0.state.lock().unwrap().forbids_overwriting {
+            return Err(Error::PermissionDenied {
+                path: location.to_string(),
+                source: "it is there, and stays as it is".into(),
             });
         }
         let mut options = options;

@@ -8,7 +8,7 @@ use tidewal::{Durability, SyncPolicy, Wal};
 use tokio::runtime::Runtime;
 
 use crate::measure::load::{self, Load};
-use crate::measure::scratch::{KIB, MIB};
+use crate::measure::scratch::{KIB, MIB, making};
 use crate::measure::slice::{Slice, Work};
 
 /// What differs between logs.
@@ -39,7 +39,9 @@ impl Log {
         let options = Wal::options()
             .sync_policy(shape.policy)
             .segment_size(shape.segment_len as u64);
+        let making = making();
         let wal = runtime.block_on(options.open(dir.path()));
+        drop(making);
         let log = Self {
             wal: wal.expect("an empty directory opens"),
             dir,

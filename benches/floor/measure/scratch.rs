@@ -1,11 +1,20 @@
 //! Where benches write, and names for sizes.
 
 use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::TempDir;
 
+/// Held by whoever makes a directory, or opens a log, which makes those above its own. Who is about to
+/// remove them takes it and keeps it, and none of them comes back.
+pub fn making() -> MutexGuard<'static, ()> {
+    static MAKING: Mutex<()> = Mutex::new(());
+    MAKING.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
 /// An empty directory in `root`, which is made if need be.
 pub fn scratch_in(root: &Path) -> TempDir {
+    let _making = making();
     std::fs::create_dir_all(root).expect("the directory for benches can be made");
     tempfile::Builder::new()
         .prefix("tidewal-bench-")

@@ -74,6 +74,7 @@ impl Interrupt {
     fn then_remove(mut self, dir: PathBuf) {
         thread::spawn(move || {
             self.runtime.block_on(self.signal.recv());
+            let _none_is_made = crate::measure::scratch::making();
             let is_gone = |_: &i32| fs::remove_dir_all(&dir).is_ok() || !dir.exists();
             (0..REMOVALS_MAX).find(is_gone);
             std::process::exit(INTERRUPTED);

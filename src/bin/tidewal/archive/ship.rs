@@ -67,7 +67,7 @@ async fn ship_all(archiver: &Archiver, args: &Ship) -> Result<Status, Failure> {
     let mut caught_up = pin!(archiver.caught_up());
     let mut patience = pin!(patience(args.give_up_after));
     let mut silence = pin!(time::sleep(SILENCE));
-    let (mut failures, mut is_told) = (0, false);
+    let mut failures = 0;
     loop {
         tokio::select! {
             biased;
@@ -76,10 +76,7 @@ async fn ship_all(archiver: &Archiver, args: &Ship) -> Result<Status, Failure> {
                 return Ok(archiver.status());
             }
             () = &mut patience => return Err(too_late(&archiver.status())),
-            () = &mut silence, if !is_told => {
-                is_told = true;
-                tell_silence(&archiver.status(), args);
-            }
+            () = &mut silence, if !silence.is_elapsed() => tell_silence(&archiver.status(), args),
             () = time::sleep(LOOK_EVERY) => failures = tell_failures(&archiver.status(), failures),
         }
     }

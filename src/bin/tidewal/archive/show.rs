@@ -15,21 +15,27 @@ use crate::look::{Out, columns, count, size};
 use crate::wait::wait_for_network;
 
 pub fn run(args: &Look) -> Result<ExitCode, Failure> {
-    let contents = wait_for_network(async {
-        let place = args.store.open()?;
-        let contents = archive::contents(place.store, &place.prefix).await;
-        contents.map_err(|error| failure::of(error, &args.store))
-    })?;
-    print(&contents, args, None)
+    print(&read(args, false)?, args, None)
 }
 
 pub fn verify(args: &Look) -> Result<ExitCode, Failure> {
-    let contents = wait_for_network(async {
+    print(
+        &read(args, true)?,
+        args,
+        Some("every record in it was read"),
+    )
+}
+
+/// The manifest, and every record if `all` are to be read.
+fn read(args: &Look, all: bool) -> Result<Contents, Failure> {
+    wait_for_network(async {
         let place = args.store.open()?;
-        let contents = archive::verify(place.store, &place.prefix).await;
+        let contents = match all {
+            true => archive::verify(place.store, &place.prefix).await,
+            false => archive::contents(place.store, &place.prefix).await,
+        };
         contents.map_err(|error| failure::of(error, &args.store))
-    })?;
-    print(&contents, args, Some("every record in it was read"))
+    })
 }
 
 fn print(contents: &Contents, args: &Look, verdict: Option<&str>) -> Result<ExitCode, Failure> {
