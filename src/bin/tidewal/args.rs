@@ -48,7 +48,7 @@ impl Args {
         let (rounds, slice) = match scale {
             Scale::Full => (5, Duration::from_secs(1)),
             Scale::Quick => (3, Duration::from_millis(400)),
-            Scale::Test => (1, Duration::from_millis(5)),
+            Scale::Test => (1, Duration::from_millis(40)),
         };
         Plan {
             scale,
