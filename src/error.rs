@@ -22,6 +22,7 @@ pub enum Error {
     /// Next: check where that LSN came from. A snapshot that is ahead of its log means that the log
     /// lost records, or that the two do not belong together.
     #[error("LSN {asked} lies beyond the end of the log, which is {end}")]
+    #[non_exhaustive]
     BeyondEnd {
         /// The LSN that was asked for.
         asked: Lsn,
@@ -80,6 +81,7 @@ pub enum Error {
     ///
     /// Next: change the option.
     #[error("option {field} must be {bound}")]
+    #[non_exhaustive]
     InvalidOptions {
         /// The option, by the name of its setter.
         field: &'static str,
@@ -99,6 +101,7 @@ pub enum Error {
     /// Next: close the other one. A log is open for appending once, or for reading any number of
     /// times, never both.
     #[error("{} is in use: {holder}", dir.display())]
+    #[non_exhaustive]
     Locked {
         /// The log's directory.
         dir: PathBuf,
@@ -126,6 +129,7 @@ pub enum Error {
     /// Next: split it, or raise `max_record_size` (a record) or `segment_size` (a batch, which must
     /// fit one segment).
     #[error("{len} bytes are too many, the limit is {max}")]
+    #[non_exhaustive]
     TooLarge {
         /// Bytes that were to be appended.
         len: u64,
@@ -137,6 +141,7 @@ pub enum Error {
     ///
     /// Next: start from a newer snapshot, or leave `start_at` out and take what there is.
     #[error("LSN {asked} was truncated, the oldest record kept is {oldest}")]
+    #[non_exhaustive]
     Truncated {
         /// The LSN that was asked for.
         asked: Lsn,
@@ -156,6 +161,7 @@ pub enum Error {
     #[error(
         "record {lsn} is whole, but cannot be decoded; use a version of the service that knows it"
     )]
+    #[non_exhaustive]
     Undecodable {
         /// The record.
         lsn: Lsn,
@@ -167,6 +173,7 @@ pub enum Error {
     ///
     /// Next: use a version of this crate that knows the format.
     #[error("{} has format version {version}, which this crate does not know", segment.display())]
+    #[non_exhaustive]
     Unsupported {
         /// The segment's file.
         segment: PathBuf,

@@ -78,6 +78,8 @@
 //!   format you want in your files; [the module](typed#changing-the-type) says how a type may change
 //!   under each. A codec of your own needs no feature.
 //! - `openraft`: `tidewal::openraft`, the log of an openraft node. Turn it on to replicate a service.
+//! - `serde`: `Serialize` and `Deserialize` for [`Lsn`], which becomes a number. Turn it on to store an
+//!   LSN in a snapshot.
 //! - `sim`: a simulated disk, to crash-test a service that uses the log. Turn it on in your
 //!   `dev-dependencies`.
 //! - `sink`: `Wal::sink`, a `futures::Sink` of payloads. Turn it on where a stream is to be forwarded

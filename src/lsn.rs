@@ -1,6 +1,8 @@
 //! The log sequence number.
 
 use std::fmt;
+use std::num::ParseIntError;
+use std::str::FromStr;
 
 /// A log sequence number: the place of a record in the log.
 ///
@@ -15,8 +17,16 @@ use std::fmt;
 /// assert_eq!(Lsn::ZERO.next(), Lsn::FIRST);
 /// assert!(Lsn::new(7) < Lsn::new(8));
 /// assert_eq!(Lsn::new(8).to_string(), "8");
+/// assert_eq!("8".parse(), Ok(Lsn::new(8)));
 /// ```
+///
+/// With the feature `serde` it is serialized as its number.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Deserialize, serde::Serialize),
+    serde(transparent)
+)]
 pub struct Lsn(u64);
 
 impl Lsn {
@@ -38,15 +48,25 @@ impl Lsn {
         self.0
     }
 
-    /// The LSN that follows this one.
+    /// The LSN that follows this one. The largest number, 2^64 - 1, stays as it is.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
 
-    /// The LSN before this one; [`Lsn::ZERO`] stays as it is.
-    pub(crate) const fn prev(self) -> Self {
+    /// The LSN before this one. [`Lsn::ZERO`] stays as it is.
+    #[must_use]
+    pub const fn prev(self) -> Self {
         Self(self.0.saturating_sub(1))
+    }
+
+    /// The LSN `count` records after this one, or `None` if there is no such number.
+    #[must_use]
+    pub const fn checked_add(self, count: u64) -> Option<Self> {
+        match self.0.checked_add(count) {
+            Some(number) => Some(Self(number)),
+            None => None,
+        }
     }
 
     /// `count` LSNs further on.
@@ -63,6 +83,21 @@ impl Lsn {
 impl fmt::Display for Lsn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         self.0.fmt(f)
+    }
+}
+
+impl From<u64> for Lsn {
+    fn from(number: u64) -> Self {
+        Self(number)
+    }
+}
+
+impl FromStr for Lsn {
+    type Err = ParseIntError;
+
+    /// Parses a decimal number.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
     }
 }
 

@@ -6,6 +6,7 @@ use crate::Lsn;
 
 /// One record of the log.
 #[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
 pub struct Record {
     /// Its place in the log.
     pub lsn: Lsn,

@@ -24,6 +24,33 @@ pub struct RecoveryReport {
     pub cut: Option<Cut>,
 }
 
+impl fmt::Display for RecoveryReport {
+    /// One line for a service's own log, such as "recovered 3 records (5 bytes), LSN 1 to 3, from 1
+    /// segment".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (records, segments) = (
+            counted(self.records, "record"),
+            counted(self.segments, "segment"),
+        );
+        write!(f, "recovered {records} ({} bytes)", self.bytes)?;
+        if self.oldest <= self.end {
+            write!(f, ", LSN {} to {}", self.oldest, self.end)?;
+        } else {
+            write!(f, ", the log holds no record")?;
+        }
+        write!(f, ", from {segments}")?;
+        match &self.cut {
+            Some(cut) => write!(f, "; {cut}"),
+            None => Ok(()),
+        }
+    }
+}
+
+fn counted(count: u64, what: &str) -> String {
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {what}{plural}")
+}
+
 /// The place where a log ends that was not closed.
 ///
 /// That is nothing to worry about: what comes after it was never acknowledged as durable.

@@ -42,7 +42,7 @@ pub use crate::stats::histogram::Histogram;
 /// # Ok::<(), tidewal::Error>(())
 /// # }).unwrap();
 /// ```
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Stats {
     /// Appends written. An atomic batch is one append of several records.

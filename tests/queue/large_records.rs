@@ -106,7 +106,11 @@ fn a_record_that_is_too_large_is_refused_at_once_though_the_queue_is_full() {
         let mut submit = task::spawn(wal.submit(vec![0; 101]));
         assert!(matches!(
             assert_ready_err!(submit.poll()),
-            Error::TooLarge { len: 101, max: 100 }
+            Error::TooLarge {
+                len: 101,
+                max: 100,
+                ..
+            }
         ));
     });
 }

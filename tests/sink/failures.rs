@@ -145,7 +145,14 @@ fn a_payload_that_is_too_large_is_refused_and_the_sink_goes_on() {
         let mut sink = wal.sink();
         sink.feed(payload(0)).await.unwrap();
         let error = sink.feed(vec![0; 101].into()).await.unwrap_err();
-        assert!(matches!(error, Error::TooLarge { len: 101, max: 100 }));
+        assert!(matches!(
+            error,
+            Error::TooLarge {
+                len: 101,
+                max: 100,
+                ..
+            }
+        ));
         sink.send(payload(1)).await.unwrap();
         assert_eq!(sink.acknowledged(), 2);
         wal.close().await.unwrap();
