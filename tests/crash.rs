@@ -1,10 +1,7 @@
 //! Power cuts at every operation of short workloads (promises P1 to P4).
 
-mod harness;
-mod support;
-
-use harness::cuts::Cuts;
-use harness::steps::Step::{
+use tidewal_testing::harness::cuts::Cuts;
+use tidewal_testing::harness::steps::Step::{
     self, Append, Batch, Cancelled, Drop, Idle, Reopen, Sync, Together, Truncate, Written,
 };
 

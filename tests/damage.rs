@@ -5,12 +5,9 @@
 //!
 //!     TIDEWAL_EVERY_BIT=1 cargo test --release --test damage -- --nocapture
 
-mod harness;
-mod support;
-
-use harness::damage::{Damage, SEGMENT_LEN, STOPS, Sound, Stop, measure_everywhere, read};
-use harness::number;
-use support::run;
+use tidewal_testing::harness::damage::{Damage, SEGMENT_LEN, STOPS, Sound, Stop, measure_everywhere, read};
+use tidewal_testing::harness::number;
+use tidewal_testing::support::run;
 use tidewal::Error;
 
 fn logs() -> impl Iterator<Item = Sound> {

@@ -5,11 +5,8 @@
 //!
 //!     TIDEWAL_DEEP_STEPS=4 cargo test --release --test exhaustive deep -- --nocapture
 
-mod harness;
-mod support;
-
-use harness::cuts::{ALPHABET, Cuts};
-use harness::number;
+use tidewal_testing::harness::cuts::{ALPHABET, Cuts};
+use tidewal_testing::harness::number;
 
 /// All of one to `steps` steps, and `generations` lives that are cut short, one after another.
 fn every_workload(steps: u32, generations: u32) {

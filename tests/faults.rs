@@ -3,20 +3,17 @@
 //!
 //!     cargo test --release --test faults -- --nocapture
 
-mod harness;
-mod support;
-
 use std::io;
 use std::time::Duration;
 
 use futures::future::join_all;
-use harness::faults::{EVERYTHING, MISHAPS, Scenario, cause};
-use harness::journal::Journal;
-use harness::steps::Driver;
-use harness::steps::Step::{
+use tidewal_testing::harness::faults::{EVERYTHING, MISHAPS, Scenario, cause};
+use tidewal_testing::harness::journal::Journal;
+use tidewal_testing::harness::steps::Driver;
+use tidewal_testing::harness::steps::Step::{
     self, Append, Cancelled, Drop, Idle, Reopen, Sync, Together, Truncate, Written,
 };
-use support::{DIR, options, policies, run};
+use tidewal_testing::support::{DIR, options, policies, run};
 use tidewal::sim::{Operation, SimDisk, Survival};
 use tidewal::{Error, Wal};
 

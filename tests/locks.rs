@@ -3,8 +3,6 @@
 //! On the real disk, because the lock is the operating system's; virtual time shows that a refusal
 //! comes at once.
 
-mod support;
-
 use std::future::Future;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -14,7 +12,7 @@ use std::time::Duration;
 
 use futures::TryStreamExt;
 use futures::future::join_all;
-use support::{DIR, options};
+use tidewal_testing::support::{DIR, options};
 use tidewal::sim::SimDisk;
 use tidewal::{CutReason, Error, Lsn, Reader, Record, Recovery, Wal};
 

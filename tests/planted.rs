@@ -5,17 +5,14 @@
 
 #![cfg(tidewal_planted)]
 
-mod harness;
-mod support;
-
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use harness::cuts::{ALPHABET, Cuts};
-use harness::damage::{Damage, Sound, Stop, measure_everywhere};
-use harness::faults::{EVERYTHING, MISHAPS, Scenario};
-use harness::lives::{Deaths, live_and_die};
-use harness::steps::Step::{Append, Truncate};
-use harness::{leftovers, trials, windows};
+use tidewal_testing::harness::cuts::{ALPHABET, Cuts};
+use tidewal_testing::harness::damage::{Damage, Sound, Stop, measure_everywhere};
+use tidewal_testing::harness::faults::{EVERYTHING, MISHAPS, Scenario};
+use tidewal_testing::harness::lives::{Deaths, live_and_die};
+use tidewal_testing::harness::steps::Step::{Append, Truncate};
+use tidewal_testing::harness::{leftovers, trials, windows};
 use tidewal::SyncPolicy;
 use tidewal::planted::{Bug, plant};
 

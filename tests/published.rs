@@ -1,9 +1,6 @@
 //! Feature `metrics`: what `Wal::stats` says reaches a recorder, under the names and units of
 //! `docs/observability.md`.
 
-#[path = "support/mod.rs"]
-mod support;
-
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -18,7 +15,7 @@ use tidewal::sim::{Operation, SimDisk};
 use tidewal::{FlushCause, Lsn, SyncPolicy, Wal};
 use tokio::time::sleep;
 
-use crate::support::{DIR, options, run};
+use tidewal_testing::support::{DIR, options, run};
 
 /// Runs a test whose logs are published to a recorder of its own.
 fn run_published<F: Future<Output = ()>>(test: impl FnOnce(Snapshotter) -> F) {

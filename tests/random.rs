@@ -3,11 +3,8 @@
 //!
 //!     TIDEWAL_SEEDS=400000 cargo test --release --test random -- --nocapture
 
-mod harness;
-mod support;
-
-use harness::lives::{Deaths, live_and_die};
-use harness::number;
+use tidewal_testing::harness::lives::{Deaths, live_and_die};
+use tidewal_testing::harness::number;
 
 #[test]
 fn random_lives_and_deaths() {

@@ -1,14 +1,12 @@
 //! Bugs that were found in this log, each by the test that would have caught it.
 
-mod support;
-
 use std::io;
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::TryStreamExt;
-use support::{DIR, options, run};
+use tidewal_testing::support::{DIR, options, run};
 use tidewal::sim::{Operation, SimDisk, Survival};
 use tidewal::{CutReason, Durability, Error, Lsn, SyncPolicy, Wal};
 

@@ -6,9 +6,9 @@
 mod agreement;
 #[path = "tools/crashes.rs"]
 mod crashes;
-mod harness;
 #[path = "tools/repairs.rs"]
 mod repairs;
-mod support;
 #[path = "tools/wreck.rs"]
 mod wreck;
+
+use tidewal_testing::{harness, support};

@@ -1,8 +1,5 @@
 //! Feature `tracing`: what a subscriber hears, on the paused clock of a simulated disk.
 
-#[path = "support/mod.rs"]
-mod support;
-
 use std::fmt::Debug;
 use std::io;
 use std::sync::{Arc, Mutex};
@@ -17,7 +14,7 @@ use tracing::{Event, Level, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt};
 use tracing_subscriber::registry::LookupSpan;
 
-use crate::support::{DIR, options, run};
+use tidewal_testing::support::{DIR, options, run};
 
 /// Something that was told: an event, or the beginning of a span.
 #[derive(Clone, Debug)]

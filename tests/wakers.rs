@@ -1,8 +1,6 @@
 //! Wakers are code of somebody else: they may come back to the log, panic, or hold the last of something.
 //! Each of these tests is named for a bug that an adversary's review found.
 
-mod support;
-
 use std::future::Future;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -13,7 +11,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-use support::{DIR, options, run, within_a_minute};
+use tidewal_testing::support::{DIR, options, run, within_a_minute};
 use tidewal::sim::{Operation, SimDisk};
 use tidewal::{Durability, Error, PendingAppend, SyncPolicy};
 

@@ -1,14 +1,9 @@
 //! The archive (`docs/archive.md`): what is shipped is safe before it goes, what is restored is a prefix
 //! of the log, and whatever the store does in between.
 
-#[path = "../harness/dice.rs"]
-#[allow(dead_code, reason = "other tests use the rest")]
-mod dice;
 #[cfg(feature = "cli-archive")]
 #[path = "../support/s3.rs"]
 mod server;
-#[path = "../support/mod.rs"]
-mod support;
 
 mod damage;
 mod faults;
@@ -22,3 +17,5 @@ mod s3;
 mod shipping;
 mod store;
 mod times;
+
+use tidewal_testing::{harness::dice, support};

@@ -2,8 +2,6 @@
 //! then is what their documentation says (`docs/durability.md`: P8). [`sentences`] sees to it that every
 //! sentence about it has a test.
 
-#[path = "../support/mod.rs"]
-mod support;
 
 mod appends;
 mod asks;
@@ -17,3 +15,5 @@ mod service;
 mod sharing;
 mod streams;
 mod tools;
+
+use tidewal_testing::support;

@@ -5,8 +5,6 @@
 #[cfg(feature = "cli-archive")]
 #[path = "../support/s3.rs"]
 mod server;
-#[path = "../support/mod.rs"]
-mod support;
 
 mod append;
 #[cfg(feature = "cli-archive")]
@@ -18,3 +16,5 @@ mod helpers;
 mod inspect;
 mod locked;
 mod manual;
+
+use tidewal_testing::support;

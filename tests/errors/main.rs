@@ -2,8 +2,6 @@
 //!
 //! Damage is planted on a simulated disk. Paths, permissions and foreign files need a real one.
 
-#[path = "../support/mod.rs"]
-mod support;
 
 mod appending;
 mod damaged_files;
@@ -13,3 +11,5 @@ mod labels;
 mod option_bounds;
 mod paths;
 mod start;
+
+use tidewal_testing::support;

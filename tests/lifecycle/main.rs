@@ -1,7 +1,5 @@
 //! The life of a log: closed, dropped, left behind by its runtime, recovered, rotated, truncated.
 
-#[path = "../support/mod.rs"]
-mod support;
 
 mod closing;
 mod cuts;
@@ -9,3 +7,5 @@ mod helpers;
 mod recovery;
 mod runtimes;
 mod segments;
+
+use tidewal_testing::support;

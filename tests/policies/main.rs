@@ -2,8 +2,6 @@
 //! `src/options.rs` describes, in virtual time on a simulated disk (`docs/durability.md`: P1, which no
 //! policy weakens, P3 and P8).
 
-#[path = "../support/mod.rs"]
-mod support;
 
 mod always;
 mod batches;
@@ -15,3 +13,5 @@ mod stats;
 mod subscriptions;
 mod sync;
 mod written;
+
+use tidewal_testing::support;

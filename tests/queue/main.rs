@@ -1,8 +1,6 @@
 //! The queue: what waits in it is bounded by bytes and by count, producers wait their turn, and any of
 //! them can go away (`docs/durability.md`: P3, P7, P8).
 
-#[path = "../support/mod.rs"]
-mod support;
 
 mod back_pressure;
 mod dropped;
@@ -11,3 +9,5 @@ mod helpers;
 mod large_records;
 mod memory;
 mod order;
+
+use tidewal_testing::support;

@@ -2,8 +2,6 @@
 
 mod cancel;
 mod contract;
-#[path = "../harness/dice.rs"]
-mod dice;
 mod failures;
 mod flushed;
 mod machine;
@@ -11,5 +9,5 @@ mod model;
 mod random;
 mod reopened;
 mod suite;
-#[path = "../support/mod.rs"]
-mod support;
+
+use tidewal_testing::{harness::dice, support};

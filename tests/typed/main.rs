@@ -1,7 +1,5 @@
 //! `tidewal::typed`: a log of values, under each codec, on a simulated disk.
 
-#[path = "../support/mod.rs"]
-mod support;
 
 mod bank;
 mod changes;
@@ -10,3 +8,5 @@ mod handle;
 mod helpers;
 mod power;
 mod undecodable;
+
+use tidewal_testing::support;

@@ -1,12 +1,6 @@
 //! The instrument of the crash tests: workloads, a journal of what was promised, and six ways to
 //! make life hard for a log. Each panics when a promise is broken, and counts its trials.
 
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "each test file uses a part of it"
-)]
-
 pub mod cuts;
 pub mod damage;
 pub mod dice;

@@ -1,11 +1,5 @@
 //! What all test files share.
 
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "each test file uses a part of it"
-)]
-
 use std::future::Future;
 use std::sync::mpsc;
 use std::thread;
