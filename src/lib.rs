@@ -65,8 +65,7 @@
 //! a version of this crate reads every format that an earlier one has written, and says
 //! [`Error::Unsupported`] to one that it does not know. The public types of other crates that appear
 //! in the API are [`bytes::Bytes`] and [`futures_core::Stream`]; with the features of their names also
-//! `futures_sink::Sink`, the traits of serde and prost that a codec asks for, `object_store`, and those of
-//! openraft 0.9, whose next version will make a new one of that module.
+//! `futures_sink::Sink`, the traits of serde and prost that a codec asks for, and `object_store`.
 //!
 //! # Features
 //!
@@ -77,7 +76,6 @@
 //! - `json`, `postcard`, `prost`: codecs for [`typed`], the log of your own type. Turn on the one whose
 //!   format you want in your files; [the module](typed#changing-the-type) says how a type may change
 //!   under each. A codec of your own needs no feature.
-//! - `openraft`: `tidewal::openraft`, the log of an openraft node. Turn it on to replicate a service.
 //! - `serde`: `Serialize` and `Deserialize` for [`Lsn`], which becomes a number. Turn it on to store an
 //!   LSN in a snapshot.
 //! - `sim`: a simulated disk, to crash-test a service that uses the log. Turn it on in your
@@ -114,8 +112,6 @@ mod host;
 mod lsn;
 mod observe;
 mod open;
-#[cfg(feature = "openraft")]
-pub mod openraft;
 mod options;
 #[cfg(tidewal_planted)]
 #[doc(hidden)]

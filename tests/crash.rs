@@ -97,5 +97,5 @@ fn cancelled_appends() {
 
 #[test]
 fn leftovers_in_a_file_that_is_used_again_never_come_back() {
-    harness::leftovers::leftovers_never_come_back();
+    tidewal_testing::harness::leftovers::leftovers_never_come_back();
 }

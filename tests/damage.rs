@@ -5,10 +5,12 @@
 //!
 //!     TIDEWAL_EVERY_BIT=1 cargo test --release --test damage -- --nocapture
 
-use tidewal_testing::harness::damage::{Damage, SEGMENT_LEN, STOPS, Sound, Stop, measure_everywhere, read};
+use tidewal::Error;
+use tidewal_testing::harness::damage::{
+    Damage, SEGMENT_LEN, STOPS, Sound, Stop, measure_everywhere, read,
+};
 use tidewal_testing::harness::number;
 use tidewal_testing::support::run;
-use tidewal::Error;
 
 fn logs() -> impl Iterator<Item = Sound> {
     let fresh = STOPS.into_iter().map(Sound::fresh);

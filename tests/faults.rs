@@ -7,6 +7,8 @@ use std::io;
 use std::time::Duration;
 
 use futures::future::join_all;
+use tidewal::sim::{Operation, SimDisk, Survival};
+use tidewal::{Error, Wal};
 use tidewal_testing::harness::faults::{EVERYTHING, MISHAPS, Scenario, cause};
 use tidewal_testing::harness::journal::Journal;
 use tidewal_testing::harness::steps::Driver;
@@ -14,8 +16,6 @@ use tidewal_testing::harness::steps::Step::{
     self, Append, Cancelled, Drop, Idle, Reopen, Sync, Together, Truncate, Written,
 };
 use tidewal_testing::support::{DIR, options, policies, run};
-use tidewal::sim::{Operation, SimDisk, Survival};
-use tidewal::{Error, Wal};
 
 /// Many producers, some of whom do not wait, and segments that come round again.
 const PRODUCERS: &[Step] = &[

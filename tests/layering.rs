@@ -134,22 +134,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "error", "host", "observe", "options", "recovery", "storage", "wal", "writer",
         ],
     ),
-    // On top of everything, and by the public names only.
-    (
-        "openraft",
-        &[
-            "Durability",
-            "Error",
-            "Lsn",
-            "PendingAppend",
-            "Record",
-            "Recovery",
-            "Result",
-            "Wal",
-            "WalOptions",
-            "openraft",
-        ],
-    ),
     (
         "lib",
         &[

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use futures::TryStreamExt;
 use futures::future::join_all;
-use tidewal_testing::support::{DIR, options};
 use tidewal::sim::SimDisk;
 use tidewal::{CutReason, Error, Lsn, Reader, Record, Recovery, Wal};
+use tidewal_testing::support::{self, DIR, options};
 
 // ---- While it is open ------------------------------------------------------------------------
 

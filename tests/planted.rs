@@ -7,14 +7,14 @@
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use tidewal::SyncPolicy;
+use tidewal::planted::{Bug, plant};
 use tidewal_testing::harness::cuts::{ALPHABET, Cuts};
 use tidewal_testing::harness::damage::{Damage, Sound, Stop, measure_everywhere};
 use tidewal_testing::harness::faults::{EVERYTHING, MISHAPS, Scenario};
 use tidewal_testing::harness::lives::{Deaths, live_and_die};
 use tidewal_testing::harness::steps::Step::{Append, Truncate};
 use tidewal_testing::harness::{leftovers, trials, windows};
-use tidewal::SyncPolicy;
-use tidewal::planted::{Bug, plant};
 
 type Instrument = (&'static str, fn());
 

@@ -6,9 +6,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures::TryStreamExt;
-use tidewal_testing::support::{DIR, options, run};
 use tidewal::sim::{Operation, SimDisk, Survival};
 use tidewal::{CutReason, Durability, Error, Lsn, SyncPolicy, Wal};
+use tidewal_testing::support::{DIR, options, run};
 
 /// Power goes after a new segment has its name and before its predecessor says so. The empty
 /// segment is replaced at the next append, and its predecessor is never told.

@@ -11,9 +11,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 use std::time::Duration;
 
-use tidewal_testing::support::{DIR, options, run, within_a_minute};
 use tidewal::sim::{Operation, SimDisk};
 use tidewal::{Durability, Error, PendingAppend, SyncPolicy};
+use tidewal_testing::support::{DIR, options, run, within_a_minute};
 
 struct Call<F>(F);
 

@@ -2,7 +2,6 @@
 //! then is what their documentation says (`docs/durability.md`: P8). [`sentences`] sees to it that every
 //! sentence about it has a test.
 
-
 mod appends;
 mod asks;
 mod helpers;

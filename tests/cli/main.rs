@@ -16,5 +16,3 @@ mod helpers;
 mod inspect;
 mod locked;
 mod manual;
-
-use tidewal_testing::support;

@@ -2,7 +2,6 @@
 //!
 //! Damage is planted on a simulated disk. Paths, permissions and foreign files need a real one.
 
-
 mod appending;
 mod damaged_files;
 mod helpers;

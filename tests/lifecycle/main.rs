@@ -1,6 +1,5 @@
 //! The life of a log: closed, dropped, left behind by its runtime, recovered, rotated, truncated.
 
-
 mod closing;
 mod cuts;
 mod helpers;

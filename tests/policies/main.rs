@@ -2,7 +2,6 @@
 //! `src/options.rs` describes, in virtual time on a simulated disk (`docs/durability.md`: P1, which no
 //! policy weakens, P3 and P8).
 
-
 mod always;
 mod batches;
 mod causes;

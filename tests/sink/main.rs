@@ -1,6 +1,5 @@
 //! `Wal::sink`: payloads as a `futures::Sink`, in virtual time on a simulated disk.
 
-
 mod ends;
 mod failures;
 mod flight;

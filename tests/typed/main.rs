@@ -1,6 +1,5 @@
 //! `tidewal::typed`: a log of values, under each codec, on a simulated disk.
 
-
 mod bank;
 mod changes;
 mod codecs;

@@ -2,6 +2,8 @@
 //! the oracle and the campaigns in [`harness`]. It is not published.
 
 #![allow(
+    clippy::len_without_is_empty,
+    clippy::missing_errors_doc,
     clippy::missing_panics_doc,
     clippy::must_use_candidate,
     clippy::new_without_default,

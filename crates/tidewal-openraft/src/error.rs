@@ -1,6 +1,6 @@
 //! Why a raft log could not be opened.
 
-use crate::{Error, Lsn};
+use tidewal::{Error, Lsn};
 
 /// Why a raft log could not be opened. Nothing on disk was changed, but for
 /// [`Log`](Self::Log) with an error of writing.
@@ -13,7 +13,7 @@ use crate::{Error, Lsn};
 pub enum OpenError {
     /// Records that the state is made of are not there.
     ///
-    /// Next: open without [`start_at`](crate::WalOptions::start_at); if that is not why, remove the
+    /// Next: open without [`start_at`](tidewal::WalOptions::start_at); if that is not why, remove the
     /// node from the cluster and add a new one.
     #[error(
         "the raft log begins at record {first} and needs earlier ones; open it without start_at, \

@@ -9,8 +9,8 @@ use futures::FutureExt;
 use openraft::storage::RaftLogStorage;
 use openraft::{StorageError, Vote};
 use tidewal::Lsn;
-use tidewal::openraft::{RaftLog, RaftLogOptions};
 use tidewal::sim::{SimDisk, Survival};
+use tidewal_openraft::{RaftLog, RaftLogOptions};
 
 use crate::dice::Dice;
 use crate::flushed::callback;

@@ -1,7 +1,7 @@
-//! The log of an [openraft](https://docs.rs/openraft/0.9) node, over one [`Wal`](crate::Wal). Feature `openraft`.
+//! The log of an [openraft](https://docs.rs/openraft/0.9) node, over one [`Wal`](tidewal::Wal).
 //!
-//! [`RaftLog`] is a [`RaftLogStorage`](::openraft::storage::RaftLogStorage): give it to
-//! [`Raft::new`](::openraft::Raft::new) beside a state machine. Entries, vote, committed index,
+//! [`RaftLog`] is a [`RaftLogStorage`](openraft::storage::RaftLogStorage): give it to
+//! [`Raft::new`](openraft::Raft::new) beside a state machine. Entries, vote, committed index,
 //! truncation and purge are records of one log, whose order is the order of the calls. It is made for
 //! openraft 0.9, with its features `serde` and `storage-v2`.
 //!
@@ -28,7 +28,7 @@
 //! The files are read when the log is opened and never again. Entries that are not purged are served
 //! from memory, where each takes its own size and, as an estimate, its encoded size again. What bounds
 //! them is your snapshot policy: `snapshot_policy` and `max_in_snapshot_log_to_keep` of
-//! [`Config`](::openraft::Config). A snapshot lets openraft purge, and a purge gives memory back at once
+//! [`Config`](openraft::Config). A snapshot lets openraft purge, and a purge gives memory back at once
 //! and files as whole segments. [`RaftLogOptions::memory_limit`] is the hard bound behind it: an
 //! append beyond it fails, which stops the node before the machine runs out of memory.
 //! [`LogReader::held`] says how much is held.
@@ -43,22 +43,22 @@
 //!
 //! # Options of the log
 //!
-//! Any [`WalOptions`](crate::WalOptions) will do but two: with
-//! [`SyncPolicy::Manual`](crate::SyncPolicy::Manual) no vote would ever be durable, and with
-//! [`start_at`](crate::WalOptions::start_at) records are passed over that are needed, which is an
+//! Any [`WalOptions`](tidewal::WalOptions) will do but two: with
+//! [`SyncPolicy::Manual`](tidewal::SyncPolicy::Manual) no vote would ever be durable, and with
+//! [`start_at`](tidewal::WalOptions::start_at) records are passed over that are needed, which is an
 //! error. Each entry is a record, so that its encoding and 10 bytes must fit `max_record_size`.
 //!
 //! # Examples
 //!
 //! A log that is opened, given a vote, and opened again. In a service the log goes to `Raft::new`
-//! instead (`examples/raft_kv` in the repository).
+//! instead (`examples/raft-kv` in the repository).
 //!
 //! ```
 //! use std::io::Cursor;
 //!
 //! use openraft::storage::RaftLogStorage;
 //! use openraft::Vote;
-//! use tidewal::openraft::RaftLog;
+//! use tidewal_openraft::RaftLog;
 //!
 //! # #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 //! # pub struct Command(String);
@@ -79,11 +79,19 @@
 //! # }).unwrap();
 //! ```
 
+#![warn(
+    missing_docs,
+    unreachable_pub,
+    clippy::print_stdout,
+    clippy::unwrap_used
+)]
+
 mod completions;
 mod encoding;
 mod error;
 mod log;
 mod memory;
+mod open;
 mod options;
 mod reader;
 mod rebuild;

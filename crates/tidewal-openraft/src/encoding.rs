@@ -6,7 +6,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 /// What a record does to the state.
-pub(super) enum Op<C: RaftTypeConfig> {
+pub(crate) enum Op<C: RaftTypeConfig> {
     /// An entry follows the last one. With it the length of its encoding in bytes.
     Entry(C::Entry, usize),
     Vote(Vote<C::NodeId>),
@@ -17,35 +17,35 @@ pub(super) enum Op<C: RaftTypeConfig> {
 }
 
 /// Everything but the entries, so that earlier records can be given up.
-pub(super) struct Checkpoint<C: RaftTypeConfig> {
+pub(crate) struct Checkpoint<C: RaftTypeConfig> {
     /// The record with this number, and those after it, hold the entries that are not purged. That of
     /// the checkpoint itself if there are none.
-    pub(super) needs: u64,
-    pub(super) vote: Option<Vote<C::NodeId>>,
-    pub(super) committed: Option<LogId<C::NodeId>>,
-    pub(super) purged: Option<LogId<C::NodeId>>,
+    pub(crate) needs: u64,
+    pub(crate) vote: Option<Vote<C::NodeId>>,
+    pub(crate) committed: Option<LogId<C::NodeId>>,
+    pub(crate) purged: Option<LogId<C::NodeId>>,
 }
 
 /// A record that holds an entry, and the length of the entry's encoding in bytes.
-pub(super) fn entry(number: u64, entry: &impl Serialize) -> Result<(Bytes, usize), EncodeError> {
+pub(crate) fn entry(number: u64, entry: &impl Serialize) -> Result<(Bytes, usize), EncodeError> {
     let record = start(ENTRY, number).with(entry)?.finish();
     let len = record.len() - HEADER_LEN;
     Ok((record, len))
 }
 
-pub(super) fn vote(number: u64, vote: &impl Serialize) -> Result<Bytes, EncodeError> {
+pub(crate) fn vote(number: u64, vote: &impl Serialize) -> Result<Bytes, EncodeError> {
     Ok(start(VOTE, number).with(vote)?.finish())
 }
 
-pub(super) fn committed(number: u64, committed: &impl Serialize) -> Result<Bytes, EncodeError> {
+pub(crate) fn committed(number: u64, committed: &impl Serialize) -> Result<Bytes, EncodeError> {
     Ok(start(COMMITTED, number).with(committed)?.finish())
 }
 
-pub(super) fn truncate(number: u64, since: u64) -> Bytes {
+pub(crate) fn truncate(number: u64, since: u64) -> Bytes {
     start(TRUNCATE, number).with_number(since).finish()
 }
 
-pub(super) fn checkpoint<C: RaftTypeConfig>(
+pub(crate) fn checkpoint<C: RaftTypeConfig>(
     number: u64,
     checkpoint: &Checkpoint<C>,
 ) -> Result<Bytes, EncodeError> {
@@ -62,10 +62,10 @@ pub(super) fn checkpoint<C: RaftTypeConfig>(
 }
 
 /// Why something could not be encoded.
-pub(super) type EncodeError = rmp_serde::encode::Error;
+pub(crate) type EncodeError = rmp_serde::encode::Error;
 
 /// The record's number, and what it does. An error is a sentence about the record.
-pub(super) fn decode<C: RaftTypeConfig>(payload: &[u8]) -> Result<(u64, Op<C>), String> {
+pub(crate) fn decode<C: RaftTypeConfig>(payload: &[u8]) -> Result<(u64, Op<C>), String> {
     let Some((&[version, kind], rest)) = payload.split_first_chunk::<2>() else {
         return Err("it is too short".into());
     };

@@ -1,4 +1,4 @@
-//! The log of an openraft node (feature `openraft`).
+//! The log of an openraft node.
 
 mod cancel;
 mod contract;

@@ -6,17 +6,16 @@ use std::sync::{Arc, OnceLock};
 
 use openraft::RaftTypeConfig;
 use openraft::storage::LogFlushed;
+use tidewal::{Error, Lsn, PendingAppend, Result, Wal};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::{Error, Lsn, PendingAppend, Result, Wal};
-
 /// Something to be done once a record, and every one before it, is durable.
-pub(super) struct Job<C: RaftTypeConfig> {
-    pub(super) pending: Option<PendingAppend>,
-    pub(super) then: Then<C>,
+pub(crate) struct Job<C: RaftTypeConfig> {
+    pub(crate) pending: Option<PendingAppend>,
+    pub(crate) then: Then<C>,
 }
 
-pub(super) enum Then<C: RaftTypeConfig> {
+pub(crate) enum Then<C: RaftTypeConfig> {
     Nothing,
     /// The record with this number holds an entry.
     Entry(u64),
@@ -32,31 +31,31 @@ pub(super) enum Then<C: RaftTypeConfig> {
 /// The first failure of a log. It ends it: a later record might be durable although that one is not,
 /// and must not be acknowledged.
 #[derive(Clone, Default)]
-pub(super) struct Failure(Arc<OnceLock<Error>>);
+pub(crate) struct Failure(Arc<OnceLock<Error>>);
 
 impl Failure {
-    pub(super) fn check(&self) -> Result<()> {
+    pub(crate) fn check(&self) -> Result<()> {
         self.0.get().cloned().map_or(Ok(()), Err)
     }
 
     /// Notes a failure, and returns the first one.
-    pub(super) fn note(&self, error: Error) -> Error {
+    pub(crate) fn note(&self, error: Error) -> Error {
         self.0.get_or_init(|| error).clone()
     }
 }
 
 /// The LSNs of the records that hold entries, with their numbers, oldest first.
 #[derive(Default)]
-pub(super) struct Places(VecDeque<(u64, Lsn)>);
+pub(crate) struct Places(VecDeque<(u64, Lsn)>);
 
 impl Places {
-    pub(super) fn push(&mut self, number: u64, lsn: Lsn) {
+    pub(crate) fn push(&mut self, number: u64, lsn: Lsn) {
         self.0.push_back((number, lsn));
     }
 
     /// Forgets the records before `needs`; returns the first LSN that must stay if there is a
     /// checkpoint at `checkpoint` which needs that one.
-    pub(super) fn low_water(&mut self, needs: u64, checkpoint: Lsn) -> Lsn {
+    pub(crate) fn low_water(&mut self, needs: u64, checkpoint: Lsn) -> Lsn {
         while self.0.front().is_some_and(|(number, _)| *number < needs) {
             self.0.pop_front();
         }
@@ -66,15 +65,15 @@ impl Places {
 }
 
 /// The task that sees records become durable. It ends when the log is dropped and all is answered.
-pub(super) struct Completions<C: RaftTypeConfig> {
-    pub(super) jobs: mpsc::Receiver<Job<C>>,
-    pub(super) failure: Failure,
-    pub(super) places: Places,
-    pub(super) low_water: watch::Sender<Lsn>,
+pub(crate) struct Completions<C: RaftTypeConfig> {
+    pub(crate) jobs: mpsc::Receiver<Job<C>>,
+    pub(crate) failure: Failure,
+    pub(crate) places: Places,
+    pub(crate) low_water: watch::Sender<Lsn>,
 }
 
 impl<C: RaftTypeConfig> Completions<C> {
-    pub(super) async fn run(mut self) {
+    pub(crate) async fn run(mut self) {
         while let Some(Job { pending, then }) = self.jobs.recv().await {
             let outcome = match pending {
                 Some(pending) => pending.await,
@@ -120,7 +119,7 @@ fn told(error: &Error) -> io::Error {
 }
 
 /// Gives files back, beside the task above, so that no callback waits for that.
-pub(super) async fn trim(wal: Wal, mut low_water: watch::Receiver<Lsn>) {
+pub(crate) async fn trim(wal: Wal, mut low_water: watch::Receiver<Lsn>) {
     while low_water.changed().await.is_ok() {
         let before = *low_water.borrow_and_update();
         // A failure of the log shows at its next record; files that stay are removed when it is opened.

@@ -1,19 +1,19 @@
 //! Making the state of its records. The rules are those of `docs/openraft.md`, "Opening".
 
 use openraft::{RaftLogId, RaftTypeConfig};
+use tidewal::{Lsn, Record, Recovery};
 
-use crate::openraft::completions::Places;
-use crate::openraft::encoding::{self, Op};
-use crate::openraft::error::OpenError;
-use crate::openraft::memory::Memory;
-use crate::{Lsn, Record, Recovery};
+use crate::completions::Places;
+use crate::encoding::{self, Op};
+use crate::error::OpenError;
+use crate::memory::Memory;
 
 /// A state that is being made.
-pub(super) struct Rebuild<C: RaftTypeConfig> {
-    pub(super) memory: Memory<C>,
-    pub(super) places: Places,
+pub(crate) struct Rebuild<C: RaftTypeConfig> {
+    pub(crate) memory: Memory<C>,
+    pub(crate) places: Places,
     /// The number of the next record.
-    pub(super) next: u64,
+    pub(crate) next: u64,
     /// The first record that counts, and its number.
     first: Option<(Lsn, u64)>,
     /// The first record that the last checkpoint needs.
@@ -22,7 +22,7 @@ pub(super) struct Rebuild<C: RaftTypeConfig> {
 
 impl<C: RaftTypeConfig> Rebuild<C> {
     /// Reads a log to its end.
-    pub(super) async fn run(recovery: &mut Recovery) -> Result<Self, OpenError> {
+    pub(crate) async fn run(recovery: &mut Recovery) -> Result<Self, OpenError> {
         let mut rebuild = Self::new();
         while let Some(record) = recovery.try_next().await? {
             rebuild.take(&record)?;

@@ -1,16 +1,16 @@
 //! A replicated key-value service over HTTP: openraft, with its log in a tidewal `Wal`.
 //!
 //! ```text
-//! cargo build --release --features openraft --example raft_kv
+//! cargo build --release -p raft-kv
 //! for i in 1 2 3; do
-//!     target/release/examples/raft_kv --id $i --dir data/$i --listen 127.0.0.1:808$i &
+//!     target/release/raft-kv --id $i --dir data/$i --listen 127.0.0.1:808$i &
 //! done
 //! curl -X POST http://127.0.0.1:8081/init \
 //!     --data '{"1": "127.0.0.1:8081", "2": "127.0.0.1:8082", "3": "127.0.0.1:8083"}'
 //! curl -X PUT http://127.0.0.1:8081/kv/answer --data-binary 42  # 200 once it is committed, or
 //! curl        http://127.0.0.1:8081/kv/answer                   # 421 and who leads: ask there
 //!
-//! target/release/examples/raft_kv --id 4 --dir data/4 --listen 127.0.0.1:8084 &
+//! target/release/raft-kv --id 4 --dir data/4 --listen 127.0.0.1:8084 &
 //! curl -X POST http://127.0.0.1:8081/join --data '{"id": 4, "addr": "127.0.0.1:8084"}'
 //! curl        http://127.0.0.1:8081/metrics
 //! ```
@@ -36,7 +36,7 @@ use clap::Parser;
 use openraft::{Config, Raft, SnapshotPolicy};
 use serde::{Deserialize, Serialize};
 use tidewal::Wal;
-use tidewal::openraft::RaftLogOptions;
+use tidewal_openraft::RaftLogOptions;
 use tokio::net::TcpListener;
 
 use crate::machine::Machine;
@@ -84,7 +84,7 @@ async fn main() -> ExitCode {
     match run(Args::parse()).await {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("raft_kv: {error}");
+            eprintln!("raft-kv: {error}");
             ExitCode::FAILURE
         }
     }
@@ -123,7 +123,7 @@ fn config(snapshot_every: u64) -> Config {
 
 async fn interrupt() {
     if let Err(error) = tokio::signal::ctrl_c().await {
-        eprintln!("raft_kv: no ctrl-c: {error}");
+        eprintln!("raft-kv: no ctrl-c: {error}");
         std::future::pending::<()>().await;
     }
 }

@@ -1,9 +1,7 @@
 //! Nodes as processes of their own.
 
 use std::collections::BTreeMap;
-use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -135,7 +133,7 @@ impl Cluster {
     }
 
     async fn spawn(&mut self, id: u64, listen: &str) {
-        let mut child = Command::new(example())
+        let mut child = Command::new(env!("CARGO_BIN_EXE_raft-kv"))
             .args(["--id", &id.to_string(), "--listen", listen])
             .args(["--snapshot-every", "100", "--segment-size", "16384"])
             .arg("--dir")
@@ -159,20 +157,6 @@ impl Cluster {
 pub fn client() -> Client {
     let client = Client::builder().no_proxy().timeout(Duration::from_secs(5));
     client.build().unwrap()
-}
-
-/// This test is `target/<profile>/deps/raft_kv-<hash>`.
-fn example() -> PathBuf {
-    let test = env::current_exe().unwrap();
-    let profile = test.parent().and_then(Path::parent).unwrap();
-    let example = profile.join(format!("examples/raft_kv{}", env::consts::EXE_SUFFIX));
-    assert!(
-        example.is_file(),
-        "{} is missing: run `cargo build --features openraft --example raft_kv`, again after each \
-         change",
-        example.display()
-    );
-    example
 }
 
 /// Before asking again.

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use openraft::storage::{RaftLogStorage, RaftLogStorageExt};
 use openraft::{StorageError, Vote};
-use tidewal::openraft::{OpenError, RaftLog, RaftLogOptions};
 use tidewal::sim::{Operation, SimDisk, Survival};
 use tidewal::{Error, Lsn, WalOptions};
+use tidewal_openraft::{OpenError, RaftLog, RaftLogOptions};
 
 use crate::flushed::callback;
 use crate::machine::Types;

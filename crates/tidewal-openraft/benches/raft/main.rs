@@ -1,8 +1,8 @@
 //! Writes per second of a raft cluster of three nodes, with the log in a `Wal` and with one in memory.
 //!
 //! ```text
-//! cargo bench --features openraft --bench raft
-//! cargo bench --features openraft --bench raft -- --clients 64 --seconds 5 --dir /mnt/data
+//! cargo bench -p tidewal-openraft --bench raft
+//! cargo bench -p tidewal-openraft --bench raft -- --clients 64 --seconds 5 --dir /mnt/data
 //! ```
 //!
 //! All nodes are in this process, their messages are function calls, and their state machines only
@@ -24,7 +24,7 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use hdrhistogram::Histogram;
-use tidewal::openraft::RaftLog;
+use tidewal_openraft::RaftLog;
 
 use crate::cluster::{Cluster, Types};
 use crate::memory_log::MemoryLog;
@@ -33,7 +33,7 @@ use crate::memory_log::MemoryLog;
 #[derive(Parser)]
 #[command(
     name = "raft",
-    bin_name = "cargo bench --features openraft --bench raft --"
+    bin_name = "cargo bench -p tidewal-openraft --bench raft --"
 )]
 struct Args {
     /// How many clients write at once

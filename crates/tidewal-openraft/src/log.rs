@@ -2,7 +2,6 @@
 
 use std::fmt::{self, Debug};
 use std::ops::RangeBounds;
-use std::path::Path;
 use std::pin::pin;
 use std::task::{Context, Waker};
 
@@ -12,20 +11,20 @@ use openraft::{
     AnyError, AsyncRuntime, DefensiveError, ErrorSubject, ErrorVerb, LogId, LogState, OptionalSend,
     RaftLogId, RaftLogReader, RaftTypeConfig, StorageError, StorageIOError, Violation, Vote,
 };
+use tidewal::{Durability, Error, Lsn, Recovery, Result, Wal};
 use tokio::sync::{mpsc, oneshot, watch};
 
-use crate::openraft::completions::{Completions, Failure, Job, Then, trim};
-use crate::openraft::encoding::{self, EncodeError};
-use crate::openraft::error::OpenError;
-use crate::openraft::memory::{Memory, OutOfOrder, cost};
-use crate::openraft::options::RaftLogOptions;
-use crate::openraft::reader::LogReader;
-use crate::openraft::rebuild::Rebuild;
-use crate::{Durability, Error, Lsn, Recovery, Result, Wal};
+use crate::completions::{Completions, Failure, Job, Then, trim};
+use crate::encoding::{self, EncodeError};
+use crate::error::OpenError;
+use crate::memory::{Memory, OutOfOrder, cost};
+use crate::options::RaftLogOptions;
+use crate::reader::LogReader;
+use crate::rebuild::Rebuild;
 
 /// The log of a raft node: a [`RaftLogStorage`] over one [`Wal`].
 ///
-/// See the [module](crate::openraft) for what is durable when, what it takes, and what failures do.
+/// See the [module](crate) for what is durable when, what it takes, and what failures do.
 /// When it is dropped, the log under it closes in the background; opening the same directory in the
 /// same process waits for that.
 ///
@@ -49,31 +48,14 @@ where
     C: RaftTypeConfig,
     C::Entry: Clone,
 {
-    /// Opens the log in `dir` with the defaults: [`RaftLogOptions::open`].
-    ///
-    /// # Errors
-    ///
-    /// Those of [`RaftLogOptions::open`].
-    ///
-    /// # Cancel safety
-    ///
-    /// That of [`RaftLogOptions::open`].
-    ///
-    /// # Panics
-    ///
-    /// Outside of the runtime of `C`.
-    pub async fn open(dir: impl AsRef<Path>) -> Result<Self, OpenError> {
-        RaftLogOptions::new().open(dir).await
-    }
-
     /// A reader of the entries, to look at [what the log holds](LogReader::held) while a
-    /// [`Raft`](::openraft::Raft) owns it.
+    /// [`Raft`](openraft::Raft) owns it.
     #[must_use]
     pub fn reader(&self) -> LogReader<C> {
         self.reader.clone()
     }
 
-    pub(super) async fn rebuild(
+    pub(crate) async fn rebuild(
         mut recovery: Recovery,
         options: &RaftLogOptions,
     ) -> Result<Self, OpenError> {

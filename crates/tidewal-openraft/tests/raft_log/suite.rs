@@ -4,8 +4,8 @@
 use openraft::StorageError;
 use openraft::testing::{StoreBuilder, Suite};
 use tempfile::TempDir;
-use tidewal::openraft::RaftLog;
 use tidewal::sim::Survival;
+use tidewal_openraft::RaftLog;
 
 use crate::machine::{Machine, Types};
 use crate::reopened::{Death, Reopened};

@@ -6,14 +6,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use openraft::{OptionalSend, RaftLogReader, RaftTypeConfig, StorageError};
 
-use crate::openraft::memory::Memory;
+use crate::memory::Memory;
 
-/// Reads the entries of a [`RaftLog`](crate::openraft::RaftLog), from memory. Clones are cheap, and read
+/// Reads the entries of a [`RaftLog`](crate::RaftLog), from memory. Clones are cheap, and read
 /// the same log.
 pub struct LogReader<C: RaftTypeConfig>(Arc<Mutex<Memory<C>>>);
 
 impl<C: RaftTypeConfig> LogReader<C> {
-    pub(super) fn new(memory: Memory<C>) -> Self {
+    pub(crate) fn new(memory: Memory<C>) -> Self {
         Self(Arc::new(Mutex::new(memory)))
     }
 
@@ -27,7 +27,7 @@ impl<C: RaftTypeConfig> LogReader<C> {
         }
     }
 
-    pub(super) fn memory(&self) -> MutexGuard<'_, Memory<C>> {
+    pub(crate) fn memory(&self) -> MutexGuard<'_, Memory<C>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

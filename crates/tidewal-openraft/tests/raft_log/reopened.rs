@@ -6,8 +6,8 @@ use std::sync::{Arc, Mutex};
 
 use openraft::storage::{LogFlushed, RaftLogStorage, RaftLogStorageExt};
 use openraft::{Entry, LogId, LogState, OptionalSend, RaftLogReader, StorageError, Vote};
-use tidewal::openraft::{LogReader, RaftLog, RaftLogOptions};
 use tidewal::sim::{SimDisk, Survival};
+use tidewal_openraft::{LogReader, RaftLog, RaftLogOptions};
 
 use crate::dice::Dice;
 use crate::machine::Types;

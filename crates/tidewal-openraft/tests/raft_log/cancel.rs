@@ -8,9 +8,9 @@ use std::time::Duration;
 
 use openraft::Vote;
 use openraft::storage::{RaftLogStorage, RaftLogStorageExt};
-use tidewal::openraft::{OpenError, RaftLog, RaftLogOptions};
 use tidewal::sim::SimDisk;
 use tidewal::{Error, Wal};
+use tidewal_openraft::{OpenError, RaftLog, RaftLogOptions};
 use tokio::time::sleep;
 
 use crate::flushed::callback;

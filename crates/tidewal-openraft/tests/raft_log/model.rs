@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use openraft::storage::RaftLogStorage;
 use openraft::{CommittedLeaderId, Entry, EntryPayload, LogId, RaftLogReader, Vote};
-use tidewal::openraft::RaftLog;
+use tidewal_openraft::RaftLog;
 
 use crate::machine::Types;
 

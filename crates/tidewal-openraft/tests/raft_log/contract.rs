@@ -5,9 +5,9 @@ use std::time::Duration;
 use futures::FutureExt;
 use openraft::storage::{RaftLogStorage, RaftLogStorageExt};
 use openraft::{RaftLogReader, Vote};
-use tidewal::openraft::{RaftLog, RaftLogOptions};
 use tidewal::sim::{SimDisk, Survival};
 use tidewal::{Durability, SyncPolicy, Wal, WalOptions};
+use tidewal_openraft::{RaftLog, RaftLogOptions};
 
 use crate::flushed::callback;
 use crate::machine::Types;

@@ -1,11 +1,8 @@
-//! `examples/raft_kv` as a cluster of processes that are killed, over real HTTP: what was acknowledged
+//! `raft-kv` as a cluster of processes that are killed, over real HTTP: what was acknowledged
 //! is there, what is read is linearizable, and a new node joins by a snapshot.
 
-#[path = "raft_kv/checker.rs"]
 mod checker;
-#[path = "raft_kv/clients.rs"]
 mod clients;
-#[path = "raft_kv/cluster.rs"]
 mod cluster;
 
 use std::time::Duration;

@@ -5,12 +5,12 @@ use std::ops::{Bound, RangeBounds};
 
 use openraft::{LogId, RaftLogId, RaftTypeConfig, Vote};
 
-use crate::openraft::encoding::Checkpoint;
+use crate::encoding::Checkpoint;
 
-pub(super) struct Memory<C: RaftTypeConfig> {
-    pub(super) vote: Option<Vote<C::NodeId>>,
-    pub(super) committed: Option<LogId<C::NodeId>>,
-    pub(super) purged: Option<LogId<C::NodeId>>,
+pub(crate) struct Memory<C: RaftTypeConfig> {
+    pub(crate) vote: Option<Vote<C::NodeId>>,
+    pub(crate) committed: Option<LogId<C::NodeId>>,
+    pub(crate) purged: Option<LogId<C::NodeId>>,
     /// By index. openraft appends without holes, but its test suite does not.
     entries: BTreeMap<u64, Stored<C::Entry>>,
     /// What the entries take, as [`cost`] counts.
@@ -20,9 +20,9 @@ pub(super) struct Memory<C: RaftTypeConfig> {
 /// An entry whose index is not above that of the entry before it.
 #[derive(Debug, thiserror::Error)]
 #[error("entry {next} does not follow entry {prev}")]
-pub(super) struct OutOfOrder<C: RaftTypeConfig> {
-    pub(super) prev: LogId<C::NodeId>,
-    pub(super) next: LogId<C::NodeId>,
+pub(crate) struct OutOfOrder<C: RaftTypeConfig> {
+    pub(crate) prev: LogId<C::NodeId>,
+    pub(crate) next: LogId<C::NodeId>,
 }
 
 struct Stored<E> {
@@ -33,7 +33,7 @@ struct Stored<E> {
 }
 
 impl<C: RaftTypeConfig> Memory<C> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self {
             vote: None,
             committed: None,
@@ -44,7 +44,7 @@ impl<C: RaftTypeConfig> Memory<C> {
     }
 
     /// Adds an entry, which stands in this record, and whose encoding has this length.
-    pub(super) fn append(&mut self, record: u64, entry: C::Entry, len: usize) {
+    pub(crate) fn append(&mut self, record: u64, entry: C::Entry, len: usize) {
         let cost = cost::<C>(len);
         self.bytes += cost;
         let index = entry.get_log_id().index;
@@ -57,13 +57,13 @@ impl<C: RaftTypeConfig> Memory<C> {
     }
 
     /// Forgets the entries from `since` on.
-    pub(super) fn truncate(&mut self, since: u64) {
+    pub(crate) fn truncate(&mut self, since: u64) {
         let gone = self.entries.split_off(&since);
         self.forget(&gone);
     }
 
     /// Forgets the entries up to `upto`, and that one too.
-    pub(super) fn purge(&mut self, upto: LogId<C::NodeId>) {
+    pub(crate) fn purge(&mut self, upto: LogId<C::NodeId>) {
         let kept = self.entries.split_off(&(upto.index.saturating_add(1)));
         let gone = std::mem::replace(&mut self.entries, kept);
         self.forget(&gone);
@@ -73,7 +73,7 @@ impl<C: RaftTypeConfig> Memory<C> {
     }
 
     /// Takes over what a checkpoint says.
-    pub(super) fn restore(&mut self, checkpoint: Checkpoint<C>) {
+    pub(crate) fn restore(&mut self, checkpoint: Checkpoint<C>) {
         self.vote = checkpoint.vote;
         self.committed = checkpoint.committed;
         if let Some(purged) = checkpoint.purged {
@@ -82,7 +82,7 @@ impl<C: RaftTypeConfig> Memory<C> {
     }
 
     /// The checkpoint, as record `number`, that stands for what this state is after a purge.
-    pub(super) fn checkpoint(&self, number: u64, upto: LogId<C::NodeId>) -> Checkpoint<C> {
+    pub(crate) fn checkpoint(&self, number: u64, upto: LogId<C::NodeId>) -> Checkpoint<C> {
         let first = self.entries.range(upto.index.saturating_add(1)..).next();
         let purged = match &self.purged {
             Some(purged) if purged.index >= upto.index => purged.clone(),
@@ -97,7 +97,7 @@ impl<C: RaftTypeConfig> Memory<C> {
     }
 
     /// The last entry, or if there is none the last one that was purged.
-    pub(super) fn last(&self) -> Option<LogId<C::NodeId>> {
+    pub(crate) fn last(&self) -> Option<LogId<C::NodeId>> {
         self.last_entry().or_else(|| self.purged.clone())
     }
 
@@ -105,7 +105,7 @@ impl<C: RaftTypeConfig> Memory<C> {
     ///
     /// Holes, and entries below what was purged, are the affair of openraft: its engine makes none, and
     /// its test suite does.
-    pub(super) fn check_order(&self, next: &LogId<C::NodeId>) -> Result<(), OutOfOrder<C>> {
+    pub(crate) fn check_order(&self, next: &LogId<C::NodeId>) -> Result<(), OutOfOrder<C>> {
         match self.last_entry() {
             Some(prev) if next.index <= prev.index => Err(OutOfOrder {
                 prev,
@@ -125,18 +125,18 @@ impl<C: RaftTypeConfig> Memory<C> {
     }
 
     /// How many entries there are.
-    pub(super) fn len(&self) -> usize {
+    pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
     /// What the entries take, in bytes.
-    pub(super) fn bytes(&self) -> u64 {
+    pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
     /// Clones of the entries in `range`: those that come first and cost `budget` at most, but one at
     /// least.
-    pub(super) fn clone_range(&self, range: impl RangeBounds<u64>, budget: u64) -> Vec<C::Entry>
+    pub(crate) fn clone_range(&self, range: impl RangeBounds<u64>, budget: u64) -> Vec<C::Entry>
     where
         C::Entry: Clone,
     {
@@ -162,7 +162,7 @@ impl<C: RaftTypeConfig> Memory<C> {
 
 /// What an entry takes in memory, by the length of its encoding. What it has on the heap is not known,
 /// and about as long as that.
-pub(super) fn cost<C: RaftTypeConfig>(len: usize) -> u64 {
+pub(crate) fn cost<C: RaftTypeConfig>(len: usize) -> u64 {
     (len + size_of::<Stored<C::Entry>>()) as u64
 }
 
