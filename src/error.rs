@@ -169,16 +169,18 @@ pub enum Error {
         source: CodecError,
     },
 
-    /// The segment was written by a later version of the format. Nothing on disk was changed.
+    /// The segment holds something that only a later version of the format has. Nothing on disk was
+    /// changed.
     ///
-    /// Next: use a version of this crate that knows the format.
-    #[error("{} has format version {version}, which this crate does not know", segment.display())]
+    /// Next: use a version of this crate that knows the format. If no later version has ever written to
+    /// this log, the bytes that are named are damaged: restore the directory from a replica or a backup.
+    #[error("{} {reason}, which this version of tidewal does not know", segment.display())]
     #[non_exhaustive]
     Unsupported {
         /// The segment's file.
         segment: PathBuf,
-        /// The version in its header.
-        version: u32,
+        /// What was found in it.
+        reason: UnsupportedReason,
     },
 }
 
@@ -239,6 +241,40 @@ impl fmt::Display for CodecError {
 impl std::error::Error for CodecError {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         self.0.source()
+    }
+}
+
+/// What a segment holds that only a later version of the format has.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum UnsupportedReason {
+    /// A frame with a check that holds and of a kind that is not known.
+    FrameKind {
+        /// The kind.
+        kind: u8,
+        /// Where the frame begins, in bytes from the start of the file.
+        offset: u64,
+    },
+    /// A byte of the header block that is zero in this version of the format.
+    ReservedByte {
+        /// Where it is, in bytes from the start of the file.
+        offset: u64,
+    },
+    /// The version in the segment's header.
+    Version(u32),
+}
+
+impl fmt::Display for UnsupportedReason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::FrameKind { kind, offset } => {
+                write!(f, "has a frame of kind {kind} at byte {offset}")
+            }
+            Self::ReservedByte { offset } => {
+                write!(f, "uses byte {offset} of its header block")
+            }
+            Self::Version(version) => write!(f, "has format version {version}"),
+        }
     }
 }
 

@@ -133,7 +133,7 @@ pub mod typed;
 mod wal;
 mod writer;
 
-pub use crate::error::{CodecError, Corruption, Damage, Error, Fault, Result};
+pub use crate::error::{CodecError, Corruption, Damage, Error, Fault, Result, UnsupportedReason};
 pub use crate::lsn::Lsn;
 pub use crate::options::{Durability, SyncPolicy, WalOptions};
 pub use crate::record::Record;

@@ -8,6 +8,7 @@ use tidewal::sim::SimDisk;
 use tidewal::{Error, Lsn, Record, RecoveryReport, Wal, WalOptions};
 use tokio::runtime::Runtime;
 
+use super::format::Refusal;
 use super::reader::{self, End};
 use super::{Entry, Files};
 
@@ -210,9 +211,6 @@ fn check_density(reading: &Reading) {
 
 /// The log reads what the document says.
 fn compare(reading: &Reading, document: &reader::Reading) {
-    if document.is_open {
-        return;
-    }
     let expected = &document.outcome;
     assert_eq!(
         reading.outcome.as_ref().ok(),
@@ -220,6 +218,11 @@ fn compare(reading: &Reading, document: &reader::Reading) {
         "the log says {:?}, the document {expected:?}",
         reading.outcome
     );
+    if let (Err(error), Err(refusal)) = (&reading.outcome, expected) {
+        let is_later = matches!(error, Error::Unsupported { .. });
+        let is_expected = matches!(refusal, Refusal::Later(_));
+        assert_eq!(is_later, is_expected, "{error:?}, not {refusal:?}");
+    }
     assert_eq!(reading.records, document.records, "the document differs");
     if expected.is_ok() {
         assert_eq!(reading.oldest, document.oldest, "the document differs");

@@ -24,6 +24,14 @@ pub fn crc32(seed: u32, bytes: &[u8]) -> u32 {
     !bytes.iter().fold(!seed, step)
 }
 
+/// Why a log is not read on.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Refusal {
+    Damaged(&'static str),
+    /// Only a later version of the format can know it.
+    Later(&'static str),
+}
+
 /// A segment's header.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Header {
@@ -57,17 +65,35 @@ impl Header {
 
     /// The header at the start of a file, if it is a sound one of version 1.
     pub fn decode(file: &[u8]) -> Option<Self> {
-        let bytes: &[u8; HEADER_LEN] = file.first_chunk()?;
-        let is_sound = u32_at(bytes, 68) == crc32(0, &bytes[..68]);
+        Self::read(file).ok()
+    }
+
+    /// The same, with the reason if it is none.
+    pub fn read(file: &[u8]) -> Result<Self, Refusal> {
+        let bytes: &[u8; HEADER_LEN] = file.first_chunk().ok_or(Refusal::Damaged("too short"))?;
+        if u32_at(bytes, 68) != crc32(0, &bytes[..68]) || !bytes.starts_with(MAGIC) {
+            return Err(Refusal::Damaged("a header is damaged"));
+        }
+        if u32_at(bytes, 8) != 1 {
+            return Err(Refusal::Later("a header is of another version"));
+        }
         let field = |index: usize| u64_at(bytes, 16 + 8 * index);
-        (is_sound && bytes.starts_with(MAGIC) && u32_at(bytes, 8) == 1).then(|| Self {
+        let header = Self {
             log_id: field(0),
             base: field(1),
             salt: field(2),
             capacity: field(3),
             prev_salt: field(4),
             prev_end: field(5),
-        })
+        };
+        let has_no_predecessor = header.prev_salt == 0 && header.prev_end != 0;
+        if u32_at(bytes, 12) != 0 || u32_at(bytes, 64) != 0 || has_no_predecessor {
+            return Err(Refusal::Later("reserved bytes of a header"));
+        }
+        if header.salt == 0 || !(4096..=1 << 32).contains(&header.capacity) {
+            return Err(Refusal::Damaged("a field is out of bounds"));
+        }
+        Ok(header)
     }
 
     pub fn head_mark(&self) -> [u8; HEAD_MARK_LEN] {
@@ -120,10 +146,10 @@ impl Frame {
         bytes
     }
 
-    /// The frame's header at `at` in a segment's file, if there is one.
+    /// The frame's header at `at` in a segment's file, if there is one, of whatever kind.
     pub fn decode(file: &[u8], at: usize, segment: &Header) -> Option<Self> {
         let bytes: &[u8; FRAME_LEN] = file.get(at..)?.first_chunk()?;
-        if !(RECORD..=LINK).contains(&bytes[12]) {
+        if bytes[12] == 0 {
             return None;
         }
         let lsn = full_lsn(u32_at(bytes, 0), segment.base - 1)?;

@@ -2,8 +2,8 @@
 //! whole directory in memory and is in no hurry.
 
 use super::format::{
-    DATA_AT, Frame, HEAD_MARK_AT, HEAD_MARK_LEN, Header, LINK, MARK, PART, SEAL, STATEMENT_AT,
-    crc32,
+    DATA_AT, FRAME_LEN, Frame, HEAD_MARK_AT, HEAD_MARK_LEN, HEADER_LEN, Header, LINK, MARK, PART,
+    Refusal, SEAL, STATEMENT_AT, crc32,
 };
 use super::{Entry, Files, segment_name};
 
@@ -18,10 +18,7 @@ pub struct Reading {
     pub statements: Vec<Place>,
     /// The oldest LSN that is kept.
     pub oldest: u64,
-    /// Whether the document leaves it open what is right: a segment that has a successor has a seal or
-    /// a link that contradicts the successor. Nothing writes such a one.
-    pub is_open: bool,
-    pub outcome: Result<End, &'static str>,
+    pub outcome: Result<End, Refusal>,
 }
 
 /// A frame of the log.
@@ -48,7 +45,6 @@ pub fn read(files: &Files) -> Reading {
         places: Vec::new(),
         statements: Vec::new(),
         oldest: 1,
-        is_open: false,
         outcome: Ok(End::default()),
     };
     reading.outcome = match chain(files) {
@@ -59,7 +55,7 @@ pub fn read(files: &Files) -> Reading {
 }
 
 impl Reading {
-    fn follow(&mut self, segments: &[Segment]) -> Result<End, &'static str> {
+    fn follow(&mut self, segments: &[Segment]) -> Result<End, Refusal> {
         self.oldest = segments.first().map_or(1, |head| head.header.base);
         let mut end = End::default();
         for (index, segment) in segments.iter().enumerate() {
@@ -77,37 +73,41 @@ impl Reading {
     }
 
     /// "2. A segment that has a successor".
-    fn read_complete(&mut self, segment: &Segment, next: &Header) -> Result<End, &'static str> {
-        let limit = usize::try_from(next.prev_end).map_err(|_| "no such offset")?;
-        let ends = segment.statement.filter(|frame| frame.kind != MARK);
-        self.is_open |= ends.is_some_and(|frame| frame.lsn != next.base - 1);
-        let walk = self.walk(segment, limit, None);
-        if walk.end_at != limit || walk.end != next.base - 1 {
-            return Err("a complete segment is not complete");
+    fn read_complete(&mut self, segment: &Segment, next: &Header) -> Result<End, Refusal> {
+        let limit = usize::try_from(next.prev_end).unwrap();
+        let walk = self.walk(segment, limit, None)?;
+        if walk.at != limit || walk.end_at != limit || walk.end != next.base - 1 {
+            return Err(Refusal::Damaged("a complete segment is not complete"));
         }
         Ok(End::default())
     }
 
     /// "3. The newest segment".
-    fn read_newest(&mut self, segment: &Segment) -> Result<End, &'static str> {
+    fn read_newest(&mut self, segment: &Segment) -> Result<End, Refusal> {
         let capacity = segment.capacity();
         let ends = segment.statement.filter(|frame| frame.kind != MARK);
-        let walk = self.walk(segment, capacity, ends.map(|frame| frame.lsn));
+        let walk = self.walk(segment, capacity, ends.map(|frame| frame.lsn))?;
         let end = walk.end;
         match segment.statement {
-            Some(frame) if frame.lsn > end => return Err("the statement names more"),
-            Some(frame) if frame.kind == LINK => return Err("the successor is missing"),
+            Some(frame) if frame.lsn > end => {
+                return Err(Refusal::Damaged("the statement names more"));
+            }
+            Some(frame) if frame.kind == LINK => {
+                return Err(Refusal::Damaged("the successor is missing"));
+            }
             Some(frame) if frame.kind == SEAL && frame.lsn == end => {
                 return Ok(End {
                     lsn: end,
                     cut: None,
                 });
             }
-            Some(frame) if frame.kind == SEAL => return Err("the seal names less"),
+            Some(frame) if frame.kind == SEAL => {
+                return Err(Refusal::Damaged("the seal names less"));
+            }
             _ => {}
         }
         match walk.proven_behind(segment) > end {
-            true => Err("a later frame proves more"),
+            true => Err(Refusal::Damaged("a later frame proves more")),
             false => Ok(End {
                 lsn: end,
                 cut: Some((segment.name(), walk.end_at, walk.label)),
@@ -116,14 +116,26 @@ impl Reading {
     }
 
     /// Reads frames as long as they continue the log, up to `limit` and to the record `last`.
-    fn walk(&mut self, segment: &Segment, limit: usize, last: Option<u64>) -> Walk {
+    fn walk(
+        &mut self,
+        segment: &Segment,
+        limit: usize,
+        last: Option<u64>,
+    ) -> Result<Walk, Refusal> {
         let mut walk = Walk::new(segment);
         let mut unit = Vec::new();
         while !(unit.is_empty() && last == Some(walk.end)) && walk.at < limit {
             let next = Frame::decode(segment.file, walk.at, &segment.header);
-            let Some(frame) = next.filter(|frame| walk.is_next(frame, limit)) else {
+            let Some(frame) = next.filter(|frame| walk.is_next(frame)) else {
                 break;
             };
+            if !frame.is_record() {
+                self.places.truncate(self.records.len());
+                return Err(Refusal::Later("a frame of an unknown kind"));
+            }
+            if walk.at + frame.total_len() > limit {
+                break;
+            }
             let payload = &segment.file[walk.at..walk.at + frame.total_len()][20..];
             if crc32(0, payload) != frame.payload_sum {
                 walk.label = if frame.kind == PART {
@@ -149,7 +161,7 @@ impl Reading {
             walk.label = "torn-batch";
         }
         self.places.truncate(self.records.len());
-        walk
+        Ok(walk)
     }
 }
 
@@ -177,11 +189,9 @@ impl Walk {
         }
     }
 
-    /// Whether the frame continues the log, as far as its header tells.
-    fn is_next(&self, frame: &Frame, limit: usize) -> bool {
-        frame.is_record()
-            && Some(frame.lsn) == self.last.checked_add(1)
-            && self.at + frame.total_len() <= limit
+    /// Whether the frame has the LSN that comes next.
+    fn is_next(&self, frame: &Frame) -> bool {
+        Some(frame.lsn) == self.last.checked_add(1)
     }
 
     /// The last LSN that some frame behind the stop proves durable; 0 if there is none.
@@ -215,23 +225,39 @@ struct Segment<'a> {
 }
 
 impl<'a> Segment<'a> {
-    fn open(base: u64, file: &'a [u8]) -> Result<Self, &'static str> {
-        let header = Header::decode(file).ok_or("a header is damaged or of another version")?;
+    fn open(base: u64, file: &'a [u8]) -> Result<Self, Refusal> {
+        let header = Header::read(file)?;
         if header.base != base {
-            return Err("a header is not that of its name");
+            return Err(Refusal::Damaged("a header is not that of its name"));
         }
-        if !(4096..=1 << 32).contains(&header.capacity) {
-            return Err("a capacity is out of bounds");
-        }
+        let statement = Self::read_block(file, &header)?;
         if (file.len() as u64) < header.capacity {
-            return Err("a file is too short");
+            return Err(Refusal::Damaged("a file is too short"));
         }
-        let statement = Frame::decode(file, STATEMENT_AT, &header);
         Ok(Self {
             file,
             header,
-            statement: statement.filter(|frame| !frame.is_record()),
+            statement,
         })
+    }
+
+    /// What of the header block is in the file. Bytes that have no meaning are zero.
+    fn read_block(file: &[u8], header: &Header) -> Result<Option<Frame>, Refusal> {
+        let reserved = [
+            HEADER_LEN..HEAD_MARK_AT,
+            HEAD_MARK_AT + HEAD_MARK_LEN..STATEMENT_AT,
+            STATEMENT_AT + FRAME_LEN..DATA_AT,
+        ];
+        let mut bytes = reserved.into_iter().flatten();
+        if bytes.any(|at| file.get(at).is_some_and(|&byte| byte != 0)) {
+            return Err(Refusal::Later("reserved bytes of a header block"));
+        }
+        match Frame::decode(file, STATEMENT_AT, header) {
+            Some(frame) if !(MARK..=LINK).contains(&frame.kind) => {
+                Err(Refusal::Later("a statement of an unknown kind"))
+            }
+            statement => Ok(statement.map(|frame| Frame { lag: 0, ..frame })),
+        }
     }
 
     fn name(&self) -> String {
@@ -247,18 +273,21 @@ impl<'a> Segment<'a> {
         self.header.prev_salt == 0 || mark == self.header.head_mark()
     }
 
-    fn joins(&self, next: &Self) -> Result<(), &'static str> {
+    fn joins(&self, next: &Self) -> Result<(), Refusal> {
         let (header, next) = (&self.header, &next.header);
-        let is_joined = next.prev_salt == header.salt && next.prev_end <= header.capacity;
-        match is_joined && next.log_id == header.log_id {
+        let is_end = (DATA_AT as u64..=header.capacity).contains(&next.prev_end);
+        let is_joined = next.prev_salt == header.salt && next.log_id == header.log_id;
+        match is_joined && is_end {
             true => Ok(()),
-            false => Err("a segment does not join the one before it"),
+            false => Err(Refusal::Damaged(
+                "a segment does not join the one before it",
+            )),
         }
     }
 }
 
 /// "1. The directory": the segments of the log, oldest first.
-fn chain(files: &Files) -> Result<Vec<Segment<'_>>, &'static str> {
+fn chain(files: &Files) -> Result<Vec<Segment<'_>>, Refusal> {
     let mut bases: Vec<_> = files.keys().filter_map(|name| segment_base(name)).collect();
     bases.sort_unstable();
     let mut segments: Vec<Segment> = Vec::new();
@@ -276,15 +305,15 @@ fn chain(files: &Files) -> Result<Vec<Segment<'_>>, &'static str> {
     }
     match segments.is_empty() {
         true => Ok(segments),
-        false => Err("no segment is the head"),
+        false => Err(Refusal::Damaged("no segment is the head")),
     }
 }
 
-fn check_truncated(files: &Files, bases: &[u64], log_id: u64) -> Result<(), &'static str> {
+fn check_truncated(files: &Files, bases: &[u64], log_id: u64) -> Result<(), Refusal> {
     for &base in bases {
         let segment = Segment::open(base, &files[&segment_name(base)])?;
         if segment.header.log_id != log_id {
-            return Err("a truncated segment is foreign");
+            return Err(Refusal::Damaged("a truncated segment is foreign"));
         }
     }
     Ok(())

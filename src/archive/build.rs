@@ -8,9 +8,9 @@ use tokio::sync::mpsc;
 
 use crate::archive::error::{Error, Result};
 use crate::error::Fault;
-use crate::format::frame::{Frame, Kind};
 use crate::format::names;
 use crate::format::segment::{self, Header};
+use crate::format::statement::{Statement, StatementKind};
 use crate::lsn::Lsn;
 use crate::storage::lock::Access;
 use crate::storage::{Dir, File, Mode};
@@ -88,8 +88,10 @@ impl Site {
             Order::Write(bytes) => self.open = Some(self.take_open().write(&bytes)?),
             Order::End { last, end } => {
                 let statement = match self.take_open() {
-                    newest if newest.header.base == self.newest.base => (newest, Kind::Seal),
-                    other => (other, Kind::Link),
+                    newest if newest.header.base == self.newest.base => {
+                        (newest, StatementKind::Seal)
+                    }
+                    other => (other, StatementKind::Link),
                 };
                 statement.0.end(statement.1, last, end).await?;
             }
@@ -134,13 +136,13 @@ impl Unfinished {
     }
 
     /// Ends the segment. Nothing is appended to it any more, so that the space behind it can go.
-    async fn end(self, kind: Kind, last: Lsn, end: u64) -> Result<(), Fault> {
+    async fn end(self, kind: StatementKind, last: Lsn, end: u64) -> Result<(), Fault> {
         let mut file = clear(self.file, end, self.written)?;
         if self.is_first {
             let mark = segment::encode_head_mark(&self.header);
             file = file.write_at(&mark, segment::HEAD_MARK_OFFSET as u64)?.0;
         }
-        let statement = Frame::statement(kind, last).encode(&self.header.key());
+        let statement = Statement::new(kind, last).encode(&self.header.key());
         let (file, _) = file.write_at(&statement, segment::STATEMENT_OFFSET as u64)?;
         let (file, _) = file.sync().await?;
         file.release(end);

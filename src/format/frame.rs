@@ -1,5 +1,4 @@
-//! The frame: one record, or a statement of how far its segment is durable (`docs/format.md`, "Frame"
-//! and "Statement").
+//! The frame: one record (`docs/format.md`, "Frame").
 
 use crc32fast::Hasher;
 
@@ -10,44 +9,32 @@ use crate::planted::{Bug, is_planted};
 /// Length of a frame's header in bytes.
 pub(crate) const HEADER_LEN: usize = 20;
 
-/// Where a frame's kind stands in its header.
+/// Where the kind is in a frame's header.
 pub(crate) const KIND_AT: usize = 12;
 
-/// A frame's header, decoded.
+/// A record's header, decoded.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Frame {
     pub(crate) kind: Kind,
-    /// The record's LSN; in a statement that of the last record that is durable.
     pub(crate) lsn: Lsn,
-    /// Length of the payload in bytes, 0 in a statement.
+    /// Length of the payload in bytes.
     pub(crate) len: u32,
-    /// CRC-32 of the payload, 0 in a statement.
+    /// CRC-32 of the payload.
     pub(crate) crc: u32,
     pub(crate) lag: Lag,
 }
 
 impl Frame {
-    /// A statement: every record up to `lsn` is durable.
-    pub(crate) const fn statement(kind: Kind, lsn: Lsn) -> Self {
-        Self {
-            kind,
-            lsn,
-            len: 0,
-            crc: 0,
-            lag: Lag(0),
-        }
-    }
-
     /// The header's bytes.
     pub(crate) fn encode(&self, key: &Key) -> [u8; HEADER_LEN] {
-        let [lag_0, lag_1, lag_2, _] = self.lag.0.to_le_bytes();
-        let mut bytes = [0; HEADER_LEN];
-        bytes[0..4].copy_from_slice(&low_bits(self.lsn).to_le_bytes());
-        bytes[4..8].copy_from_slice(&self.crc.to_le_bytes());
-        bytes[8..12].copy_from_slice(&self.len.to_le_bytes());
-        bytes[KIND_AT..CHECKED_LEN].copy_from_slice(&[self.kind as u8, lag_0, lag_1, lag_2]);
-        let check = key.check(self.lsn, &bytes[..CHECKED_LEN]);
-        bytes[CHECKED_LEN..].copy_from_slice(&check.to_le_bytes());
+        let bytes = Raw {
+            kind: self.kind as u8,
+            lsn: self.lsn,
+            len: self.len,
+            crc: self.crc,
+            lag: self.lag,
+        }
+        .encode(key);
         debug_assert_eq!(Self::decode(&bytes, key).as_ref(), Some(self));
         bytes
     }
@@ -55,8 +42,50 @@ impl Frame {
     /// The header in `bytes`, if it is one that was written to this very segment in this life of its
     /// file. Says nothing yet about the payload, nor whether it lies within the file.
     pub(crate) fn decode(bytes: &[u8; HEADER_LEN], key: &Key) -> Option<Self> {
-        let kind = Kind::from_byte(bytes[KIND_AT])?;
-        let lsn = key.lsn(le_u32(bytes, 0));
+        Raw::decode(bytes, key)?.record()
+    }
+
+    /// The last LSN that was durable when this frame was written, as far as the frame says.
+    pub(crate) fn proves(&self) -> Lsn {
+        match self.lag {
+            Lag::UNKNOWN => Lsn::ZERO,
+            Lag(lag) => Lsn::new(self.lsn.get().saturating_sub(lag.into())),
+        }
+    }
+
+    /// Header and payload, in bytes.
+    pub(crate) fn total_len(&self) -> u64 {
+        HEADER_LEN as u64 + u64::from(self.len)
+    }
+}
+
+/// A frame's header whose check holds, of whatever kind: also of one that this version does not know.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Raw {
+    pub(super) kind: u8,
+    pub(super) lsn: Lsn,
+    pub(super) len: u32,
+    pub(super) crc: u32,
+    pub(super) lag: Lag,
+}
+
+impl Raw {
+    pub(super) fn encode(&self, key: &Key) -> [u8; HEADER_LEN] {
+        let [lag_0, lag_1, lag_2, _] = self.lag.0.to_le_bytes();
+        let mut bytes = [0; HEADER_LEN];
+        bytes[0..4].copy_from_slice(&low_bits(self.lsn).to_le_bytes());
+        bytes[4..8].copy_from_slice(&self.crc.to_le_bytes());
+        bytes[8..12].copy_from_slice(&self.len.to_le_bytes());
+        bytes[KIND_AT..CHECKED_LEN].copy_from_slice(&[self.kind, lag_0, lag_1, lag_2]);
+        let check = key.check(self.lsn, &bytes[..CHECKED_LEN]);
+        bytes[CHECKED_LEN..].copy_from_slice(&check.to_le_bytes());
+        bytes
+    }
+
+    /// Kind 0 is no frame whatever its check, so that zeros never are.
+    pub(super) fn decode(bytes: &[u8; HEADER_LEN], key: &Key) -> Option<Self> {
+        let kind = bytes[KIND_AT];
+        let lsn = key.lsn(le_u32(bytes, 0)).filter(|_| kind != 0)?;
         let is_sound = le_u32(bytes, CHECKED_LEN) == key.check(lsn, &bytes[..CHECKED_LEN]);
         if !is_sound && !is_planted(Bug::LengthTrusted) {
             return None;
@@ -76,26 +105,26 @@ impl Frame {
         })
     }
 
-    /// The last LSN that was durable when this frame was written, as far as the frame says.
-    pub(crate) fn proves(&self) -> Lsn {
-        match self.lag {
-            Lag::UNKNOWN => Lsn::ZERO,
-            Lag(lag) => Lsn::new(self.lsn.get().saturating_sub(lag.into())),
-        }
-    }
-
-    /// Whether the frame is a record, and not a statement about records.
-    pub(crate) fn is_record(&self) -> bool {
-        matches!(self.kind, Kind::Record | Kind::Part)
-    }
-
-    /// Header and payload, in bytes.
-    pub(crate) fn total_len(&self) -> u64 {
-        HEADER_LEN as u64 + u64::from(self.len)
+    /// The record that it is the header of, if it is one's.
+    pub(super) fn record(self) -> Option<Frame> {
+        let Self {
+            kind,
+            lsn,
+            len,
+            crc,
+            lag,
+        } = self;
+        Some(Frame {
+            kind: Kind::from_byte(kind)?,
+            lsn,
+            len,
+            crc,
+            lag,
+        })
     }
 }
 
-/// What a frame is. Zero is none of them, so that zeros on disk are never a frame.
+/// What a record is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
 pub(crate) enum Kind {
@@ -103,17 +132,11 @@ pub(crate) enum Kind {
     Record = 1,
     /// A record whose atomic batch goes on with the next one.
     Part = 2,
-    /// A statement when the log went idle. More records may follow.
-    Mark = 3,
-    /// A statement that the segment ends with this record.
-    Seal = 4,
-    /// The same, and that another segment follows.
-    Link = 5,
 }
 
 impl Kind {
     fn from_byte(byte: u8) -> Option<Self> {
-        [Self::Record, Self::Part, Self::Mark, Self::Seal, Self::Link]
+        [Self::Record, Self::Part]
             .into_iter()
             .find(|&kind| kind as u8 == byte)
     }
@@ -126,6 +149,9 @@ pub(crate) struct Lag(u32);
 impl Lag {
     /// Too far to say in 24 bits: such a frame proves nothing.
     pub(crate) const UNKNOWN: Self = Self(0xff_ffff);
+
+    /// That of a statement.
+    pub(super) const NONE: Self = Self(0);
 
     /// The lag of the record `lsn`, written while everything up to `durable` was on disk.
     pub(crate) fn between(lsn: Lsn, durable: Lsn) -> Self {
@@ -156,10 +182,11 @@ impl Key {
         }
     }
 
-    /// The full LSN of a frame in this segment, from its low half.
-    fn lsn(&self, low: u32) -> Lsn {
-        self.origin
-            .plus(low.wrapping_sub(low_bits(self.origin)).into())
+    /// The full LSN of a frame in this segment, from its low half; none if it would be above the last
+    /// LSN that there is.
+    fn lsn(&self, low: u32) -> Option<Lsn> {
+        let ahead = low.wrapping_sub(low_bits(self.origin));
+        self.origin.checked_add(ahead.into())
     }
 
     fn check(&self, lsn: Lsn, header: &[u8]) -> u32 {
@@ -170,7 +197,7 @@ impl Key {
     }
 }
 
-/// The part of the header that its check covers, and where the check stands.
+/// The part of the header that its check covers, and where the check begins.
 const CHECKED_LEN: usize = 16;
 
 const _: () = assert!(CHECKED_LEN + size_of::<u32>() == HEADER_LEN);

@@ -1,13 +1,17 @@
 //! The bytes of the log: what `docs/format.md` says, and nothing else. No I/O.
 //!
-//! [`frame`] is the record and its three companions (mark, seal, link), [`segment`] the header block
-//! of a file, [`names`] the names of the files.
+//! [`frame`] is the record, [`segment`] the header block of a file, [`statement`] what a segment says of
+//! itself there, [`names`] the names of the files. [`walk`] is how records are read one after the other,
+//! and [`search`] how they are found where that has stopped.
 
 pub(crate) mod frame;
 pub(crate) mod names;
+pub(crate) mod search;
 pub(crate) mod segment;
+pub(crate) mod statement;
+pub(crate) mod walk;
 
-/// Where a segment's first record stands, in bytes: after one header block.
+/// Where a segment's first record begins, in bytes: after one header block.
 pub(crate) const DATA_OFFSET: u64 = HEADER_BLOCK_LEN as u64;
 
 /// Length of a segment's header block: a page, so that no record shares one with the header.

@@ -1,16 +1,19 @@
-//! The header block of a segment (`docs/format.md`, "Segment header", "Head mark" and "Statement").
+//! The header block of a segment (`docs/format.md`, "Header block").
+
+use std::ops::{Range, RangeInclusive};
 
 use crate::Lsn;
-use crate::format::frame::Key;
-use crate::format::le_u32;
+use crate::format::frame::{self, Key};
+use crate::format::statement::{Statement, UnknownKind};
+use crate::format::{DATA_OFFSET, HEADER_BLOCK_LEN, SEGMENT_SIZE_LIMIT, le_u32};
 
 /// Length of the encoded header.
 pub(crate) const HEADER_LEN: usize = 72;
 
-/// Where the head mark stands: in a sector of its own, so that writing it cannot tear the header.
+/// Where the head mark is: in a sector of its own, so that writing it cannot tear the header.
 pub(crate) const HEAD_MARK_OFFSET: usize = 512;
 
-/// Where a segment's last statement about itself stands: a frame, in a sector of its own.
+/// Where a segment's last statement about itself is: in a sector of its own.
 pub(crate) const STATEMENT_OFFSET: usize = 1024;
 
 /// Length of an encoded head mark.
@@ -39,15 +42,31 @@ pub(crate) struct Predecessor {
     pub(crate) end: u64,
 }
 
-/// Why bytes are not a segment's header.
+/// Why bytes are not a header that this version can read.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum HeaderError {
     Damaged,
+    Unknown(Unknown),
+}
+
+/// What only a later version of the format has.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Unknown {
     Version(u32),
+    /// The byte at this offset of the header block is not zero.
+    Reserved(usize),
+    /// The statement is of this kind.
+    Statement(u8),
 }
 
 impl Header {
     pub(crate) fn encode(&self) -> [u8; HEADER_LEN] {
+        let bytes = self.encode_fields();
+        debug_assert_eq!(Self::decode(&bytes), Ok(*self));
+        bytes
+    }
+
+    fn encode_fields(&self) -> [u8; HEADER_LEN] {
         let (prev_salt, prev_end) = self
             .predecessor
             .map_or((0, 0), |prev| (prev.salt, prev.end));
@@ -62,7 +81,6 @@ impl Header {
         bytes[56..64].copy_from_slice(&prev_end.to_le_bytes());
         let crc = crc32fast::hash(&bytes[..HEADER_CRC_AT]);
         bytes[HEADER_CRC_AT..].copy_from_slice(&crc.to_le_bytes());
-        debug_assert_eq!(Self::decode(&bytes), Ok(*self));
         bytes
     }
 
@@ -73,9 +91,20 @@ impl Header {
         if !sound || &bytes[0..8] != MAGIC {
             return Err(HeaderError::Damaged);
         }
-        match le_u32(bytes, 8) {
-            VERSION => Ok(Self::fields(bytes)),
-            version => Err(HeaderError::Version(version)),
+        let version = le_u32(bytes, 8);
+        if version != VERSION {
+            return Err(HeaderError::Unknown(Unknown::Version(version)));
+        }
+        let header = Self::fields(bytes);
+        let unused = match header.predecessor {
+            Some(_) => 0..0,
+            None => PREDECESSOR_END,
+        };
+        check_reserved(bytes, [RESERVED[0].clone(), RESERVED[1].clone(), unused])
+            .map_err(HeaderError::Unknown)?;
+        match header.salt != 0 && CAPACITIES.contains(&header.capacity) {
+            true => Ok(header),
+            false => Err(HeaderError::Damaged),
         }
     }
 
@@ -99,8 +128,39 @@ impl Header {
     }
 }
 
-/// The bytes that say, once they stand in the header block of `header`'s segment, that everything
-/// before it was truncated.
+/// What a header block says beside the header.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) struct Remarks {
+    pub(crate) has_head_mark: bool,
+    pub(crate) statement: Option<Statement>,
+}
+
+impl Remarks {
+    /// Those in the header block of `header`'s segment.
+    pub(crate) fn decode(block: &[u8; HEADER_BLOCK_LEN], header: &Header) -> Result<Self, Unknown> {
+        check_reserved(block, UNNAMED)?;
+        let statement = block[STATEMENT].first_chunk();
+        let statement = statement.expect("a statement has its length");
+        let statement = Statement::decode(statement, &header.key());
+        Ok(Self {
+            has_head_mark: block[HEAD_MARK] == encode_head_mark(header),
+            statement: statement.map_err(|UnknownKind(kind)| Unknown::Statement(kind))?,
+        })
+    }
+}
+
+/// Bytes that this version does not use are zero: a later version that sets one says by it that this one
+/// cannot read what follows.
+fn check_reserved(
+    bytes: &[u8],
+    unused: impl IntoIterator<Item = Range<usize>>,
+) -> Result<(), Unknown> {
+    let mut used = unused.into_iter().flatten().filter(|&at| bytes[at] != 0);
+    used.next().map_or(Ok(()), |at| Err(Unknown::Reserved(at)))
+}
+
+/// The bytes that say, once they are in the header block of `header`'s segment, that everything before it
+/// was truncated.
 pub(crate) fn encode_head_mark(header: &Header) -> [u8; HEAD_MARK_LEN] {
     let mut bytes = [0; HEAD_MARK_LEN];
     bytes[0..8].copy_from_slice(HEAD_MAGIC);
@@ -116,6 +176,22 @@ const HEAD_MAGIC: &[u8; 8] = b"tidehead";
 const VERSION: u32 = 1;
 const HEADER_CRC_AT: usize = 68;
 
+/// Bytes of the header that this version does not use.
+const RESERVED: [Range<usize>; 2] = [12..16, 64..HEADER_CRC_AT];
+const PREDECESSOR_END: Range<usize> = 56..64;
+
+/// What the header block holds beside the header, and the bytes between.
+const HEAD_MARK: Range<usize> = HEAD_MARK_OFFSET..HEAD_MARK_OFFSET + HEAD_MARK_LEN;
+const STATEMENT: Range<usize> = STATEMENT_OFFSET..STATEMENT_OFFSET + frame::HEADER_LEN;
+const UNNAMED: [Range<usize>; 3] = [
+    HEADER_LEN..HEAD_MARK.start,
+    HEAD_MARK.end..STATEMENT.start,
+    STATEMENT.end..HEADER_BLOCK_LEN,
+];
+
+/// A segment has room for its header block, and is no longer than its offsets can say.
+const CAPACITIES: RangeInclusive<u64> = DATA_OFFSET..=SEGMENT_SIZE_LIMIT;
+
 fn le_u64(bytes: &[u8], at: usize) -> u64 {
     let mut field = [0; 8];
     field.copy_from_slice(&bytes[at..at + 8]);
@@ -125,6 +201,7 @@ fn le_u64(bytes: &[u8], at: usize) -> u64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::format::statement::StatementKind;
 
     fn header() -> Header {
         let predecessor = Some(Predecessor { salt: 3, end: 5000 });
@@ -168,7 +245,81 @@ mod tests {
         bytes[8] = 2;
         let crc = crc32fast::hash(&bytes[..HEADER_CRC_AT]);
         bytes[HEADER_CRC_AT..].copy_from_slice(&crc.to_le_bytes());
-        assert_eq!(Header::decode(&bytes), Err(HeaderError::Version(2)));
+        let version = Unknown::Version(2);
+        assert_eq!(Header::decode(&bytes), Err(HeaderError::Unknown(version)));
+    }
+
+    /// In a first segment there is no previous end either.
+    #[test]
+    fn a_reserved_bit_of_the_header_is_a_later_versions() {
+        let first = Header {
+            predecessor: None,
+            ..header()
+        };
+        for (header, reserved) in [
+            (header(), vec![12..16, 64..68]),
+            (first, vec![12..16, 56..68]),
+        ] {
+            for at in reserved.into_iter().flatten() {
+                let mut bytes = header.encode();
+                bytes[at] = 0x80;
+                let crc = crc32fast::hash(&bytes[..HEADER_CRC_AT]);
+                bytes[HEADER_CRC_AT..].copy_from_slice(&crc.to_le_bytes());
+                let expected = HeaderError::Unknown(Unknown::Reserved(at));
+                assert_eq!(Header::decode(&bytes), Err(expected));
+            }
+        }
+    }
+
+    #[test]
+    fn a_sound_checksum_does_not_make_a_header() {
+        for header in [
+            Header {
+                salt: 0,
+                ..header()
+            },
+            Header {
+                capacity: 4095,
+                ..header()
+            },
+            Header {
+                capacity: (1 << 32) + 1,
+                ..header()
+            },
+        ] {
+            let bytes = header.encode_fields();
+            assert_eq!(Header::decode(&bytes), Err(HeaderError::Damaged));
+        }
+    }
+
+    #[test]
+    fn every_byte_of_the_header_block_is_a_field_or_zero() {
+        let statement = Statement::new(StatementKind::Seal, Lsn::new(20));
+        let mut block = [0; HEADER_BLOCK_LEN];
+        block[..HEADER_LEN].copy_from_slice(&header().encode());
+        block[HEAD_MARK].copy_from_slice(&encode_head_mark(&header()));
+        block[STATEMENT].copy_from_slice(&statement.encode(&header().key()));
+        let sound = Remarks {
+            has_head_mark: true,
+            statement: Some(statement),
+        };
+        assert_eq!(Remarks::decode(&block, &header()), Ok(sound));
+        for at in HEADER_LEN..HEADER_BLOCK_LEN {
+            let mut changed = block;
+            changed[at] ^= 1;
+            let expected = match at {
+                at if HEAD_MARK.contains(&at) => Ok(Remarks {
+                    has_head_mark: false,
+                    ..sound
+                }),
+                at if STATEMENT.contains(&at) => Ok(Remarks {
+                    statement: None,
+                    ..sound
+                }),
+                at => Err(Unknown::Reserved(at)),
+            };
+            assert_eq!(Remarks::decode(&changed, &header()), expected, "byte {at}");
+        }
     }
 
     #[test]

@@ -24,12 +24,15 @@ impl Blocks {
         let filled = file.read_at(&mut buffer, offset)?;
         buffer.truncate(filled);
         let block = buffer.freeze();
-        self.recent.push_back(block.clone());
+        // A single large record is the consumer's alone.
+        if len <= KEPT_LEN_MAX {
+            self.recent.push_back(block.clone());
+        }
         Ok(block)
     }
 
     fn buffer(&mut self, len: usize) -> BytesMut {
-        if self.recent.len() < IN_FLIGHT {
+        if self.recent.len() < IN_FLIGHT || len > KEPT_LEN_MAX {
             return BytesMut::zeroed(len);
         }
         let oldest = self.recent.pop_front().map(Bytes::try_into_mut);
@@ -40,6 +43,9 @@ impl Blocks {
         buffer
     }
 }
+
+/// The largest block that is kept to be used again.
+const KEPT_LEN_MAX: usize = 1024 * 1024;
 
 /// Blocks that are in use if the consumer keeps up: one being read, one on its way, one whose records
 /// are being consumed.

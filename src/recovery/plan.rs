@@ -1,11 +1,9 @@
 //! Which files are the log: reads the directory and the headers, and checks that they join.
 
-use std::ops::RangeInclusive;
-
-use crate::error::{Corruption, Damage, Error, Result};
-use crate::format::frame::{self, Frame};
-use crate::format::segment::{self, Header, HeaderError};
-use crate::format::{self, names};
+use crate::error::{Corruption, Damage, Error, Result, UnsupportedReason};
+use crate::format::segment::{self, Header, HeaderError, Remarks, Unknown};
+use crate::format::statement::Statement;
+use crate::format::{self, HEADER_BLOCK_LEN, names};
 use crate::lsn::Lsn;
 use crate::storage::{Dir, Mode};
 
@@ -24,7 +22,7 @@ pub(super) struct Planned {
     pub(super) name: String,
     pub(super) header: Header,
     /// What it says of itself, if it says anything that can be read.
-    pub(super) statement: Option<Frame>,
+    pub(super) statement: Option<Statement>,
 }
 
 /// Where a replay starts.
@@ -36,6 +34,16 @@ pub(crate) enum Start {
     At(Lsn),
     /// As late as can be: for callers who do not want any record.
     Last,
+}
+
+impl Start {
+    /// Whether the caller wants any record.
+    pub(super) fn wants_records(self) -> bool {
+        match self {
+            Self::Oldest | Self::At(_) => true,
+            Self::Last => false,
+        }
+    }
 }
 
 impl Plan {
@@ -163,16 +171,18 @@ impl Found {
     pub(super) fn read(dir: &Dir, base: Lsn) -> Result<Self> {
         let name = names::segment(base);
         let file = dir.open(&name, Mode::Read)?;
-        let mut block = [0; READ_LEN];
+        let mut block = [0; HEADER_BLOCK_LEN];
         file.read_at(&mut block, 0)?;
         let header = decode_header(dir, base, &block)?;
+        let remarks = Remarks::decode(&block, &header);
+        let remarks = remarks.map_err(|unknown| unsupported(dir, base, unknown))?;
         Ok(Self {
             planned: Planned {
                 name,
                 header,
-                statement: read_statement(&block, &header),
+                statement: remarks.statement,
             },
-            is_head: header.predecessor.is_none() || has_head_mark(&block, &header),
+            is_head: header.predecessor.is_none() || remarks.has_head_mark,
             len: file.len()?,
         })
     }
@@ -185,25 +195,34 @@ impl Found {
     }
 }
 
-fn decode_header(dir: &Dir, base: Lsn, block: &[u8; READ_LEN]) -> Result<Header> {
+fn decode_header(dir: &Dir, base: Lsn, block: &[u8; HEADER_BLOCK_LEN]) -> Result<Header> {
     let damaged = |damage| damaged_header(dir, base, damage).into();
     let header_bytes = block
         .first_chunk()
         .expect("a header is shorter than its block");
     let header = Header::decode(header_bytes).map_err(|error| match error {
         HeaderError::Damaged => damaged(Damage::HeaderDamaged),
-        HeaderError::Version(version) => Error::Unsupported {
-            segment: dir.path_of(&names::segment(base)),
-            version,
-        },
+        HeaderError::Unknown(unknown) => unsupported(dir, base, unknown),
     })?;
-    if header.base != base {
-        return Err(damaged(Damage::NameMismatch));
+    match header.base == base {
+        true => Ok(header),
+        false => Err(damaged(Damage::NameMismatch)),
     }
-    if !CAPACITIES.contains(&header.capacity) {
-        return Err(damaged(Damage::HeaderDamaged));
+}
+
+fn unsupported(dir: &Dir, base: Lsn, unknown: Unknown) -> Error {
+    let reason = match unknown {
+        Unknown::Version(version) => UnsupportedReason::Version(version),
+        Unknown::Reserved(at) => UnsupportedReason::ReservedByte { offset: at as u64 },
+        Unknown::Statement(kind) => UnsupportedReason::FrameKind {
+            kind,
+            offset: segment::STATEMENT_OFFSET as u64,
+        },
+    };
+    Error::Unsupported {
+        segment: dir.path_of(&names::segment(base)),
+        reason,
     }
-    Ok(header)
 }
 
 /// Damage that leaves nothing to be said about a file's records, but which should be the first.
@@ -215,16 +234,6 @@ fn damaged_header(dir: &Dir, base: Lsn, damage: Damage) -> Corruption {
         first: base,
         last: Lsn::ZERO,
     }
-}
-
-fn has_head_mark(block: &[u8; READ_LEN], header: &Header) -> bool {
-    let mark = segment::HEAD_MARK_OFFSET..segment::HEAD_MARK_OFFSET + segment::HEAD_MARK_LEN;
-    block[mark] == segment::encode_head_mark(header)
-}
-
-fn read_statement(block: &[u8; READ_LEN], header: &Header) -> Option<Frame> {
-    let bytes = block[segment::STATEMENT_OFFSET..].first_chunk()?;
-    Frame::decode(bytes, &header.key()).filter(|frame| !frame.is_record())
 }
 
 /// Checks that `next` names `segment` as its predecessor, and a place in it that exists.
@@ -245,9 +254,3 @@ pub(super) fn check_joint(dir: &Dir, segment: &Planned, next: &Planned) -> Resul
             .into()),
     }
 }
-
-/// The header, the head mark and the statement.
-const READ_LEN: usize = segment::STATEMENT_OFFSET + frame::HEADER_LEN;
-
-/// A segment has room for its header block, and is no longer than its offsets can say.
-const CAPACITIES: RangeInclusive<u64> = format::DATA_OFFSET..=format::SEGMENT_SIZE_LIMIT;

@@ -9,7 +9,7 @@ use crate::record::Record;
 use crate::recovered::{LastSegment, Recovered};
 use crate::recovery::plan::{Plan, Planned, Start};
 use crate::recovery::report::RecoveryReport;
-use crate::recovery::scan::{Scan, Stop};
+use crate::recovery::scan::{Chunk, Scan, Stop};
 use crate::recovery::tail::{self, Verdict};
 use crate::storage::Dir;
 use crate::storage::lock::{Access, Lock};
@@ -117,11 +117,14 @@ impl Job {
             .map(|prev| prev.end);
         let mut scan = Scan::open(dir, &self.plan.segments[index], limit)?;
         loop {
-            let mut records = Vec::new();
-            let stop = scan.read_block(&mut records)?;
-            self.send_records(records, outbox).await?;
+            let mut chunk = Chunk::new(self.start.wants_records());
+            let stop = scan.read_block(&mut chunk)?;
+            self.send_records(chunk.records, outbox).await?;
             self.report.end = scan.end().0;
             let Some(stop) = stop else { continue };
+            if let Stop::UnknownKind(kind) = stop {
+                return Err(scan.unsupported(kind));
+            }
             return match successor {
                 Some(next) => Ok(check_complete(dir, &scan, &next).map(|()| None)?),
                 None => self.judge(dir, &scan, stop).map(Some),
@@ -178,7 +181,7 @@ async fn send(outbox: &Outbox, event: Event) -> Result<()> {
 /// successor says, with the record before the successor's first.
 pub(super) fn check_complete(dir: &Dir, scan: &Scan, next: &Planned) -> Result<(), Corruption> {
     let expected = next.header.predecessor.map(|predecessor| predecessor.end);
-    if scan.end() == (next.header.base.prev(), expected.unwrap_or(0)) && scan.unit.len() == 0 {
+    if scan.end() == (next.header.base.prev(), expected.unwrap_or(0)) && !scan.walker.is_in_unit() {
         return Ok(());
     }
     let last = next.header.base.prev();

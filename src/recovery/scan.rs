@@ -1,12 +1,23 @@
 //! Reading one segment, record by record, in blocks of about 1 MiB.
+//!
+//! What is kept in memory is bounded by the records that are handed out, and never by what a header says:
+//! a record or an atomic batch that is larger than [`HOLD_MAX`] is first read once in small pieces, which
+//! are checked and forgotten. Only if it holds to its end it is read again, and handed out; the records of
+//! an atomic batch then one block after the other.
 
 use std::collections::VecDeque;
+use std::io;
+use std::path::PathBuf;
 
 use bytes::Bytes;
 
-use crate::error::{Corruption, Damage, Fault, Result};
+use crate::error::{Corruption, Damage, Error, Fault, Result, UnsupportedReason};
 use crate::format;
-use crate::format::frame::{self, Frame, Key, Kind};
+use crate::format::frame::{self, Frame, Kind};
+#[cfg(feature = "tools")]
+use crate::format::search::Search;
+use crate::format::statement::Statement;
+use crate::format::walk::{Checker, Flaw, Walker};
 use crate::lsn::Lsn;
 use crate::planted::{Bug, is_planted};
 use crate::record::Record;
@@ -18,33 +29,63 @@ use crate::storage::{Dir, File, Mode};
 pub(super) struct Scan {
     pub(super) segment: Planned,
     pub(super) file: File,
-    pub(super) key: Key,
-    /// Where records have to end.
-    limit: u64,
-    /// Where the next frame is expected, and which record.
-    pub(super) offset: u64,
-    pub(super) next: Lsn,
-    /// Bytes to read at once.
-    block_len: u64,
+    path: PathBuf,
+    pub(super) walker: Walker,
+    /// Where the segment says that it ends; no question in one that has a successor.
+    sealed: Option<Lsn>,
     blocks: Blocks,
+    /// The block that is being read, and where it begins in the file.
+    block: Bytes,
+    block_at: u64,
+    /// Whether the file, or the segment, ends with it.
+    is_last: bool,
     /// The records of an atomic batch whose end was not read yet.
-    pub(super) unit: Unit,
-    /// The last record that some frame read so far says was durable.
-    proven: Lsn,
+    unit: Chunk,
+    /// Up to here an atomic batch is known to be whole.
+    checked: u64,
     /// Places between records, one for each block read, from the first one that is not proven on.
     places: VecDeque<(Lsn, u64)>,
 }
 
-/// An atomic batch, read in part.
+/// Records that were read.
 #[derive(Default)]
-pub(super) struct Unit {
-    records: Vec<Record>,
-    bytes: u64,
+pub(super) struct Chunk {
+    /// Nothing is kept for those who only want to know how many there are.
+    pub(super) keeps: bool,
+    pub(super) records: Vec<Record>,
+    pub(super) count: u64,
+    /// Of their payloads.
+    pub(super) bytes: u64,
 }
 
-impl Unit {
-    pub(super) fn len(&self) -> u64 {
-        self.records.len() as u64
+impl Chunk {
+    pub(super) fn new(keeps: bool) -> Self {
+        Self {
+            keeps,
+            ..Self::default()
+        }
+    }
+
+    fn push(&mut self, lsn: Lsn, payload: Bytes, len: u32) {
+        self.count += 1;
+        self.bytes += u64::from(len);
+        if self.keeps {
+            self.records.push(Record { lsn, payload });
+        }
+    }
+
+    fn append(&mut self, other: &mut Self) {
+        self.count += std::mem::take(&mut other.count);
+        self.bytes += std::mem::take(&mut other.bytes);
+        self.records.append(&mut other.records);
+    }
+
+    /// The memory that it takes, about.
+    fn held(&self) -> u64 {
+        match self.keeps {
+            true => self.bytes + self.count * HELD_PER_RECORD,
+            false => 0,
+        }
     }
 }
 
@@ -58,160 +99,185 @@ pub(super) enum Stop {
     /// There is no frame that continues the log.
     NoRecord,
     /// There is a record, and its payload is not what it was.
-    BadRecord,
-    /// The same, of an atomic batch that begins or goes on with it.
-    BadPart,
+    BadRecord(Frame),
+    /// There is a frame of a kind that only a later version knows.
+    UnknownKind(u8),
 }
 
 impl Scan {
-    /// Opens a segment whose records end at `limit`, or at its end if there is none.
+    /// Opens a segment whose records end at `limit`, or wherever it says if there is none.
     pub(super) fn open(dir: &Dir, segment: &Planned, limit: Option<u64>) -> Result<Self, Fault> {
         let header = segment.header;
+        let statement = segment.statement.filter(|_| limit.is_none());
         Ok(Self {
             segment: segment.clone(),
             file: dir.open(&segment.name, Mode::Read)?,
-            key: header.key(),
-            limit: limit.unwrap_or(header.capacity),
-            offset: format::DATA_OFFSET,
-            next: header.base,
-            block_len: BLOCK_LEN,
+            path: dir.path_of(&segment.name),
+            walker: Walker::new(&header, limit.unwrap_or(header.capacity)),
+            sealed: statement.filter(Statement::is_end).map(|end| end.lsn),
             blocks: Blocks::default(),
-            unit: Unit::default(),
-            proven: header.base.prev(),
+            block: Bytes::new(),
+            block_at: format::DATA_OFFSET,
+            is_last: false,
+            unit: Chunk::new(true),
+            checked: 0,
             places: VecDeque::new(),
         })
     }
 
-    /// Reads one block and appends its records to `records`. `Some` once reading has stopped.
-    pub(super) fn read_block(&mut self, records: &mut Vec<Record>) -> Result<Option<Stop>, Fault> {
-        self.note_place();
-        let rest = self.segment.header.capacity.saturating_sub(self.offset);
-        let len = if is_planted(Bug::LengthTrusted) {
-            self.block_len
-        } else {
-            rest.min(self.block_len)
-        };
-        let block = self.blocks.read(
-            &self.file,
-            self.offset,
-            usize::try_from(len).unwrap_or(usize::MAX),
-        )?;
-        let is_last = len == rest || (block.len() as u64) < len;
-        let mut at = 0;
+    /// Reads one block at the most and appends its records to `out`. `Some` once reading has stopped.
+    pub(super) fn read_block(&mut self, out: &mut Chunk) -> Result<Option<Stop>, Fault> {
+        self.unit.keeps = out.keeps;
+        let mut has_read = false;
         loop {
-            match self.step(&block, &mut at, is_last, records) {
+            match self.step(out)? {
                 Step::Go => {}
+                Step::NeedBytes(_) if has_read => return Ok(None),
                 Step::NeedBytes(needed) => {
-                    self.block_len = BLOCK_LEN.max(needed);
-                    return Ok(None);
+                    self.note_place();
+                    self.fill(self.walker.offset(), BLOCK_LEN.max(needed))?;
+                    has_read = true;
                 }
                 Step::Stop(stop) => return Ok(Some(stop)),
             }
         }
     }
 
-    /// Reads one frame at `at` in the block, which stands for the scan's offset in the file.
-    fn step(
-        &mut self,
-        block: &Bytes,
-        at: &mut usize,
-        is_last: bool,
-        out: &mut Vec<Record>,
-    ) -> Step {
+    /// Reads the frame where the next one is expected.
+    fn step(&mut self, out: &mut Chunk) -> Result<Step, Fault> {
         if self.is_sealed_here() {
-            return Step::Stop(Stop::Seal);
+            return Ok(Step::Stop(Stop::Seal));
         }
-        if self.offset >= self.limit {
-            return Step::Stop(Stop::Limit);
+        if self.walker.offset() >= self.walker.limit() {
+            return Ok(Step::Stop(Stop::Limit));
         }
-        let Some(header) = block[*at..].first_chunk() else {
-            return if is_last {
-                Step::Stop(Stop::NoRecord)
-            } else {
-                Step::NeedBytes(0)
-            };
+        let frame = match self.rest().first_chunk() {
+            Some(header) => self.walker.look(header),
+            None if self.is_last => Err(Flaw::NoFrame),
+            None => return Ok(Step::NeedBytes(0)),
         };
-        let Some(frame) = Frame::decode(header, &self.key) else {
-            return Step::Stop(Stop::NoRecord);
-        };
-        let in_bounds =
-            self.offset + frame.total_len() <= self.limit || is_planted(Bug::LengthTrusted);
-        if !frame.is_record() || frame.lsn != self.next || !in_bounds {
-            return Step::Stop(Stop::NoRecord);
-        }
-        let start = *at + frame::HEADER_LEN;
-        let end = start + frame.len as usize;
-        if end > block.len() && !is_last {
-            return Step::NeedBytes(frame.total_len());
-        }
-        if block.get(start..end).map(crc32fast::hash) != Some(frame.crc) {
-            return Step::Stop(if frame.kind == Kind::Part {
-                Stop::BadPart
-            } else {
-                Stop::BadRecord
-            });
-        }
-        *at = end;
-        self.accept(&frame, block.slice(start..end), out);
-        Step::Go
-    }
-
-    fn accept(&mut self, frame: &Frame, payload: Bytes, out: &mut Vec<Record>) {
-        self.offset += frame.total_len();
-        self.next = frame.lsn.next();
-        self.proven = self.proven.max(frame.proves());
-        let record = Record {
-            lsn: frame.lsn,
-            payload,
-        };
-        match (frame.kind, self.unit.len()) {
-            (Kind::Part, _) if is_planted(Bug::BatchFlagIgnored) => out.push(record),
-            (Kind::Record, 0) => out.push(record),
-            (Kind::Record, _) => {
-                out.append(&mut self.unit.records);
-                out.push(record);
-                self.unit.bytes = 0;
-            }
-            _ => {
-                self.unit.records.push(record);
-                self.unit.bytes += frame.total_len();
-            }
+        match frame {
+            Ok(frame) if self.is_too_much(&frame, out) => self.look_ahead(out),
+            Ok(frame) => self.read_frame(&frame, out),
+            Err(flaw) => Ok(Step::Stop(Stop::at(flaw))),
         }
     }
 
-    /// Whether the segment says that it ends here. What stands behind, a crash has left.
+    fn read_frame(&mut self, frame: &Frame, out: &mut Chunk) -> Result<Step, Fault> {
+        if !out.keeps && self.walker.offset() < self.checked {
+            self.accept(frame, Bytes::new(), out);
+            return Ok(Step::Go);
+        }
+        let start = self.index() + frame::HEADER_LEN;
+        let end = start.saturating_add(frame.len as usize);
+        if end > self.block.len() && !self.is_last {
+            return Ok(Step::NeedBytes(frame.total_len()));
+        }
+        if self.block.get(start..end).map(crc32fast::hash) == Some(frame.crc) {
+            self.accept(frame, self.block.slice(start..end), out);
+            return Ok(Step::Go);
+        }
+        match self.walker.offset() < self.checked {
+            true => Err(self.changed()),
+            false => Ok(Step::Stop(Stop::BadRecord(*frame))),
+        }
+    }
+
+    fn accept(&mut self, frame: &Frame, payload: Bytes, out: &mut Chunk) {
+        self.walker.pass(frame);
+        let is_free = self.walker.offset() <= self.checked || is_planted(Bug::BatchFlagIgnored);
+        if is_free || frame.kind == Kind::Record {
+            out.append(&mut self.unit);
+            out.push(frame.lsn, payload, frame.len);
+        } else {
+            self.unit.push(frame.lsn, payload, frame.len);
+        }
+    }
+
+    /// Whether this frame, and what waits for it, is more than is kept on the word of a header.
+    fn is_too_much(&self, frame: &Frame, out: &Chunk) -> bool {
+        let len = match out.keeps {
+            true => HELD_PER_RECORD + frame.total_len(),
+            // It is read in one piece all the same.
+            false => frame.total_len(),
+        };
+        self.walker.offset() >= self.checked && self.unit.held() + len > HOLD_MAX
+    }
+
+    /// Reads on to the end of the unit, and keeps nothing of it. If it is whole it can be handed out as it
+    /// is read.
+    fn look_ahead(&mut self, out: &mut Chunk) -> Result<Step, Fault> {
+        let mut checker = Checker::new(self.walker.clone());
+        let mut buffer = vec![0; LOOK_LEN];
+        let mut offset = self.walker.offset();
+        loop {
+            let left =
+                usize::try_from(self.walker.limit().saturating_sub(offset)).unwrap_or(usize::MAX);
+            let filled = self
+                .file
+                .read_at(&mut buffer[..left.min(LOOK_LEN)], offset)?;
+            let mut bytes = &buffer[..filled];
+            offset += filled as u64;
+            while !bytes.is_empty() {
+                match checker.feed(bytes) {
+                    Ok(taken) => bytes = &bytes[taken..],
+                    Err(flaw) => return Ok(self.stop_ahead(checker.into_walker(), flaw)),
+                }
+                if checker.walker().end().1 > self.walker.offset() {
+                    self.checked = checker.walker().end().1;
+                    out.append(&mut self.unit);
+                    return Ok(Step::Go);
+                }
+            }
+            if filled == 0 {
+                return Ok(self.stop_ahead(checker.into_walker(), Flaw::NoFrame));
+            }
+        }
+    }
+
+    /// Stops where looking ahead has found that a unit is not whole.
+    fn stop_ahead(&mut self, walker: Walker, flaw: Flaw) -> Step {
+        self.walker = walker;
+        self.unit = Chunk::new(self.unit.keeps);
+        Step::Stop(Stop::at(flaw))
+    }
+
+    /// Whether the segment says that it ends here. What is behind it, a crash has left.
     fn is_sealed_here(&self) -> bool {
-        let ends =
-            |statement: Frame| statement.kind != Kind::Mark && statement.lsn == self.next.prev();
-        self.unit.len() == 0 && self.segment.statement.is_some_and(ends)
+        !self.walker.is_in_unit() && self.sealed == Some(self.walker.last())
+    }
+
+    /// Reads a block.
+    fn fill(&mut self, offset: u64, wanted: u64) -> Result<(), Fault> {
+        let rest = self.segment.header.capacity.saturating_sub(offset);
+        let len = match is_planted(Bug::LengthTrusted) {
+            true => wanted,
+            false => rest.min(wanted),
+        };
+        let asked = usize::try_from(len).unwrap_or(usize::MAX);
+        self.block = Bytes::new();
+        self.block = self.blocks.read(&self.file, offset, asked)?;
+        self.block_at = offset;
+        self.is_last = len == rest || (self.block.len() as u64) < len;
+        Ok(())
+    }
+
+    /// What was read from the place of the next frame on.
+    fn rest(&self) -> &[u8] {
+        self.block.get(self.index()..).unwrap_or_default()
+    }
+
+    /// Where the next frame is expected, in the block.
+    fn index(&self) -> usize {
+        let ahead = self.walker.offset().checked_sub(self.block_at);
+        ahead.map_or(usize::MAX, |ahead| {
+            usize::try_from(ahead).unwrap_or(usize::MAX)
+        })
     }
 
     /// Where the log ends if it ends here: before an atomic batch that is not complete.
     pub(super) fn end(&self) -> (Lsn, u64) {
-        (
-            Lsn::new(self.next.get() - 1 - self.unit.len()),
-            self.offset - self.unit.bytes,
-        )
-    }
-
-    /// The last record that some frame read so far says was durable.
-    #[cfg(feature = "tools")]
-    pub(super) fn proven(&self) -> Lsn {
-        self.proven
-    }
-
-    /// Where records have to end.
-    #[cfg(feature = "tools")]
-    pub(super) fn limit(&self) -> u64 {
-        self.limit
-    }
-
-    /// Goes on behind something that cannot be read, at the frame of the record `next`.
-    #[cfg(feature = "tools")]
-    pub(super) fn resume_at(&mut self, offset: u64, next: Lsn) {
-        (self.offset, self.next) = (offset, next);
-        self.unit = Unit::default();
-        self.block_len = BLOCK_LEN;
+        self.walker.end()
     }
 
     /// The last place between two records before which everything is proven durable.
@@ -220,7 +286,7 @@ impl Scan {
             .places
             .iter()
             .rev()
-            .find(|(lsn, _)| *lsn <= self.proven.next());
+            .find(|(last, _)| *last <= self.walker.proven());
         proven.map_or(format::DATA_OFFSET, |&(_, offset)| offset)
     }
 
@@ -237,21 +303,98 @@ impl Scan {
         }
     }
 
+    /// What to say where there is a frame of a kind that only a later version knows.
+    pub(super) fn unsupported(&self, kind: u8) -> Error {
+        let offset = self.walker.offset();
+        Error::Unsupported {
+            segment: self.path.clone(),
+            reason: UnsupportedReason::FrameKind { kind, offset },
+        }
+    }
+
     pub(super) fn capacity(&self) -> u64 {
         self.segment.header.capacity
     }
 
     fn note_place(&mut self) {
-        if self.unit.len() > 0 {
+        if self.walker.is_in_unit() {
             return;
         }
-        self.places.push_back((self.next, self.offset));
+        self.places.push_back(self.end());
         while self
             .places
             .get(1)
-            .is_some_and(|(lsn, _)| *lsn <= self.proven.next())
+            .is_some_and(|(last, _)| *last <= self.walker.proven())
         {
             self.places.pop_front();
+        }
+    }
+
+    /// What was found to hold a moment ago does not hold any more.
+    fn changed(&self) -> Fault {
+        let error = io::Error::other("its bytes have changed since they were read a moment ago");
+        Fault::new("read", &self.path, error)
+    }
+}
+
+/// Reading on behind damage.
+#[cfg(feature = "tools")]
+impl Scan {
+    /// Goes to the first frame of a later record, and no later one than `upto`. The search begins behind
+    /// the record where reading stopped, if that is known to be one. Says whether there is such a frame.
+    ///
+    /// Every byte is looked at once, however many frames are found: what is searched is what was read.
+    pub(super) fn resume(&mut self, stop: Stop, upto: Lsn) -> Result<bool, Fault> {
+        let search = Search::behind(&self.walker, &self.segment.header);
+        let (expected, limit) = (self.walker.last().next(), self.walker.limit());
+        let mut offset = match stop {
+            Stop::BadRecord(frame) => self.walker.offset() + frame.total_len(),
+            _ => self.walker.offset(),
+        };
+        while offset + frame::HEADER_LEN as u64 <= limit {
+            let mut bytes = self.bytes_at(offset)?;
+            bytes.truncate(usize::try_from(limit - offset).unwrap_or(usize::MAX));
+            if bytes.len() < frame::HEADER_LEN {
+                break;
+            }
+            let found = search
+                .frames_in(&bytes, offset)
+                .find(|(_, frame)| frame.lsn > expected);
+            if let Some((at, frame)) = found {
+                return Ok(self.resume_at(at, frame.lsn, upto));
+            }
+            offset += (bytes.len() - (frame::HEADER_LEN - 1)) as u64;
+        }
+        Ok(false)
+    }
+
+    fn resume_at(&mut self, offset: u64, lsn: Lsn, upto: Lsn) -> bool {
+        if lsn <= upto {
+            self.unit = Chunk::new(self.unit.keeps);
+            self.walker.resume_at(offset, lsn.prev());
+        }
+        lsn <= upto
+    }
+
+    /// The bytes from `offset` on, as many as are in memory; another block if there is no header's length.
+    fn bytes_at(&mut self, offset: u64) -> Result<Bytes, Fault> {
+        let index = |scan: &Self| usize::try_from(offset.checked_sub(scan.block_at)?).ok();
+        let is_read =
+            |scan: &Self| index(scan).is_some_and(|at| at + frame::HEADER_LEN <= scan.block.len());
+        if !is_read(self) {
+            self.fill(offset, BLOCK_LEN)?;
+        }
+        let at = index(self).expect("the block begins there, or before");
+        Ok(self.block.slice(at..))
+    }
+}
+
+impl Stop {
+    fn at(flaw: Flaw) -> Self {
+        match flaw {
+            Flaw::NoFrame | Flaw::OtherRecord | Flaw::TooLong => Self::NoRecord,
+            Flaw::UnknownKind(kind) => Self::UnknownKind(kind),
+            Flaw::BadPayload(frame) => Self::BadRecord(frame),
         }
     }
 }
@@ -266,3 +409,12 @@ enum Step {
 
 /// The read-ahead: how much is read at once, unless a single record is larger.
 const BLOCK_LEN: u64 = 1024 * 1024;
+
+/// What is kept of one record, or of one atomic batch, before it is known to be whole.
+const HOLD_MAX: u64 = 8 * 1024 * 1024;
+
+/// What a record takes beside its payload.
+const HELD_PER_RECORD: u64 = size_of::<Record>() as u64;
+
+/// How much is checked at once of what is not kept.
+const LOOK_LEN: usize = 256 * 1024;

@@ -7,7 +7,9 @@
 //! statement in its header block is such a frame too.
 
 use crate::error::{Corruption, Damage, Fault};
-use crate::format::frame::{self, Frame, Kind, Lag};
+use crate::format::frame::{self, Frame, Kind};
+use crate::format::search::Search;
+use crate::format::statement::{Statement, StatementKind};
 use crate::lsn::Lsn;
 use crate::planted::{Bug, is_planted};
 use crate::recovery::report::{Cut, CutReason};
@@ -39,27 +41,35 @@ pub(super) fn judge_with(dir: &Dir, scan: &Scan, stop: Stop) -> Result<(Verdict,
     Ok((verdict(dir, scan, stop, statement, rest.proven), rest))
 }
 
-fn verdict(dir: &Dir, scan: &Scan, stop: Stop, statement: Option<Frame>, found: Lsn) -> Verdict {
+fn verdict(
+    dir: &Dir,
+    scan: &Scan,
+    stop: Stop,
+    statement: Option<Statement>,
+    found: Lsn,
+) -> Verdict {
     let (end, offset) = scan.end();
     let proven = statement
-        .map_or(Lsn::ZERO, |frame| frame.proves())
+        .map_or(Lsn::ZERO, |statement| statement.lsn)
         .max(found);
     if proven > end {
         return Verdict::Damaged(scan.damaged(dir, Damage::ProvenLost, proven));
     }
-    if statement.is_some_and(|frame| frame.kind == Kind::Link) {
+    let kind = statement.map(|statement| statement.kind);
+    if kind == Some(StatementKind::Link) {
         return Verdict::Damaged(scan.damaged(dir, Damage::SuccessorMissing, Lsn::ZERO));
     }
     let reason = match stop {
         Stop::Seal => return Verdict::Sealed,
         // It says that the log was closed, and not at the end of what can be read.
-        _ if statement.is_some_and(|frame| frame.kind == Kind::Seal) => {
+        _ if kind == Some(StatementKind::Seal) => {
             return Verdict::Damaged(scan.damaged(dir, Damage::SealedDamaged, Lsn::ZERO));
         }
-        Stop::BadPart => CutReason::TornBatch,
-        _ if scan.unit.len() > 0 => CutReason::TornBatch,
-        Stop::BadRecord => CutReason::TornRecord,
-        Stop::Limit | Stop::NoRecord => CutReason::NoRecord,
+        Stop::BadRecord(frame) if frame.kind == Kind::Part => CutReason::TornBatch,
+        _ if scan.walker.is_in_unit() => CutReason::TornBatch,
+        Stop::BadRecord(_) => CutReason::TornRecord,
+        // An unknown kind is an error before it comes to a verdict.
+        Stop::Limit | Stop::NoRecord | Stop::UnknownKind(_) => CutReason::NoRecord,
     };
     let segment = dir.path_of(&scan.segment.name);
     Verdict::Torn(Cut {
@@ -92,15 +102,11 @@ impl Rest {
 }
 
 /// What the frames say from where the scan stopped to the end of the file. Looks at every byte.
-///
-/// Payloads are not checked: a header that is sound was written by the log, whatever became of what
-/// follows it. A payload cannot pose as one, because nobody knows the salt of a segment before records
-/// are written to it, and a copy of older frames proves only older records. What is left is chance: see
-/// [`is_possible`].
 pub(super) fn search_rest(scan: &Scan) -> Result<Rest, Fault> {
+    let search = Search::behind(&scan.walker, &scan.segment.header);
     let mut rest = Rest::default();
     let mut buffer = vec![0; SEARCH_LEN];
-    let mut offset = scan.offset;
+    let mut offset = scan.walker.offset();
     while offset < scan.capacity() {
         let left = usize::try_from(scan.capacity() - offset).unwrap_or(usize::MAX);
         let filled = scan
@@ -109,56 +115,12 @@ pub(super) fn search_rest(scan: &Scan) -> Result<Rest, Fault> {
         if filled < frame::HEADER_LEN {
             break;
         }
-        frames_in(&buffer[..filled], offset, scan).for_each(|(_, frame)| rest.note(&frame));
+        let frames = search.frames_in(&buffer[..filled], offset);
+        frames.for_each(|(_, frame)| rest.note(&frame));
         offset += (filled - (frame::HEADER_LEN - 1)) as u64;
     }
     Ok(rest)
 }
-
-/// The frames in `bytes`, which stand at `offset`, that the log can have written there, and where.
-///
-/// Looks for the byte that tells a frame's kind, and skips zeros, of which most of a file consists.
-pub(super) fn frames_in<'a>(
-    bytes: &'a [u8],
-    offset: u64,
-    scan: &'a Scan,
-) -> impl Iterator<Item = (u64, Frame)> + 'a {
-    let blocks = (0..bytes.len())
-        .step_by(SKIP_LEN)
-        .map(|at| at..(at + SKIP_LEN).min(bytes.len()));
-    let filled = blocks.filter(move |block| bytes[block.clone()].iter().any(|&byte| byte != 0));
-    let kinds = filled
-        .flatten()
-        .filter(move |&at| matches!(bytes[at], RECORD | PART));
-    let starts = kinds.filter_map(|at| at.checked_sub(frame::KIND_AT));
-    starts.filter_map(move |start| {
-        let frame = Frame::decode(bytes[start..].first_chunk()?, &scan.key)?;
-        let at = offset + start as u64;
-        is_possible(&frame, at, scan).then_some((at, frame))
-    })
-}
-
-/// Whether the log can have written this frame at this offset.
-///
-/// A 32-bit check over a hundred thousand places in the leftovers of a recycled file is right by chance
-/// too often to stop a service on its word. What the log writes also fits the file, has no more records
-/// before it than there is room for, and was written after the segment's predecessor was durable.
-fn is_possible(frame: &Frame, offset: u64, scan: &Scan) -> bool {
-    let between = frame.lsn.since(scan.next);
-    let first_durable = scan.segment.header.base.prev();
-    frame.lsn >= scan.next
-        && between * frame::HEADER_LEN as u64 <= offset - scan.offset
-        && offset + frame.total_len() <= scan.capacity()
-        && (frame.lag == Lag::UNKNOWN
-            || (first_durable <= frame.proves() && frame.proves() < frame.lsn))
-}
-
-/// The kinds that stand outside the header block.
-const RECORD: u8 = Kind::Record as u8;
-const PART: u8 = Kind::Part as u8;
-
-/// Zeros are skipped in pieces of this size.
-const SKIP_LEN: usize = 512;
 
 /// How much is searched at once.
 const SEARCH_LEN: usize = 256 * 1024;

@@ -8,15 +8,15 @@
 use std::collections::BTreeMap;
 
 use crate::error::{Corruption, Damage, Error, Fault, Result};
-use crate::format::frame::{self, Frame, Kind};
 use crate::format::names;
 use crate::format::segment::Header;
+use crate::format::statement::{Statement, StatementKind};
 use crate::lsn::Lsn;
 use crate::record::Record;
 use crate::recovery::plan::{Found, Planned, check_joint};
 use crate::recovery::replay::check_complete;
 use crate::recovery::report::Cut;
-use crate::recovery::scan::{Scan, Stop};
+use crate::recovery::scan::{Chunk, Scan, Stop};
 use crate::recovery::tail::{self, Rest, Verdict};
 use crate::storage::{Dir, Mode};
 
@@ -24,6 +24,8 @@ use crate::storage::{Dir, Mode};
 pub(crate) trait Follow {
     /// So many bytes more were looked at.
     fn bytes(&mut self, count: u64);
+    /// Whether it wants to see records. If not, no payload is kept in memory.
+    fn wants_records(&self) -> bool;
     /// Records that can be read; after damage they need not follow the last ones.
     fn records(&mut self, records: Vec<Record>);
 }
@@ -32,6 +34,10 @@ struct Nobody;
 
 impl Follow for Nobody {
     fn bytes(&mut self, _: u64) {}
+
+    fn wants_records(&self) -> bool {
+        false
+    }
 
     fn records(&mut self, _: Vec<Record>) {}
 }
@@ -86,7 +92,7 @@ pub(crate) struct Walked {
 #[derive(Clone, Debug)]
 pub(crate) struct FoundFile {
     pub(crate) header: Header,
-    pub(crate) statement: Option<Frame>,
+    pub(crate) statement: Option<Statement>,
     pub(crate) is_head: bool,
     pub(crate) is_short: bool,
 }
@@ -261,6 +267,10 @@ impl Walk {
         let mut reading = Reading::new(Scan::open(dir, planned, limit)?, follow);
         let stop = reading.read_on()?;
         let mut run = reading.run_so_far();
+        if let Stop::UnknownKind(kind) = stop {
+            self.obstacles.push(reading.scan.unsupported(kind));
+            return Ok(reading.finish(run, Rest::default()));
+        }
         let (damage, rest) = match next {
             Some(next) => (
                 check_complete(dir, &reading.scan, &next).err(),
@@ -272,7 +282,7 @@ impl Walk {
         run.is_whole = damage.is_none();
         let kind = damage.as_ref().map(|damage| damage.damage);
         if let Some(damage) = damage {
-            reading.go_on(dir, damage, &mut |damage| self.damage(damage))?;
+            reading.go_on(dir, stop, damage, &mut |damage| self.damage(damage))?;
         }
         if index + 1 == self.files.len() && kind != Some(Damage::SuccessorMissing) {
             let missing = reading.missing_successor(dir);
@@ -401,13 +411,12 @@ type Judged = (Option<Corruption>, Rest);
 /// was, its statement and its records say, and the name of the next file.
 fn judge_unjoined(dir: &Dir, scan: &Scan, expected: Lsn) -> Result<Judged, Fault> {
     let statement = scan.segment.statement;
-    let is_ended = statement.is_some_and(|frame| frame.kind != Kind::Mark);
-    let rest = if is_ended && statement.is_some_and(|frame| frame.lsn <= scan.end().0) {
-        Rest::default()
-    } else {
-        tail::search_rest(scan)?
+    let is_read = |end: Statement| end.is_end() && end.lsn <= scan.end().0;
+    let rest = match statement.is_some_and(is_read) {
+        true => Rest::default(),
+        false => tail::search_rest(scan)?,
     };
-    let stated = statement.map_or(Lsn::ZERO, |frame| frame.proves());
+    let stated = statement.map_or(Lsn::ZERO, |statement| statement.lsn);
     let last = stated.max(rest.proven).max(expected);
     let is_lost = last > scan.end().0;
     let damage = is_lost.then(|| scan.damaged(dir, Damage::SealedDamaged, last));
@@ -440,25 +449,22 @@ impl<'a> Reading<'a> {
     /// Reads until something does not continue the log.
     fn read_on(&mut self) -> Result<Stop, Fault> {
         loop {
-            let mut records = Vec::new();
-            let stop = self.scan.read_block(&mut records)?;
-            self.hand_over(records);
+            let mut chunk = Chunk::new(self.follow.wants_records());
+            let stop = self.scan.read_block(&mut chunk)?;
+            self.hand_over(chunk);
             if let Some(stop) = stop {
-                self.highest = self.highest.max(self.scan.next.prev());
+                self.highest = self.highest.max(self.scan.walker.last());
                 return Ok(stop);
             }
         }
     }
 
-    fn hand_over(&mut self, records: Vec<Record>) {
-        self.records += records.len() as u64;
-        self.bytes += records
-            .iter()
-            .map(|record| record.payload.len() as u64)
-            .sum::<u64>();
-        self.tell(self.scan.offset);
-        if !records.is_empty() {
-            self.follow.records(records);
+    fn hand_over(&mut self, chunk: Chunk) {
+        self.records += chunk.count;
+        self.bytes += chunk.bytes;
+        self.tell(self.scan.walker.offset());
+        if !chunk.records.is_empty() {
+            self.follow.records(chunk.records);
         }
     }
 
@@ -485,20 +491,18 @@ impl<'a> Reading<'a> {
     fn go_on(
         &mut self,
         dir: &Dir,
+        mut stop: Stop,
         mut damage: Corruption,
         found: &mut dyn FnMut(Corruption),
     ) -> Result<(), Fault> {
         let (kind, last) = (damage.damage, damage.last);
-        while damage.first <= last {
-            let island = next_frame(&self.scan)?.filter(|(_, lsn)| *lsn <= last);
-            let Some((offset, lsn)) = island else { break };
-            let ended = lsn.prev().max(damage.first);
+        while damage.first <= last && self.scan.resume(stop, last)? {
+            let before = self.scan.walker.last();
             found(Corruption {
-                last: ended,
+                last: before.max(damage.first),
                 ..damage
             });
-            self.scan.resume_at(offset, lsn);
-            self.read_on()?;
+            stop = self.read_on()?;
             damage = self.scan.damaged(dir, kind, last);
             if damage.first > last {
                 return Ok(());
@@ -511,7 +515,7 @@ impl<'a> Reading<'a> {
     /// A newest segment that has lost records of its own may have lost its successor too.
     fn missing_successor(&self, dir: &Dir) -> Option<Corruption> {
         let link = self.scan.segment.statement?;
-        (link.kind == Kind::Link).then(|| Corruption {
+        (link.kind == StatementKind::Link).then(|| Corruption {
             first: link.lsn.next(),
             ..self.scan.damaged(dir, Damage::SuccessorMissing, Lsn::ZERO)
         })
@@ -522,39 +526,16 @@ impl<'a> Reading<'a> {
             .scan
             .segment
             .statement
-            .map_or(Lsn::ZERO, |frame| frame.lsn);
+            .map_or(Lsn::ZERO, |statement| statement.lsn);
         self.tell(self.scan.capacity());
         Run {
             records: self.records,
             bytes: self.bytes,
-            proven: self.scan.proven().max(stated).max(rest.proven),
+            proven: self.scan.walker.proven().max(stated).max(rest.proven),
             highest: self.highest.max(stated).max(rest.highest),
             ..run
         }
     }
-}
-
-/// The first frame behind the place where a scan stopped that is of a later record than the one it
-/// stopped at, and that record's LSN.
-fn next_frame(scan: &Scan) -> Result<Option<(u64, Lsn)>, Fault> {
-    let mut offset = scan.offset;
-    let mut buffer_len = SEARCH_LEN_MIN;
-    while offset < scan.limit() {
-        let left = usize::try_from(scan.limit() - offset).unwrap_or(usize::MAX);
-        let mut buffer = vec![0; left.min(buffer_len)];
-        let filled = scan.file.read_at(&mut buffer, offset)?;
-        if filled < frame::HEADER_LEN {
-            break;
-        }
-        let later = |(_, frame): &(u64, Frame)| frame.lsn > scan.next;
-        let found = tail::frames_in(&buffer[..filled], offset, scan).find(later);
-        if let Some((at, frame)) = found {
-            return Ok(Some((at, frame.lsn)));
-        }
-        offset += (filled - (frame::HEADER_LEN - 1)) as u64;
-        buffer_len = SEARCH_LEN_MAX;
-    }
-    Ok(None)
 }
 
 /// The length of a segment's file, 0 if it cannot be learned.
@@ -565,7 +546,3 @@ fn len_of(dir: &Dir, base: Lsn) -> u64 {
 
 /// Damages that are kept one by one; a list that is longer says no more.
 const DAMAGES_MAX: usize = 10_000;
-
-/// What is searched at once: little at first, because the next record is usually near.
-const SEARCH_LEN_MIN: usize = 4 * 1024;
-const SEARCH_LEN_MAX: usize = 256 * 1024;

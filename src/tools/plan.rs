@@ -12,7 +12,7 @@ use std::path::PathBuf;
 
 use crate::error::{Damage, Error, Fault, Result};
 use crate::format;
-use crate::format::frame::{self, Kind};
+use crate::format::frame;
 use crate::format::names;
 use crate::format::segment::Header;
 use crate::lsn::Lsn;
@@ -311,7 +311,7 @@ impl Decider<'_> {
         let copies = changed.map(|base| (names::segment(base), Kept::Copy));
         work.keep.extend(copies);
         let end = last.run.map_or(last.base.prev(), |run| run.end);
-        let records = (end.get() + 1).saturating_sub(first.base.get());
+        let records = end.since(first.base.prev());
         Decision {
             kept: (end >= first.base).then_some(first.base..=end),
             cut_records: self.readable().saturating_sub(records),
@@ -397,7 +397,9 @@ impl Decider<'_> {
         files.filter(move |file| match &file.found {
             _ if !is_sensible(file.base) => false,
             None => file.base > newest,
-            Some(found) => !self.is_joined(file.base) && !is_ended(found.statement.as_ref()),
+            Some(found) => {
+                !self.is_joined(file.base) && !found.statement.is_some_and(|end| end.is_end())
+            }
         })
     }
 
@@ -439,11 +441,6 @@ fn is_whole_or_unread(file: &Walked) -> bool {
 
 fn is_short(file: &Walked) -> bool {
     file.found.as_ref().is_some_and(|found| found.is_short)
-}
-
-/// Whether a statement says that its segment ends with it.
-fn is_ended(statement: Option<&frame::Frame>) -> bool {
-    statement.is_some_and(|frame| matches!(frame.kind, Kind::Seal | Kind::Link))
 }
 
 /// The length that a file may have had in bytes. One that is shorter than any segment has been cut short.

@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use crate::error::{Corruption, Damage, Error, Result};
-use crate::format::frame::{Frame, Kind};
-use crate::format::names;
+use crate::format::{names, statement};
 use crate::lsn::Lsn;
 use crate::record::Record;
 use crate::recovery::Cut;
@@ -36,9 +35,19 @@ pub trait Observer {
     fn record(&mut self, record: Record) {
         let _ = record;
     }
+
+    /// Whether [`record`](Self::record) is of any use. Default: yes. If not, records are checked and
+    /// counted, and no payload is kept in memory, however large it is.
+    fn wants_records(&self) -> bool {
+        true
+    }
 }
 
-impl Observer for () {}
+impl Observer for () {
+    fn wants_records(&self) -> bool {
+        false
+    }
+}
 
 /// How far a survey is.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -267,6 +276,10 @@ impl Follow for Follower<'_> {
         self.observer.progress(self.progress);
     }
 
+    fn wants_records(&self) -> bool {
+        self.observer.wants_records()
+    }
+
     fn records(&mut self, records: Vec<Record>) {
         records
             .into_iter()
@@ -291,7 +304,7 @@ fn segment(dir: &Dir, walk: &Walk, index: usize) -> SegmentSurvey {
             .found
             .as_ref()
             .and_then(|found| found.statement)
-            .and_then(|frame| statement(&frame)),
+            .map(statement),
         last: last(walk, index),
         end_offset: file.run.map(|run| run.end_offset),
         records: file.run.map(|run| run.records),
@@ -306,25 +319,24 @@ fn last(walk: &Walk, index: usize) -> Option<Lsn> {
     file.run
         .map(|run| run.end)
         .or(next.map(|next| next.base.prev()))
-        .or(stated.map(|frame| frame.lsn))
+        .or(stated.map(|stated| stated.lsn))
 }
 
-fn statement(frame: &Frame) -> Option<Statement> {
-    let kind = match frame.kind {
-        Kind::Mark => StatementKind::Mark,
-        Kind::Seal => StatementKind::Seal,
-        Kind::Link => StatementKind::Link,
-        Kind::Record | Kind::Part => return None,
+fn statement(stated: statement::Statement) -> Statement {
+    let kind = match stated.kind {
+        statement::StatementKind::Mark => StatementKind::Mark,
+        statement::StatementKind::Seal => StatementKind::Seal,
+        statement::StatementKind::Link => StatementKind::Link,
     };
-    let lsn = frame.lsn;
-    Some(Statement { kind, lsn })
+    let lsn = stated.lsn;
+    Statement { kind, lsn }
 }
 
 /// What headers, statements and records say was durable.
 fn proven(walk: &Walk) -> Lsn {
     let of_file = |file: &Walked| {
         let stated = file.found.as_ref().and_then(|found| found.statement);
-        let stated = stated.map_or(Lsn::ZERO, |frame| frame.proves());
+        let stated = stated.map_or(Lsn::ZERO, |stated| stated.lsn);
         let begun = file.found.as_ref().map_or(Lsn::ZERO, |_| file.base.prev());
         let read = file.run.map_or(Lsn::ZERO, |run| run.proven);
         stated.max(begun).max(read)

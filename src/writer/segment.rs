@@ -1,8 +1,9 @@
 //! The segment that is being written.
 
 use crate::error::Fault;
-use crate::format::frame::{Frame, Key, Kind};
+use crate::format::frame::Key;
 use crate::format::segment::{self, Header, Predecessor};
+use crate::format::statement::{Statement, StatementKind};
 use crate::format::{self, names};
 use crate::lsn::Lsn;
 use crate::planted::Bug;
@@ -132,7 +133,7 @@ impl Segment {
     /// Leaves word that everything written is durable, which must be so. Costs no sync: if the word is
     /// lost, nothing is but the chance to tell damage to the last batch from a torn tail.
     pub(super) fn mark(mut self) -> Result<Self, Fault> {
-        self.file = state(self.file, &self.key, Kind::Mark, self.next.prev())?;
+        self.file = state(self.file, &self.key, StatementKind::Mark, self.next.prev())?;
         self.is_marked = true;
         Ok(self)
     }
@@ -163,19 +164,22 @@ impl OpenError {
 /// behind it, from `end` on: nothing is appended any more, and a service that is often restarted shall
 /// not fill the disk.
 pub(super) async fn seal(file: File, key: &Key, last: Lsn, end: u64) -> Result<(), Fault> {
-    let (file, _) = state(file, key, Kind::Seal, last)?.sync().await?;
+    let (file, _) = state(file, key, StatementKind::Seal, last)?.sync().await?;
     file.release(end);
     Ok(())
 }
 
 /// The same of a segment that has a successor. It is nearly full, so that there is nothing to give.
 pub(super) async fn link(file: File, key: &Key, last: Lsn) -> Result<(), Fault> {
-    state(file, key, Kind::Link, last)?.sync().await.map(drop)
+    state(file, key, StatementKind::Link, last)?
+        .sync()
+        .await
+        .map(drop)
 }
 
 /// Writes a segment's statement about itself over the one before.
-fn state(file: File, key: &Key, kind: Kind, last: Lsn) -> Result<File, Fault> {
-    let statement = Frame::statement(kind, last).encode(key);
+fn state(file: File, key: &Key, kind: StatementKind, last: Lsn) -> Result<File, Fault> {
+    let statement = Statement::new(kind, last).encode(key);
     Ok(file
         .write_at(&statement, segment::STATEMENT_OFFSET as u64)?
         .0)

@@ -1,7 +1,7 @@
 //! Damage inside one of a log's files.
 
 use tidewal::sim::SimDisk;
-use tidewal::{Damage, Error};
+use tidewal::{Damage, Error, UnsupportedReason};
 
 use crate::helpers::{
     Expected, FRAME_HEADER_LEN, HEADER_BLOCK_LEN, PAYLOAD_LEN, SEGMENT_LEN, assert_records,
@@ -154,7 +154,7 @@ fn edit_header(disk: &SimDisk, base: u64, change: impl FnOnce(&mut [u8])) {
 fn assert_unsupported(error: &Error, base: u64, expected: u32) {
     let Error::Unsupported {
         segment: path,
-        version,
+        reason: UnsupportedReason::Version(version),
         ..
     } = error
     else {

@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::format::segment::{Header, encode_head_mark};
+use crate::format::statement::{Statement, StatementKind};
 
 fn record(lsn: Lsn) -> Frame {
     Frame {
@@ -16,7 +17,7 @@ fn record(lsn: Lsn) -> Frame {
 #[test]
 fn a_header_is_read_back() {
     let key = Key::new(42, Lsn::FIRST);
-    for kind in [Kind::Record, Kind::Part, Kind::Mark, Kind::Seal, Kind::Link] {
+    for kind in [Kind::Record, Kind::Part] {
         let frame = Frame {
             kind,
             ..record(Lsn::new(9))
@@ -46,7 +47,7 @@ fn the_worked_example_of_the_format_document() {
         };
         [&frame.encode(&header.key())[..], payload].concat()
     };
-    let seal = Frame::statement(Kind::Seal, Lsn::new(3)).encode(&header.key());
+    let seal = Statement::new(StatementKind::Seal, Lsn::new(3)).encode(&header.key());
     assert_documented(&header.encode());
     assert_documented(&encode_head_mark(&header));
     assert_documented(&record(Kind::Record, 1, b"hello", 0));
@@ -116,6 +117,22 @@ fn a_segment_may_cross_the_32_bit_boundary() {
     }
 }
 
+/// The low half of the LSN would be that of one above the last one that there is.
+#[test]
+fn there_is_no_lsn_above_the_last_one() {
+    let top = Lsn::new(u64::MAX);
+    let key = Key::new(42, top);
+    for lsn in [top.prev(), top] {
+        assert_eq!(
+            Frame::decode(&record(lsn).encode(&key), &key),
+            Some(record(lsn))
+        );
+    }
+    for low in [0, 1, 0x7fff_ffff, 0xffff_fffd] {
+        assert_eq!(key.lsn(low), None);
+    }
+}
+
 #[test]
 fn zeros_are_never_a_frame() {
     for salt in 0..1000 {
@@ -124,6 +141,17 @@ fn zeros_are_never_a_frame() {
             None
         );
     }
+    // Not even where the check of all zeros holds.
+    let key = Key::new(42, Lsn::FIRST);
+    let zero = Raw {
+        kind: 0,
+        lsn: Lsn::new(1 << 32),
+        len: 0,
+        crc: 0,
+        lag: Lag::NONE,
+    };
+    assert_eq!(Frame::decode(&zero.encode(&key), &key), None);
+    assert!(Raw::decode(&zero.encode(&key), &key).is_none());
 }
 
 #[test]

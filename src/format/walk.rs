@@ -1,0 +1,214 @@
+//! Reading a segment's records one after the other (`docs/format.md`, "Reading"): which frame continues
+//! the log, and where the last whole unit ends. No I/O.
+//!
+//! A [`Walker`] judges headers and is told which payloads hold: it serves whoever has the bytes in memory
+//! anyway. A [`Checker`] is a walker that takes the bytes in pieces of any size and keeps none of them.
+//! Recovery, the survey and the archive read segments with these two, and with nothing else.
+
+use crc32fast::Hasher;
+
+use crate::Lsn;
+use crate::format::DATA_OFFSET;
+use crate::format::frame::{self, Frame, Kind, Raw};
+use crate::format::segment::Header;
+use crate::planted::{Bug, is_planted};
+
+/// A place in a segment, and what continues the log there.
+#[derive(Clone, Debug)]
+pub(crate) struct Walker {
+    key: frame::Key,
+    /// Where records have to end.
+    limit: u64,
+    /// Where the next frame is expected.
+    offset: u64,
+    /// The last record before that.
+    last: Lsn,
+    /// The last record of the last whole unit, and where it ends.
+    end: (Lsn, u64),
+    /// The last record that some frame so far says was durable.
+    proven: Lsn,
+}
+
+/// Why nothing continues the log where the next frame is expected.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Flaw {
+    /// There is no frame of this segment.
+    NoFrame,
+    /// There is a frame of another record.
+    OtherRecord,
+    /// The record would end beyond the place where records have to end.
+    TooLong,
+    /// There is the next frame, of a kind that only a later version knows.
+    UnknownKind(u8),
+    /// There is the next record, and its payload is not what it was.
+    BadPayload(Frame),
+}
+
+impl Walker {
+    /// At the first record of a segment whose records end at `limit` at the latest.
+    pub(crate) fn new(header: &Header, limit: u64) -> Self {
+        let last = header.base.prev();
+        Self {
+            key: header.key(),
+            limit,
+            offset: DATA_OFFSET,
+            last,
+            end: (last, DATA_OFFSET),
+            proven: last,
+        }
+    }
+
+    pub(crate) fn key(&self) -> &frame::Key {
+        &self.key
+    }
+
+    /// Where records have to end.
+    pub(crate) fn limit(&self) -> u64 {
+        self.limit
+    }
+
+    /// Where the next frame is expected.
+    pub(crate) fn offset(&self) -> u64 {
+        self.offset
+    }
+
+    /// The last record that was passed.
+    pub(crate) fn last(&self) -> Lsn {
+        self.last
+    }
+
+    /// The record that comes next; none behind the last LSN that there is.
+    pub(crate) fn expected(&self) -> Option<Lsn> {
+        self.last.checked_add(1)
+    }
+
+    /// The last record of the last whole unit, and where it ends.
+    pub(crate) fn end(&self) -> (Lsn, u64) {
+        self.end
+    }
+
+    /// The last record that some frame so far says was durable.
+    pub(crate) fn proven(&self) -> Lsn {
+        self.proven
+    }
+
+    /// Whether it is inside an atomic batch.
+    pub(crate) fn is_in_unit(&self) -> bool {
+        self.last != self.end.0
+    }
+
+    /// The record that continues the log, as far as its header tells: `header` is what is in the file
+    /// where the next frame is expected.
+    pub(crate) fn look(&self, header: &[u8; frame::HEADER_LEN]) -> Result<Frame, Flaw> {
+        let raw = Raw::decode(header, &self.key).ok_or(Flaw::NoFrame)?;
+        if Some(raw.lsn) != self.expected() {
+            return Err(Flaw::OtherRecord);
+        }
+        let frame = raw.record().ok_or(Flaw::UnknownKind(raw.kind))?;
+        let fits = self.offset + frame.total_len() <= self.limit;
+        match fits || is_planted(Bug::LengthTrusted) {
+            true => Ok(frame),
+            false => Err(Flaw::TooLong),
+        }
+    }
+
+    /// Goes on behind a frame that [`look`](Self::look) has accepted and whose payload holds.
+    pub(crate) fn pass(&mut self, frame: &Frame) {
+        self.offset += frame.total_len();
+        self.last = frame.lsn;
+        self.proven = self.proven.max(frame.proves());
+        if frame.kind == Kind::Record {
+            self.end = (self.last, self.offset);
+        }
+    }
+
+    /// Goes on behind something that cannot be read, at the frame of the record behind `last`.
+    #[cfg(feature = "tools")]
+    pub(crate) fn resume_at(&mut self, offset: u64, last: Lsn) {
+        (self.offset, self.last) = (offset, last);
+        self.end = (last, offset);
+    }
+}
+
+/// A walker that takes the bytes as they come, and keeps none.
+pub(crate) struct Checker {
+    walker: Walker,
+    state: State,
+}
+
+enum State {
+    /// A frame's header, of which this many bytes were seen.
+    Header([u8; frame::HEADER_LEN], usize),
+    Payload {
+        frame: Frame,
+        left: u64,
+        hasher: Hasher,
+    },
+}
+
+impl State {
+    const START: Self = Self::Header([0; frame::HEADER_LEN], 0);
+}
+
+impl Checker {
+    pub(crate) fn new(walker: Walker) -> Self {
+        Self {
+            walker,
+            state: State::START,
+        }
+    }
+
+    pub(crate) fn walker(&self) -> &Walker {
+        &self.walker
+    }
+
+    pub(crate) fn into_walker(self) -> Walker {
+        self.walker
+    }
+
+    /// Takes what follows the bytes before it, up to the end of one frame at the most, and says how much
+    /// that was. After a flaw there is nothing to be gone on with.
+    pub(crate) fn feed(&mut self, bytes: &[u8]) -> Result<usize, Flaw> {
+        let taken = match &mut self.state {
+            State::Header(header, seen) => {
+                let taken = bytes.len().min(frame::HEADER_LEN - *seen);
+                header[*seen..*seen + taken].copy_from_slice(&bytes[..taken]);
+                *seen += taken;
+                taken
+            }
+            State::Payload { left, hasher, .. } => {
+                let taken = usize::try_from(*left).map_or(bytes.len(), |n| n.min(bytes.len()));
+                hasher.update(&bytes[..taken]);
+                *left -= taken as u64;
+                taken
+            }
+        };
+        self.advance()?;
+        Ok(taken)
+    }
+
+    /// Goes on if the header or the payload is complete.
+    fn advance(&mut self) -> Result<(), Flaw> {
+        if let State::Header(header, frame::HEADER_LEN) = &self.state {
+            let frame = self.walker.look(header)?;
+            self.state = State::Payload {
+                frame,
+                left: frame.len.into(),
+                hasher: Hasher::new(),
+            };
+        }
+        if let State::Payload {
+            left: 0,
+            hasher,
+            frame,
+        } = &self.state
+        {
+            if hasher.clone().finalize() != frame.crc {
+                return Err(Flaw::BadPayload(*frame));
+            }
+            self.walker.pass(frame);
+            self.state = State::START;
+        }
+        Ok(())
+    }
+}
