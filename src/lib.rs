@@ -82,6 +82,8 @@
 //!   `dev-dependencies`.
 //! - `sink`: `Wal::sink`, a `futures::Sink` of payloads. Turn it on where a stream is to be forwarded
 //!   into the log.
+//! - `snapshot`: the module `snapshot`, durable snapshots beside the log. Turn it on if your service writes
+//!   snapshots of its state and truncates the log.
 //! - `metrics`: what [`Wal::stats`] says, for the recorder of the [`metrics`](https://docs.rs/metrics)
 //!   facade. Turn it on if your service has a recorder; install that before the log is opened.
 //! - `tracing`: spans and events for [`tracing`](https://docs.rs/tracing): damage, a torn tail, a full
@@ -125,6 +127,8 @@ mod recovery;
 mod retention;
 #[cfg(feature = "sink")]
 mod sink;
+#[cfg(feature = "snapshot")]
+pub mod snapshot;
 mod stats;
 mod storage;
 #[cfg(feature = "tools")]

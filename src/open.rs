@@ -7,6 +7,8 @@ use crate::host::Host;
 use crate::observe;
 use crate::options::WalOptions;
 use crate::recovery::{Context, Reader, Recovery, Start};
+#[cfg(feature = "snapshot")]
+use crate::snapshot::LockedDir;
 use crate::storage::Dir;
 use crate::storage::disk::Disk;
 #[cfg(feature = "sim")]
@@ -104,6 +106,31 @@ impl WalOptions {
         self.read_in(Place::on_disk(dir.as_ref())).await
     }
 
+    /// Locks the directory without reading the log, for a service that has to read a snapshot first: see
+    /// [`snapshot`](crate::snapshot). [`LockedDir::recover`] goes on from there.
+    ///
+    /// Creates the directory and its parents if need be. `start_at` plays no part.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::InvalidOptions`](crate::Error::InvalidOptions);
+    /// [`Error::Locked`](crate::Error::Locked), at once, if the directory is open (but a log that is
+    /// closing in this process is waited for); [`Error::Io`](crate::Error::Io).
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`recover`](Self::recover).
+    #[cfg(feature = "snapshot")]
+    pub async fn lock(self, dir: impl AsRef<Path>) -> Result<LockedDir> {
+        self.lock_in(Place::on_disk(dir.as_ref())).await
+    }
+
+    #[cfg(feature = "snapshot")]
+    async fn lock_in(self, place: Place) -> Result<LockedDir> {
+        self.validate()?;
+        LockedDir::lock(place.with(self)).await
+    }
+
     async fn open_in(self, place: Place) -> Result<Wal> {
         self.validate()?;
         let context = place.with(self);
@@ -150,6 +177,16 @@ impl WalOptions {
     /// Those of [`recover`](Self::recover).
     pub async fn recover_on(self, disk: &SimDisk, dir: impl AsRef<Path>) -> Result<Recovery> {
         self.recover_in(Place::simulated(disk, dir.as_ref())).await
+    }
+
+    /// As [`lock`](Self::lock), on a simulated disk.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`lock`](Self::lock).
+    #[cfg(feature = "snapshot")]
+    pub async fn lock_on(self, disk: &SimDisk, dir: impl AsRef<Path>) -> Result<LockedDir> {
+        self.lock_in(Place::simulated(disk, dir.as_ref())).await
     }
 
     /// As [`read`](Self::read), on a simulated disk.

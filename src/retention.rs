@@ -113,6 +113,15 @@ impl Retention {
     }
 }
 
+/// What is written beside the log names it.
+#[cfg(feature = "snapshot")]
+impl Retention {
+    /// The log's id; `None` until it has a segment.
+    pub(crate) fn log_id(&self) -> Option<u64> {
+        self.kept.borrow().log_id
+    }
+}
+
 /// The archiver's side.
 #[cfg(feature = "archive")]
 impl Retention {

@@ -13,6 +13,8 @@ use bytes::Bytes;
 use futures_core::Stream;
 use tokio::sync::watch;
 
+#[cfg(feature = "snapshot")]
+use crate::error::Fault;
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::lsn::Lsn;
@@ -21,7 +23,7 @@ use crate::queue::answers::Answer;
 use crate::queue::completion::Completion;
 use crate::queue::request::{Append, Entries, Entry, Request};
 use crate::queue::{Progress, Submitter};
-#[cfg(feature = "archive")]
+#[cfg(any(feature = "archive", feature = "snapshot"))]
 use crate::retention::Retention;
 use crate::stats::Stats;
 use crate::storage::Dir;
@@ -77,6 +79,8 @@ impl Wal {
             limits,
             closing,
             dir,
+            #[cfg(feature = "snapshot")]
+            snapshots: Arc::default(),
         };
         Self {
             shared: Arc::new(shared),
@@ -355,8 +359,20 @@ impl fmt::Debug for Wal {
     }
 }
 
-/// What an archiver needs of a log.
-#[cfg(feature = "archive")]
+/// What is needed to write snapshots beside a log.
+#[cfg(feature = "snapshot")]
+impl Wal {
+    pub(crate) fn snapshot_turn(&self) -> &Arc<tokio::sync::Mutex<Option<Fault>>> {
+        &self.shared.snapshots
+    }
+
+    pub(crate) fn closing(&self) -> &Closing {
+        &self.shared.closing
+    }
+}
+
+/// What an archiver needs of a log, and who writes snapshots.
+#[cfg(any(feature = "archive", feature = "snapshot"))]
 impl Wal {
     pub(crate) fn dir(&self) -> &Dir {
         &self.shared.dir
@@ -374,6 +390,7 @@ impl Wal {
         self.shared.submitter.progress.clone()
     }
 
+    #[cfg(feature = "archive")]
     pub(crate) fn downgrade(&self) -> WeakWal {
         WeakWal(Arc::downgrade(&self.shared))
     }
@@ -497,10 +514,13 @@ struct Shared {
     limits: Limits,
     closing: Closing,
     #[cfg_attr(
-        not(feature = "archive"),
-        expect(dead_code, reason = "only an archiver looks at it")
+        not(any(feature = "archive", feature = "snapshot")),
+        expect(dead_code, reason = "only archiver and snapshots look at it")
     )]
     dir: Dir,
+    /// Held by who writes snapshots, one at a time, and why there are to be none any more.
+    #[cfg(feature = "snapshot")]
+    snapshots: Arc<tokio::sync::Mutex<Option<Fault>>>,
 }
 
 impl Shared {

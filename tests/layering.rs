@@ -108,6 +108,21 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("sink", &["error", "lsn", "wal"]),
     (
+        "snapshot",
+        &[
+            "error",
+            "lsn",
+            "host",
+            "retention",
+            "format",
+            "storage",
+            "queue",
+            "recovery",
+            "wal",
+            "snapshot",
+        ],
+    ),
+    (
         "typed",
         &[
             "error", "lsn", "record", "options", "stats", "recovery", "wal", "sink", "typed",
@@ -131,7 +146,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "open",
         &[
-            "error", "host", "observe", "options", "recovery", "storage", "wal", "writer",
+            "error", "host", "observe", "options", "recovery", "snapshot", "storage", "wal",
+            "writer",
         ],
     ),
     (

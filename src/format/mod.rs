@@ -3,11 +3,14 @@
 //! [`frame`] is the record, [`segment`] the header block of a file, [`statement`] what a segment says of
 //! itself there, [`names`] the names of the files. [`walk`] is how records are read one after the other,
 //! and [`search`] how they are found where that has stopped.
+//! (`snapshot` is the format of snapshots, a feature.)
 
 pub(crate) mod frame;
 pub(crate) mod names;
 pub(crate) mod search;
 pub(crate) mod segment;
+#[cfg(feature = "snapshot")]
+pub(crate) mod snapshot;
 pub(crate) mod statement;
 pub(crate) mod walk;
 
@@ -29,4 +32,10 @@ fn le_u32(bytes: &[u8], at: usize) -> u32 {
     let mut field = [0; 4];
     field.copy_from_slice(&bytes[at..at + 4]);
     u32::from_le_bytes(field)
+}
+
+fn le_u64(bytes: &[u8], at: usize) -> u64 {
+    let mut field = [0; 8];
+    field.copy_from_slice(&bytes[at..at + 8]);
+    u64::from_le_bytes(field)
 }

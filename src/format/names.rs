@@ -27,6 +27,24 @@ pub(crate) fn is_spare(name: &str) -> bool {
     parse(name, SPARE_SUFFIX).is_some()
 }
 
+/// The name of the snapshot that covers the records up to `lsn`.
+#[cfg(feature = "snapshot")]
+pub(crate) fn snapshot(lsn: Lsn) -> String {
+    format!("{:020}{SNAPSHOT_SUFFIX}", lsn.get())
+}
+
+/// The LSN of the snapshot called `name`, or `None` if that is not a snapshot's name.
+#[cfg(feature = "snapshot")]
+pub(crate) fn parse_snapshot(name: &str) -> Option<Lsn> {
+    parse(name, SNAPSHOT_SUFFIX)
+        .filter(|&number| number > 0)
+        .map(Lsn::new)
+}
+
+/// The space that is set aside for the next snapshot, and that snapshot until it is durable.
+#[cfg(feature = "snapshot")]
+pub(crate) const SNAPSHOT_SPARE: &str = "snapshot.spare";
+
 /// Exactly twenty digits and the suffix: whatever else lies in the directory is not ours.
 fn parse(name: &str, suffix: &str) -> Option<u64> {
     let digits = name.strip_suffix(suffix)?;
@@ -36,6 +54,8 @@ fn parse(name: &str, suffix: &str) -> Option<u64> {
 
 const SEGMENT_SUFFIX: &str = ".wal";
 const SPARE_SUFFIX: &str = ".spare";
+#[cfg(feature = "snapshot")]
+const SNAPSHOT_SUFFIX: &str = ".snapshot";
 
 #[cfg(test)]
 mod tests {
@@ -48,6 +68,19 @@ mod tests {
         }
         assert_eq!(segment(Lsn::FIRST), "00000000000000000001.wal");
         assert!(is_spare(&spare(0)));
+    }
+
+    #[cfg(feature = "snapshot")]
+    #[test]
+    fn names_of_snapshots_are_no_names_of_the_log() {
+        let name = snapshot(Lsn::new(7));
+        assert_eq!(name, "00000000000000000007.snapshot");
+        assert_eq!(parse_snapshot(&name), Some(Lsn::new(7)));
+        for name in [name.as_str(), SNAPSHOT_SPARE] {
+            assert_eq!(parse_segment(name), None);
+            assert!(!is_spare(name));
+        }
+        assert_eq!(parse_snapshot("00000000000000000000.snapshot"), None);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use std::ops::{Range, RangeInclusive};
 use crate::Lsn;
 use crate::format::frame::{self, Key};
 use crate::format::statement::{Statement, UnknownKind};
-use crate::format::{DATA_OFFSET, HEADER_BLOCK_LEN, SEGMENT_SIZE_LIMIT, le_u32};
+use crate::format::{DATA_OFFSET, HEADER_BLOCK_LEN, SEGMENT_SIZE_LIMIT, le_u32, le_u64};
 
 /// Length of the encoded header.
 pub(crate) const HEADER_LEN: usize = 72;
@@ -191,12 +191,6 @@ const UNNAMED: [Range<usize>; 3] = [
 
 /// A segment has room for its header block, and is no longer than its offsets can say.
 const CAPACITIES: RangeInclusive<u64> = DATA_OFFSET..=SEGMENT_SIZE_LIMIT;
-
-fn le_u64(bytes: &[u8], at: usize) -> u64 {
-    let mut field = [0; 8];
-    field.copy_from_slice(&bytes[at..at + 8]);
-    u64::from_le_bytes(field)
-}
 
 #[cfg(test)]
 mod tests {

@@ -90,7 +90,7 @@ impl Submitter {
         &self.shared.counters
     }
 
-    #[cfg(feature = "archive")]
+    #[cfg(any(feature = "archive", feature = "snapshot"))]
     pub(crate) fn retention(&self) -> &Arc<Retention> {
         &self.shared.retention
     }

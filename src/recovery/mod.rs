@@ -29,7 +29,7 @@ use crate::observe;
 use crate::options::WalOptions;
 use crate::record::Record;
 use crate::recovered::Recovered;
-use crate::recovery::replay::Event;
+use crate::recovery::replay::{Event, ToLock};
 use crate::storage::Dir;
 use crate::storage::lock::{Access, Lock};
 
@@ -85,8 +85,17 @@ pub(crate) struct Context {
 impl Recovery {
     /// Starts to read what `dir` holds, creating it if need be.
     pub(crate) async fn start(context: Context, start: Start) -> Result<Self> {
-        let replay =
-            Replay::start(context.dir.clone(), context.host, start, Access::Append).await?;
+        Self::start_with(context, start, ToLock::For(Access::Append)).await
+    }
+
+    /// Starts to read a directory that is locked for appending.
+    #[cfg(feature = "snapshot")]
+    pub(crate) async fn start_locked(context: Context, start: Start, lock: Lock) -> Result<Self> {
+        Self::start_with(context, start, ToLock::Locked(lock)).await
+    }
+
+    async fn start_with(context: Context, start: Start, lock: ToLock) -> Result<Self> {
+        let replay = Replay::start(context.dir.clone(), context.host, start, lock).await?;
         Ok(Self { replay, context })
     }
 
@@ -149,7 +158,7 @@ pub struct Reader(Replay);
 impl Reader {
     /// Starts to read what `dir` holds.
     pub(crate) async fn start(dir: Dir, host: Host, start: Start) -> Result<Self> {
-        Replay::start(dir, host, start, Access::Read)
+        Replay::start(dir, host, start, ToLock::For(Access::Read))
             .await
             .map(Self)
     }
@@ -197,10 +206,10 @@ struct Replay {
 
 impl Replay {
     /// Returns once the directory is locked and its headers are read and found to join.
-    async fn start(dir: Dir, host: Host, start: Start, access: Access) -> Result<Self> {
+    async fn start(dir: Dir, host: Host, start: Start, lock: ToLock) -> Result<Self> {
         let path = dir.path().to_owned();
         let (sender, mut events) = mpsc::channel(CHUNKS_AHEAD);
-        let job = observe::recovering(&path, replay::run(dir, start, access, sender));
+        let job = observe::recovering(&path, replay::run(dir, start, lock, sender));
         host.run("tidewal-recovery", &path, job)?;
         let Event::Opened { lock, report } = events.recv().await.ok_or(Error::Interrupted)?? else {
             unreachable!("a replay opens the directory before anything else");

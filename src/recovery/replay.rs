@@ -22,8 +22,8 @@ pub(super) enum Event {
 }
 
 /// Reads the log in `dir` and sends it. Ends early if nobody receives any more.
-pub(super) async fn run(dir: Dir, start: Start, access: Access, events: Outbox) {
-    let sent = match open(&dir, start, access).await {
+pub(super) async fn run(dir: Dir, start: Start, lock: ToLock, events: Outbox) {
+    let sent = match open(&dir, start, lock).await {
         Ok((lock, job)) => job.send_all(&dir, lock, &events).await,
         Err(error) => Err(error),
     };
@@ -34,11 +34,27 @@ pub(super) async fn run(dir: Dir, start: Start, access: Access, events: Outbox) 
     }
 }
 
-async fn open(dir: &Dir, start: Start, access: Access) -> Result<(Lock, Job)> {
-    if access == Access::Append {
-        dir.make()?;
+/// Whether the directory is still to be locked.
+pub(super) enum ToLock {
+    For(Access),
+    #[cfg(feature = "snapshot")]
+    Locked(Lock),
+}
+
+async fn lock(dir: &Dir, lock: ToLock) -> Result<Lock> {
+    match lock {
+        ToLock::For(Access::Append) => {
+            dir.make()?;
+            dir.lock(Access::Append).await
+        }
+        ToLock::For(Access::Read) => dir.lock(Access::Read).await,
+        #[cfg(feature = "snapshot")]
+        ToLock::Locked(lock) => Ok(lock),
     }
-    let lock = dir.lock(access).await?;
+}
+
+async fn open(dir: &Dir, start: Start, to_lock: ToLock) -> Result<(Lock, Job)> {
+    let lock = lock(dir, to_lock).await?;
     let plan = Plan::read(dir)?;
     let first = plan.first_to_read(start)?;
     let report = RecoveryReport {

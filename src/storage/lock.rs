@@ -22,22 +22,18 @@ pub(crate) enum Access {
     Read,
 }
 
-/// The directory is ours until this is dropped.
-pub(crate) struct Lock {
-    // Fields are dropped in this order: the system's lock goes first, then whoever waits for `entry`
-    // is woken.
-    _system: Box<dyn Send + Sync>,
-    entry: Option<Arc<Entry>>,
-}
+/// The directory is ours until this is dropped, and so is what [`Closing::hold`] has made of it.
+pub(crate) struct Lock(Arc<Entry>);
 
 impl Lock {
     /// A way to say that the log is on its way out.
     pub(crate) fn closing(&self) -> Closing {
-        Closing(self.entry.as_ref().map_or_else(Weak::new, Arc::downgrade))
+        Closing(Arc::downgrade(&self.0))
     }
 }
 
 /// Says to those who come next that waiting for this log is worth their while.
+#[derive(Clone)]
 pub(crate) struct Closing(Weak<Entry>);
 
 impl Closing {
@@ -45,6 +41,14 @@ impl Closing {
         if let Some(entry) = self.0.upgrade() {
             entry.closing.store(true, Ordering::Release);
         }
+    }
+
+    /// Keeps the directory locked until the result is dropped; `None` if the log is on its way out.
+    #[cfg(feature = "snapshot")]
+    pub(crate) fn hold(&self) -> Option<Lock> {
+        let entry = self.0.upgrade()?;
+        let is_closing = entry.closing.load(Ordering::Acquire);
+        (!is_closing).then_some(Lock(entry))
     }
 }
 
@@ -60,16 +64,11 @@ impl Table {
         self.entries().as_ref()?.get(key)?.upgrade()
     }
 
-    fn insert(&self, key: PathBuf) -> Arc<Entry> {
-        let entry = Arc::new(Entry {
-            closing: AtomicBool::new(false),
-            gone: watch::Sender::new(()),
-        });
+    fn insert(&self, key: PathBuf, entry: &Arc<Entry>) {
         let mut entries = self.entries();
         let entries = entries.get_or_insert_default();
         entries.retain(|_, other| other.strong_count() > 0);
-        entries.insert(key, Arc::downgrade(&entry));
-        entry
+        entries.insert(key, Arc::downgrade(entry));
     }
 
     fn entries(&self) -> MutexGuard<'_, Option<HashMap<PathBuf, Weak<Entry>>>> {
@@ -77,11 +76,23 @@ impl Table {
     }
 }
 
-/// One log that is open for appending.
+/// One log that is open.
 struct Entry {
     closing: AtomicBool,
+    // Fields are dropped in this order: the system's lock goes first, then whoever waits is woken.
+    _system: Box<dyn Send + Sync>,
     /// Nothing is ever sent: its drop is the news.
     gone: watch::Sender<()>,
+}
+
+impl Entry {
+    fn new(system: Box<dyn Send + Sync>) -> Arc<Self> {
+        Arc::new(Self {
+            closing: AtomicBool::new(false),
+            _system: system,
+            gone: watch::Sender::new(()),
+        })
+    }
 }
 
 /// Takes the lock, after a log that is closing in this process if there is one.
@@ -97,11 +108,11 @@ pub(crate) async fn acquire(backend: &dyn Backend, access: Access) -> Result<Loc
         }
         return match backend.try_lock(access) {
             Ok(system) => {
-                let entry = (access == Access::Append).then(|| backend.lock_table().insert(key));
-                Ok(Lock {
-                    _system: system,
-                    entry,
-                })
+                let entry = Entry::new(system);
+                if access == Access::Append {
+                    backend.lock_table().insert(key, &entry);
+                }
+                Ok(Lock(entry))
             }
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(locked(
                 backend.path(),

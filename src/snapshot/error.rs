@@ -1,0 +1,120 @@
+//! What can be wrong with a snapshot, by what the caller should do next.
+
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use crate::error::Fault;
+use crate::lsn::Lsn;
+
+/// The result of an operation on snapshots.
+pub type Result<T, E = SnapshotError> = std::result::Result<T, E>;
+
+/// What went wrong with a snapshot, told apart by what the caller should do next.
+///
+/// None of it harms the log or another snapshot: whatever was durable before still is.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum SnapshotError {
+    /// The log was closed, or is closing. There is no new snapshot.
+    ///
+    /// Next: open the log again.
+    #[error("the log is closed, there is no new snapshot")]
+    Closed,
+
+    /// The function that was to write or to read the contents returned this error.
+    ///
+    /// Next: see the source. There is no new snapshot.
+    #[error("the contents of the snapshot could not be written or read")]
+    Contents(#[source] Arc<io::Error>),
+
+    /// The file is no sound snapshot. Nothing on disk was changed.
+    ///
+    /// Next: use the one before it, if the log reaches back so far; otherwise restore a backup.
+    #[error("{} at byte {offset}: the snapshot is damaged: {what}", file.display())]
+    Damaged {
+        /// The snapshot's file.
+        file: PathBuf,
+        /// Where in that file, in bytes from its start.
+        offset: u64,
+        /// What is wrong there.
+        what: &'static str,
+    },
+
+    /// A snapshot got its name and the directory could not be synced, now or earlier: that snapshot may
+    /// or may not be found later, and no other is made.
+    ///
+    /// Next: truncate nothing, and reopen the log. A sync is never tried again, because one that
+    /// succeeds then would prove nothing.
+    #[error("a snapshot's name could not be made durable; reopen the log")]
+    Failed(#[source] Fault),
+
+    /// The snapshot belongs to another log.
+    ///
+    /// Next: find out where the file came from. It is left alone.
+    #[error("{} is a snapshot of another log", file.display())]
+    Foreign {
+        /// The snapshot's file.
+        file: PathBuf,
+    },
+
+    /// The task that worked on the snapshot ended before it could answer: the function that was to write
+    /// or read the contents panicked, or the process is coming down.
+    ///
+    /// Next: mend the function.
+    #[error("the work on the snapshot ended without an answer; did its function panic?")]
+    Interrupted,
+
+    /// The operating system refused. There is no new snapshot.
+    ///
+    /// Next: see the source for the reason, mend it, try again.
+    #[error(transparent)]
+    Io(Fault),
+
+    /// There is no snapshot of this LSN.
+    ///
+    /// Next: list those that there are.
+    #[error("there is no snapshot {}", file.display())]
+    Missing {
+        /// The file that a snapshot of this LSN would have.
+        file: PathBuf,
+    },
+
+    /// A snapshot is to cover a record that is not durable. It could outlive that record.
+    ///
+    /// Next: wait until that record is durable.
+    #[error("a snapshot cannot cover record {asked}, the log is durable up to {durable}")]
+    NotDurable {
+        /// The LSN that was asked for.
+        asked: Lsn,
+        /// The last durable record.
+        durable: Lsn,
+    },
+
+    /// There is no room for the snapshot, or for the space to be set aside.
+    ///
+    /// Next: make room and try again; set more space aside the next time.
+    #[error("no room on the disk for the snapshot; make room and try again")]
+    StorageFull(#[source] Fault),
+
+    /// The snapshot was written by a later version of the format.
+    ///
+    /// Next: use a version of this crate that knows it. The file is left alone.
+    #[error("{} is a snapshot of format version {version}, or of a variant of it, which this crate does not know", file.display())]
+    Unsupported {
+        /// The snapshot's file.
+        file: PathBuf,
+        /// The version in its header.
+        version: u32,
+    },
+}
+
+impl From<Fault> for SnapshotError {
+    fn from(fault: Fault) -> Self {
+        if fault.is_storage_full() {
+            Self::StorageFull(fault)
+        } else {
+            Self::Io(fault)
+        }
+    }
+}

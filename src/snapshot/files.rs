@@ -1,0 +1,210 @@
+//! What is done to the files of snapshots, in which order (`docs/snapshots.md`, "Orderings").
+
+use std::io;
+
+use crate::error::Fault;
+use crate::format::names;
+use crate::lsn::Lsn;
+use crate::snapshot::error::{Result, SnapshotError};
+use crate::snapshot::input::SnapshotInput;
+use crate::snapshot::output::SnapshotOutput;
+use crate::snapshot::{Snapshot, SnapshotFile, SnapshotState};
+use crate::storage::lock::Closing;
+use crate::storage::{Dir, File, Mode, Synced};
+
+/// A snapshot that is to be written.
+pub(super) struct Target<'a> {
+    pub(super) dir: &'a Dir,
+    pub(super) log_id: u64,
+    pub(super) lsn: Lsn,
+}
+
+/// What has the name of a snapshot that is to be written.
+pub(super) enum Standing {
+    Free,
+    Damaged,
+    Sound(Snapshot),
+}
+
+impl Target<'_> {
+    pub(super) fn standing(&self) -> Result<Standing> {
+        match read(self.dir, Some(self.log_id), self.lsn, |_| Ok(())) {
+            Ok((snapshot, ())) => Ok(Standing::Sound(snapshot)),
+            Err(SnapshotError::Missing { .. }) => Ok(Standing::Free),
+            Err(SnapshotError::Damaged { .. }) => Ok(Standing::Damaged),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Writes and syncs the file, under a name that says nothing.
+    ///
+    /// What was set aside stays so, unless the disk has failed on it: then nothing is known of its pages.
+    pub(super) async fn fill(
+        &self,
+        closing: &Closing,
+        contents: impl FnOnce(&mut SnapshotOutput) -> io::Result<()>,
+    ) -> Result<(u64, Synced)> {
+        let file = open_spare(self.dir)?;
+        let mut output = SnapshotOutput::new(file, self.dir.new_salt(), closing.clone());
+        let written = contents(&mut output);
+        let filled = output.finish(written, self.log_id, self.lsn).await;
+        if let Err(SnapshotError::Io(fault) | SnapshotError::StorageFull(fault)) = &filled
+            && !(fault.is_storage_full() && fault.action() == "write")
+        {
+            // It is found, and used or removed, by the next snapshot.
+            let _ = self.dir.remove(names::SNAPSHOT_SPARE);
+        }
+        filled
+    }
+
+    /// Gives the synced file its name, and makes that durable.
+    ///
+    /// A damaged file of the same name goes first: renaming never replaces a file.
+    pub(super) fn publish(&self, _: Synced, replaces: bool) -> Result<Synced> {
+        let name = names::snapshot(self.lsn);
+        if replaces {
+            self.dir.remove(&name)?;
+        }
+        self.dir.rename(names::SNAPSHOT_SPARE, &name)?;
+        self.dir.sync().map_err(SnapshotError::Failed)
+    }
+
+    pub(super) fn snapshot(&self, len: u64, synced: Synced) -> Snapshot {
+        Snapshot::new(self.log_id, self.lsn, len, synced)
+    }
+}
+
+/// The files with names of snapshots, oldest first, of which those of another log than `log_id` are
+/// foreign.
+pub(super) fn list(dir: &Dir, log_id: Option<u64>) -> Result<Vec<SnapshotFile>> {
+    let names = dir.list()?;
+    let mut lsns: Vec<_> = names
+        .iter()
+        .filter_map(|name| names::parse_snapshot(name))
+        .collect();
+    lsns.sort_unstable();
+    let look = |lsn| {
+        Ok(SnapshotFile {
+            lsn,
+            path: dir.path_of(&names::snapshot(lsn)),
+            state: state_of(dir, log_id, lsn)?,
+        })
+    };
+    lsns.into_iter().map(look).collect()
+}
+
+fn state_of(dir: &Dir, log_id: Option<u64>, lsn: Lsn) -> Result<SnapshotState> {
+    match SnapshotInput::open(dir, lsn) {
+        Ok(input) if is_foreign(log_id, input.header().log_id) => Ok(SnapshotState::Foreign),
+        Ok(input) => Ok(SnapshotState::Whole {
+            len: input.total_len(),
+        }),
+        Err(SnapshotError::Damaged { .. }) => Ok(SnapshotState::Damaged),
+        Err(SnapshotError::Unsupported { version, .. }) => {
+            Ok(SnapshotState::Unsupported { version })
+        }
+        Err(error) => Err(error),
+    }
+}
+
+/// A log without a segment has no id yet; then it is the log's end that does not fit the snapshot.
+fn is_foreign(log_id: Option<u64>, other: u64) -> bool {
+    log_id.is_some_and(|log_id| log_id != other)
+}
+
+/// Reads a snapshot, checks all of it, and makes sure that its name is durable.
+///
+/// A process may have been killed between a rename and the sync of the directory: the name is there, and
+/// would be gone after a power cut, perhaps together with what was truncated because of it. The file itself
+/// was synced before it got the name.
+pub(super) fn read<T>(
+    dir: &Dir,
+    log_id: Option<u64>,
+    lsn: Lsn,
+    contents: impl FnOnce(&mut SnapshotInput) -> io::Result<T>,
+) -> Result<(Snapshot, T)> {
+    let mut input = SnapshotInput::open(dir, lsn)?;
+    let header = *input.header();
+    if is_foreign(log_id, header.log_id) {
+        return Err(SnapshotError::Foreign {
+            file: dir.path_of(&names::snapshot(lsn)),
+        });
+    }
+    let read = contents(&mut input);
+    let read = input.finish(read)?;
+    let synced = dir.sync()?;
+    Ok((Snapshot::new(header.log_id, lsn, header.len, synced), read))
+}
+
+/// Removes what is before `kept`; the largest file is set aside for the next snapshot.
+///
+/// The directory is synced before that file can be written to: otherwise a crash could bring back its
+/// old name, on contents of another snapshot.
+pub(super) fn remove_before(dir: &Dir, log_id: Option<u64>, kept: &Snapshot) -> Result<usize> {
+    if is_foreign(log_id, kept.log_id) {
+        return Err(SnapshotError::Foreign {
+            file: dir.path_of(&names::snapshot(kept.lsn)),
+        });
+    }
+    let mut older = list(dir, log_id)?;
+    older.retain(|file| file.lsn < kept.lsn && is_ours(file.state));
+    if older.is_empty() {
+        return Ok(0);
+    }
+    if !has_spare(dir)? {
+        let largest = older.iter().max_by_key(|file| len_of(file.state));
+        let largest = largest.expect("the list is not empty").lsn;
+        dir.rename(&names::snapshot(largest), names::SNAPSHOT_SPARE)?;
+        older.retain(|file| file.lsn != largest);
+        remove_all(dir, &older)?;
+        dir.sync()?;
+        return Ok(older.len() + 1);
+    }
+    remove_all(dir, &older)?;
+    dir.sync()?;
+    Ok(older.len())
+}
+
+fn remove_all(dir: &Dir, files: &[SnapshotFile]) -> Result<(), Fault> {
+    let mut files = files.iter();
+    files.try_for_each(|file| dir.remove(&names::snapshot(file.lsn)))
+}
+
+fn is_ours(state: SnapshotState) -> bool {
+    matches!(state, SnapshotState::Whole { .. } | SnapshotState::Damaged)
+}
+
+fn len_of(state: SnapshotState) -> u64 {
+    match state {
+        SnapshotState::Whole { len } => len,
+        _ => 0,
+    }
+}
+
+fn has_spare(dir: &Dir) -> Result<bool> {
+    let names = dir.list()?;
+    Ok(names.iter().any(|name| name == names::SNAPSHOT_SPARE))
+}
+
+/// Takes space for the next snapshot. A file that was made for it in vain is removed.
+pub(super) fn reserve(dir: &Dir, bytes: u64) -> Result<()> {
+    let is_new = !has_spare(dir)?;
+    match open_spare(dir)?.allocate(bytes) {
+        Ok(_) => Ok(()),
+        Err(fault) => {
+            if is_new {
+                let _ = dir.remove(names::SNAPSHOT_SPARE);
+            }
+            Err(fault.into())
+        }
+    }
+}
+
+/// The file that was set aside, or a new one. What is in it does not matter.
+fn open_spare(dir: &Dir) -> Result<File, Fault> {
+    let mode = match dir.open(names::SNAPSHOT_SPARE, Mode::Write) {
+        Err(fault) if fault.io_error().kind() == io::ErrorKind::NotFound => Mode::Create,
+        opened => return opened,
+    };
+    dir.open(names::SNAPSHOT_SPARE, mode)
+}

@@ -1,0 +1,142 @@
+//! A directory that is locked and not read yet.
+
+use std::io;
+use std::path::Path;
+
+use crate::error::Error;
+use crate::format::{names, segment};
+use crate::lsn::Lsn;
+use crate::recovery::{Context, Recovery, Start};
+use crate::snapshot::error::Result;
+use crate::snapshot::{Site, Snapshot, SnapshotFile, SnapshotInput, files};
+use crate::storage::lock::{Access, Lock};
+use crate::storage::{Dir, Mode};
+
+/// The directory of a log, locked for appending and not read yet: the time to read a snapshot.
+/// [`WalOptions::lock`](crate::WalOptions::lock) makes one.
+///
+/// Dropping it changes nothing and gives the directory back.
+///
+/// # Cancel safety
+///
+/// Its calls work in the background. If a future is dropped, the directory may stay locked until the
+/// function that was given to it returns.
+pub struct LockedDir {
+    context: Context,
+    site: Site,
+    lock: Lock,
+    log_id: Option<u64>,
+}
+
+impl LockedDir {
+    /// Locks the directory, creating it if need be.
+    pub(crate) async fn lock(context: Context) -> Result<Self, Error> {
+        let (dir, host) = (context.dir.clone(), context.host);
+        let (sender, receiver) = tokio::sync::oneshot::channel();
+        let job = async move {
+            // A caller that has gone gives the lock back with the answer.
+            let _ = sender.send(lock(&dir).await);
+        };
+        host.run("tidewal-snapshot", context.dir.path(), job)?;
+        let (lock, log_id) = receiver.await.unwrap_or(Err(Error::Interrupted))?;
+        let site = Site {
+            dir: context.dir.clone(),
+            host,
+            closing: lock.closing(),
+        };
+        Ok(Self {
+            context,
+            site,
+            lock,
+            log_id,
+        })
+    }
+
+    /// The directory.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.site.dir.path()
+    }
+
+    /// The snapshots that there are, oldest first.
+    ///
+    /// # Errors
+    ///
+    /// [`SnapshotError::Io`](crate::snapshot::SnapshotError::Io).
+    pub async fn snapshots(&self) -> Result<Vec<SnapshotFile>> {
+        let (site, log_id) = (self.site.clone(), self.log_id);
+        let list = async move {
+            let _lock = site.hold()?;
+            files::list(&site.dir, log_id)
+        };
+        self.site.run(list).await
+    }
+
+    /// Reads the snapshot of `lsn` and checks all of it. Returns what `contents` has made of it.
+    ///
+    /// `contents` is called on a thread of its own (on a simulated disk, on the caller's runtime) with an
+    /// [`io::Read`]. Damage may be found after it has returned; then what it has made is dropped. The name
+    /// of the snapshot is made durable, as it may have been read from the system's cache only.
+    ///
+    /// # Errors
+    ///
+    /// [`Missing`](crate::snapshot::SnapshotError::Missing),
+    /// [`Damaged`](crate::snapshot::SnapshotError::Damaged),
+    /// [`Foreign`](crate::snapshot::SnapshotError::Foreign),
+    /// [`Unsupported`](crate::snapshot::SnapshotError::Unsupported),
+    /// [`Io`](crate::snapshot::SnapshotError::Io);
+    /// [`Contents`](crate::snapshot::SnapshotError::Contents) with what `contents` has returned;
+    /// [`Interrupted`](crate::snapshot::SnapshotError::Interrupted) if it has panicked.
+    pub async fn read_snapshot<T, F>(&self, lsn: Lsn, contents: F) -> Result<(Snapshot, T)>
+    where
+        F: FnOnce(&mut SnapshotInput) -> io::Result<T> + Send + 'static,
+        T: Send + 'static,
+    {
+        let (site, log_id) = (self.site.clone(), self.log_id);
+        let read = async move {
+            let _lock = site.hold()?;
+            files::read(&site.dir, log_id, lsn, contents)
+        };
+        self.site.run(read).await
+    }
+
+    /// Begins to read the log at `start`: the LSN after that of the snapshot, or [`Lsn::FIRST`] without
+    /// one. It takes the place of [`start_at`](crate::WalOptions::start_at).
+    ///
+    /// # Errors
+    ///
+    /// Those of [`WalOptions::recover`](crate::WalOptions::recover).
+    pub async fn recover(self, start: Lsn) -> Result<Recovery, Error> {
+        Recovery::start_locked(self.context, Start::At(start), self.lock).await
+    }
+}
+
+impl std::fmt::Debug for LockedDir {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("LockedDir").field(&self.site.dir).finish()
+    }
+}
+
+async fn lock(dir: &Dir) -> Result<(Lock, Option<u64>), Error> {
+    dir.make()?;
+    let lock = dir.lock(Access::Append).await?;
+    let log_id = log_id(dir)?;
+    Ok((lock, log_id))
+}
+
+/// The id of the log, by its newest segment. If that cannot be read, recovery will say why.
+fn log_id(dir: &Dir) -> Result<Option<u64>, Error> {
+    let names = dir.list()?;
+    let newest = names
+        .iter()
+        .filter_map(|name| names::parse_segment(name))
+        .max();
+    let Some(newest) = newest else {
+        return Ok(None);
+    };
+    let file = dir.open(&names::segment(newest), Mode::Read)?;
+    let mut header = [0; segment::HEADER_LEN];
+    file.read_at(&mut header, 0)?;
+    let header = segment::Header::decode(&header).ok();
+    Ok(header.map(|header| header.log_id))
+}

@@ -1,0 +1,154 @@
+//! A snapshot's contents on their way to the disk, and back.
+
+use std::io;
+
+use crate::error::Fault;
+use crate::format::snapshot::{
+    self, CHUNK_HEADER_LEN, CHUNK_LEN, CHUNKS_OFFSET, Header, encode_chunk_header,
+};
+use crate::snapshot::error::SnapshotError;
+use crate::storage::lock::Closing;
+use crate::storage::{File, Synced};
+
+/// Where a function writes the contents of a snapshot: an [`io::Write`].
+///
+/// It gathers 1 MiB, writes that with its checksum, and has the disk take it before the next is
+/// gathered: memory is bounded, and the log's own syncs wait for one such piece at the most. Writes fail
+/// with [`io::ErrorKind::Other`] once the disk has failed or the log is closing; the call that the
+/// function was given to then returns the cause.
+pub struct SnapshotOutput {
+    /// Gone after a failure: there is nothing to write to.
+    file: Option<File>,
+    failure: Option<SnapshotError>,
+    closing: Closing,
+    salt: u64,
+    /// A chunk's header, to be filled in, and its contents so far.
+    chunk: Vec<u8>,
+    len: u64,
+    chunks: u64,
+    offset: u64,
+}
+
+impl SnapshotOutput {
+    pub(super) fn new(file: File, salt: u64, closing: Closing) -> Self {
+        Self {
+            file: Some(file),
+            failure: None,
+            closing,
+            salt,
+            chunk: vec![0; CHUNK_HEADER_LEN],
+            len: 0,
+            chunks: 0,
+            offset: CHUNKS_OFFSET,
+        }
+    }
+
+    /// How many bytes of contents were written so far.
+    #[must_use]
+    pub fn len(&self) -> u64 {
+        self.len + (self.chunk.len() - CHUNK_HEADER_LEN) as u64
+    }
+
+    /// Whether nothing was written so far.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// Writes what was gathered, the header and syncs all of it.
+    pub(super) async fn finish(
+        mut self,
+        written: io::Result<()>,
+        log_id: u64,
+        lsn: crate::lsn::Lsn,
+    ) -> Result<(u64, Synced), SnapshotError> {
+        let written = written.and_then(|()| self.write_chunk());
+        if let Some(failure) = self.failure {
+            return Err(failure);
+        }
+        written.map_err(|error| SnapshotError::Contents(error.into()))?;
+        let header = Header {
+            log_id,
+            lsn,
+            salt: self.salt,
+            len: self.len,
+            chunks: self.chunks,
+        };
+        let file = self.file.expect("a file is lost with a failure only");
+        let (file, _) = file.write_at(&header_block(&header), 0)?;
+        let (_, synced) = file.sync().await?;
+        Ok((self.len, synced))
+    }
+
+    fn write_chunk(&mut self) -> io::Result<()> {
+        if self.chunk.len() == CHUNK_HEADER_LEN {
+            return Ok(());
+        }
+        if self.closing.hold().is_none() {
+            return Err(self.fail(SnapshotError::Closed));
+        }
+        let contents = &self.chunk[CHUNK_HEADER_LEN..];
+        let header = encode_chunk_header(self.salt, self.chunks, contents);
+        self.chunk[..CHUNK_HEADER_LEN].copy_from_slice(&header);
+        let Some(file) = self.file.take() else {
+            return Err(io::Error::other("the snapshot has failed"));
+        };
+        match put(file, &self.chunk, self.offset) {
+            Ok(file) => self.file = Some(file),
+            Err(fault) => return Err(self.fail(fault.into())),
+        }
+        self.len += (self.chunk.len() - CHUNK_HEADER_LEN) as u64;
+        self.chunks += 1;
+        self.offset += self.chunk.len() as u64;
+        self.chunk.truncate(CHUNK_HEADER_LEN);
+        Ok(())
+    }
+
+    fn fail(&mut self, failure: SnapshotError) -> io::Error {
+        let error = io::Error::other(failure.clone());
+        self.file = None;
+        self.failure = Some(failure);
+        error
+    }
+}
+
+impl io::Write for SnapshotOutput {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.failure.is_some() {
+            return Err(io::Error::other("the snapshot has failed"));
+        }
+        let room = CHUNK_HEADER_LEN + CHUNK_LEN - self.chunk.len();
+        let count = room.min(bytes.len());
+        self.chunk.extend_from_slice(&bytes[..count]);
+        if self.chunk.len() == CHUNK_HEADER_LEN + CHUNK_LEN {
+            self.write_chunk()?;
+        }
+        Ok(count)
+    }
+
+    /// Does nothing: what counts is that the snapshot is durable as a whole.
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+impl std::fmt::Debug for SnapshotOutput {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("SnapshotOutput")
+            .field("len", &self.len())
+            .field("failure", &self.failure)
+            .finish_non_exhaustive()
+    }
+}
+
+fn put(file: File, bytes: &[u8], offset: u64) -> Result<File, Fault> {
+    let (file, _) = file.write_at(bytes, offset)?;
+    file.sync_early()
+}
+
+/// The whole block, so that nothing of an earlier life stays in it.
+fn header_block(header: &Header) -> Vec<u8> {
+    let mut block = vec![0; usize::try_from(CHUNKS_OFFSET).expect("a block fits into memory")];
+    block[..snapshot::HEADER_LEN].copy_from_slice(&header.encode());
+    block
+}

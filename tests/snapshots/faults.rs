@@ -1,0 +1,146 @@
+//! Calls that fail, and disks that are full.
+
+use std::io;
+
+use tidewal::Error;
+use tidewal::sim::{Operation, SimDisk, Survival};
+use tidewal::snapshot::SnapshotError;
+
+use crate::helpers::{contents, lsn, open, put, read_all, small_log, write};
+use tidewal_testing::support::{DIR, options, run};
+
+/// Whatever call fails, an acknowledged snapshot is there after a power cut, and the log works on.
+#[test]
+fn every_call_fails_once() {
+    let mut faults = 0;
+    for operation in Operation::ALL {
+        for kind in [
+            io::ErrorKind::Other,
+            io::ErrorKind::StorageFull,
+            io::ErrorKind::PermissionDenied,
+        ] {
+            faults += fail_each(operation, kind);
+        }
+    }
+    assert!(faults > 50, "{faults} faults");
+}
+
+fn fail_each(operation: Operation, kind: io::ErrorKind) -> usize {
+    for skip in 0.. {
+        println!("{operation:?} {skip} fails with {kind:?}");
+        let left = run(async {
+            let (disk, wal) = small_log(skip).await;
+            write(&wal.snapshots(), lsn(1)).await.unwrap();
+            disk.fail(operation, skip, kind);
+            let mut promised = vec![lsn(1)];
+            for number in [2, 3] {
+                let snapshots = wal.snapshots();
+                let _ = snapshots.reserve(6000).await;
+                if let Ok(snapshot) = write(&snapshots, lsn(number)).await {
+                    promised.push(snapshot.lsn());
+                    if snapshots.remove_before(&snapshot).await.is_ok() {
+                        promised = vec![snapshot.lsn()];
+                    }
+                }
+            }
+            let left = disk.clear_faults();
+            wal.append("the log works on").await.unwrap();
+            disk.restart(Survival::Nothing);
+            let locked = options().lock_on(&disk, DIR).await.unwrap();
+            let newest = *promised.last().unwrap();
+            let (_, found) = locked.read_snapshot(newest, read_all).await.unwrap();
+            assert_eq!(found, contents(newest, false));
+            left
+        });
+        if left > 0 {
+            return usize::try_from(skip).unwrap();
+        }
+    }
+    unreachable!("some call is the last one")
+}
+
+/// A name that may not be durable: no snapshot any more until the log is opened again.
+#[test]
+fn a_failed_sync_of_the_directory_is_final() {
+    run(async {
+        let (disk, wal) = small_log(1).await;
+        disk.fail(Operation::SyncDir, 0, io::ErrorKind::Other);
+        for number in [2, 3] {
+            let failed = write(&wal.snapshots(), lsn(number)).await;
+            assert!(
+                matches!(failed, Err(SnapshotError::Failed(_))),
+                "{failed:?}"
+            );
+        }
+        wal.append("the log works on").await.unwrap();
+        wal.close().await.unwrap();
+        write(&open(&disk).await.snapshots(), lsn(3)).await.unwrap();
+    });
+}
+
+/// A file whose sync has failed is not written to again: its pages may be lost, and count as clean.
+#[test]
+fn a_failed_sync_takes_a_new_file() {
+    run(async {
+        let (disk, wal) = small_log(1).await;
+        wal.snapshots().reserve(6000).await.unwrap();
+        disk.fail(Operation::Sync, 0, io::ErrorKind::Other);
+        let failed = write(&wal.snapshots(), lsn(1)).await;
+        assert!(matches!(failed, Err(SnapshotError::Io(_))), "{failed:?}");
+        assert!(!disk.files(DIR).contains(&"snapshot.spare".to_owned()));
+        write(&wal.snapshots(), lsn(1)).await.unwrap();
+        disk.restart(Survival::Nothing);
+        let locked = options().lock_on(&disk, DIR).await.unwrap();
+        locked.read_snapshot(lsn(1), read_all).await.unwrap();
+    });
+}
+
+/// What issue 5 asks for: the log has filled the disk, and a snapshot still fits.
+#[test]
+fn space_that_was_set_aside_is_there_on_a_full_disk() {
+    run(async {
+        let disk = SimDisk::new(1);
+        let wal = open(&disk).await;
+        wal.append("x").await.unwrap();
+        wal.snapshots().reserve(5000).await.unwrap();
+        disk.set_quota(Some(80 * 1024));
+        let mut last = lsn(1);
+        let full = loop {
+            match wal.append(vec![1; 1000]).await {
+                Ok(lsn) => last = lsn,
+                Err(error) => break error,
+            }
+        };
+        assert!(matches!(full, Error::StorageFull(_)), "{full:?}");
+        let snapshot = write(&wal.snapshots(), last).await.unwrap();
+        wal.truncate_before(snapshot.lsn().next()).await.unwrap();
+        wal.append("there is room again").await.unwrap();
+    });
+}
+
+#[test]
+fn without_it_there_is_no_room_and_nothing_is_lost() {
+    run(async {
+        let (disk, wal) = small_log(1).await;
+        let first = write(&wal.snapshots(), lsn(1)).await.unwrap();
+        disk.set_quota(Some(1));
+        let snapshots = wal.snapshots();
+        let full = snapshots.write(lsn(2), put(contents(lsn(2), true)));
+        let full = full.await;
+        assert!(
+            matches!(full, Err(SnapshotError::StorageFull(_))),
+            "{full:?}"
+        );
+        let full = wal.snapshots().reserve(1 << 20).await;
+        assert!(
+            matches!(full, Err(SnapshotError::StorageFull(_))),
+            "{full:?}"
+        );
+        disk.set_quota(None);
+        wal.snapshots().remove_before(&first).await.unwrap();
+        let large = snapshots.write(lsn(2), put(contents(lsn(2), true)));
+        assert_eq!(large.await.unwrap().len(), 5 << 19);
+        let (_, found) = wal.snapshots().read(lsn(1), read_all).await.unwrap();
+        assert_eq!(found, contents(lsn(1), false));
+    });
+}

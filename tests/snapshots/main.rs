@@ -1,0 +1,7 @@
+//! Snapshots beside the log: `docs/snapshots.md`, case by case.
+
+mod crashes;
+mod damage;
+mod faults;
+mod helpers;
+mod life;
