@@ -7,20 +7,24 @@
 //! and with it the whole log, so that its few entries are appended again when they lie too far back.
 //! Recovery reads the log once and deals the entries out.
 //!
-//! [`Groups`] is short enough to be copied. What it needs to be right is in [`Groups::append`] (the
-//! order in memory is that of the log) and in [`Groups::release`] (nothing is truncated that is not
-//! durable elsewhere). The rest of the file lets it live and die on a simulated disk: 32 groups, of
-//! which most are idle, power cuts at every moment, and a log that stays small.
+//! [`Groups`] is short enough to be copied. What it needs to be right is in [`Group::log`] (memory changes
+//! when a record is submitted, with no await between the two, so that a caller who goes away cannot part
+//! them) and in [`Groups::release`] (nothing is truncated that is not durable elsewhere). The rest of the
+//! file lets it live and die on a simulated disk: 32 groups, of which most are idle and one holds more
+//! than a segment has room for, callers who go away, power cuts at every moment, and a log that stays
+//! small.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::pin::pin;
 use std::process::ExitCode;
 use std::time::Instant;
 
 use futures::future::join_all;
+use futures::poll;
 use serde::{Deserialize, Serialize};
 use tidewal::sim::{SimDisk, Survival};
 use tidewal::typed::{Logged, Postcard, TypedRecovery, TypedWal};
-use tidewal::{Lsn, Result, Wal, WalOptions};
+use tidewal::{Error, Lsn, PendingAppend, Result, Wal, WalOptions};
 use tokio::sync::Mutex;
 
 /// One record of the shared log.
@@ -47,53 +51,84 @@ impl Logged for Record {
     type Codec = Postcard;
 }
 
-/// The entries of a group that are needed, and where in the log each stands.
+/// The entries of a group that are needed, each with an LSN that its record does not come before.
 type Entries = BTreeMap<u64, (Lsn, String)>;
 
 /// Groups of entries over one log.
 struct Groups {
     wal: TypedWal<Record>,
-    /// Of each group what was submitted last, whether durable yet or not.
-    entries: Vec<Mutex<Entries>>,
+    groups: Vec<Mutex<Group>>,
+}
+
+/// One group: the state after everything that was submitted, whether durable yet or not.
+#[derive(Default)]
+struct Group {
+    entries: Entries,
+    /// The answers that nobody has had yet, oldest first.
+    unanswered: VecDeque<PendingAppend>,
+    /// Why a record that is in memory may not be in the log. Only a restart tells.
+    failed: Option<Error>,
+}
+
+impl Group {
+    /// Submits a record and changes memory: no await comes between the two.
+    async fn log(&mut self, wal: &TypedWal<Record>, number: u32, record: Record) -> Result<()> {
+        // Whatever is appended from now on lies behind what is durable now.
+        let lsn = wal.durable_lsn().next();
+        let pending = wal.submit(&record).await?;
+        self.unanswered.push_back(pending);
+        debug_assert_eq!(record.group(), number);
+        record.apply(lsn, &mut self.entries);
+        Ok(())
+    }
+
+    /// Waits until all that was submitted is durable, also by callers who have gone away. After a failure
+    /// memory is ahead of the log, and the group ends.
+    async fn settle(&mut self) -> Result<()> {
+        while let Some(pending) = self.unanswered.front_mut() {
+            if let Err(error) = pending.await {
+                self.failed.get_or_insert(error);
+            }
+            self.unanswered.pop_front();
+        }
+        self.failed.clone().map_or(Ok(()), Err)
+    }
 }
 
 impl Groups {
     /// Reads the log and deals the entries out.
     async fn recover(mut recovery: TypedRecovery<Record>, groups: u32) -> Result<Self> {
-        let mut entries: Vec<_> = (0..groups).map(|_| Entries::new()).collect();
+        let mut found: Vec<_> = (0..groups).map(|_| Group::default()).collect();
         while let Some((lsn, record)) = recovery.try_next().await? {
-            record.apply(lsn, &mut entries);
+            let group = &mut found[record.group() as usize];
+            record.apply(lsn, &mut group.entries);
         }
         Ok(Self {
             wal: recovery.into_wal().await?,
-            entries: entries.into_iter().map(Mutex::new).collect(),
+            groups: found.into_iter().map(Mutex::new).collect(),
         })
     }
 
     /// Appends an entry to a group. `Ok` means that it is on disk.
     ///
-    /// The lock of the group is held until the answer is there, so that the group's entries are in
-    /// memory as they are in the log. Other groups do not wait: they share the sync. (A group that wants
-    /// many entries in flight would submit under the lock, and await the answers outside of it.)
+    /// A caller who goes away before that may find the entry there or not; the group goes on either way.
+    /// Other groups do not wait: they share the sync. (A group that wants many entries in flight would
+    /// await the answers outside of the lock.)
     async fn append(&self, group: u32, index: u64, data: String) -> Result<()> {
-        let mut entries = self.entries[group as usize].lock().await;
-        let entry = Record::Entry {
-            group,
-            index,
-            data: data.clone(),
-        };
-        let lsn = self.wal.append(&entry).await?;
-        entries.split_off(&index);
-        entries.insert(index, (lsn, data));
-        Ok(())
+        self.change(Record::Entry { group, index, data }).await
     }
 
     /// Forgets the entries of a group up to an index, which a snapshot holds.
     async fn purge(&self, group: u32, upto: u64) -> Result<()> {
-        let mut entries = self.entries[group as usize].lock().await;
-        self.wal.append(&Record::Purged { group, upto }).await?;
-        *entries = entries.split_off(&(upto + 1));
-        Ok(())
+        self.change(Record::Purged { group, upto }).await
+    }
+
+    async fn change(&self, record: Record) -> Result<()> {
+        let number = record.group();
+        let mut group = self.groups[number as usize].lock().await;
+        group.settle().await?;
+        group.log(&self.wal, number, record).await?;
+        group.settle().await
     }
 
     /// Moves the low-water mark: gives back what no group needs, and appends again what lies more than
@@ -105,9 +140,12 @@ impl Groups {
         let durable = self.wal.durable_lsn();
         let limit = Lsn::new(durable.get().saturating_sub(distance));
         // All at once, so that they share a sync.
-        let groups = 0..self.entries.len();
-        let oldest = join_all(groups.map(|group| self.bring_forward(group, limit))).await;
-        let oldest = oldest.into_iter().collect::<Result<Vec<_>>>()?;
+        let groups = (0..).zip(&self.groups);
+        let oldest = join_all(groups.map(|(number, group)| async move {
+            let mut group = group.lock().await;
+            self.bring_forward(number, &mut group, limit).await
+        }));
+        let oldest = oldest.await.into_iter().collect::<Result<Vec<_>>>()?;
         // What was appended meanwhile lies beyond what was durable before.
         let mark = oldest.into_iter().flatten().fold(durable.next(), Lsn::min);
         self.wal.truncate_before(mark).await
@@ -115,47 +153,54 @@ impl Groups {
 
     /// Appends the entries of a group again whose records lie before `limit`. Returns the oldest LSN that
     /// the group needs afterwards, if it needs any.
-    async fn bring_forward(&self, group: usize, limit: Lsn) -> Result<Option<Lsn>> {
-        let mut entries = self.entries[group].lock().await;
-        let old: Vec<_> = entries
+    ///
+    /// One by one: together they could be more than a segment has room for. Each replaces only itself, so
+    /// that a crash between two of them does no harm, and all are durable before anything is truncated.
+    async fn bring_forward(
+        &self,
+        number: u32,
+        group: &mut Group,
+        limit: Lsn,
+    ) -> Result<Option<Lsn>> {
+        group.settle().await?;
+        let old: Vec<_> = group
+            .entries
             .iter()
             .filter(|(_, (lsn, _))| *lsn < limit)
             .map(|(index, (_, data))| (*index, data.clone()))
             .collect();
-        if !old.is_empty() {
-            let again = old.iter().map(|(index, data)| Record::Again {
-                group: u32::try_from(group).unwrap_or(u32::MAX),
-                index: *index,
-                data: data.clone(),
-            });
-            // One atomic batch, and durable before anything is truncated.
-            let lsns = self.wal.append_batch(again).await?;
-            let lsns = (lsns.start().get()..).map(Lsn::new);
-            entries.extend(
-                old.into_iter()
-                    .zip(lsns)
-                    .map(|((i, data), lsn)| (i, (lsn, data))),
-            );
+        for (index, data) in old {
+            let again = Record::Again {
+                group: number,
+                index,
+                data,
+            };
+            group.log(&self.wal, number, again).await?;
         }
-        Ok(entries.values().map(|(lsn, _)| *lsn).min())
+        group.settle().await?;
+        Ok(group.entries.values().map(|(lsn, _)| *lsn).min())
     }
 }
 
 impl Record {
-    fn apply(self, lsn: Lsn, groups: &mut [Entries]) {
+    fn group(&self) -> u32 {
         match self {
-            Self::Entry { group, index, data } => {
-                let entries = &mut groups[group as usize];
+            Self::Entry { group, .. } | Self::Again { group, .. } | Self::Purged { group, .. } => {
+                *group
+            }
+        }
+    }
+
+    fn apply(self, lsn: Lsn, entries: &mut Entries) {
+        match self {
+            Self::Entry { index, data, .. } => {
                 entries.split_off(&index);
                 entries.insert(index, (lsn, data));
             }
-            Self::Again { group, index, data } => {
-                groups[group as usize].insert(index, (lsn, data));
+            Self::Again { index, data, .. } => {
+                entries.insert(index, (lsn, data));
             }
-            Self::Purged { group, upto } => {
-                let entries = &mut groups[group as usize];
-                *entries = entries.split_off(&(upto + 1));
-            }
+            Self::Purged { upto, .. } => *entries = entries.split_off(&(upto + 1)),
         }
     }
 }
@@ -202,8 +247,13 @@ const BUSY: u32 = 8;
 /// A busy group keeps so many entries.
 const KEPT: u64 = 10;
 
-/// What a log may take that holds a few hundred records, with the segment that is being written.
-const SEGMENTS_MAX: usize = 4;
+/// A group that is idle and holds more than a segment has room for.
+const LARGE: u32 = GROUPS - 1;
+const LARGE_ENTRIES: u64 = 12;
+
+/// What a log may take that holds a few hundred records, and twice those of the large group while they are
+/// brought forward.
+const SEGMENTS_MAX: usize = 7;
 
 /// What a life has seen.
 #[derive(Default)]
@@ -265,8 +315,13 @@ async fn work(
     promised: &mut Promised,
     life: &mut Life,
 ) -> Result<()> {
+    for index in 1..=LARGE_ENTRIES {
+        groups.append(LARGE, index, entry(LARGE, index)).await?;
+        promised[LARGE as usize].0 = index;
+    }
     for index in 1.. {
-        let active = if index <= 3 { GROUPS } else { BUSY };
+        let active = if index <= 3 { LARGE } else { BUSY };
+        give_up(groups, index).await;
         let appends = (0..active).map(|group| groups.append(group, index, entry(group, index)));
         let outcomes = join_all(appends).await;
         for (group, outcome) in outcomes.iter().enumerate().filter(|(_, o)| o.is_ok()) {
@@ -293,13 +348,21 @@ async fn work(
     Ok(())
 }
 
+/// A caller who goes away while its entry is on its way, and whom another one follows with the same
+/// entry or the next.
+async fn give_up(groups: &Groups, index: u64) {
+    let append = groups.append(0, index, entry(0, index));
+    drop(poll!(pin!(append)));
+}
+
 fn entry(group: u32, index: u64) -> String {
-    format!("{group}/{index} {}", "x".repeat(40))
+    let len = if group == LARGE { 2000 } else { 40 };
+    format!("{group}/{index} {}", "x".repeat(len))
 }
 
 async fn check(groups: &Groups, promised: &Promised) -> std::result::Result<(), String> {
     for (group, &(last, purged)) in (0..).zip(promised) {
-        let entries = groups.entries[group as usize].lock().await;
+        let entries = &groups.groups[group as usize].lock().await.entries;
         for index in purged + 1..=last {
             match entries.get(&index) {
                 Some((_, data)) if *data == entry(group, index) => {}
@@ -308,4 +371,84 @@ async fn check(groups: &Groups, promised: &Promised) -> std::result::Result<(), 
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn run(test: impl Future<Output = ()>) {
+        let mut runtime = tokio::runtime::Builder::new_current_thread();
+        let runtime = runtime.enable_time().start_paused(true).build();
+        runtime.expect("a runtime can be made").block_on(test);
+    }
+
+    /// The caller of an append went away: its entry came back after a restart although it was not in
+    /// memory, and what was acknowledged behind it was lost.
+    #[test]
+    fn regression_a_dropped_append_loses_nothing_that_was_acknowledged() {
+        run(async {
+            let disk = SimDisk::new(1);
+            let groups = open(&disk).await.expect("a new log opens");
+            for index in [1, 2] {
+                let sent = groups.append(7, index, entry(7, index)).await;
+                sent.expect("the disk works");
+            }
+            // Replaces entry 2 and, raft's way, all behind it.
+            drop(poll!(pin!(groups.append(7, 1, "new".into()))));
+            let kept = |groups: &Groups| {
+                let group = groups.groups[7].try_lock().expect("it is not in use");
+                let entries = group.entries.iter();
+                entries
+                    .map(|(index, (_, data))| (*index, data.clone()))
+                    .collect::<Vec<_>>()
+            };
+            let in_memory = kept(&groups);
+            groups
+                .append(8, 1, entry(8, 1))
+                .await
+                .expect("the disk works");
+            disk.restart(Survival::Nothing);
+            let groups = open(&disk).await.expect("it starts again");
+            assert_eq!(kept(&groups), in_memory);
+            assert_eq!(in_memory, [(1, "new".to_owned())]);
+        });
+    }
+
+    /// More than a segment has room for was appended again in one atomic batch, which was refused for
+    /// ever, and so nothing was ever given back.
+    #[test]
+    fn regression_a_group_of_more_than_a_segment_is_brought_forward() {
+        run(async {
+            let disk = SimDisk::new(1);
+            let groups = open(&disk).await.expect("a new log opens");
+            for index in 1..=LARGE_ENTRIES {
+                let sent = groups.append(LARGE, index, entry(LARGE, index)).await;
+                sent.expect("the disk works");
+            }
+            for index in 1..=100 {
+                groups
+                    .append(0, index, entry(0, index))
+                    .await
+                    .expect("the disk works");
+            }
+            groups.purge(0, 100).await.expect("the disk works");
+            groups.release(10).await.expect("it is given back");
+            assert_eq!(
+                groups.wal.stats().segments_freed,
+                2,
+                "{:?}",
+                groups.wal.stats()
+            );
+            let promised = (0..GROUPS).map(|group| match group {
+                LARGE => (LARGE_ENTRIES, 0),
+                _ => (0, 0),
+            });
+            disk.restart(Survival::Nothing);
+            let groups = open(&disk).await.expect("it starts again");
+            check(&groups, &promised.collect())
+                .await
+                .expect("nothing is lost");
+        });
+    }
 }

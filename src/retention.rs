@@ -37,6 +37,8 @@ pub(crate) struct Kept {
     pub(crate) log_id: Option<u64>,
     /// Oldest first. A segment without a record is not among them.
     pub(crate) sealed: Vec<Sealed>,
+    /// The segment that is being written; `None` until one was opened.
+    pub(crate) open: Option<Header>,
     /// Everything below it was given free.
     pub(crate) truncated: Lsn,
     pub(crate) hold: Option<Hold>,
@@ -52,6 +54,15 @@ impl Kept {
         let rest = &self.sealed[self.sealed.partition_point(is_let_go)..];
         let is_truncated = |sealed: &Sealed| sealed.last < self.truncated;
         &rest[..rest.partition_point(is_truncated)]
+    }
+
+    /// Whether a segment is still there that was truncated and is not held back.
+    #[cfg(feature = "archive")]
+    fn is_put_off(&self) -> bool {
+        let free = self
+            .hold
+            .map_or(self.truncated, |hold| hold.from.min(self.truncated));
+        self.sealed.first().is_some_and(|oldest| oldest.last < free)
     }
 
     /// Bytes that those take on disk.
@@ -80,9 +91,10 @@ impl Retention {
     }
 
     /// Notes that a segment was opened, and that the one before it is complete if there is one.
-    pub(crate) fn note_opened(&self, log_id: u64, complete: Option<Sealed>) {
+    pub(crate) fn note_opened(&self, opened: Header, complete: Option<Sealed>) {
         self.kept.send_modify(|kept| {
-            kept.log_id = Some(log_id);
+            kept.log_id = Some(opened.log_id);
+            kept.open = Some(opened);
             kept.sealed.extend(complete);
         });
     }
@@ -108,8 +120,8 @@ impl Retention {
     /// Whether so much is held back that no further segment may be opened.
     pub(crate) fn is_exhausted(&self) -> bool {
         let kept = self.kept.borrow();
-        kept.hold
-            .is_some_and(|hold| kept.held_bytes() >= hold.limit)
+        let held = kept.held_bytes();
+        held > 0 && kept.hold.is_some_and(|hold| held >= hold.limit)
     }
 }
 
@@ -139,14 +151,93 @@ impl Retention {
         self.kept.subscribe()
     }
 
-    /// Holds back what begins with `from`, or with where an earlier hold already stands.
-    pub(crate) fn hold(&self, from: Lsn, limit: u64) {
+    /// Holds back what begins with `from`, or with where an earlier hold already is. Returns what to
+    /// truncate before if a truncation was put off that need not be any more.
+    ///
+    /// The move and the look are one step: a truncation comes before both, and is seen, or after both,
+    /// and is not put off.
+    pub(crate) fn hold(&self, from: Lsn, limit: u64) -> Option<Lsn> {
+        let mut put_off = None;
         self.kept.send_if_modified(|kept| {
             let from = kept.hold.map_or(from, |hold| hold.from.max(from));
             let hold = Some(Hold { from, limit });
             let moves = kept.hold != hold;
             kept.hold = hold;
+            put_off = kept.is_put_off().then_some(kept.truncated);
             moves
         });
+        put_off
+    }
+}
+
+#[cfg(all(test, feature = "archive"))]
+mod tests {
+    use std::sync::Barrier;
+    use std::thread;
+
+    use super::*;
+
+    fn sealed(base: u64, last: u64) -> Sealed {
+        Sealed {
+            header: Header {
+                log_id: 1,
+                base: Lsn::new(base),
+                salt: base,
+                capacity: 4096,
+                predecessor: None,
+            },
+            last: Lsn::new(last),
+            end: 4096,
+        }
+    }
+
+    /// As the writer does it: what may go goes.
+    fn truncate(retention: &Retention, before: Lsn) {
+        let allowed = retention.limit(before);
+        let rest = retention.subscribe().borrow().sealed.clone();
+        let is_kept = |sealed: &&Sealed| sealed.last >= allowed;
+        if let Some(first) = rest.iter().find(is_kept) {
+            retention.note_gone(first.header.base);
+        }
+    }
+
+    /// It came between the archiver's look at what waits and its move of the hold.
+    #[test]
+    fn regression_a_truncation_beside_a_move_of_the_hold_is_never_forgotten() {
+        for round in 0..2000 {
+            let retention = Retention::default();
+            retention.begin(Some(1), vec![sealed(1, 10), sealed(11, 20), sealed(21, 30)]);
+            assert_eq!(retention.hold(Lsn::ZERO, u64::MAX), None);
+            let start = Barrier::new(2);
+            thread::scope(|scope| {
+                scope.spawn(|| {
+                    start.wait();
+                    truncate(&retention, Lsn::new(21));
+                });
+                start.wait();
+                if let Some(before) = retention.hold(Lsn::new(21), u64::MAX) {
+                    truncate(&retention, before);
+                }
+            });
+            let left = retention.subscribe().borrow().sealed.len();
+            assert_eq!(left, 1, "round {round}");
+        }
+    }
+
+    /// An archiver that was dropped between its move of the hold and the truncation that follows.
+    #[test]
+    fn a_truncation_that_its_archiver_did_not_live_to_ask_for_is_found_by_the_next_one() {
+        let retention = Retention::default();
+        retention.begin(Some(1), vec![sealed(1, 10), sealed(11, 20), sealed(21, 30)]);
+        retention.hold(Lsn::ZERO, u64::MAX);
+        truncate(&retention, Lsn::new(21));
+        assert_eq!(retention.hold(Lsn::new(11), u64::MAX), Some(Lsn::new(21)));
+        assert_eq!(retention.hold(Lsn::ZERO, u64::MAX), Some(Lsn::new(21)));
+        truncate(&retention, Lsn::new(21));
+        assert_eq!(
+            retention.hold(Lsn::ZERO, u64::MAX),
+            None,
+            "the rest is held"
+        );
     }
 }

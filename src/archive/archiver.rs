@@ -112,7 +112,7 @@ impl Archiver {
             Overflow::RefuseAppends => options.max_held_bytes,
             Overflow::LeaveGap => u64::MAX,
         };
-        wal.retention().hold(Lsn::ZERO, limit);
+        let _ = wal.retention().hold(Lsn::ZERO, limit);
         let (status, watching) = watch::channel(Status::default());
         let times = Times::new(Arc::clone(&options.clock));
         let recorder = times::record(times.clone(), wal.progress(), options.time_step);

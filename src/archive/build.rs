@@ -142,6 +142,8 @@ impl Unfinished {
             let mark = segment::encode_head_mark(&self.header);
             file = file.write_at(&mark, segment::HEAD_MARK_OFFSET as u64)?.0;
         }
+        // It may name a predecessor that the archived one does not.
+        file = file.write_at(&self.header.encode(), 0)?.0;
         let statement = Statement::new(kind, last).encode(&self.header.key());
         let (file, _) = file.write_at(&statement, segment::STATEMENT_OFFSET as u64)?;
         let (file, _) = file.sync().await?;

@@ -202,10 +202,9 @@ impl History {
                 }
                 Body::Segment(shipped) => {
                     let header = shipped.sealed.header;
-                    let joins = match self.reached.segment {
-                        Some(segment) => header.predecessor == Some(segment),
-                        None => true,
-                    };
+                    // A log that was truncated up to a segment without records names none.
+                    let known = self.reached.segment.zip(header.predecessor);
+                    let joins = known.is_none_or(|(segment, named)| segment == named);
                     let is_next = is_empty || header.base == next;
                     is_next
                         && joins

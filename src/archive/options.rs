@@ -41,7 +41,7 @@ impl ArchiveOptions {
     /// How many bytes of truncated segments may be held back, because the archive does not have them
     /// yet, before [`overflow`](Self::overflow) says what happens. Default: 4 GiB.
     ///
-    /// Counted in whole segments. With 0 nothing may be held back when a segment is to be opened.
+    /// Counted in whole segments. With 0 no segment is opened while anything is held back.
     /// Segments that were not truncated do not count.
     pub fn max_held_bytes(mut self, bytes: u64) -> Self {
         self.max_held_bytes = bytes;

@@ -16,9 +16,10 @@ use crate::archive::place::Place;
 use crate::archive::read::part_of;
 use crate::archive::walk::Walk;
 use crate::format;
-use crate::format::segment::{self, Header};
+use crate::format::segment::{self, Header, Predecessor};
 use crate::host::Host;
 use crate::lsn::Lsn;
+use crate::retention::Sealed;
 use crate::storage::Dir;
 use crate::storage::disk::Disk;
 #[cfg(feature = "sim")]
@@ -192,9 +193,11 @@ impl Target {
             segments: segments.len() as u64,
             bytes: 0,
         };
-        for (index, segment) in segments.iter().enumerate() {
-            let header = segment.sealed.header;
-            let is_first = index == 0 && header.predecessor.is_some();
+        let mut before = None;
+        for segment in segments {
+            let header = header_behind(before, &segment.sealed.header);
+            let is_first = before.is_none() && header.predecessor.is_some();
+            before = Some(segment.sealed);
             builder.send(Order::Begin { header, is_first }).await?;
             let mut fetch = Fetch::new(place, segment, upto);
             while let Some(bytes) = fetch.next().await? {
@@ -268,6 +271,19 @@ impl<'a> Fetch<'a> {
             object: self.place.part(self.segment, newest).to_string(),
             reason: "it ends at another place than the manifest says",
         })
+    }
+}
+
+/// The header that a segment gets behind another one. One that names no predecessor although the log has
+/// one would be taken for the log's first, and those before it for leftovers.
+fn header_behind(before: Option<Sealed>, archived: &Header) -> Header {
+    let joint = before.map(|before| Predecessor {
+        salt: before.header.salt,
+        end: before.end,
+    });
+    Header {
+        predecessor: archived.predecessor.or(joint),
+        ..*archived
     }
 }
 

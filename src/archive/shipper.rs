@@ -21,6 +21,7 @@ use crate::archive::times::Times;
 use crate::format::segment::Predecessor;
 use crate::host::{Host, race};
 use crate::lsn::Lsn;
+use crate::queue::Progress;
 use crate::retention::{Kept, Retention, Sealed};
 use crate::storage::Dir;
 use crate::wal::{Wal, WeakWal};
@@ -31,6 +32,7 @@ pub(super) struct Shipper {
     host: Host,
     hold: HeldLog,
     news: watch::Receiver<Kept>,
+    progress: watch::Receiver<Progress>,
     place: Place,
     times: Times,
     options: ArchiveOptions,
@@ -52,6 +54,7 @@ impl Shipper {
             host: wal.host(),
             hold: HeldLog::new(wal),
             news: wal.retention().subscribe(),
+            progress: wal.progress(),
             place,
             times,
             options,
@@ -76,7 +79,8 @@ impl Shipper {
         self.times.go_on_from(ledger.reached.clock);
         loop {
             let kept = self.news.borrow_and_update().clone();
-            let step = step::next(&ledger, &kept, &self.place.prefix())?;
+            let durable = self.progress.borrow().durable;
+            let step = step::next(&ledger, &kept, durable, &self.place.prefix())?;
             // Not before it is known that archive and log belong together.
             self.settle(&ledger).await;
             self.patience.note_looked();
@@ -299,19 +303,11 @@ impl HeldLog {
 
     /// Holds back no more than what begins with `from`, and asks for the truncation that was put off.
     async fn move_to(&self, from: Lsn) {
-        let truncated = {
-            let news = self.retention.subscribe();
-            let kept = news.borrow();
-            let is_waited_for = |oldest: &Sealed| oldest.last < from;
-            let waits = kept.held_back().first().is_some_and(is_waited_for);
-            waits.then_some(kept.truncated)
-        };
-        self.retention.hold(from, self.limit);
-        if let Some(before) = truncated
+        if let Some(before) = self.retention.hold(from, self.limit)
             && let Some(log) = self.log.upgrade()
         {
-            // If the log cannot remove a file it says so to whoever truncates next; if it has ended,
-            // that is noticed elsewhere.
+            // If the log cannot remove a file it says so to the next caller that truncates; if it has
+            // ended, that is noticed elsewhere.
             let _ = log.truncate_before(before).await;
         }
     }

@@ -3,7 +3,7 @@
 use crate::archive::error::{Error, Result};
 use crate::archive::ledger::Ledger;
 use crate::archive::manifest::Reached;
-use crate::format::segment::Predecessor;
+use crate::format::segment::{Header, Predecessor};
 use crate::lsn::Lsn;
 use crate::retention::{Kept, Sealed};
 
@@ -17,55 +17,59 @@ pub(super) enum Step {
     Wait,
 }
 
-/// The next step, or an error if archive and log do not belong together.
-pub(super) fn next(ledger: &Ledger, kept: &Kept, prefix: &str) -> Result<Step> {
-    let diverged = |_| Error::Diverged {
-        prefix: prefix.to_owned(),
-        after: ledger.reached.last,
-    };
-    check_common(&ledger.reached, kept).map_err(diverged)?;
-    let next = ledger.reached.last.next();
+/// The next step of a log that is durable up to `durable`, or an error if archive and log do not belong
+/// together.
+pub(super) fn next(ledger: &Ledger, kept: &Kept, durable: Lsn, prefix: &str) -> Result<Step> {
+    let reached = &ledger.reached;
+    if !is_common(reached, kept, durable) {
+        return Err(Error::Diverged {
+            prefix: prefix.to_owned(),
+            after: reached.last.min(durable),
+        });
+    }
+    let next = reached.last.next();
     // What is not held back may go at any moment.
     let from = kept.hold.map_or(next, |hold| hold.from.max(next));
     let missing = kept.sealed.iter().find(|sealed| sealed.header.base >= from);
-    let Some(&sealed) = missing else {
-        return Ok(Step::Wait);
-    };
-    if ledger.reached.is_nothing() {
-        return Ok(Step::Ship(sealed));
-    }
-    let base = sealed.header.base;
-    if base > next {
-        return Ok(Step::Gap(next, base.prev()));
-    }
-    match ledger.reached.segment {
-        Some(segment) if sealed.header.predecessor != Some(segment) => Err(diverged(Mismatch)),
-        _ => Ok(Step::Ship(sealed)),
-    }
+    Ok(match missing {
+        None => Step::Wait,
+        Some(sealed) if reached.is_nothing() || sealed.header.base == next => Step::Ship(*sealed),
+        Some(sealed) => Step::Gap(next, sealed.header.base.prev()),
+    })
 }
 
-struct Mismatch;
-
-/// If the log still has a segment with the record that the archive ends with, it has to be the one that
-/// the archive has; and the log must not end before the archive.
-fn check_common(reached: &Reached, kept: &Kept) -> Result<(), Mismatch> {
-    let ends_here = |sealed: &Sealed| {
-        let expected = reached.segment.unwrap_or_else(|| as_predecessor(sealed));
-        sealed.last == reached.last && as_predecessor(sealed) == expected
-    };
-    let holds_it = |sealed: &&Sealed| (sealed.header.base..=sealed.last).contains(&reached.last);
-    let is_common = kept.sealed.iter().find(holds_it).is_none_or(ends_here);
-    let is_behind = |newest: &Sealed| newest.last < reached.last;
-    if is_common && !kept.sealed.last().is_some_and(is_behind) {
-        Ok(())
-    } else {
-        Err(Mismatch)
-    }
+/// Whether the log can have made what the archive holds: it does not end before the archive, and
+/// wherever its segments meet the archive's last one, they are that one or follow it.
+fn is_common(reached: &Reached, kept: &Kept, durable: Lsn) -> bool {
+    let sealed = kept.sealed.iter();
+    reached.is_nothing()
+        || (durable >= reached.last
+            && sealed.clone().all(|sealed| is_as_archived(reached, sealed))
+            && sealed
+                .map(|sealed| &sealed.header)
+                .all(|header| joins(reached, header))
+            && kept.open.iter().all(|open| begins_behind(reached, open)))
 }
 
-fn as_predecessor(sealed: &Sealed) -> Predecessor {
-    Predecessor {
-        salt: sealed.header.salt,
-        end: sealed.end,
-    }
+/// Whether a finished segment, if it has the record that the archive ends with, is the one that the
+/// archive has.
+fn is_as_archived(reached: &Reached, sealed: &Sealed) -> bool {
+    let holds_it = (sealed.header.base..=sealed.last).contains(&reached.last);
+    let (salt, end) = (sealed.header.salt, sealed.end);
+    let expected = reached.segment.unwrap_or(Predecessor { salt, end });
+    !holds_it || (sealed.last == reached.last && expected == Predecessor { salt, end })
+}
+
+/// Whether an unfinished segment lies behind the archive, which has finished ones only.
+fn begins_behind(reached: &Reached, open: &Header) -> bool {
+    open.base > reached.last && joins(reached, open)
+}
+
+/// Whether a segment, if it is the next one, does not follow another one than the archive ends with. A
+/// log that was truncated up to a segment without records begins anew there, and names none.
+fn joins(reached: &Reached, header: &Header) -> bool {
+    header.base != reached.last.next()
+        || matches!((header.predecessor, reached.segment), (Some(named), Some(known)) if named == known)
+        || header.predecessor.is_none()
+        || reached.segment.is_none()
 }

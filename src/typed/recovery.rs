@@ -8,7 +8,7 @@ use std::task::{Context, Poll, ready};
 
 use futures_core::Stream;
 
-use crate::error::{Error, Result};
+use crate::error::{CodecError, Error, Result};
 use crate::lsn::Lsn;
 use crate::record::Record;
 use crate::recovery::{Reader, Recovery, RecoveryReport};
@@ -58,9 +58,10 @@ impl<T: Logged> TypedRecovery<T> {
     /// # Errors
     ///
     /// Those of [`Recovery::into_wal`], and the [`Error::Undecodable`] that the stream has reported
-    /// before: a state that lacks a record is not one to go on from.
+    /// before: a state that lacks a record is not one to go on from. A codec that panicked counts as one
+    /// that could not decode the record.
     pub async fn into_wal(self) -> Result<TypedWal<T>> {
-        match self.0.failure {
+        match self.0.failure() {
             None => Ok(self.0.source.into_wal().await?.typed()),
             Some(failure) => Err(failure),
         }
@@ -149,6 +150,8 @@ struct Decoded<S, T> {
     source: S,
     /// The record that was not a `T`, after which nothing is delivered.
     failure: Option<Error>,
+    /// The record that is with the codec. It stays here if the codec panics.
+    decoding: Option<Lsn>,
     value: PhantomData<fn() -> T>,
 }
 
@@ -157,10 +160,25 @@ impl<S, T> Decoded<S, T> {
         Self {
             source,
             failure: None,
+            decoding: None,
             value: PhantomData,
         }
     }
+
+    /// Why nothing is delivered any more, if a record could not be decoded.
+    fn failure(&self) -> Option<Error> {
+        let panicked = self.decoding.map(|lsn| Error::Undecodable {
+            lsn,
+            source: CodecError::new(Panicked.into()),
+        });
+        self.failure.clone().or(panicked)
+    }
 }
+
+/// What a codec has to say that never came back.
+#[derive(Debug, thiserror::Error)]
+#[error("the codec panicked")]
+struct Panicked;
 
 impl<S, T> Decoded<S, T>
 where
@@ -172,14 +190,16 @@ where
     }
 
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<(Lsn, T)>>> {
-        if self.failure.is_some() {
+        if self.failure.is_some() || self.decoding.is_some() {
             return Poll::Ready(None);
         }
         let record = ready!(Pin::new(&mut self.source).poll_next(context));
         let Some(record) = record.transpose()? else {
             return Poll::Ready(None);
         };
+        self.decoding = Some(record.lsn);
         let value = decode(record);
+        self.decoding = None;
         self.failure = value.as_ref().err().cloned();
         Poll::Ready(Some(value))
     }

@@ -149,7 +149,7 @@ impl Segments {
             self.headers.pop();
         }
         self.headers.push(header);
-        self.retention.note_opened(self.log_id, sealed);
+        self.retention.note_opened(header, sealed);
         *tail = Tail::Open(segment);
         self.spares.refill();
         Ok(())

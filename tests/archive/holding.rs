@@ -143,6 +143,25 @@ fn what_nobody_truncated_does_not_count() {
     });
 }
 
+/// Nothing is held back, so nothing is too much, and the log gets its first segment.
+#[test]
+fn regression_a_limit_of_zero_refuses_nothing_while_nothing_is_held_back() {
+    run(async {
+        let (disk, store) = (SimDisk::new(1), Store::new());
+        let wal = open(&disk).await;
+        let archiver = start(&wal, &store, quick().max_held_bytes(0));
+        append(&wal, 1..=20).await;
+        archiver.caught_up().await.unwrap();
+        store.set(Some(Mishap::Before));
+        fill(&wal, 21).await;
+        assert_eq!(
+            archiver.status().held_bytes,
+            SEGMENT,
+            "the first one refuses"
+        );
+    });
+}
+
 #[test]
 fn a_gap_is_left_if_that_is_wanted_and_the_manifest_says_so() {
     for mishap in Mishap::ALL {

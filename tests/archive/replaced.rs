@@ -107,6 +107,98 @@ fn a_log_that_was_cut_and_went_on_needs_another_prefix() {
     });
 }
 
+/// A restored log that ends before its archive and has no finished segment to compare: its records
+/// were removed as archived, without ever having been.
+#[test]
+fn regression_a_log_that_ends_before_its_archive_is_refused_without_a_finished_segment() {
+    run(async {
+        let (_, store) = archived(30).await;
+        for records in [1, 3, 0] {
+            let (disk, _) = restore(&store, Until::Lsn(Lsn::new(20))).await.unwrap();
+            let wal = open(&disk).await;
+            append(&wal, 21..=21).await;
+            wal.truncate_before(Lsn::new(21)).await.unwrap();
+            if records > 0 {
+                append(&wal, 22..=20 + records).await;
+                diverges(&wal, &store, 20 + records).await;
+                continue;
+            }
+            wal.close().await.unwrap();
+            diverges(&open(&disk).await, &store, 21).await;
+        }
+    });
+}
+
+/// An archiver of this log, which ends with `end`, stops; and no record goes that is not in the archive.
+async fn diverges(wal: &Wal, store: &Store, end: u64) {
+    let archiver = start(wal, store, quick());
+    let refused = archiver.caught_up().await;
+    assert!(
+        matches!(&refused, Err(Error::Diverged { after, .. }) if after.get() == end),
+        "{end}: {refused:?}"
+    );
+    append(wal, end + 1..=end + 12).await;
+    let kept = wal.stats().segments;
+    wal.truncate_before(Lsn::new(end + 12)).await.unwrap();
+    assert_eq!(wal.stats().segments, kept, "{end}");
+    drop(archiver);
+}
+
+/// The log has gone past the end of its archive, in a segment that began before it and is not finished.
+#[test]
+fn regression_an_open_segment_that_began_inside_the_archive_is_refused() {
+    run(async {
+        let (_, store) = archived(22).await;
+        let (disk, _) = restore(&store, Until::Lsn(Lsn::new(20))).await.unwrap();
+        let wal = options()
+            .segment_size(64 * 1024)
+            .open_on(&disk, DIR)
+            .await
+            .unwrap();
+        append(&wal, 21..=23).await;
+        wal.truncate_before(Lsn::new(21)).await.unwrap();
+        assert_eq!(wal.stats().segments, 1);
+        let refused = start(&wal, &store, quick()).caught_up().await;
+        assert!(
+            matches!(refused, Err(Error::Diverged { .. })),
+            "{refused:?}"
+        );
+    });
+}
+
+/// A log whose only segment has no record is opened again: the segment that replaces that one has no
+/// predecessor any more. It is the same log all the same, and is restored as one.
+#[test]
+fn regression_a_log_that_begins_anew_behind_its_archive_goes_on_in_it() {
+    run(async {
+        let mut empty = 0;
+        for cut in 0..60 {
+            let (disk, store) = (SimDisk::new(cut), Store::new());
+            let wal = open(&disk).await;
+            append(&wal, 1..=3).await;
+            wal.close().await.unwrap();
+            ship(&disk, &store).await.unwrap();
+            let wal = open(&disk).await;
+            disk.cut_power_at(disk.operations() + cut);
+            drop(wal.append(crate::helpers::payload(4)).await);
+            disk.restart(Survival::Everything);
+            let wal = open(&disk).await;
+            let end = wal.durable_lsn();
+            wal.truncate_before(end.next()).await.unwrap();
+            wal.close().await.unwrap();
+            empty += u32::from(segments(&disk) == [4]);
+            let wal = open(&disk).await;
+            let archiver = start(&wal, &store, quick());
+            append(&wal, end.get() + 1..=end.get() + 10).await;
+            archiver.caught_up().await.unwrap();
+            let reached = archiver.status().archived.get();
+            let restored = restored_records(&store, Until::End).await;
+            assert_eq!(restored, numbers(1..=reached), "cut {cut}");
+        }
+        assert!(empty > 0, "no segment was left without records");
+    });
+}
+
 /// A log that went on from an older copy of itself, past the end of its archive.
 #[test]
 fn a_log_that_took_another_way_is_refused_even_if_it_is_longer() {

@@ -1,10 +1,13 @@
 //! Records that are whole and not of the type.
 
+use std::cell::Cell;
 use std::error::Error as _;
+use std::panic::AssertUnwindSafe;
 
 use bytes::Bytes;
-use futures::StreamExt;
+use futures::{FutureExt, StreamExt};
 use tidewal::sim::SimDisk;
+use tidewal::typed::{BoxError, Codec, Logged};
 use tidewal::{Error, Lsn};
 
 use crate::bank::{Event, event};
@@ -64,6 +67,67 @@ fn a_log_that_was_not_replayed_is_not_opened_and_not_changed() {
             assert!(is_third(&error), "{error:?}");
         }
         assert_eq!(disk.fingerprint(), before);
+    });
+}
+
+/// A codec that panics at the third record, as one with an `unwrap` may.
+struct Panics;
+
+thread_local! {
+    /// Whether decoding has begun: encoding reads back what it wrote.
+    static DECODES: Cell<bool> = const { Cell::new(false) };
+}
+
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+struct Number(u64);
+
+impl Logged for Number {
+    type Codec = Panics;
+}
+
+impl Codec<Number> for Panics {
+    fn encode(value: &Number, buffer: &mut Vec<u8>) -> Result<(), BoxError> {
+        buffer.extend_from_slice(&value.0.to_le_bytes());
+        Ok(())
+    }
+
+    fn decode(payload: Bytes) -> Result<Number, BoxError> {
+        let value = u64::from_le_bytes(payload[..].try_into()?);
+        assert!(value != 3 || !DECODES.get(), "the codec panics");
+        Ok(Number(value))
+    }
+}
+
+/// The state lacks a record all the same, and the stream went on behind it.
+#[test]
+fn regression_a_log_whose_decoding_panicked_is_not_opened() {
+    run(async {
+        let disk = SimDisk::new(1);
+        let wal = open::<Number>(&disk).await;
+        wal.append_batch((1..=5).map(Number)).await.unwrap();
+        wal.close().await.unwrap();
+        let before = disk.fingerprint();
+        DECODES.set(true);
+        let mut recovery = recover::<Number>(&disk).await;
+        for number in 1..=2 {
+            let next = recovery.try_next().await.unwrap();
+            assert_eq!(next, Some((Lsn::new(number), Number(number))));
+        }
+        let next = AssertUnwindSafe(recovery.try_next()).catch_unwind().await;
+        assert!(next.is_err(), "it panics");
+        assert_eq!(recovery.try_next().await.unwrap(), None, "it has ended");
+        let error = recovery.into_wal().await.unwrap_err();
+        assert!(is_third(&error), "{error:?}");
+        assert!(error.source().unwrap().to_string().contains("panicked"));
+        assert_eq!(disk.fingerprint(), before);
+
+        let mut recovery = recover::<Number>(&disk).await;
+        recovery.try_next().await.unwrap();
+        recovery.try_next().await.unwrap();
+        let next = AssertUnwindSafe(recovery.try_next()).catch_unwind().await;
+        assert!(next.is_err(), "it panics");
+        let mut rest = recovery.into_untyped();
+        assert_eq!(rest.try_next().await.unwrap().unwrap().lsn, Lsn::new(4));
     });
 }
 
