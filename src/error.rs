@@ -117,6 +117,14 @@ pub enum Error {
     #[error("an earlier operation failed and the log takes no more records; reopen the log")]
     Poisoned(#[source] Fault),
 
+    /// Another segment cannot be had, and the reason is not a full disk: no descriptor is free
+    /// (`EMFILE`), no memory, a file-size limit, a missing permission, a new file that cannot be written.
+    /// The record is certainly not appended, nothing is lost.
+    ///
+    /// Next: see the source for the reason, remove it, and append again: the log keeps working.
+    #[error("no further segment can be opened; remove the cause and append again")]
+    SegmentUnavailable(#[source] Fault),
+
     /// There is no room for another segment. The record is certainly not appended, nothing is lost.
     ///
     /// Next: make room, for instance with [`truncate_before`](crate::Wal::truncate_before), and
@@ -199,6 +207,15 @@ impl Error {
     #[must_use]
     pub const fn is_outcome_unknown(&self) -> bool {
         matches!(self, Self::Failed(_) | Self::Interrupted)
+    }
+
+    /// The error of an append that needs another segment, and there is none to be had.
+    pub(crate) fn without_segment(fault: Fault) -> Self {
+        if fault.is_storage_full() {
+            Self::StorageFull(fault)
+        } else {
+            Self::SegmentUnavailable(fault)
+        }
     }
 }
 
@@ -315,6 +332,27 @@ impl Fault {
             self.0.source.kind(),
             io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
         )
+    }
+
+    /// Whether there is no such file.
+    pub(crate) fn is_not_found(&self) -> bool {
+        self.0.source.kind() == io::ErrorKind::NotFound
+    }
+
+    /// Whether the reason is one for which a system refuses to change a directory before it begins to.
+    pub(crate) fn is_refused_at_once(&self) -> bool {
+        use io::ErrorKind::{
+            AlreadyExists, NotFound, OutOfMemory, PermissionDenied, ReadOnlyFilesystem,
+        };
+        let kind = self.0.source.kind();
+        let others = [
+            AlreadyExists,
+            NotFound,
+            OutOfMemory,
+            PermissionDenied,
+            ReadOnlyFilesystem,
+        ];
+        self.is_storage_full() || others.contains(&kind)
     }
 }
 

@@ -51,12 +51,14 @@ pub enum Bug {
     RotationUnsynced,
     /// The first segment kept does not say so durably before those below it go.
     HeadMarkUnsynced,
+    /// A file that cannot be prepared (no descriptor is free, say) poisons the log.
+    RefusalPoisons,
 }
 
 #[cfg(tidewal_planted)]
 impl Bug {
     /// Every one.
-    pub const ALL: [Self; 17] = [
+    pub const ALL: [Self; 18] = [
         Self::AnswerUnsynced,
         Self::CreateUnsynced,
         Self::RenameUnsynced,
@@ -74,6 +76,7 @@ impl Bug {
         Self::HeaderUnsynced,
         Self::RotationUnsynced,
         Self::HeadMarkUnsynced,
+        Self::RefusalPoisons,
     ];
 }
 

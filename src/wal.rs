@@ -94,7 +94,7 @@ impl Wal {
     /// # Errors
     ///
     /// The record is certainly not appended after [`Error::Closed`], [`Error::Poisoned`],
-    /// [`Error::StorageFull`] and [`Error::TooLarge`]. The outcome is unknown after [`Error::Failed`]
+    /// [`Error::StorageFull`], [`Error::SegmentUnavailable`] and [`Error::TooLarge`]. The outcome is unknown after [`Error::Failed`]
     /// and [`Error::Interrupted`].
     ///
     /// # Cancel safety
@@ -241,8 +241,8 @@ impl Wal {
     ///
     /// # Errors
     ///
-    /// [`Error::StorageFull`] if a record that was to be written with this sync was refused because the
-    /// disk is full, [`Error::Failed`] if the sync fails, [`Error::Poisoned`] if something failed earlier,
+    /// [`Error::StorageFull`] or [`Error::SegmentUnavailable`] if a record that was to be written with this
+    /// sync was refused, [`Error::Failed`] if the sync fails, [`Error::Poisoned`] if something failed earlier,
     /// [`Error::Closed`], [`Error::Interrupted`].
     ///
     /// # Cancel safety
@@ -275,8 +275,9 @@ impl Wal {
     /// # Errors
     ///
     /// [`Error::BeyondEnd`] if the log has not reached `before` yet; the LSN after the last record is
-    /// the highest one allowed. [`Error::Io`] if files could not be removed for good: the log goes on,
-    /// and the file is removed when it is opened the next time. [`Error::Failed`],
+    /// the highest one allowed. [`Error::Io`] if the truncation could not begin, or if a file could not
+    /// be removed. The log keeps working. In the second case the truncation is durable, the other files
+    /// have gone, and the next call (with the same LSN, say) tries that file again; so does the next start. [`Error::Failed`],
     /// [`Error::Poisoned`], [`Error::Closed`], [`Error::Interrupted`].
     ///
     /// # Cancel safety
@@ -415,7 +416,7 @@ impl WeakWal {
 ///
 /// # Errors
 ///
-/// Certainly not appended: [`Error::StorageFull`], [`Error::Poisoned`]. Unknown: [`Error::Failed`],
+/// Certainly not appended: [`Error::StorageFull`], [`Error::SegmentUnavailable`], [`Error::Poisoned`]. Unknown: [`Error::Failed`],
 /// [`Error::Interrupted`].
 #[must_use = "only the answer says whether and when the record is durable"]
 pub struct PendingAppend {

@@ -8,12 +8,12 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use tidewal::sim::{Operation, SimDisk, Survival};
-use tidewal::{Error, Wal};
+use tidewal::{Error, Lsn, Wal};
 use tidewal_testing::harness::faults::{EVERYTHING, MISHAPS, Scenario, cause};
 use tidewal_testing::harness::journal::Journal;
 use tidewal_testing::harness::steps::Driver;
 use tidewal_testing::harness::steps::Step::{
-    self, Append, Cancelled, Drop, Idle, Reopen, Sync, Together, Truncate, Written,
+    self, Append, Cancelled, Drop, Idle, Sync, Together, Truncate, Written,
 };
 use tidewal_testing::support::{DIR, options, policies, run};
 
@@ -179,21 +179,190 @@ fn a_full_disk_refuses_appends_and_nothing_else_and_recovers_with_room() {
     });
 }
 
+const BIG: &[u8] = &[7; 7000];
+
+/// A log whose segments hold one big record and some small ones each, and no spare is ready.
+async fn open_with_one_segment(disk: &SimDisk) -> Wal {
+    let wal = options()
+        .spare_segments(0)
+        .open_on(disk, DIR)
+        .await
+        .unwrap();
+    wal.append(BIG).await.unwrap();
+    wal
+}
+
+async fn recovered(disk: &SimDisk) -> u64 {
+    let mut reader = options().read_on(disk, DIR).await.unwrap();
+    while reader.try_next().await.unwrap().is_some() {}
+    reader.report().end.get()
+}
+
 #[test]
-fn a_file_that_cannot_be_removed_is_reported_and_removed_later() {
+fn what_fails_while_a_segment_is_prepared_refuses_appends_and_nothing_else() {
+    let prepares = [
+        Operation::Create,
+        Operation::Allocate,
+        Operation::Write,
+        Operation::Sync,
+        Operation::Rename,
+    ];
+    for operation in prepares {
+        run(async {
+            let disk = SimDisk::new(1);
+            let wal = open_with_one_segment(&disk).await;
+            disk.fail_on(operation, ".spare", 0, io::ErrorKind::Other);
+            let refused = wal.append(BIG).await.unwrap_err();
+            let is_refused = matches!(refused, Error::SegmentUnavailable(_));
+            assert!(is_refused && !refused.is_outcome_unknown(), "{refused:?}");
+            assert_eq!(cause(&refused).unwrap().kind(), io::ErrorKind::Other);
+            assert_eq!(wal.stats().segment_unavailable, 1);
+            assert!(
+                disk.files(DIR).iter().all(|name| !name.contains(".spare")),
+                "what failed does not stay: {operation:?}"
+            );
+            assert_eq!(wal.append("fits").await.unwrap().get(), 2);
+            assert_eq!(wal.append(BIG).await.unwrap().get(), 3);
+            disk.restart(Survival::Nothing);
+            assert_eq!(recovered(&disk).await, 3, "{operation:?}");
+        });
+    }
+}
+
+/// The name may be that of a segment now, of which the log does not know.
+#[test]
+fn a_rename_of_unknown_outcome_poisons() {
     run(async {
         let disk = SimDisk::new(1);
-        let options = options().spare_segments(0);
-        let wal = options.clone().open_on(&disk, DIR).await.unwrap();
-        let mut journal = Journal::default();
-        let fill = [Append(12_000), Append(12_000)];
-        let mut driver = Driver::new(&disk, &options, &mut journal);
-        let wal = driver.go_on(wal, &fill).await.unwrap();
-        disk.fail(Operation::Remove, 0, io::ErrorKind::PermissionDenied);
-        let error = driver.go_on(wal.clone(), &[Truncate(0)]).await;
-        assert!(matches!(error.unwrap_err(), Error::Io(_)));
-        let wal = driver.go_on(wal, &[Append(10), Reopen]).await.unwrap();
-        assert_eq!(disk.files(DIR), ["00000000000000000002.wal"]);
+        let wal = open_with_one_segment(&disk).await;
+        disk.fail_on(Operation::Rename, ".spare", 0, io::ErrorKind::Other);
+        disk.plant(format!("{DIR}/00000000000000000002.wal"), vec![0; 5000]);
+        let error = wal.append(BIG).await.unwrap_err();
+        assert!(matches!(error, Error::Poisoned(_)), "{error:?}");
+    });
+}
+
+#[test]
+fn the_segment_before_is_opened_before_the_new_one_exists() {
+    run(async {
+        let disk = SimDisk::new(1);
+        open_with_one_segment(&disk).await.close().await.unwrap();
+        let wal = open(&disk).await;
+        disk.fail_on(Operation::Open, ".wal", 0, io::ErrorKind::Other);
+        let refused = wal.append("refused").await.unwrap_err();
+        assert!(
+            matches!(refused, Error::SegmentUnavailable(_)),
+            "{refused:?}"
+        );
+        assert_eq!(wal.append("appended").await.unwrap().get(), 2);
+        wal.close().await.unwrap();
+        assert_eq!(recovered(&disk).await, 2);
+    });
+}
+
+#[test]
+fn a_truncation_that_cannot_begin_changes_nothing() {
+    run(async {
+        let disk = SimDisk::new(1);
+        let wal = open_with_one_segment(&disk).await;
+        let second = wal.append(BIG).await.unwrap();
+        disk.fail_on(Operation::Open, ".wal", 0, io::ErrorKind::Other);
+        let refused = wal.truncate_before(second).await.unwrap_err();
+        assert!(matches!(refused, Error::Io(_)), "{refused:?}");
+        assert_eq!(disk.files(DIR).len(), 2);
+        wal.append(BIG).await.unwrap();
+        wal.truncate_before(second).await.unwrap();
+        assert_eq!(disk.files(DIR).len(), 2);
         wal.close().await.unwrap();
     });
+}
+
+#[test]
+fn one_file_that_cannot_be_removed_keeps_no_other_and_is_tried_again() {
+    run(async {
+        let disk = SimDisk::new(1);
+        let wal = open_with_one_segment(&disk).await;
+        for _ in 0..4 {
+            wal.append(BIG).await.unwrap();
+        }
+        disk.fail_on(
+            Operation::Remove,
+            "02.wal",
+            0,
+            io::ErrorKind::PermissionDenied,
+        );
+        let mark = Lsn::new(5);
+        let error = wal.truncate_before(mark).await.unwrap_err();
+        let Error::Io(fault) = error else {
+            panic!("{error:?}");
+        };
+        assert!(fault.path().ends_with("00000000000000000002.wal"));
+        let left = ["00000000000000000002.wal", "00000000000000000005.wal"];
+        assert_eq!(disk.files(DIR), left);
+        assert_eq!(wal.stats().segments_kept, 1);
+        // The mark is durable: whatever becomes of the file, its records are no part of the log.
+        let other = disk.fork();
+        other.restart(Survival::Nothing);
+        let mut reader = options().read_on(&other, DIR).await.unwrap();
+        assert_eq!(reader.try_next().await.unwrap().unwrap().lsn, mark);
+        // The same truncation again does what was left.
+        wal.truncate_before(mark).await.unwrap();
+        assert_eq!(disk.files(DIR), left[1..]);
+        wal.close().await.unwrap();
+    });
+}
+
+#[test]
+fn a_file_that_cannot_be_removed_at_all_is_removed_at_the_next_start() {
+    run(async {
+        let disk = SimDisk::new(1);
+        let wal = open_with_one_segment(&disk).await;
+        let second = wal.append(BIG).await.unwrap();
+        disk.fail(Operation::Remove, 0, io::ErrorKind::PermissionDenied);
+        let error = wal.truncate_before(second).await.unwrap_err();
+        assert!(matches!(error, Error::Io(_)), "{error:?}");
+        wal.close().await.unwrap();
+        assert_eq!(disk.files(DIR).len(), 2);
+        open(&disk).await.close().await.unwrap();
+        assert_eq!(disk.files(DIR), ["00000000000000000002.wal"]);
+    });
+}
+
+#[test]
+fn a_segment_that_cannot_be_recycled_is_removed() {
+    run(async {
+        let disk = SimDisk::new(1);
+        let wal = options()
+            .spare_segments(3)
+            .open_on(&disk, DIR)
+            .await
+            .unwrap();
+        wal.append(BIG).await.unwrap();
+        let second = wal.append(BIG).await.unwrap();
+        disk.fail_on(Operation::Rename, ".wal", 0, io::ErrorKind::Other);
+        wal.truncate_before(second).await.unwrap();
+        let segments = disk.files(DIR).into_iter();
+        assert_eq!(segments.filter(|name| name.contains(".wal")).count(), 1);
+        wal.close().await.unwrap();
+    });
+}
+
+/// It vouches for records that are durable anyway.
+#[test]
+fn a_failed_idle_mark_changes_nothing() {
+    for operation in [Operation::Open, Operation::Write] {
+        run(async {
+            let disk = SimDisk::new(1);
+            let wal = open_with_one_segment(&disk).await;
+            disk.fail_on(operation, ".wal", 0, io::ErrorKind::Other);
+            let before = disk.operations();
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            assert_eq!(disk.failed_operations().len(), 1, "{operation:?}");
+            let tried = u64::from(operation == Operation::Write);
+            assert_eq!(disk.operations() - before, tried, "it is not tried again");
+            wal.append("goes on").await.unwrap();
+            wal.close().await.unwrap();
+            assert_eq!(recovered(&disk).await, 2);
+        });
+    }
 }

@@ -91,6 +91,8 @@ async fn work(disk: &SimDisk, wal: &Wal) {
     }
     wal.truncate_before(Lsn::new(250)).await.unwrap();
     wal.append_batch(["1", "2", "3"]).await.unwrap();
+    disk.fail_on(Operation::Create, ".spare", 0, std::io::ErrorKind::Other);
+    wal.append(vec![0; 12_000]).await.unwrap_err();
     disk.set_quota(Some(1));
     wal.append(vec![0; 12_000]).await.unwrap_err();
     sleep(Duration::from_secs(2)).await;
@@ -113,6 +115,10 @@ fn what_stats_say_is_published() {
             ("tidewal_payload_bytes_total", stats.payload_bytes),
             ("tidewal_written_bytes_total", stats.written_bytes),
             ("tidewal_storage_full_total", stats.storage_full),
+            (
+                "tidewal_segment_unavailable_total",
+                stats.segment_unavailable,
+            ),
             ("tidewal_syncs_total", stats.syncs),
             ("tidewal_segments_total", stats.segments),
             ("tidewal_segments_freed_total", stats.segments_freed),

@@ -418,7 +418,7 @@ fn regression_what_was_written_before_a_failed_rotation_is_not_called_certainly_
         run(async {
             let disk = SimDisk::new(1);
             let wal = options().open_on(&disk, DIR).await.unwrap();
-            disk.fail(Operation::Sync, skip, io::ErrorKind::Other);
+            disk.fail_on(Operation::Sync, ".wal", skip, io::ErrorKind::Other);
             let mut pending = Vec::new();
             for _ in 0..3 {
                 pending.push(wal.submit([7; 7000].as_slice()).await.unwrap());

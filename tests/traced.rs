@@ -378,3 +378,19 @@ fn a_full_disk_is_warned_of_once_until_there_is_room() {
         );
     });
 }
+
+#[test]
+fn a_segment_that_cannot_be_opened_is_warned_of_by_its_cause() {
+    run_traced(|collector| async move {
+        let (disk, wal) = quiet_log(options().spare_segments(0), &collector).await;
+        wal.append(vec![0; 9000]).await.unwrap();
+        disk.fail_on(Operation::Create, ".spare", 0, io::ErrorKind::Other);
+        wal.append(vec![0; 9000]).await.unwrap_err();
+        let warnings = collector.events(Level::WARN);
+        assert_eq!(warnings.len(), 1);
+        assert!(
+            warnings[0].what.starts_with("another segment cannot"),
+            "{warnings:?}"
+        );
+    });
+}

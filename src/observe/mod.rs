@@ -10,8 +10,8 @@ mod traced;
 mod traced;
 
 pub(crate) use crate::observe::traced::{
-    closed, closing, opened, opening, poisoned, recovered, recovering, recovery_failed, rotating,
-    storage_full, torn, truncating,
+    closed, closing, opened, opening, poisoned, recovered, recovering, recovery_failed, refused,
+    rotating, torn, truncating,
 };
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 pub(crate) use crate::observe::traced::{sync_is_slow, sync_was_slow};

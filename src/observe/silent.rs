@@ -32,7 +32,7 @@ pub(crate) fn opened(_: Lsn) {}
 pub(crate) fn recovered(_: Lsn, _: u64, _: u64) {}
 pub(crate) fn torn(_: &Path, _: u64, _: Lsn, _: &dyn Display) {}
 pub(crate) fn recovery_failed(_: &Error) {}
-pub(crate) fn storage_full(_: &Path, _: &Fault) {}
+pub(crate) fn refused(_: &Path, _: &Error) {}
 pub(crate) fn poisoned(_: &Path, _: &Fault) {}
 pub(crate) fn closed(_: &Path, _: Lsn) {}
 

@@ -93,12 +93,19 @@ pub(crate) fn recovery_failed(failure: &Error) {
     }
 }
 
-pub(crate) fn storage_full(dir: &Path, fault: &Fault) {
-    warn!(
-        target: TARGET,
-        dir = %dir.display(), error = fault as &dyn std::error::Error,
-        "there is no room for another segment: appends fail until there is",
-    );
+pub(crate) fn refused(dir: &Path, error: &Error) {
+    match error {
+        Error::StorageFull(fault) => warn!(
+            target: TARGET,
+            dir = %dir.display(), error = fault as &dyn std::error::Error,
+            "there is no room for another segment: appends fail until there is",
+        ),
+        other => warn!(
+            target: TARGET,
+            dir = %dir.display(), error = other as &dyn std::error::Error,
+            "another segment cannot be opened: appends fail until one can be",
+        ),
+    }
 }
 
 pub(crate) fn poisoned(dir: &Path, fault: &Fault) {

@@ -17,6 +17,7 @@ pub(crate) struct Counters {
     payload_bytes: Counter,
     written_bytes: Counter,
     storage_full: Counter,
+    segment_unavailable: Counter,
     flushes: [Counter; FlushCause::ALL.len()],
     syncs: Counter,
     segments: Counter,
@@ -59,6 +60,7 @@ impl Counters {
             payload_bytes: Counter::default(),
             written_bytes: Counter::default(),
             storage_full: Counter::default(),
+            segment_unavailable: Counter::default(),
             flushes: std::array::from_fn(|_| Counter::default()),
             syncs: Counter::default(),
             segments: Counter::default(),
@@ -119,6 +121,11 @@ impl Counters {
     pub(crate) fn note_storage_full(&self, appends: usize) {
         self.storage_full.add(appends as u64);
         self.published.storage_full(appends as u64);
+    }
+
+    pub(crate) fn note_segment_unavailable(&self, appends: usize) {
+        self.segment_unavailable.add(appends as u64);
+        self.published.segment_unavailable(appends as u64);
     }
 
     pub(crate) fn note_segment_opened(&self, kept: usize) {
@@ -185,6 +192,7 @@ impl Counters {
             payload_bytes: self.payload_bytes.get(),
             written_bytes: self.written_bytes.get(),
             storage_full: self.storage_full.get(),
+            segment_unavailable: self.segment_unavailable.get(),
             batches: flushes.total(),
             flushes,
             syncs: self.syncs.get(),

@@ -55,6 +55,8 @@ pub struct Stats {
     pub written_bytes: u64,
     /// Appends refused with [`Error::StorageFull`](crate::Error::StorageFull).
     pub storage_full: u64,
+    /// Appends refused with [`Error::SegmentUnavailable`](crate::Error::SegmentUnavailable).
+    pub segment_unavailable: u64,
     /// Group commits: writes that carried records.
     pub batches: u64,
     /// Why each of them was written when it was. The sum is `batches`.

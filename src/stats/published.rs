@@ -17,6 +17,7 @@ pub(super) struct Published {
     payload_bytes: Counter,
     written_bytes: Counter,
     storage_full: Counter,
+    segment_unavailable: Counter,
     /// One for each cause.
     batches: [Counter; FlushCause::ALL.len()],
     syncs: Counter,
@@ -48,6 +49,7 @@ impl Published {
             payload_bytes: counter("tidewal_payload_bytes_total"),
             written_bytes: counter("tidewal_written_bytes_total"),
             storage_full: counter("tidewal_storage_full_total"),
+            segment_unavailable: counter("tidewal_segment_unavailable_total"),
             batches: std::array::from_fn(|index| of_cause(FlushCause::ALL[index])),
             syncs: counter("tidewal_syncs_total"),
             segments: counter("tidewal_segments_total"),
@@ -96,6 +98,10 @@ impl Published {
 
     pub(super) fn storage_full(&self, appends: u64) {
         self.storage_full.increment(appends);
+    }
+
+    pub(super) fn segment_unavailable(&self, appends: u64) {
+        self.segment_unavailable.increment(appends);
     }
 
     pub(super) fn segment_opened(&self, kept: u64) {
@@ -153,6 +159,11 @@ fn describe_counters() {
         "tidewal_storage_full_total",
         Unit::Count,
         "Appends refused for want of room",
+    );
+    describe(
+        "tidewal_segment_unavailable_total",
+        Unit::Count,
+        "Appends refused because no segment could be opened, for another reason than a full disk",
     );
     describe(
         "tidewal_batches_total",

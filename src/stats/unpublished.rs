@@ -19,6 +19,7 @@ impl Published {
     pub(super) fn sync(&self, _: Duration, _: Lsn) {}
     pub(super) fn append(&self, _: u64) {}
     pub(super) fn storage_full(&self, _: u64) {}
+    pub(super) fn segment_unavailable(&self, _: u64) {}
     pub(super) fn segment_opened(&self, _: u64) {}
     pub(super) fn truncation(&self, _: u64, _: u64) {}
     pub(super) fn poisoned(&self) {}

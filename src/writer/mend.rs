@@ -7,7 +7,7 @@ use crate::lsn::Lsn;
 use crate::recovered::LastSegment;
 use crate::storage::{Dir, Mode};
 use crate::writer::adopt;
-use crate::writer::segment::{self, OpenError, Segment};
+use crate::writer::segment::{self, Segment};
 use crate::writer::spares::Spare;
 
 /// Opens a segment without records, and seals it.
@@ -15,13 +15,14 @@ pub(crate) async fn begin(dir: &Dir, header: &Header) -> Result<(), Fault> {
     let spare = spare(dir, header.capacity)?;
     match Segment::open(dir, spare, *header).await {
         Ok(segment) => segment.seal().await,
-        Err(OpenError::Full(fault) | OpenError::Broken(fault)) => Err(fault),
+        Err(error) => Err(error.into()),
     }
 }
 
 /// Says, durably, that the log begins with this segment.
 pub(crate) async fn mark_as_head(dir: &Dir, header: &Header) -> Result<(), Fault> {
-    segment::mark_as_head(dir, header).await.map(drop)
+    segment::mark_as_head(dir, header).await?;
+    Ok(())
 }
 
 /// Makes a file as long as it should be.

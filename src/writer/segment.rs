@@ -6,7 +6,7 @@ use crate::format::segment::{self, Header, Predecessor};
 use crate::format::statement::{Statement, StatementKind};
 use crate::format::{self, names};
 use crate::lsn::Lsn;
-use crate::planted::Bug;
+use crate::planted::{Bug, is_planted};
 #[cfg(tidewal_planted)]
 use crate::recovered::LastSegment;
 use crate::retention::Sealed;
@@ -28,10 +28,12 @@ pub(super) struct Segment {
     is_marked: bool,
 }
 
-/// Why there is no new segment.
-pub(super) enum OpenError {
-    /// There is no room for one, and nothing has happened.
-    Full(Fault),
+/// What the failure of a call means for the log.
+pub(super) enum DiskError {
+    /// The call was part of preparing something, and nothing of the log has been touched: what was
+    /// asked for is refused, and the log keeps working.
+    Refused(Fault),
+    /// A segment or its name may not be what it should be: the log is poisoned.
     Broken(Fault),
 }
 
@@ -40,19 +42,19 @@ impl Segment {
     ///
     /// It gets its name only when its header and its full length are durable, so that a file with a
     /// segment's name always is one; and it is used only when its name is durable too.
-    pub(super) async fn open(dir: &Dir, spare: Spare, header: Header) -> Result<Self, OpenError> {
+    pub(super) async fn open(dir: &Dir, spare: Spare, header: Header) -> Result<Self, DiskError> {
         let Spare { name, file } = spare;
         let file = prepare(file, &header)
             .await
-            .map_err(OpenError::of_unnamed)?;
+            .map_err(DiskError::of_preparation)?;
         let segment = names::segment(header.base);
-        dir.rename(&name, &segment).map_err(OpenError::of_unnamed)?;
+        rename(dir, &name, &segment)?;
         let file = file.known_as(dir.path_of(&segment));
         let unsynced = match header.predecessor {
             None => Bug::CreateUnsynced,
             Some(_) => Bug::RenameUnsynced,
         };
-        dir.sync_unless(unsynced).map_err(OpenError::Broken)?;
+        dir.sync_unless(unsynced).map_err(DiskError::Broken)?;
         let (end, next) = (format::DATA_OFFSET, header.base);
         Ok(Self {
             file,
@@ -65,11 +67,11 @@ impl Segment {
     }
 
     #[cfg(tidewal_planted)]
-    pub(super) fn resume(dir: &Dir, last: &LastSegment, next: Lsn) -> Result<Self, OpenError> {
+    pub(super) fn resume(dir: &Dir, last: &LastSegment, next: Lsn) -> Result<Self, DiskError> {
         let header = last.header;
         let file = dir.open(&names::segment(header.base), Mode::Write);
         Ok(Self {
-            file: file.map_err(OpenError::Broken)?,
+            file: file.map_err(DiskError::Broken)?,
             header,
             key: header.key(),
             end: last.end,
@@ -132,10 +134,15 @@ impl Segment {
 
     /// Leaves word that everything written is durable, which must be so. Costs no sync: if the word is
     /// lost, nothing is but the chance to tell damage to the last batch from a torn tail.
-    pub(super) fn mark(mut self) -> Result<Self, Fault> {
-        self.file = state(self.file, &self.key, StatementKind::Mark, self.next.prev())?;
+    ///
+    /// So a failure changes nothing. The word is written through a descriptor of its own, because the
+    /// one that records are written through is gone after a failure.
+    pub(super) fn mark(&mut self, dir: &Dir) {
+        let file = dir.open(&names::segment(self.header.base), Mode::Write);
+        let marked =
+            file.and_then(|file| state(file, &self.key, StatementKind::Mark, self.next.prev()));
+        drop(marked);
         self.is_marked = true;
-        Ok(self)
     }
 
     /// Ends the segment, of which everything must be durable.
@@ -149,14 +156,23 @@ impl Segment {
     }
 }
 
-impl OpenError {
-    /// A failure before the file had a segment's name: the log has not been touched.
-    pub(super) fn of_unnamed(fault: Fault) -> Self {
-        if fault.is_storage_full() {
-            Self::Full(fault)
-        } else {
-            Self::Broken(fault)
-        }
+/// Gives a prepared file its segment's name.
+///
+/// A rename that fails has done nothing if the system refuses it at once, or if the new name is not there
+/// afterwards. Anything else is in doubt: the name may be that of a segment that the log does not know
+/// of, and records that go on in the old one would be behind its end.
+fn rename(dir: &Dir, spare: &str, segment: &str) -> Result<(), DiskError> {
+    let Err(fault) = dir.rename(spare, segment) else {
+        return Ok(());
+    };
+    let is_absent = || {
+        let found = dir.open(segment, Mode::Read);
+        found.is_err_and(|fault| fault.is_not_found())
+    };
+    if fault.is_refused_at_once() || is_absent() {
+        Err(DiskError::Refused(fault))
+    } else {
+        Err(DiskError::Broken(fault))
     }
 }
 
@@ -186,13 +202,40 @@ fn state(file: File, key: &Key, kind: StatementKind, last: Lsn) -> Result<File, 
 }
 
 /// Says in a segment's header block, durably, that everything before it was truncated.
-pub(super) async fn mark_as_head(dir: &Dir, header: &Header) -> Result<Synced, Fault> {
-    let file = dir.open(&names::segment(header.base), Mode::Write)?;
+pub(super) async fn mark_as_head(dir: &Dir, header: &Header) -> Result<Synced, DiskError> {
+    let file = dir.open(&names::segment(header.base), Mode::Write);
+    let file = file.map_err(DiskError::of_preparation)?;
+    write_head_mark(file, header)
+        .await
+        .map_err(DiskError::Broken)
+}
+
+async fn write_head_mark(file: File, header: &Header) -> Result<Synced, Fault> {
     let mark = segment::encode_head_mark(header);
     let (file, _) = file.write_at(&mark, segment::HEAD_MARK_OFFSET as u64)?;
     Ok(file.sync_unless(Bug::HeadMarkUnsynced).await?.1)
 }
 
+impl DiskError {
+    /// The failure of a call that prepares something.
+    pub(super) fn of_preparation(fault: Fault) -> Self {
+        if is_planted(Bug::RefusalPoisons) {
+            return Self::Broken(fault);
+        }
+        Self::Refused(fault)
+    }
+}
+
+impl From<DiskError> for Fault {
+    fn from(error: DiskError) -> Self {
+        match error {
+            DiskError::Refused(fault) | DiskError::Broken(fault) => fault,
+        }
+    }
+}
+
+/// Writes the header block of a file that is no segment yet. If that fails the file is thrown away: what
+/// a failed sync left in the cache is never used.
 async fn prepare(file: File, header: &Header) -> Result<File, Fault> {
     let mut block = [0; format::HEADER_BLOCK_LEN];
     block[..segment::HEADER_LEN].copy_from_slice(&header.encode());

@@ -7,7 +7,7 @@
 //! reported, there.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 
@@ -29,6 +29,8 @@ pub(super) struct Spares {
     maker: Maker,
     ready: mpsc::Receiver<Spare>,
     jobs: mpsc::UnboundedSender<Job>,
+    /// Whether files of an earlier truncation are still to be removed.
+    owes_removals: Arc<AtomicBool>,
     ended: oneshot::Receiver<()>,
 }
 
@@ -43,12 +45,15 @@ impl Spares {
         let (ready_sender, ready) = mpsc::channel(count.max(1));
         let (jobs, inbox) = mpsc::unbounded_channel();
         let (end, ended) = oneshot::channel();
+        let owes_removals = Arc::default();
         let keeper = Keeper {
             maker: maker.clone(),
             host,
             count,
             ready: ready_sender,
             stock: Vec::new(),
+            leftovers: Vec::new(),
+            owes_removals: Arc::clone(&owes_removals),
             jobs: inbox,
         };
         host.run("tidewal-spares", dir.path(), keeper.run(end))?;
@@ -56,6 +61,7 @@ impl Spares {
             maker,
             ready,
             jobs,
+            owes_removals,
             ended,
         })
     }
@@ -79,7 +85,14 @@ impl Spares {
         let _ = self.jobs.send(Job::Fill);
     }
 
-    /// Asks for truncated segments to be recycled or removed, oldest first.
+    /// Whether files of an earlier truncation could not be removed and will be tried again with the
+    /// next one.
+    pub(super) fn owes_removals(&self) -> bool {
+        self.owes_removals.load(Ordering::Relaxed)
+    }
+
+    /// Asks for truncated segments to be recycled or removed, oldest first, and for those that an
+    /// earlier truncation could not remove.
     pub(super) fn retire(&self, segments: Vec<String>, done: Completion<()>) {
         let _ = self.jobs.send(Job::Retire(segments, done));
     }
@@ -146,6 +159,9 @@ struct Keeper {
     ready: mpsc::Sender<Spare>,
     /// The names of recycled files, which will be ready when there is a place for them.
     stock: Vec<String>,
+    /// Truncated segments that could not be removed, oldest first.
+    leftovers: Vec<String>,
+    owes_removals: Arc<AtomicBool>,
     jobs: mpsc::UnboundedReceiver<Job>,
 }
 
@@ -220,25 +236,48 @@ impl Keeper {
     /// Removes or recycles segments, makes that durable, and answers.
     ///
     /// A recycled file is used only once its old name is gone for good: otherwise a crash could bring
-    /// the name back, on a file that has become another segment.
+    /// the name back, on a file that has become another segment. A file that cannot be removed keeps
+    /// none of the others: it is reported, and tried again with the next truncation. That is safe in
+    /// any order, because all of them are below the head mark.
     fn retire(&mut self, segments: Vec<String>, done: Completion<()>) {
         let mut recycled = Vec::new();
-        let retired = segments.into_iter().try_for_each(|segment| {
-            if self.stock.len() + recycled.len() >= self.count || !self.is_reusable(&segment) {
-                return self.maker.dir.remove(&segment);
+        let mut failed = None;
+        let leftovers = std::mem::take(&mut self.leftovers);
+        for segment in leftovers.into_iter().chain(segments) {
+            match self.retire_one(&segment, recycled.len()) {
+                Ok(spare) => recycled.extend(spare),
+                Err(fault) => {
+                    self.leftovers.push(segment);
+                    failed.get_or_insert(fault);
+                }
             }
-            let name = self.maker.next_name();
-            self.maker.dir.rename(&segment, &name)?;
-            recycled.push(name);
-            Ok(())
-        });
-        match retired.and_then(|()| self.maker.dir.sync_unless(Bug::RecycleUnsynced)) {
+        }
+        self.owes_removals
+            .store(!self.leftovers.is_empty(), Ordering::Relaxed);
+        match self.maker.dir.sync_unless(Bug::RecycleUnsynced) {
             Ok(synced) => {
                 self.stock.append(&mut recycled);
                 self.use_stock();
-                done.done(synced);
+                match failed {
+                    None => done.done(synced),
+                    Some(fault) => done.fail(Error::Io(fault)),
+                }
             }
             Err(fault) => done.fail(Error::Io(fault)),
+        }
+    }
+
+    /// Recycles a segment, if another spare is wanted, and returns its new name; or removes it.
+    fn retire_one(&self, segment: &str, recycled: usize) -> Result<Option<String>, Fault> {
+        if self.stock.len() + recycled < self.count && self.is_reusable(segment) {
+            let name = self.maker.next_name();
+            if self.maker.dir.rename(segment, &name).is_ok() {
+                return Ok(Some(name));
+            }
+        }
+        match self.maker.dir.remove(segment) {
+            Err(fault) if !fault.is_not_found() => Err(fault),
+            _ => Ok(None),
         }
     }
 

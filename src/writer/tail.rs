@@ -4,14 +4,15 @@ use std::io;
 use std::sync::Arc;
 
 use crate::error::Fault;
+use crate::format::frame::Key;
 use crate::format::names;
 use crate::format::segment::{Header, Predecessor};
 use crate::lsn::Lsn;
 use crate::planted::{Bug, is_planted};
 use crate::recovered::{LastSegment, Recovered};
 use crate::retention::{Retention, Sealed};
-use crate::storage::{Dir, Mode};
-use crate::writer::segment::{self, OpenError, Segment};
+use crate::storage::{Dir, File, Mode};
+use crate::writer::segment::{self, DiskError, Segment};
 use crate::writer::spares::Spares;
 
 /// The place where the next record goes.
@@ -124,8 +125,9 @@ impl Segments {
     ///
     /// First the new one exists, durably, and names the old one's end; then the old one says that a
     /// successor exists, durably; then the new one is used. If the new one goes missing later, either
-    /// it never held a record, or the old one tells. `tail` is untouched if there is no room.
-    pub(super) async fn advance(&mut self, tail: &mut Tail) -> Result<(), OpenError> {
+    /// it never held a record, or the old one tells. `tail` is untouched if the new one is refused: what
+    /// is needed for the old one is at hand before the new one has its name.
+    pub(super) async fn advance(&mut self, tail: &mut Tail) -> Result<(), DiskError> {
         #[cfg(tidewal_planted)]
         if is_planted(Bug::RecoveredAppendedTo)
             && let Tail::Recovered {
@@ -139,8 +141,13 @@ impl Segments {
         self.check_held()?;
         let header = self.next_header(tail);
         let sealed = tail.as_sealed();
+        let recovered = self
+            .open_recovered(tail)
+            .map_err(DiskError::of_preparation)?;
         let segment = self.open(header).await?;
-        self.link(tail.take()).await.map_err(OpenError::Broken)?;
+        link(tail.take(), recovered)
+            .await
+            .map_err(DiskError::Broken)?;
         if self
             .headers
             .last()
@@ -156,22 +163,22 @@ impl Segments {
     }
 
     /// Opens no further segment while too much is held back for an archive that does not follow.
-    fn check_held(&self) -> Result<(), OpenError> {
+    fn check_held(&self) -> Result<(), DiskError> {
         if !self.retention.is_exhausted() {
             return Ok(());
         }
         let reason = io::Error::new(io::ErrorKind::StorageFull, "the archive is too far behind");
         let fault = Fault::new("hold back more segments in", self.dir.path(), reason);
-        Err(OpenError::Full(fault))
+        Err(DiskError::Refused(fault))
     }
 
-    /// Makes a segment of a spare, or of a new file if there is none. If there is no room, the spare
-    /// does not stay behind: it would take some.
-    async fn open(&mut self, header: Header) -> Result<Segment, OpenError> {
-        let spare = self.spares.take().map_err(OpenError::of_unnamed)?;
+    /// Makes a segment of a spare, or of a new file if there is none. A spare that does not become one
+    /// does not stay behind: it takes space, and what a failed sync left in it is not to be trusted.
+    async fn open(&mut self, header: Header) -> Result<Segment, DiskError> {
+        let spare = self.spares.take().map_err(DiskError::of_preparation)?;
         let name = spare.name.clone();
         let opened = Segment::open(&self.dir, spare, header).await;
-        if let Err(OpenError::Full(_)) = opened {
+        if let Err(DiskError::Refused(_)) = opened {
             self.spares.discard(&name);
             self.spares.refill();
         }
@@ -209,30 +216,26 @@ impl Segments {
         }
     }
 
-    /// Says in the old segment that a new one follows.
+    /// Opens the recovered segment that has to say that a new one follows, and names the last record
+    /// that it holds.
     ///
     /// The one before a replaced segment is told again: a crash may have come before it was told that
     /// the replaced one exists.
-    async fn link(&self, tail: Tail) -> Result<(), Fault> {
-        let (old, next) = match tail {
-            Tail::Open(segment) => return segment.link().await,
-            Tail::Recovered {
-                last: Some(last),
-                next,
-            } if last.header.base < next => (self.headers.last(), next),
-            Tail::Recovered {
-                last: Some(_),
-                next,
-            } => (self.headers.iter().nth_back(1), next),
-            Tail::Recovered { last: None, .. } | Tail::Lost => return Ok(()),
+    fn open_recovered(&self, tail: &Tail) -> Result<Option<Ended>, Fault> {
+        let Tail::Recovered {
+            last: Some(last),
+            next,
+        } = tail
+        else {
+            return Ok(None);
         };
-        match old {
-            Some(old) => {
-                let file = self.dir.open(&names::segment(old.base), Mode::Write)?;
-                segment::link(file, &old.key(), next.prev()).await
-            }
-            None => Ok(()),
-        }
+        let is_replaced = last.header.base == *next;
+        let Some(old) = self.headers.iter().nth_back(usize::from(is_replaced)) else {
+            return Ok(None);
+        };
+        let file = self.dir.open(&names::segment(old.base), Mode::Write)?;
+        let (key, last) = (old.key(), next.prev());
+        Ok(Some(Ended { file, key, last }))
     }
 
     /// Cuts off the segments that hold nothing at or above `before`, but for those that are held back,
@@ -240,7 +243,7 @@ impl Segments {
     ///
     /// The first one kept says so, durably, before any file is touched: a log whose beginning is
     /// missing without that word is damaged.
-    pub(super) async fn cut_before(&mut self, before: Lsn) -> Result<Vec<String>, Fault> {
+    pub(super) async fn cut_before(&mut self, before: Lsn) -> Result<Vec<String>, DiskError> {
         let before = self.retention.limit(before);
         let kept = self
             .headers
@@ -257,6 +260,22 @@ impl Segments {
             .drain(..kept)
             .map(|header| names::segment(header.base))
             .collect())
+    }
+}
+
+/// A recovered segment that will have a successor.
+struct Ended {
+    file: File,
+    key: Key,
+    last: Lsn,
+}
+
+/// Says in the old segment, if there is one, that a new one follows.
+async fn link(tail: Tail, recovered: Option<Ended>) -> Result<(), Fault> {
+    match (tail, recovered) {
+        (Tail::Open(segment), _) => segment.link().await,
+        (_, Some(Ended { file, key, last })) => segment::link(file, &key, last).await,
+        (_, None) => Ok(()),
     }
 }
 

@@ -20,7 +20,7 @@ use crate::writer::adopt::adopt;
 use crate::writer::batch::{Batch, DurableUpTo, Unsynced};
 use crate::writer::frames::Frames;
 use crate::writer::gather::{Gatherer, Situation, Turn};
-use crate::writer::segment::OpenError;
+use crate::writer::segment::DiskError;
 use crate::writer::spares::Spares;
 use crate::writer::tail::{Segments, Tail};
 use crate::writer::watch::Watch;
@@ -66,8 +66,8 @@ struct Writer {
     /// The log's directory, to be named in what is told about it.
     dir: Dir,
     watch: Watch,
-    /// Whether the last rotation found no room, which is told once.
-    is_full: bool,
+    /// Whether the last rotation was refused, which is told once.
+    is_refusing: bool,
 }
 
 /// Who was being served when an operation failed. They are told once it is known that the log is on its
@@ -125,7 +125,7 @@ impl Writer {
             frames_limit: options.max_batch_bytes.saturating_mul(2),
             dir,
             watch,
-            is_full: false,
+            is_refusing: false,
         })
     }
 
@@ -157,7 +157,7 @@ impl Writer {
                     self.truncate(before, done).await?;
                 }
                 Turn::SyncDue => self.sync().await?,
-                Turn::Idle => self.mark()?,
+                Turn::Idle => self.mark(),
                 Turn::Closed => return Ok(()),
             }
         }
@@ -189,12 +189,13 @@ impl Writer {
                 match self.rotate().await {
                     Ok(()) => {}
                     // The rest of the batch goes too, so that what was submitted together fares alike.
-                    Err(OpenError::Full(fault)) => {
-                        self.note_full(&fault, batch.len());
-                        batch.refuse(&Error::StorageFull(fault));
+                    Err(DiskError::Refused(fault)) => {
+                        let error = Error::without_segment(fault);
+                        self.note_refused(&error, batch.len());
+                        batch.refuse(&error);
                         return Ok(());
                     }
-                    Err(OpenError::Broken(fault)) => return Err(fault),
+                    Err(DiskError::Broken(fault)) => return Err(fault),
                 }
             }
             let segment = self.tail.take_open().expect("a rotation opens a segment");
@@ -241,9 +242,9 @@ impl Writer {
     }
 
     /// Moves on to a new segment.
-    async fn rotate(&mut self) -> Result<(), OpenError> {
+    async fn rotate(&mut self) -> Result<(), DiskError> {
         if !self.unsynced.is_empty() && !is_planted(Bug::RotationUnsynced) {
-            self.sync().await.map_err(OpenError::Broken)?;
+            self.sync().await.map_err(DiskError::Broken)?;
         }
         let (started, base) = (self.begin_disk_work(), self.tail.next());
         let advance = self.segments.advance(&mut self.tail);
@@ -251,7 +252,7 @@ impl Writer {
         self.end_disk_work(started);
         let kept = self.segments.count();
         self.inbox.counters().note_segment_opened(kept);
-        self.is_full = false;
+        self.is_refusing = false;
         Ok(())
     }
 
@@ -267,14 +268,18 @@ impl Writer {
         self.end_disk_work(started);
         let names = match cut {
             Ok(names) => names,
-            Err(fault) => {
+            Err(DiskError::Refused(fault)) => {
+                done.fail(Error::Io(fault));
+                return Ok(());
+            }
+            Err(DiskError::Broken(fault)) => {
                 self.doubtful.truncation = Some(done);
                 return Err(fault);
             }
         };
         let kept = self.segments.count();
         self.inbox.counters().note_truncation(names.len(), kept);
-        if names.is_empty() {
+        if names.is_empty() && !self.segments.spares.owes_removals() {
             done.done(self.durable.receipt());
         } else {
             self.segments.spares.retire(names, done);
@@ -282,11 +287,10 @@ impl Writer {
         Ok(())
     }
 
-    fn mark(&mut self) -> Result<(), Fault> {
-        if let Some(segment) = self.tail.take_open() {
-            self.tail = Tail::Open(segment.mark()?);
+    fn mark(&mut self) {
+        if let Tail::Open(segment) = &mut self.tail {
+            segment.mark(&self.dir);
         }
-        Ok(())
     }
 
     async fn shut_down(&mut self) -> Result<(), Fault> {
@@ -329,11 +333,15 @@ impl Writer {
         (took, ended)
     }
 
-    fn note_full(&mut self, fault: &Fault, appends: usize) {
-        self.inbox.counters().end_disk_work();
-        self.inbox.counters().note_storage_full(appends);
-        if !std::mem::replace(&mut self.is_full, true) {
-            observe::storage_full(self.dir.path(), fault);
+    fn note_refused(&mut self, error: &Error, appends: usize) {
+        let counters = self.inbox.counters();
+        counters.end_disk_work();
+        match error {
+            Error::StorageFull(_) => counters.note_storage_full(appends),
+            _ => counters.note_segment_unavailable(appends),
+        }
+        if !std::mem::replace(&mut self.is_refusing, true) {
+            observe::refused(self.dir.path(), error);
         }
     }
 }

@@ -129,6 +129,7 @@ fn hint(error: &Error, dir: Option<&Path>) -> String {
         Error::BeyondEnd { .. } => "leave --from out, or name an earlier record",
         Error::InvalidOptions { .. } => "see the command with --help",
         Error::StorageFull(_) => "make room on the disk, and append the rest again",
+        Error::SegmentUnavailable(_) => "remove the cause, and append the rest again",
         Error::TooLarge { .. } => "a record has to fit into a segment: see --segment-size",
         Error::Io(fault) => match fault.io_error().kind() {
             io::ErrorKind::NotFound => "check the path: it has to be the directory of a log",

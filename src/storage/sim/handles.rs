@@ -11,7 +11,7 @@ use tokio::time::Sleep;
 #[cfg(feature = "tools")]
 use crate::storage::Dir;
 use crate::storage::lock::{self, Access};
-use crate::storage::sim::model::{InodeId, Model, power_is_off};
+use crate::storage::sim::model::{InodeId, Model, On, power_is_off};
 use crate::storage::sim::{Operation, SimDisk};
 use crate::storage::{Backend, BackendFile, Mode};
 
@@ -36,9 +36,10 @@ impl SimDir {
     fn perform<T>(
         &self,
         operation: Operation,
+        on: On<'_>,
         work: impl FnOnce(&mut Model) -> io::Result<T>,
     ) -> io::Result<T> {
-        perform(&self.disk, self.generation, operation, work)
+        perform(&self.disk, self.generation, operation, on, work)
     }
 }
 
@@ -78,7 +79,9 @@ impl Backend for SimDir {
     }
 
     fn list(&self) -> io::Result<Vec<String>> {
-        self.perform(Operation::List, |model| Ok(model.names(&self.path)))
+        self.perform(Operation::List, On::Directory, |model| {
+            Ok(model.names(&self.path))
+        })
     }
 
     fn open(&self, name: &str, mode: Mode) -> io::Result<Box<dyn BackendFile>> {
@@ -87,7 +90,7 @@ impl Backend for SimDir {
         } else {
             Operation::Open
         };
-        let inode = self.perform(operation, |model| match mode {
+        let inode = self.perform(operation, On::Name(name), |model| match mode {
             Mode::Create => model.create(&self.path, name),
             Mode::Read | Mode::Write => model.find(&self.path, name),
         })?;
@@ -101,7 +104,7 @@ impl Backend for SimDir {
     }
 
     fn rename(&self, from: &str, to: &str) -> io::Result<()> {
-        self.perform(Operation::Rename, |model| {
+        self.perform(Operation::Rename, On::Name(from), |model| {
             model.rename(&self.path, from, to)
         })
     }
@@ -118,18 +121,20 @@ impl Backend for SimDir {
     #[cfg(feature = "tools")]
     fn link(&self, name: &str, folder: &str, second: &str) -> io::Result<()> {
         let folder = self.path.join(folder);
-        self.perform(Operation::Link, |model| {
+        self.perform(Operation::Link, On::Name(name), |model| {
             model.link(&self.path, name, &folder, second)
         })
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        self.perform(Operation::Remove, |model| model.remove(&self.path, name))
+        self.perform(Operation::Remove, On::Name(name), |model| {
+            model.remove(&self.path, name)
+        })
     }
 
     fn sync(&self) -> io::Result<()> {
         let mut model = self.disk.model();
-        if model.begin(self.generation, Operation::SyncDir)? {
+        if model.begin(self.generation, Operation::SyncDir, On::Directory)? {
             // The power went before the sync was through: what is volatile stays so.
             return Err(power_is_off());
         }
@@ -153,14 +158,14 @@ struct SimFile {
 
 impl BackendFile for SimFile {
     fn len(&self) -> io::Result<u64> {
-        perform(&self.disk, self.generation, Operation::Read, |model| {
+        self.perform(Operation::Read, |model| {
             Ok(model.live(self.inode).len() as u64)
         })
     }
 
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
         let offset = to_index(offset)?;
-        perform(&self.disk, self.generation, Operation::Read, |model| {
+        self.perform(Operation::Read, |model| {
             let rest = model.live(self.inode).get(offset..).unwrap_or_default();
             let count = rest.len().min(buffer.len());
             buffer[..count].copy_from_slice(&rest[..count]);
@@ -174,7 +179,7 @@ impl BackendFile for SimFile {
             .iter()
             .flat_map(|piece| piece.iter().copied())
             .collect();
-        perform(&self.disk, self.generation, Operation::Write, |model| {
+        self.perform(Operation::Write, |model| {
             let count = model.mishaps.shorten(Operation::Write, bytes.len());
             model.write(self.inode, offset, &bytes[..count])?;
             Ok(count)
@@ -183,14 +188,12 @@ impl BackendFile for SimFile {
 
     fn allocate(&mut self, len: u64) -> io::Result<()> {
         let len = to_index(len)?;
-        perform(&self.disk, self.generation, Operation::Allocate, |model| {
-            model.grow(self.inode, len)
-        })
+        self.perform(Operation::Allocate, |model| model.grow(self.inode, len))
     }
 
     fn release(&mut self, offset: u64) -> io::Result<()> {
         let offset = to_index(offset)?;
-        perform(&self.disk, self.generation, Operation::Allocate, |model| {
+        self.perform(Operation::Allocate, |model| {
             model.clear(self.inode, offset);
             Ok(())
         })
@@ -217,9 +220,18 @@ impl BackendFile for SimFile {
 }
 
 impl SimFile {
+    fn perform<T>(
+        &self,
+        operation: Operation,
+        work: impl FnOnce(&mut Model) -> io::Result<T>,
+    ) -> io::Result<T> {
+        let on = On::File(self.inode);
+        perform(&self.disk, self.generation, operation, on, work)
+    }
+
     fn finish_sync(&self) -> io::Result<()> {
         let mut model = self.disk.model();
-        match model.begin(self.generation, Operation::Sync) {
+        match model.begin(self.generation, Operation::Sync, On::File(self.inode)) {
             Ok(false) => {
                 model.sync(self.inode);
                 Ok(())
@@ -256,10 +268,11 @@ fn perform<T>(
     disk: &SimDisk,
     generation: u64,
     operation: Operation,
+    on: On<'_>,
     work: impl FnOnce(&mut Model) -> io::Result<T>,
 ) -> io::Result<T> {
     let mut model = disk.model();
-    let power_went = model.begin(generation, operation)?;
+    let power_went = model.begin(generation, operation, on)?;
     let done = work(&mut model)?;
     if power_went {
         Err(power_is_off())

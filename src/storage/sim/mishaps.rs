@@ -8,30 +8,65 @@ use crate::storage::sim::Operation;
 /// Plans for single operations. Each comes about once.
 #[derive(Clone, Default)]
 pub(super) struct Mishaps {
+    /// The operations that were made to fail, and the names of their files.
+    failed: Vec<(Operation, String)>,
     errors: Vec<(Planned, io::ErrorKind)>,
     shorts: Vec<(Planned, ())>,
     stalls: Vec<(Planned, Duration)>,
 }
 
-/// The operation of this kind that comes after so many others.
-#[derive(Clone, Copy)]
+/// The operation of this kind that comes after so many others, on files whose names end so.
+#[derive(Clone)]
 struct Planned {
     operation: Operation,
+    file: String,
     skip: u64,
 }
 
+impl Planned {
+    fn any(operation: Operation, skip: u64) -> Self {
+        let file = String::new();
+        Self {
+            operation,
+            file,
+            skip,
+        }
+    }
+}
+
 impl Mishaps {
-    pub(super) fn plan_error(&mut self, operation: Operation, skip: u64, error: io::ErrorKind) {
-        self.errors.push((Planned { operation, skip }, error));
+    pub(super) fn plan_error(
+        &mut self,
+        operation: Operation,
+        file: &str,
+        skip: u64,
+        error: io::ErrorKind,
+    ) {
+        let planned = Planned {
+            operation,
+            file: file.to_owned(),
+            skip,
+        };
+        self.errors.push((planned, error));
     }
 
     pub(super) fn plan_short(&mut self, operation: Operation, skip: u64) {
-        self.shorts.push((Planned { operation, skip }, ()));
+        self.shorts.push((Planned::any(operation, skip), ()));
     }
 
     pub(super) fn plan_stall(&mut self, skip: u64, time: Duration) {
-        let operation = Operation::Sync;
-        self.stalls.push((Planned { operation, skip }, time));
+        self.stalls
+            .push((Planned::any(Operation::Sync, skip), time));
+    }
+
+    /// Whether an operation of this kind may be made to fail, so that the name of its file matters.
+    pub(super) fn awaits(&self, operation: Operation) -> bool {
+        let mut planned = self.errors.iter();
+        planned.any(|(planned, _)| planned.operation == operation)
+    }
+
+    pub(super) fn failed(&self) -> Vec<(Operation, String)> {
+        self.failed.clone()
     }
 
     /// How many have not come about.
@@ -39,26 +74,30 @@ impl Mishaps {
         self.errors.len() + self.shorts.len() + self.stalls.len()
     }
 
-    pub(super) fn fail(&mut self, operation: Operation) -> io::Result<()> {
-        take_due(&mut self.errors, operation).map_or(Ok(()), |error| Err(error.into()))
+    pub(super) fn fail(&mut self, operation: Operation, file: &str) -> io::Result<()> {
+        let Some(error) = take_due(&mut self.errors, operation, file) else {
+            return Ok(());
+        };
+        self.failed.push((operation, file.to_owned()));
+        Err(error.into())
     }
 
     /// How many of `len` bytes an operation moves.
     pub(super) fn shorten(&mut self, operation: Operation, len: usize) -> usize {
-        let is_short = take_due(&mut self.shorts, operation).is_some();
+        let is_short = take_due(&mut self.shorts, operation, "").is_some();
         if is_short { len.div_ceil(2) } else { len }
     }
 
     pub(super) fn stall(&mut self) -> Duration {
-        take_due(&mut self.stalls, Operation::Sync).unwrap_or_default()
+        take_due(&mut self.stalls, Operation::Sync, "").unwrap_or_default()
     }
 }
 
 /// Counts one operation, and takes out what was planned for it.
-fn take_due<T: Copy>(plans: &mut Vec<(Planned, T)>, operation: Operation) -> Option<T> {
+fn take_due<T: Copy>(plans: &mut Vec<(Planned, T)>, operation: Operation, file: &str) -> Option<T> {
     let mut due = None;
     plans.retain_mut(|(planned, what)| {
-        if planned.operation != operation {
+        if planned.operation != operation || !file.ends_with(&planned.file) {
             return true;
         }
         let is_due = planned.skip == 0;

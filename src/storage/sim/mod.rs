@@ -163,7 +163,24 @@ impl SimDisk {
     /// It fails before it does anything, except that a failed sync marks what it should have written
     /// as clean.
     pub fn fail(&self, operation: Operation, skip: u64, error: io::ErrorKind) {
-        self.model().mishaps.plan_error(operation, skip, error);
+        self.fail_on(operation, "", skip, error);
+    }
+
+    /// As [`fail`](Self::fail), but only operations on files whose names end with `file` count: `.spare`
+    /// or `.wal`, say, or a whole name.
+    ///
+    /// A renamed or linked file goes by its old name. A directory has none.
+    pub fn fail_on(&self, operation: Operation, file: &str, skip: u64, error: io::ErrorKind) {
+        self.model()
+            .mishaps
+            .plan_error(operation, file, skip, error);
+    }
+
+    /// The operations that were made to fail since the disk was started, or
+    /// [`clear_faults`](Self::clear_faults) was called, and the names of their files.
+    #[must_use]
+    pub fn failed_operations(&self) -> Vec<(Operation, String)> {
+        self.model().mishaps.failed()
     }
 
     /// Lets the read or write that comes after `skip` others move only half of its bytes, once.

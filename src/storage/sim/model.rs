@@ -31,6 +31,14 @@ pub(super) struct Model {
     chance: Chance,
 }
 
+/// What an operation is done to.
+#[derive(Clone, Copy)]
+pub(super) enum On<'a> {
+    Directory,
+    Name(&'a str),
+    File(InodeId),
+}
+
 /// An index into the inodes of the disk. Inodes are never reused.
 pub(super) type InodeId = usize;
 
@@ -101,7 +109,12 @@ impl Model {
 
     /// Counts an operation and decides its fate. `Ok(true)` means that the power goes while it is
     /// under way.
-    pub(super) fn begin(&mut self, generation: u64, operation: Operation) -> io::Result<bool> {
+    pub(super) fn begin(
+        &mut self,
+        generation: u64,
+        operation: Operation,
+        on: On<'_>,
+    ) -> io::Result<bool> {
         if self.off || generation != self.generation {
             return Err(power_is_off());
         }
@@ -109,8 +122,24 @@ impl Model {
             self.off = self.cut_at == Some(self.operations);
             self.operations += 1;
         }
-        self.mishaps.fail(operation)?;
+        if self.mishaps.awaits(operation) {
+            let file = self.name_of(on);
+            self.mishaps.fail(operation, &file)?;
+        }
         Ok(self.off)
+    }
+
+    /// The name that a file has now; none for a directory, and for a file that has lost its name.
+    fn name_of(&self, on: On<'_>) -> String {
+        match on {
+            On::Directory => String::new(),
+            On::Name(name) => name.to_owned(),
+            On::File(inode) => {
+                let mut names = self.dirs.values().flat_map(|dir| &dir.live);
+                let found = names.find(|(_, named)| **named == inode);
+                found.map(|(name, _)| name.clone()).unwrap_or_default()
+            }
+        }
     }
 
     /// How long the sync that begins now takes.

@@ -11,10 +11,10 @@ use tidewal::{Error, Fault, SyncPolicy, WalOptions};
 use crate::harness::journal::Journal;
 use crate::harness::steps::Driver;
 use crate::harness::steps::Step::{
-    self, Append, Batch, Idle, Reopen, Sync, Together, Truncate, Written,
+    self, Append, Batch, Drop, Idle, Reopen, Sync, Together, Truncate, Written,
 };
 use crate::harness::{Label, note_trial};
-use crate::support::{options, run};
+use crate::support::{DIR, options, run};
 
 /// What goes wrong with a call.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -71,6 +71,19 @@ pub struct Scenario<'a> {
     pub steps: &'a [Step],
 }
 
+/// What a failed call does to the log (docs/durability.md, "What a failed call does").
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Consequence {
+    /// Nobody hears of it.
+    Nothing,
+    /// Appends are certainly not appended, and the next ones are.
+    Refused,
+    /// Whoever opens the log, or truncates it, hears of it, and can try again.
+    Reported,
+    /// The log takes nothing any more.
+    Poisoned,
+}
+
 impl Scenario<'_> {
     /// Lets every call go wrong, one in each run, and returns how many there were.
     pub fn fail_everywhere(&self, operation: Operation, mishap: Mishap) -> u64 {
@@ -90,20 +103,41 @@ impl Scenario<'_> {
             let options = self.options();
             let mut driver = Driver::new(&disk, &options, &mut journal);
             driver.is_manual = self.policy == SyncPolicy::Manual;
-            let outcome = driver.start(self.steps).await;
-            if let Err(error) = &outcome {
-                assert_eq!(
-                    cause(error).map(io::Error::kind),
-                    mishap.kind(),
-                    "{error:?}"
-                );
-            }
-            drop(outcome);
+            let consequence = self.work(&mut driver, mishap).await;
             tokio::time::sleep(Duration::from_secs(7200)).await;
+            assert_is_documented(&disk, consequence);
             let happened = disk.clear_faults() == 0;
             self.reopen(&disk, &journal).await;
             happened
         })
+    }
+
+    /// Does all steps, a refused one a second time, and says what became of the one call that failed.
+    async fn work(&self, driver: &mut Driver<'_>, mishap: Mishap) -> Consequence {
+        let mut consequence = Consequence::Nothing;
+        let mut wal = match driver.start(&[]).await {
+            Ok(wal) => wal,
+            Err(error) => return of(&error, mishap),
+        };
+        for step in self.steps {
+            // A handle that is kept would keep the log open.
+            let kept = (!matches!(step, Reopen | Drop)).then(|| wal.clone());
+            wal = match (driver.go_on(wal, &[*step]).await, kept) {
+                (Ok(wal), _) => wal,
+                (Err(error), None) => return of(&error, mishap),
+                (Err(error), Some(kept)) => {
+                    consequence = of(&error, mishap);
+                    if consequence == Consequence::Poisoned {
+                        let later = kept.append("later").await.unwrap_err();
+                        assert!(matches!(later, Error::Poisoned(_)), "{later:?}");
+                        return consequence;
+                    }
+                    let again = driver.go_on(kept, &[*step]).await;
+                    again.unwrap_or_else(|error| panic!("a second time: {error:?}"))
+                }
+            };
+        }
+        consequence
     }
 
     /// Whatever failed: what was acknowledged is there when the log is opened again, and also when the
@@ -128,6 +162,42 @@ impl Scenario<'_> {
     fn options(&self) -> WalOptions {
         options().sync_policy(self.policy)
     }
+}
+
+/// What an error says of the failed call, whose cause it has to carry.
+fn of(error: &Error, mishap: Mishap) -> Consequence {
+    let kind = cause(error).map(io::Error::kind);
+    assert_eq!(kind, mishap.kind(), "{error:?}");
+    let is_full = kind == Some(io::ErrorKind::StorageFull);
+    match error {
+        Error::StorageFull(_) if is_full => Consequence::Refused,
+        Error::SegmentUnavailable(_) if !is_full => Consequence::Refused,
+        Error::Io(fault) if fault.path().starts_with(DIR) => Consequence::Reported,
+        Error::Failed(_) | Error::Poisoned(_) => Consequence::Poisoned,
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The rows of the table, as far as what failed and the file's name tell them apart.
+fn assert_is_documented(disk: &SimDisk, consequence: Consequence) {
+    use Consequence::{Nothing, Poisoned, Refused, Reported};
+    let failed = disk.failed_operations();
+    let Some((operation, file)) = failed.first() else {
+        return assert_eq!(consequence, Nothing, "of what did not happen");
+    };
+    let is_segment = file.contains(".wal");
+    let documented: &[Consequence] = match operation {
+        Operation::Write | Operation::Sync if is_segment => &[Poisoned, Reported, Nothing],
+        Operation::SyncDir => &[Poisoned, Reported, Nothing],
+        Operation::Open if is_segment => &[Refused, Reported, Nothing],
+        Operation::Remove | Operation::List | Operation::Read => &[Reported, Nothing],
+        Operation::Rename | Operation::Allocate if is_segment => &[Nothing],
+        _ => &[Refused, Reported, Nothing],
+    };
+    assert!(
+        documented.contains(&consequence),
+        "{operation:?} of {file:?} failed: {consequence:?}"
+    );
 }
 
 impl Mishap {
