@@ -90,7 +90,6 @@
 //!   disk, a sync that is slow now. Turn it on if your service has a subscriber for the whole process.
 //! - `tools`: the module `tools`, a survey of a log's directory and the repair of a damaged one. Turn it
 //!   on to write a tool of your own.
-//! - `cli`: the command `tidewal`, which is made of them (`docs/command.md`). A library has no use for it.
 //!
 //! With `metrics` or `tracing` an open log has a third thread, `tidewal-watch`, which sleeps while the
 //! log is idle. `docs/observability.md` in the repository has the names and what to alert on.

@@ -1,16 +1,13 @@
 //! What the benches share: where they write, how long they run, and names for sizes.
 
-mod cargo;
-#[path = "../floor/measure/scratch.rs"]
-mod scratch_dir;
-
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use criterion::Criterion;
 use tempfile::TempDir;
 
-pub use self::cargo::*;
-pub use self::scratch_dir::*;
+pub const KIB: usize = 1024;
+pub const MIB: usize = 1024 * KIB;
 
 /// Few and short samples: one case is a system at work for seconds, not a function of nanoseconds.
 pub fn criterion() -> Criterion {
@@ -24,4 +21,36 @@ pub fn criterion() -> Criterion {
 /// An empty directory on a disk: in `TIDEWAL_BENCH_DIR` if that is set, or else under `target/`.
 pub fn scratch() -> TempDir {
     scratch_in(&scratch_root())
+}
+
+/// An empty directory in `root`, which is made if need be.
+pub fn scratch_in(root: &Path) -> TempDir {
+    std::fs::create_dir_all(root).expect("the directory for benches can be made");
+    tempfile::Builder::new()
+        .prefix("tidewal-bench-")
+        .tempdir_in(root)
+        .expect("the directory for benches can be written")
+}
+
+/// Where the benches write unless told otherwise.
+pub fn scratch_root() -> PathBuf {
+    std::env::var_os("TIDEWAL_BENCH_DIR")
+        .map_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from)
+}
+
+/// Whether the benches have to show only that they run: under `cargo test --benches`, or with
+/// `--test`.
+///
+/// This is criterion's own rule. Cargo passes `--bench` if it wants figures, and nothing if it tests.
+pub fn is_test() -> bool {
+    let has = |flag: &str| std::env::args().any(|argument| argument == flag);
+    has("--test") || !has("--bench")
+}
+
+/// A payload size as the benches name it.
+pub fn size_name(bytes: usize) -> String {
+    match bytes {
+        0..KIB => format!("{bytes}B"),
+        _ => format!("{}KiB", bytes / KIB),
+    }
 }

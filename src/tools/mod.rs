@@ -4,7 +4,7 @@
 //! the time after that. [`LogDir::survey`] reads a directory, whatever state it is in, and says what
 //! it finds, down to every damaged record; it changes nothing. [`LogDir::plan_repair`] says how a
 //! damaged log can be made one that opens, and what that costs; [`RepairPlan::execute`] does it, and
-//! keeps a copy of everything that it takes out of the log. The command `tidewal` (feature `cli`) is
+//! keeps a copy of everything that it takes out of the log. The command `tidewal` (package `tidewal-cli`) is
 //! made of these.
 //!
 //! The work is done on the calling thread, in futures that block while they read: call them from a

@@ -1,10 +1,6 @@
 //! The archive (`docs/archive.md`): what is shipped is safe before it goes, what is restored is a prefix
 //! of the log, and whatever the store does in between.
 
-#[cfg(feature = "cli-archive")]
-#[path = "../support/s3.rs"]
-mod server;
-
 mod damage;
 mod faults;
 mod helpers;
@@ -12,8 +8,6 @@ mod holding;
 mod power;
 mod replaced;
 mod restoring;
-#[cfg(feature = "cli-archive")]
-mod s3;
 mod shipping;
 mod store;
 mod times;

@@ -1,8 +1,7 @@
 //! The command `tidewal`: looks into a log, mends it, uses it from a shell, and measures the disk.
 //!
 //! It is a user of the library like any other, and sees only what is public. `docs/command.md` shows
-//! each command with its output. What `bench` measures is measured by what
-//! `cargo bench --bench floor` is made of.
+//! each command with its output. What `bench` measures is in the library of this package.
 
 #![forbid(unsafe_code)]
 #![warn(clippy::unwrap_used)]
@@ -12,7 +11,7 @@
 )]
 
 mod append;
-#[cfg(feature = "cli-archive")]
+#[cfg(feature = "archive")]
 mod archive;
 mod args;
 mod bench;
@@ -30,13 +29,11 @@ mod repair;
 mod verify;
 mod wait;
 
-#[path = "../../../benches/floor/measure/mod.rs"]
-mod measure;
-
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::{CommandFactory, Parser};
+use tidewal_cli::measure;
 
 use crate::cli::{Cli, Task};
 use crate::failure::Failure;
@@ -57,9 +54,9 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         Task::Verify(args) => verify::run(&args),
         Task::Repair(args) => repair::run(&args),
         Task::Append(args) => append::run(&args),
-        #[cfg(feature = "cli-archive")]
+        #[cfg(feature = "archive")]
         Task::Archive(args) => archive::run(&args),
-        #[cfg(feature = "cli-archive")]
+        #[cfg(feature = "archive")]
         Task::Restore(args) => archive::restore(&args),
         Task::Bench(args) => bench::run(&args),
         Task::Completions { shell } => manual::completions(shell, Cli::command()),

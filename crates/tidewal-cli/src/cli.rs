@@ -27,9 +27,9 @@ pub enum Task {
     Verify(Verify),
     Repair(Repair),
     Append(Append),
-    #[cfg(feature = "cli-archive")]
+    #[cfg(feature = "archive")]
     Archive(crate::archive::args::Archive),
-    #[cfg(feature = "cli-archive")]
+    #[cfg(feature = "archive")]
     Restore(crate::archive::args::Restore),
     Bench(crate::args::Args),
     /// Print a completion script for a shell
@@ -56,9 +56,9 @@ impl Task {
             Self::Verify(args) => Some(&args.dir),
             Self::Repair(args) => Some(&args.dir),
             Self::Append(args) => Some(&args.dir),
-            #[cfg(feature = "cli-archive")]
+            #[cfg(feature = "archive")]
             Self::Archive(args) => args.log_dir(),
-            #[cfg(feature = "cli-archive")]
+            #[cfg(feature = "archive")]
             Self::Restore(args) => Some(&args.dir),
             Self::Bench(_) | Self::Completions { .. } | Self::Man { .. } => None,
         }

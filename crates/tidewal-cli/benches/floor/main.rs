@@ -1,8 +1,8 @@
 //! How near the log comes to the disk's own limit, on the disk of whoever runs it:
 //!
 //! ```sh
-//! cargo bench --bench floor
-//! cargo bench --bench floor -- s1 s3 --rounds 7 --seconds 1 --dir /mnt/data
+//! cargo bench -p tidewal-cli --bench floor
+//! cargo bench -p tidewal-cli --bench floor -- s1 s3 --rounds 7 --seconds 1 --dir /mnt/data
 //! ```
 //!
 //! Everything is measured in one run and in turns: a round is a short slice of each method, and the
@@ -25,9 +25,7 @@
 )]
 
 mod args;
-#[path = "../support/cargo.rs"]
 mod cargo;
-mod measure;
 mod scenarios;
 
 use std::alloc::System;
@@ -35,6 +33,7 @@ use std::io;
 use std::process::ExitCode;
 
 use clap::Parser;
+use tidewal_cli::measure;
 
 use crate::args::Args;
 use crate::measure::figures::{Outcome, Sweep};

@@ -17,7 +17,7 @@ pub enum Failure {
     Input(io::Error),
     Log(Error),
     /// Something that was kept is not what it was, and what to do about it.
-    #[cfg(feature = "cli-archive")]
+    #[cfg(feature = "archive")]
     Damaged(String, String),
     /// Anything else, and what to do about it.
     Other(String, String),
@@ -46,14 +46,14 @@ impl Failure {
                 String::new(),
             ),
             Self::Log(error) => (with_holders(error, dir), hint(error, dir)),
-            #[cfg(feature = "cli-archive")]
+            #[cfg(feature = "archive")]
             Self::Damaged(what, hint) => (what.clone(), hint.clone()),
             Self::Other(what, hint) => (what.clone(), hint.clone()),
         };
         say(&what, &hint);
         match self {
             Self::Log(Error::Corrupt(_)) => ExitCode::from(DAMAGED),
-            #[cfg(feature = "cli-archive")]
+            #[cfg(feature = "archive")]
             Self::Damaged(..) => ExitCode::from(DAMAGED),
             _ => ExitCode::from(FAILED),
         }
@@ -71,7 +71,7 @@ fn say(what: &str, hint: &str) {
 }
 
 /// Says something on standard error, and goes on.
-#[cfg(feature = "cli-archive")]
+#[cfg(feature = "archive")]
 pub fn note(what: &str) {
     say(what, "");
 }

@@ -1,13 +1,14 @@
 //! The command `tidewal`, through its binary, as a shell uses it.
 
-#![cfg(all(feature = "cli", unix))]
+#![cfg(unix)]
 
-#[cfg(feature = "cli-archive")]
-#[path = "../support/s3.rs"]
+#[cfg(feature = "archive")]
+mod archive_server;
+#[cfg(feature = "archive")]
 mod server;
 
 mod append;
-#[cfg(feature = "cli-archive")]
+#[cfg(feature = "archive")]
 mod archive;
 mod bench;
 mod damaged;

@@ -1,7 +1,4 @@
-//! How a log is measured beside the bare disk. `cargo bench --bench floor` and the command `tidewal bench`
-//! are both made of this.
-
-#![allow(dead_code, reason = "the command runs one scenario, the bench all")]
+//! How a log is measured beside the bare disk.
 
 pub mod bare;
 pub mod contest;

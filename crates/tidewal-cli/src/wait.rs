@@ -2,7 +2,7 @@
 
 use std::future::Future;
 
-#[cfg(feature = "cli-archive")]
+#[cfg(feature = "archive")]
 use crate::failure::Failure;
 
 /// Runs a future on this thread.
@@ -15,7 +15,7 @@ pub fn wait_for<T>(work: impl Future<Output = T>) -> T {
 }
 
 /// The same of one that may use the network.
-#[cfg(feature = "cli-archive")]
+#[cfg(feature = "archive")]
 pub fn wait_for_network<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

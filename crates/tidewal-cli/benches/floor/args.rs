@@ -11,7 +11,10 @@ use crate::scenarios::memory::Probe;
 
 /// Measures the log beside the bare disk.
 #[derive(Parser)]
-#[command(name = "floor", bin_name = "cargo bench --bench floor --")]
+#[command(
+    name = "floor",
+    bin_name = "cargo bench -p tidewal-cli --bench floor --"
+)]
 #[expect(
     clippy::struct_excessive_bools,
     reason = "these are flags of a command line"

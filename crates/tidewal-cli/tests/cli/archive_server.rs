@@ -1,4 +1,4 @@
-//! Against a server that speaks S3.
+//! The library's archive against a server that speaks S3.
 
 use std::sync::Arc;
 
@@ -7,9 +7,25 @@ use object_store::aws::{AmazonS3, AmazonS3Builder};
 use tidewal::Lsn;
 use tidewal::archive::{ArchiveOptions, Archiver, Error, Until, contents, restore, verify};
 
-use crate::helpers::{PREFIX, append, payload};
 use crate::server::{BUCKET, Server};
-use crate::support::options;
+use tidewal_testing::support::options;
+
+const PREFIX: &str = "some/log";
+
+/// The payload of a record: of a length of its own, so that segments end anywhere. Three to a segment,
+/// about.
+fn payload(number: u64) -> Vec<u8> {
+    let len = usize::try_from(3000 + number * 911 % 3000).unwrap();
+    vec![u8::try_from(number % 199).unwrap(); len]
+}
+
+/// Appends the records with these numbers, which are their LSNs.
+async fn append(wal: &tidewal::Wal, numbers: std::ops::RangeInclusive<u64>) {
+    for number in numbers {
+        let lsn = wal.append(payload(number)).await.unwrap();
+        assert_eq!(lsn, Lsn::new(number));
+    }
+}
 
 fn store_of(server: &Server) -> AmazonS3 {
     AmazonS3Builder::new()
