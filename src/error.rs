@@ -109,6 +109,18 @@ pub enum Error {
         holder: String,
     },
 
+    /// The log ends within 2^56 records of the last LSN that there is, 2^64 - 1, and is not opened for
+    /// appending. Nothing on disk was changed, and nothing is lost: it can be read.
+    ///
+    /// Next: check where that log came from, because no log gets there by being appended to. If it is
+    /// yours, read it and append its records to a new log.
+    #[error("the log ends at LSN {end}, too near the last one there is to append to it; read it")]
+    #[non_exhaustive]
+    LsnsExhausted {
+        /// The LSN of the log's last record.
+        end: Lsn,
+    },
+
     /// An earlier write or sync failed and the log takes nothing any more. The record is certainly
     /// not appended.
     ///

@@ -36,6 +36,11 @@ impl Lsn {
     /// Before the first record: what an empty log reports as its end.
     pub const ZERO: Self = Self(0);
 
+    /// A log that ends with a later record is not opened for appending: it could come to the last LSN that
+    /// there is while it is open. At ten million records a second it takes 228 years to get from here to
+    /// there.
+    pub(crate) const APPENDED_MAX: Self = Self(u64::MAX - (1 << 56));
+
     /// Makes an LSN of its number, for instance one that a snapshot has stored.
     #[must_use]
     pub const fn new(number: u64) -> Self {

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::host::Host;
+use crate::lsn::Lsn;
 use crate::observe;
 use crate::options::WalOptions;
 use crate::recovery::{Context, Reader, Recovery, Start};
@@ -211,6 +212,7 @@ impl Recovery {
     ///
     /// Those of the stream, also if it has reported them before; [`Error::Io`](crate::Error::Io) if a
     /// file could not be written. The log can then be recovered again.
+    /// [`Error::LsnsExhausted`](crate::Error::LsnsExhausted) if there are too few LSNs left.
     ///
     /// # Cancel safety
     ///
@@ -223,6 +225,9 @@ impl Recovery {
 
     async fn go_on(self) -> Result<Wal> {
         let (context, recovered, lock) = self.finish().await?;
+        if recovered.end > Lsn::APPENDED_MAX {
+            return Err(Error::LsnsExhausted { end: recovered.end });
+        }
         let closing = lock.closing();
         let Context { dir, host, options } = context;
         let submitter = writer::start(dir.clone(), host, &options, recovered, lock).await?;

@@ -146,7 +146,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "open",
         &[
-            "error", "host", "observe", "options", "recovery", "snapshot", "storage", "wal",
+            "error", "host", "lsn", "observe", "options", "recovery", "snapshot", "storage", "wal",
             "writer",
         ],
     ),

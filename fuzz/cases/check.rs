@@ -80,7 +80,10 @@ pub fn check(files: &Files) -> Reading {
     match &reading.outcome {
         Ok(end) => {
             check_start(&disk, &reading);
-            check_going_on(&disk, &reading, end.lsn);
+            match end.lsn <= APPENDED_MAX {
+                true => check_going_on(&disk, &reading, end.lsn),
+                false => check_exhausted(&disk, files),
+            }
         }
         Err(error) => {
             check_error(error);
@@ -203,7 +206,8 @@ fn check_density(reading: &Reading) {
         assert_eq!(pair[0].0.checked_add(1), Some(pair[1].0), "LSNs are dense");
     }
     if let Ok(end) = &reading.outcome {
-        let first = reading.records.first().map_or(end.lsn + 1, |(lsn, _)| *lsn);
+        let next = end.lsn.saturating_add(1);
+        let first = reading.records.first().map_or(next, |(lsn, _)| *lsn);
         let last = reading.records.last().map_or(end.lsn, |(lsn, _)| *lsn);
         assert_eq!((first, last), (reading.oldest, end.lsn), "none is missing");
     }
@@ -248,6 +252,14 @@ fn check_refusal(disk: &SimDisk, files: &Files) {
             check_error(&error);
         }
     });
+    assert_eq!(files_on(disk), *files, "a refusal changes no file");
+}
+
+/// A log without LSNs for more records can be read, and keeps every byte.
+fn check_exhausted(disk: &SimDisk, files: &Files) {
+    let opened = run(options().open_on(disk, DIR));
+    let error = opened.expect_err("there are no LSNs left");
+    assert!(matches!(error, Error::LsnsExhausted { .. }), "{error:?}");
     assert_eq!(files_on(disk), *files, "a refusal changes no file");
 }
 
@@ -315,6 +327,9 @@ fn name_of(path: &Path) -> String {
 
 /// Longer than anything takes in virtual time.
 const DOOMSDAY: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// The last record of a log that is appended to.
+const APPENDED_MAX: u64 = u64::MAX - (1 << 56);
 
 const BYSTANDER: &str = "bystander";
 

@@ -19,11 +19,11 @@
 mod check;
 mod directory;
 mod edits;
-mod format;
+pub mod format;
 mod input;
 mod logs;
 mod pieces;
-mod reader;
+pub mod reader;
 mod record;
 mod segment;
 

@@ -33,15 +33,13 @@ fn made_up(input: &mut Input, name_base: u64) -> Vec<u8> {
     pieces::segment(input, header, usize::MAX).file
 }
 
-/// The first LSNs of a log, those where 32 bits of them run over, and high ones.
-///
-/// Not the highest: what becomes of a log that has come to LSN 2^64 - 1 is no question of this world.
+/// The first LSNs of a log, those where 32 bits of them run over, and high ones up to the last.
 const BASES: [u64; 8] = [
     1,
-    2,
+    u64::MAX,
     1000,
     (1 << 32) - 2,
-    1 << 32,
+    u64::MAX - 1,
     (1 << 33) - 1,
     (1 << 63) - 1,
     u64::MAX - (1 << 33),

@@ -3,7 +3,9 @@
 //! The work is done on a task of its own ([`replay`]): [`plan`] reads the headers and decides which
 //! files are the log, [`scan`] reads one segment record by record, [`blocks`] block by block, [`tail`]
 //! judges how the newest segment ends. (`walk`, for the tools, reads on where a replay stops.) What they
-//! find comes over a short channel in pieces of about 1 MiB, which is what bounds the read-ahead.
+//! find comes over a short channel in pieces of about 1 MiB, which is what bounds the read-ahead. A record
+//! of more than 8 MiB is alone in memory, and is read only when it is known to be whole; so is an atomic
+//! batch of more than that, which is then handed out piece by piece.
 //!
 //! The rules and the labels of the cases are those of `docs/durability.md`, "Recovery".
 
@@ -29,7 +31,7 @@ use crate::observe;
 use crate::options::WalOptions;
 use crate::record::Record;
 use crate::recovered::Recovered;
-use crate::recovery::replay::{Event, ToLock};
+use crate::recovery::replay::{Event, Room, ToLock};
 use crate::storage::Dir;
 use crate::storage::lock::{Access, Lock};
 
@@ -198,6 +200,8 @@ impl Stream for Reader {
 struct Replay {
     events: mpsc::Receiver<Result<Event>>,
     records: vec::IntoIter<Record>,
+    /// What those take of the memory that there is for records.
+    room: Option<Room>,
     report: RecoveryReport,
     recovered: Option<Recovered>,
     failure: Option<Error>,
@@ -218,6 +222,7 @@ impl Replay {
         Ok(Self {
             events,
             records,
+            room: None,
             report,
             recovered: None,
             failure: None,
@@ -239,6 +244,7 @@ impl Replay {
             if self.recovered.is_some() || self.failure.is_some() {
                 return Poll::Ready(None);
             }
+            self.room = None;
             let event = ready!(self.events.poll_recv(context)).unwrap_or(Err(Error::Interrupted));
             if let Err(error) = self.take(event) {
                 return Poll::Ready(Some(Err(error)));
@@ -253,8 +259,9 @@ impl Replay {
 
     fn take(&mut self, event: Result<Event>) -> Result<()> {
         match event {
-            Ok(Event::Records(records, report)) => {
+            Ok(Event::Records(records, report, room)) => {
                 self.records = records.into_iter();
+                self.room = room;
                 self.report = report;
             }
             Ok(Event::Ended(recovered, report)) => {

@@ -1,6 +1,8 @@
 //! The task that reads a log and sends what it finds.
 
-use tokio::sync::mpsc;
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::error::{Corruption, Damage, Error, Result};
 use crate::lsn::Lsn;
@@ -16,10 +18,17 @@ use crate::storage::lock::{Access, Lock};
 
 /// What a replay sends, in this order: once, any number of times, once.
 pub(super) enum Event {
-    Opened { lock: Lock, report: RecoveryReport },
-    Records(Vec<Record>, RecoveryReport),
+    Opened {
+        lock: Lock,
+        report: RecoveryReport,
+    },
+    /// The room that the records take is given back when the consumer has done with them.
+    Records(Vec<Record>, RecoveryReport, Option<Room>),
     Ended(Recovered, RecoveryReport),
 }
+
+/// A part of the memory that records may take.
+pub(super) type Room = OwnedSemaphorePermit;
 
 /// Reads the log in `dir` and sends it. Ends early if nobody receives any more.
 pub(super) async fn run(dir: Dir, start: Start, lock: ToLock, events: Outbox) {
@@ -73,6 +82,7 @@ async fn open(dir: &Dir, start: Start, to_lock: ToLock) -> Result<(Lock, Job)> {
             start,
             first,
             report,
+            memory: Arc::new(Semaphore::new(CHUNKS_MAX as usize)),
         },
     ))
 }
@@ -83,6 +93,8 @@ struct Job {
     start: Start,
     first: usize,
     report: RecoveryReport,
+    /// Room for chunks that are read, on their way, or being consumed.
+    memory: Arc<Semaphore>,
 }
 
 impl Job {
@@ -133,9 +145,10 @@ impl Job {
             .map(|prev| prev.end);
         let mut scan = Scan::open(dir, &self.plan.segments[index], limit)?;
         loop {
+            let room = self.wait_for_room(scan.is_large_next(), outbox).await?;
             let mut chunk = Chunk::new(self.start.wants_records());
             let stop = scan.read_block(&mut chunk)?;
-            self.send_records(chunk.records, outbox).await?;
+            self.send_records(chunk.records, room, outbox).await?;
             self.report.end = scan.end().0;
             let Some(stop) = stop else { continue };
             if let Stop::UnknownKind(kind) = stop {
@@ -148,7 +161,27 @@ impl Job {
         }
     }
 
-    async fn send_records(&mut self, mut records: Vec<Record>, outbox: &Outbox) -> Result<()> {
+    /// A large record is alone in memory: it is read when the consumer has done with all before it, and
+    /// nothing is read ahead of it.
+    async fn wait_for_room(&self, is_large: bool, outbox: &Outbox) -> Result<Option<Room>> {
+        if !self.start.wants_records() {
+            return Ok(None);
+        }
+        let count = if is_large { CHUNKS_MAX } else { 1 };
+        let memory = Arc::clone(&self.memory);
+        let room = memory.acquire_many_owned(count).await.ok();
+        match outbox.is_closed() {
+            true => Err(Error::Interrupted),
+            false => Ok(room),
+        }
+    }
+
+    async fn send_records(
+        &mut self,
+        mut records: Vec<Record>,
+        room: Option<Room>,
+        outbox: &Outbox,
+    ) -> Result<()> {
         match self.start {
             Start::Last => return Ok(()),
             Start::At(asked) => records.retain(|record| record.lsn >= asked),
@@ -163,7 +196,7 @@ impl Job {
             .iter()
             .map(|record| record.payload.len() as u64)
             .sum::<u64>();
-        send(outbox, Event::Records(records, self.report.clone())).await
+        send(outbox, Event::Records(records, self.report.clone(), room)).await
     }
 
     fn judge(&mut self, dir: &Dir, scan: &Scan, stop: Stop) -> Result<LastSegment> {
@@ -203,3 +236,6 @@ pub(super) fn check_complete(dir: &Dir, scan: &Scan, next: &Planned) -> Result<(
     let last = next.header.base.prev();
     Err(scan.damaged(dir, Damage::SealedDamaged, last))
 }
+
+/// Chunks of records in memory: one that is being read, one on its way, one that is being consumed.
+const CHUNKS_MAX: u32 = 3;

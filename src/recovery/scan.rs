@@ -39,6 +39,8 @@ pub(super) struct Scan {
     block_at: u64,
     /// Whether the file, or the segment, ends with it.
     is_last: bool,
+    /// The length of the block that comes next.
+    wanted: u64,
     /// The records of an atomic batch whose end was not read yet.
     unit: Chunk,
     /// Up to here an atomic batch is known to be whole.
@@ -77,7 +79,10 @@ impl Chunk {
     fn append(&mut self, other: &mut Self) {
         self.count += std::mem::take(&mut other.count);
         self.bytes += std::mem::take(&mut other.bytes);
-        self.records.append(&mut other.records);
+        match self.records.is_empty() {
+            true => std::mem::swap(&mut self.records, &mut other.records),
+            false => self.records.append(&mut other.records),
+        }
     }
 
     /// The memory that it takes, about.
@@ -119,6 +124,7 @@ impl Scan {
             block: Bytes::new(),
             block_at: format::DATA_OFFSET,
             is_last: false,
+            wanted: BLOCK_LEN,
             unit: Chunk::new(true),
             checked: 0,
             places: VecDeque::new(),
@@ -126,21 +132,32 @@ impl Scan {
     }
 
     /// Reads one block at the most and appends its records to `out`. `Some` once reading has stopped.
+    ///
+    /// A large record that is to come next is left for the next call.
     pub(super) fn read_block(&mut self, out: &mut Chunk) -> Result<Option<Stop>, Fault> {
         self.unit.keeps = out.keeps;
         let mut has_read = false;
         loop {
             match self.step(out)? {
                 Step::Go => {}
-                Step::NeedBytes(_) if has_read => return Ok(None),
-                Step::NeedBytes(needed) => {
+                Step::NeedBytes(needed) if has_read || needed > self.wanted => {
+                    self.wanted = BLOCK_LEN.max(needed);
+                    return Ok(None);
+                }
+                Step::NeedBytes(_) => {
                     self.note_place();
-                    self.fill(self.walker.offset(), BLOCK_LEN.max(needed))?;
+                    self.fill(self.walker.offset(), self.wanted)?;
+                    self.wanted = BLOCK_LEN;
                     has_read = true;
                 }
                 Step::Stop(stop) => return Ok(Some(stop)),
             }
         }
+    }
+
+    /// Whether the next block is one large record, which is best read when there is no other one in memory.
+    pub(super) fn is_large_next(&self) -> bool {
+        self.wanted > HOLD_MAX
     }
 
     /// Reads the frame where the next one is expected.
@@ -413,8 +430,9 @@ const BLOCK_LEN: u64 = 1024 * 1024;
 /// What is kept of one record, or of one atomic batch, before it is known to be whole.
 const HOLD_MAX: u64 = 8 * 1024 * 1024;
 
-/// What a record takes beside its payload.
-const HELD_PER_RECORD: u64 = size_of::<Record>() as u64;
+/// What a record takes beside its payload: its header in the block, and its place in a list that may be
+/// growing.
+const HELD_PER_RECORD: u64 = (frame::HEADER_LEN + 2 * size_of::<Record>()) as u64;
 
 /// How much is checked at once of what is not kept.
 const LOOK_LEN: usize = 256 * 1024;

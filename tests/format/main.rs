@@ -1,0 +1,14 @@
+//! What `docs/format.md` says of odd logs: crafted ones with checks that hold, ones that were judged
+//! wrongly once, and such as would take too much memory or time.
+
+#[path = "../../fuzz/cases/mod.rs"]
+mod cases;
+
+mod craft;
+mod inputs;
+mod limits;
+mod statements;
+mod top;
+mod unknown;
+
+use tidewal_testing::support;
