@@ -1,6 +1,8 @@
 //! What only a later version of the format can have written is refused, and never taken for a torn tail
 //! or for damage.
 
+use std::slice::from_ref;
+
 use tidewal::{Error, UnsupportedReason};
 
 use crate::cases::format::{DATA_AT, Frame, LINK, MARK, PART, SEAL, STATEMENT_AT};
@@ -65,7 +67,7 @@ fn a_previous_end_without_a_previous_segment() {
     let [first, _] = two_segments();
     let first = first.edit_header(|header| header[57] = 0x10);
     let why = UnsupportedReason::ReservedByte { offset: 57 };
-    assert_unsupported(&[first.clone()], &first, &[], why);
+    assert_unsupported(from_ref(&first), &first, &[], why);
 }
 
 #[test]
@@ -109,7 +111,7 @@ fn a_record_of_another_kind() {
         let offset = newest.at as u64;
         let newest = newest.frame(kind, b"b").record(b"c");
         let why = UnsupportedReason::FrameKind { kind, offset };
-        assert_unsupported(&[newest.clone()], &newest, &[1], why);
+        assert_unsupported(from_ref(&newest), &newest, &[1], why);
         let newer = newest.successor(16 * 1024).record(b"d");
         assert_unsupported(&[newest.clone(), newer], &newest, &[1], why);
     }
@@ -121,7 +123,7 @@ fn a_record_of_another_kind_inside_an_atomic_batch() {
     let offset = newest.at as u64;
     let newest = newest.frame(9, b"c").record(b"d");
     let why = UnsupportedReason::FrameKind { kind: 9, offset };
-    assert_unsupported(&[newest.clone()], &newest, &[1], why);
+    assert_unsupported(from_ref(&newest), &newest, &[1], why);
 }
 
 /// It counts where the next record is expected only, and with that one's LSN: elsewhere a check of 32 bits
