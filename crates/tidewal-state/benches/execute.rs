@@ -1,0 +1,361 @@
+//! What a state machine costs over its log: `execute` beside `append`, a large snapshot while producers
+//! work, and the time of a start.
+//!
+//!     cargo bench -p tidewal-state -- [--dir DIR] [--rounds N] [--snapshot-mib N]
+//!
+//! Both sides take turns within one run, so that a disk that changes its speed changes both.
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use bytes::Bytes;
+use tidewal::typed::{BoxError, Codec, Logged, TypedWal};
+use tidewal::{Lsn, Wal};
+use tidewal_state::{SnapshotFormat, SnapshotPolicy, State, StateMachine};
+
+/// A table of numbers in parts of a mebibyte, which are cheap to freeze.
+struct Table(Vec<Arc<Part>>);
+
+type Part = Vec<u64>;
+
+/// Numbers in a part.
+const PART_LEN: usize = 128 * 1024;
+
+impl Default for Table {
+    fn default() -> Self {
+        Self(vec![Arc::new(vec![0; PART_LEN])])
+    }
+}
+
+enum Command {
+    Set { at: u64, to: u64 },
+    Grow { parts: u64 },
+}
+
+struct ByHand;
+
+impl Logged for Command {
+    type Codec = ByHand;
+}
+
+impl Codec<Command> for ByHand {
+    fn encode(command: &Command, buffer: &mut Vec<u8>) -> Result<(), BoxError> {
+        let (kind, first, second) = match command {
+            Command::Set { at, to } => (0, *at, *to),
+            Command::Grow { parts } => (1, *parts, 0),
+        };
+        buffer.push(kind);
+        buffer.extend(first.to_le_bytes());
+        buffer.extend(second.to_le_bytes());
+        Ok(())
+    }
+
+    fn decode(record: Bytes) -> Result<Command, BoxError> {
+        let first = u64::from_le_bytes(record[1..9].try_into()?);
+        let second = u64::from_le_bytes(record[9..17].try_into()?);
+        Ok(match record[0] {
+            0 => Command::Set {
+                at: first,
+                to: second,
+            },
+            _ => Command::Grow { parts: first },
+        })
+    }
+}
+
+impl State for Table {
+    type Command = Command;
+    type Output = u64;
+    type Snapshot = ByHand;
+
+    fn apply(&mut self, lsn: Lsn, command: Command) -> u64 {
+        match command {
+            Command::Set { at, to } => {
+                let parts = self.0.len();
+                let part = &mut self.0[usize::try_from(at).unwrap() % parts];
+                Arc::make_mut(part)[usize::try_from(at).unwrap() % PART_LEN] = to;
+            }
+            Command::Grow { parts } => {
+                let part = || Arc::new(vec![lsn.get(); PART_LEN]);
+                self.0.extend((0..parts).map(|_| part()));
+            }
+        }
+        lsn.get()
+    }
+}
+
+impl SnapshotFormat<Table> for ByHand {
+    type Frozen = Vec<Arc<Part>>;
+
+    fn freeze(table: &Table) -> Vec<Arc<Part>> {
+        table.0.clone()
+    }
+
+    fn write(frozen: Vec<Arc<Part>>, output: &mut dyn Write) -> Result<(), BoxError> {
+        let mut bytes = Vec::with_capacity(1 << 20);
+        for part in frozen {
+            bytes.clear();
+            part.iter()
+                .for_each(|number| bytes.extend(number.to_le_bytes()));
+            output.write_all(&bytes)?;
+        }
+        Ok(())
+    }
+
+    fn read(_: u32, input: &mut dyn Read) -> Result<Table, BoxError> {
+        let (mut parts, mut bytes) = (Vec::new(), vec![0; 1 << 20]);
+        while input.read_exact(&mut bytes).is_ok() {
+            let numbers = bytes.chunks_exact(8);
+            let numbers = numbers.map(|bytes| Ok(u64::from_le_bytes(bytes.try_into()?)));
+            parts.push(Arc::new(numbers.collect::<Result<Part, BoxError>>()?));
+        }
+        Ok(Table(parts))
+    }
+}
+
+#[derive(Clone)]
+enum Target {
+    Log(TypedWal<Command>),
+    Machine(StateMachine<Table>),
+}
+
+impl Target {
+    async fn call(&self, at: u64) {
+        let command = Command::Set { at, to: at };
+        match self {
+            Self::Log(wal) => drop(wal.append(&command).await.unwrap()),
+            Self::Machine(machine) => drop(machine.execute(command).await.unwrap()),
+        }
+    }
+}
+
+/// Calls per second, and latencies in the order of their length.
+struct Measured {
+    per_second: f64,
+    latencies: Vec<Duration>,
+}
+
+impl Measured {
+    fn at(&self, part: f64) -> f64 {
+        let last = self.latencies.len() - 1;
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_precision_loss,
+            clippy::cast_sign_loss,
+            reason = "an index into a list that was just measured"
+        )]
+        let index = (last as f64 * part) as usize;
+        self.latencies[index].as_secs_f64() * 1e6
+    }
+}
+
+/// Lets so many producers call until `stop`.
+async fn measure(target: &Target, producers: u64, stop: Arc<AtomicBool>) -> Measured {
+    let started = Instant::now();
+    let tasks: Vec<_> = (0..producers)
+        .map(|producer| {
+            let (target, stop) = (target.clone(), Arc::clone(&stop));
+            tokio::spawn(async move {
+                let mut latencies = Vec::new();
+                let mut at = producer;
+                while !stop.load(Ordering::Relaxed) {
+                    let called = Instant::now();
+                    target.call(at).await;
+                    latencies.push(called.elapsed());
+                    at = at.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31);
+                }
+                latencies
+            })
+        })
+        .collect();
+    let mut latencies = Vec::new();
+    for task in tasks {
+        latencies.append(&mut task.await.unwrap());
+    }
+    #[expect(clippy::cast_precision_loss, reason = "it is far below 2^52")]
+    let per_second = latencies.len() as f64 / started.elapsed().as_secs_f64();
+    latencies.sort_unstable();
+    Measured {
+        per_second,
+        latencies,
+    }
+}
+
+async fn measure_for(target: &Target, producers: u64, time: Duration) -> Measured {
+    let stop = Arc::new(AtomicBool::new(false));
+    let measure = measure(target, producers, Arc::clone(&stop));
+    let end = async {
+        tokio::time::sleep(time).await;
+        stop.store(true, Ordering::Relaxed);
+    };
+    tokio::join!(measure, end).0
+}
+
+fn median(mut numbers: Vec<f64>) -> f64 {
+    numbers.sort_unstable_by(f64::total_cmp);
+    numbers[numbers.len() / 2]
+}
+
+async fn execute_beside_append(dir: &Path, rounds: usize) {
+    println!("execute beside append, medians of {rounds} rounds, in turns");
+    println!("| producers | append/s | execute/s | ratio (least..most) | p50 us | p99 us |");
+    println!("|---|---|---|---|---|---|");
+    for producers in [1, 64, 1024] {
+        let wal = Wal::open(dir.join(format!("log-{producers}")))
+            .await
+            .unwrap();
+        let machine = StateMachine::options()
+            .snapshots(SnapshotPolicy::default().only_when_asked())
+            .open(dir.join(format!("machine-{producers}")))
+            .await
+            .unwrap();
+        let log = Target::Log(wal.clone().typed());
+        let execute = Target::Machine(machine.clone());
+        for target in [&log, &execute] {
+            measure_for(target, producers, Duration::from_millis(500)).await;
+        }
+        let (mut logs, mut executes) = (Vec::new(), Vec::new());
+        for _ in 0..rounds {
+            logs.push(measure_for(&log, producers, ROUND).await);
+            executes.push(measure_for(&execute, producers, ROUND).await);
+            wal.truncate_before(wal.durable_lsn()).await.unwrap();
+            machine.snapshot().await.unwrap();
+        }
+        print_row(producers, &logs, &executes);
+        machine.close().await.unwrap();
+        wal.close().await.unwrap();
+    }
+}
+
+fn print_row(producers: u64, logs: &[Measured], executes: &[Measured]) {
+    let of =
+        |all: &[Measured], what: &dyn Fn(&Measured) -> f64| median(all.iter().map(what).collect());
+    let mut ratios: Vec<_> = logs
+        .iter()
+        .zip(executes)
+        .map(|(log, execute)| execute.per_second / log.per_second)
+        .collect();
+    ratios.sort_unstable_by(f64::total_cmp);
+    println!(
+        "| {producers} | {:.0} | {:.0} | {:.2} ({:.2}..{:.2}) | {:.0} / {:.0} | {:.0} / {:.0} |",
+        of(logs, &|m| m.per_second),
+        of(executes, &|m| m.per_second),
+        median(ratios.clone()),
+        ratios[0],
+        ratios[ratios.len() - 1],
+        of(logs, &|m| m.at(0.5)),
+        of(executes, &|m| m.at(0.5)),
+        of(logs, &|m| m.at(0.99)),
+        of(executes, &|m| m.at(0.99)),
+    );
+}
+
+async fn snapshot_under_load(dir: &Path, mib: u64) {
+    let dir = dir.join("large");
+    let machine = StateMachine::options()
+        .snapshots(SnapshotPolicy::default().only_when_asked().keep(1))
+        .open(&dir)
+        .await
+        .unwrap();
+    machine.execute(Command::Grow { parts: mib }).await.unwrap();
+    let target = Target::Machine(machine.clone());
+    println!("\n64 producers while a snapshot of {mib} MiB is taken, in turns");
+    println!("| | calls/s | p50 us | p99 us | longest us | snapshot s | frozen us |");
+    println!("|---|---|---|---|---|---|---|");
+    for _ in 0..3 {
+        let alone = measure_for(&target, 64, Duration::from_secs(2)).await;
+        print_load("without", &alone, None);
+        let stop = Arc::new(AtomicBool::new(false));
+        let work = measure(&target, 64, Arc::clone(&stop));
+        let snapshot = async {
+            machine.snapshot().await.unwrap();
+            stop.store(true, Ordering::Relaxed);
+        };
+        let (with, ()) = tokio::join!(work, snapshot);
+        print_load("with", &with, Some(machine.stats()));
+    }
+    machine.close().await.unwrap();
+    let started = Instant::now();
+    let machine = StateMachine::<Table>::open(&dir).await.unwrap();
+    let stats = machine.stats();
+    println!(
+        "\na start from {mib} MiB and {} records: {:.2} s",
+        stats.records_since_snapshot,
+        started.elapsed().as_secs_f64()
+    );
+    machine.close().await.unwrap();
+}
+
+fn print_load(name: &str, measured: &Measured, stats: Option<tidewal_state::Stats>) {
+    let (time, frozen) = stats.map_or((0.0, 0.0), |stats| {
+        (
+            stats.snapshot_time.as_secs_f64(),
+            stats.freeze_time.as_secs_f64() * 1e6,
+        )
+    });
+    println!(
+        "| {name} | {:.0} | {:.0} | {:.0} | {:.0} | {time:.2} | {frozen:.0} |",
+        measured.per_second,
+        measured.at(0.5),
+        measured.at(0.99),
+        measured.at(1.0),
+    );
+}
+
+async fn starts(dir: &Path) {
+    println!("\na start, by what it has to apply");
+    println!("| records after the snapshot | s |\n|---|---|");
+    for records in [10_000_u64, 100_000, 1_000_000] {
+        let dir = dir.join(format!("start-{records}"));
+        let machine = StateMachine::<Table>::open(&dir).await.unwrap();
+        let batch = |from: u64| (from..from + 100).map(|at| Command::Set { at, to: 1 });
+        for from in (0..records).step_by(100_000) {
+            let ends = (from..(from + 100_000).min(records))
+                .step_by(1000)
+                .map(|from| {
+                    let machine = machine.clone();
+                    async move {
+                        for from in (from..from + 1000).step_by(100) {
+                            for command in batch(from) {
+                                drop(machine.submit(command).await.unwrap());
+                            }
+                        }
+                    }
+                });
+            futures::future::join_all(ends).await;
+        }
+        machine.close().await.unwrap();
+        let started = Instant::now();
+        let machine = StateMachine::<Table>::open(&dir).await.unwrap();
+        let took = started.elapsed().as_secs_f64();
+        println!("| {} | {took:.3} |", machine.stats().records_since_snapshot);
+        machine.close().await.unwrap();
+    }
+}
+
+fn main() {
+    let (mut rounds, mut mib, mut dir) = (7, 1024, None);
+    let mut arguments = std::env::args().skip(1);
+    while let Some(name) = arguments.next() {
+        match name.as_str() {
+            "--rounds" => rounds = arguments.next().unwrap().parse().unwrap(),
+            "--snapshot-mib" => mib = arguments.next().unwrap().parse().unwrap(),
+            "--dir" => dir = arguments.next().map(PathBuf::from),
+            // What cargo adds.
+            _ => {}
+        }
+    }
+    let parent = dir.unwrap_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")));
+    let dir = tempfile::tempdir_in(parent).unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        execute_beside_append(dir.path(), rounds).await;
+        snapshot_under_load(dir.path(), mib).await;
+        starts(dir.path()).await;
+    });
+}
+
+const ROUND: Duration = Duration::from_millis(600);

@@ -1,0 +1,111 @@
+//! What the handles and the two tasks share. It does not keep the log open.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+
+use tidewal::Lsn;
+
+use crate::asks::Asks;
+use crate::error::{Error, Result};
+use crate::machine::Machine;
+use crate::options::{Options, SnapshotPolicy};
+use crate::room::Room;
+use crate::sessions::Sessions;
+use crate::state::{SnapshotFormat, State};
+use crate::stats::Stats;
+
+pub(crate) struct Core<S: State> {
+    pub(crate) machine: Locked<Machine<S>>,
+    pub(crate) room: Room,
+    pub(crate) asks: Asks,
+    pub(crate) policy: SnapshotPolicy,
+    pub(crate) reserve: u64,
+    pub(crate) stats: std::sync::Mutex<Stats>,
+    /// Records and their bytes since the last snapshot was taken.
+    records: AtomicU64,
+    bytes: AtomicU64,
+    /// Held while a snapshot is taken.
+    pub(crate) snapshotting: tokio::sync::Mutex<()>,
+}
+
+/// The state at one place of the log, as a snapshot has it.
+pub(crate) struct Frozen<S: State> {
+    pub(crate) lsn: Lsn,
+    pub(crate) sessions: Sessions,
+    pub(crate) state: <S::Snapshot as SnapshotFormat<S>>::Frozen,
+}
+
+impl<S: State> Core<S> {
+    pub(crate) fn new(machine: Machine<S>, replayed: (u64, u64), options: &Options<S>) -> Self {
+        Self {
+            machine: Locked(RwLock::new(machine)),
+            room: Room::new(options.in_flight_bytes),
+            asks: Asks::default(),
+            policy: options.policy,
+            reserve: options.reserve,
+            stats: std::sync::Mutex::default(),
+            records: AtomicU64::new(replayed.0),
+            bytes: AtomicU64::new(replayed.1),
+            snapshotting: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// Counts what was applied, and asks for a snapshot if one is due.
+    pub(crate) fn note_applied(&self, records: u64, bytes: u64) {
+        let records = records + self.records.fetch_add(records, Ordering::Relaxed);
+        let bytes = bytes + self.bytes.fetch_add(bytes, Ordering::Relaxed);
+        if self.policy.is_due(records, bytes) {
+            self.asks.ask_because_due();
+        }
+    }
+
+    /// Takes a view of the state, between two groups of commands.
+    ///
+    /// What is applied between this and the next record counts for the next snapshot.
+    pub(crate) fn freeze(&self) -> Result<Frozen<S>> {
+        let machine = self.machine.read();
+        machine.check()?;
+        self.records.store(0, Ordering::Relaxed);
+        self.bytes.store(0, Ordering::Relaxed);
+        Ok(Frozen {
+            lsn: machine.applied,
+            sessions: machine.sessions.clone(),
+            state: S::Snapshot::freeze(&machine.state),
+        })
+    }
+
+    pub(crate) fn applied(&self) -> Lsn {
+        self.machine.read().applied
+    }
+
+    pub(crate) fn is_broken(&self) -> Result<(), Error> {
+        self.machine.read().check()
+    }
+
+    pub(crate) fn note(&self, change: impl FnOnce(&mut Stats)) {
+        change(&mut self.stats.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    pub(crate) fn stats(&self) -> Stats {
+        let stats = self.stats.lock().unwrap_or_else(PoisonError::into_inner);
+        Stats {
+            applied: self.applied(),
+            records_since_snapshot: self.records.load(Ordering::Relaxed),
+            bytes_since_snapshot: self.bytes.load(Ordering::Relaxed),
+            ..stats.clone()
+        }
+    }
+}
+
+/// A lock that a panic does not poison: what panics with it is told by other means.
+pub(crate) struct Locked<T>(RwLock<T>);
+
+impl<T> Locked<T> {
+    pub(crate) fn read(&self) -> RwLockReadGuard<'_, T> {
+        self.0.read().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn write(&self) -> RwLockWriteGuard<'_, T> {
+        self.0.write().unwrap_or_else(PoisonError::into_inner)
+    }
+}

@@ -1,0 +1,169 @@
+//! The state at one place of the log, and the only way in which it changes: in a start as in service.
+
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use bytes::Bytes;
+use tidewal::Lsn;
+use tidewal::typed::BoxError;
+
+use crate::error::{Error, Result};
+use crate::record::Operation;
+use crate::sessions::{Known, Limits, RequestId, SessionId, Sessions};
+use crate::state::State;
+
+/// The effect of all records up to `applied`, and of no other.
+pub(crate) struct Machine<S: State> {
+    pub(crate) state: S,
+    pub(crate) applied: Lsn,
+    pub(crate) sessions: Sessions,
+    /// Why nothing is applied any more.
+    pub(crate) broken: Option<Error>,
+    /// How outputs are kept for retries, if they are.
+    pub(crate) outputs: Option<OutputCodec<S>>,
+}
+
+/// How an output becomes bytes and an output again.
+pub(crate) struct OutputCodec<S: State> {
+    pub(crate) encode: fn(&S::Output) -> Result<Bytes, BoxError>,
+    pub(crate) decode: fn(Bytes) -> Result<S::Output, BoxError>,
+}
+
+impl<S: State> Clone for OutputCodec<S> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<S: State> Copy for OutputCodec<S> {}
+
+impl<S: State> Machine<S> {
+    pub(crate) fn new(outputs: Option<OutputCodec<S>>) -> Self {
+        Self {
+            state: S::default(),
+            applied: Lsn::ZERO,
+            sessions: Sessions::default(),
+            broken: None,
+            outputs,
+        }
+    }
+
+    pub(crate) fn check(&self) -> Result<()> {
+        self.broken.clone().map_or(Ok(()), Err)
+    }
+
+    /// Applies a record that was read back.
+    pub(crate) fn replay(&mut self, lsn: Lsn, operation: Operation<S::Command>) -> Result<()> {
+        match operation {
+            Operation::Command(command) => self.command(lsn, command).map(drop),
+            Operation::Batch(commands) => self.batch(lsn, commands).map(drop),
+            Operation::Session(limits) => self.session(lsn, limits).map(drop),
+            Operation::Request(id, command) => match self.request(lsn, id, command) {
+                // That was the answer.
+                Err(Error::SessionExpired { .. } | Error::RequestForgotten { .. }) => Ok(()),
+                answered => answered.map(drop),
+            },
+        }
+    }
+
+    pub(crate) fn command(&mut self, lsn: Lsn, command: S::Command) -> Result<S::Output> {
+        self.check()?;
+        let output = self.apply(lsn, command)?;
+        self.applied = lsn;
+        Ok(output)
+    }
+
+    pub(crate) fn batch(&mut self, lsn: Lsn, commands: Vec<S::Command>) -> Result<Vec<S::Output>> {
+        self.check()?;
+        let outputs = commands
+            .into_iter()
+            .map(|command| self.apply(lsn, command))
+            .collect::<Result<_>>()?;
+        self.applied = lsn;
+        Ok(outputs)
+    }
+
+    pub(crate) fn session(&mut self, lsn: Lsn, limits: Limits) -> Result<SessionId> {
+        self.check()?;
+        self.applied = lsn;
+        Ok(self.sessions.open(lsn, limits))
+    }
+
+    /// Applies a request unless it was applied before.
+    pub(crate) fn request(
+        &mut self,
+        lsn: Lsn,
+        id: RequestId,
+        command: S::Command,
+    ) -> Result<S::Output> {
+        self.check()?;
+        let codec = self.outputs.ok_or(Error::ExactlyOnceOff { lsn })?;
+        let known = self.sessions.look_up(id);
+        if matches!(known, Known::New | Known::Applied(_)) {
+            self.sessions.touch(lsn, id);
+        }
+        let output = match answer_known(codec, lsn, id, known) {
+            Some(answer) => answer,
+            None => self.request_now(lsn, id, command, codec),
+        };
+        self.check()?;
+        self.applied = lsn;
+        output
+    }
+
+    fn request_now(
+        &mut self,
+        lsn: Lsn,
+        id: RequestId,
+        command: S::Command,
+        codec: OutputCodec<S>,
+    ) -> Result<S::Output> {
+        let output = self.apply(lsn, command)?;
+        match (codec.encode)(&output) {
+            Ok(bytes) => self.sessions.remember(id, bytes),
+            Err(error) => {
+                let source = error.into();
+                self.broken = Some(Error::Output { lsn, source });
+            }
+        }
+        Ok(output)
+    }
+
+    fn apply(&mut self, lsn: Lsn, command: S::Command) -> Result<S::Output> {
+        // After a panic the state is not used any more.
+        let applied = catch_unwind(AssertUnwindSafe(|| self.state.apply(lsn, command)));
+        applied.map_err(|cause| {
+            let message = message_of(&*cause).into();
+            let error = Error::Panicked { lsn, message };
+            self.broken = Some(error.clone());
+            error
+        })
+    }
+}
+
+/// The answer to a request that is not to be applied; `None` if it is.
+pub(crate) fn answer_known<S: State>(
+    codec: OutputCodec<S>,
+    lsn: Lsn,
+    id: RequestId,
+    known: Known,
+) -> Option<Result<S::Output>> {
+    match known {
+        Known::New => None,
+        Known::Applied(bytes) => Some((codec.decode)(bytes).map_err(|error| Error::Output {
+            lsn,
+            source: error.into(),
+        })),
+        Known::Forgotten => Some(Err(Error::RequestForgotten {
+            sequence: id.sequence,
+        })),
+        Known::Expired => Some(Err(Error::SessionExpired {
+            session: id.session.get(),
+        })),
+    }
+}
+
+fn message_of(cause: &(dyn std::any::Any + Send)) -> &str {
+    let text = cause.downcast_ref::<&str>().copied();
+    let owned = || cause.downcast_ref::<String>().map(String::as_str);
+    text.or_else(owned).unwrap_or("no message")
+}

@@ -1,0 +1,115 @@
+//! How a state machine starts: the newest sound snapshot, then the rest of the log.
+
+use tidewal::snapshot::{LockedDir, Snapshot, SnapshotError, SnapshotFile, SnapshotState};
+use tidewal::{Lsn, Recovery};
+
+use crate::contents;
+use crate::error::{Error, Result};
+use crate::handle::StateMachine;
+use crate::machine::Machine;
+use crate::options::Options;
+use crate::record;
+use crate::state::State;
+
+pub(crate) async fn open<S: State>(
+    locked: LockedDir,
+    options: Options<S>,
+) -> Result<StateMachine<S>> {
+    let mut start = Start::new(Machine::new(options.outputs));
+    start.load(&locked).await?;
+    let from = start.machine.applied.next();
+    let recovery = locked.recover(from).await;
+    let mut recovery = recovery.map_err(|error| start.begins_too_late(error))?;
+    start.replay(&mut recovery).await?;
+    start.check_end()?;
+    let wal = recovery.into_wal().await?;
+    let Start {
+        machine,
+        snapshot,
+        replayed,
+        ..
+    } = start;
+    StateMachine::start(wal, machine, snapshot, replayed, &options).await
+}
+
+/// What a start has so far.
+struct Start<S: State> {
+    machine: Machine<S>,
+    snapshot: Option<Snapshot>,
+    /// Newer snapshots that were not used.
+    skipped: Vec<SnapshotFile>,
+    /// Records and their bytes.
+    replayed: (u64, u64),
+}
+
+impl<S: State> Start<S> {
+    fn new(machine: Machine<S>) -> Self {
+        Self {
+            machine,
+            snapshot: None,
+            skipped: Vec::new(),
+            replayed: (0, 0),
+        }
+    }
+
+    /// Reads the newest snapshot that is sound and of this log.
+    async fn load(&mut self, locked: &LockedDir) -> Result<()> {
+        for mut file in locked.snapshots().await?.into_iter().rev() {
+            if matches!(file.state, SnapshotState::Whole { .. }) {
+                match self.read(locked, file.lsn).await {
+                    Err(Error::Snapshot(SnapshotError::Damaged { .. })) => {
+                        file.state = SnapshotState::Damaged;
+                    }
+                    read => return read,
+                }
+            }
+            self.skipped.push(file);
+        }
+        Ok(())
+    }
+
+    async fn read(&mut self, locked: &LockedDir, lsn: Lsn) -> Result<()> {
+        let read = locked.read_snapshot(lsn, |input| contents::read::<S>(input));
+        let (snapshot, contents) = read.await?;
+        let (state, sessions) = contents.known(lsn, S::VERSION)?;
+        self.machine.state = state;
+        self.machine.sessions = sessions;
+        self.machine.applied = lsn;
+        self.snapshot = Some(snapshot);
+        Ok(())
+    }
+
+    async fn replay(&mut self, recovery: &mut Recovery) -> Result<()> {
+        while let Some(record) = recovery.try_next().await? {
+            self.replayed.0 += 1;
+            self.replayed.1 += record.payload.len() as u64;
+            let operation = record::decode(record.lsn, record.payload)?;
+            self.machine.replay(record.lsn, operation)?;
+        }
+        Ok(())
+    }
+
+    /// A log that begins after the snapshot is one whose newer snapshots are lost.
+    fn begins_too_late(&self, error: tidewal::Error) -> Error {
+        match error {
+            tidewal::Error::Truncated { oldest, .. } => Error::NoSnapshot {
+                oldest,
+                skipped: self.skipped.as_slice().into(),
+            },
+            other => other.into(),
+        }
+    }
+
+    /// What a snapshot covered was durable, even if the snapshot is damaged now.
+    fn check_end(&self) -> Result<()> {
+        let is_damaged = |file: &&SnapshotFile| file.state == SnapshotState::Damaged;
+        let damaged = self.skipped.iter().filter(is_damaged).map(|file| file.lsn);
+        match damaged.max() {
+            Some(snapshot) if snapshot > self.machine.applied => Err(Error::BehindSnapshot {
+                snapshot,
+                end: self.machine.applied,
+            }),
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,223 @@
+//! Options and their defaults.
+
+use std::fmt;
+use std::path::Path;
+use std::time::Duration;
+
+use bytes::Bytes;
+use tidewal::typed::{Codec, Logged};
+use tidewal::{Wal, WalOptions};
+
+use crate::error::Result;
+use crate::handle::StateMachine;
+use crate::machine::OutputCodec;
+use crate::open;
+use crate::sessions::Limits;
+use crate::state::State;
+
+/// How a state machine is opened and when it takes snapshots. [`StateMachine::options`] makes them.
+#[must_use = "options do nothing until a directory is opened with them"]
+pub struct Options<S: State> {
+    pub(crate) log: WalOptions,
+    pub(crate) policy: SnapshotPolicy,
+    pub(crate) reserve: u64,
+    pub(crate) in_flight_bytes: u64,
+    pub(crate) limits: Limits,
+    pub(crate) outputs: Option<OutputCodec<S>>,
+}
+
+impl<S: State> Options<S> {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self {
+            log: Wal::options(),
+            policy: SnapshotPolicy::default(),
+            reserve: RESERVE_DEFAULT,
+            in_flight_bytes: IN_FLIGHT_DEFAULT,
+            limits: Limits::default(),
+            outputs: None,
+        }
+    }
+
+    /// The options of the log. Default: its own. `durability` and `start_at` play no part.
+    pub fn log(mut self, options: WalOptions) -> Self {
+        self.log = options;
+        self
+    }
+
+    /// When snapshots are taken. Default: [`SnapshotPolicy::default`].
+    pub fn snapshots(mut self, policy: SnapshotPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// How many bytes are set aside for the next snapshot at least, so that it fits on a disk that the log
+    /// has filled. Default: 1 MiB. Once there is a snapshot, its size and a quarter more are set aside if
+    /// that is more. 0 sets nothing aside.
+    pub fn reserve(mut self, bytes: u64) -> Self {
+        self.reserve = bytes;
+        self
+    }
+
+    /// How many bytes of commands may be on their way, until they are applied, before callers have to
+    /// wait. Default: 64 MiB. Each command counts with its record and 64 bytes; one that is larger than
+    /// all of it waits until it is alone.
+    pub fn in_flight_bytes(mut self, bytes: u64) -> Self {
+        self.in_flight_bytes = bytes;
+        self
+    }
+
+    /// Turns on [`execute_once`](StateMachine::execute_once), with these limits for what is remembered.
+    ///
+    /// The output is kept in snapshots, so it needs a codec. From the first session on the state machine
+    /// has to be opened with this option.
+    pub fn exactly_once(mut self, limits: Limits) -> Self
+    where
+        S::Output: Logged,
+    {
+        self.limits = limits;
+        self.outputs = Some(OutputCodec {
+            encode: |output| {
+                let mut buffer = Vec::new();
+                <S::Output as Logged>::Codec::encode(output, &mut buffer)?;
+                Ok(Bytes::from(buffer))
+            },
+            decode: <S::Output as Logged>::Codec::decode,
+        });
+        self
+    }
+
+    /// Opens the state machine in `dir`: reads the newest sound snapshot, applies the records after it,
+    /// and is ready.
+    ///
+    /// Creates the directory if need be. Must be called on a tokio runtime with time enabled; the tasks
+    /// that apply commands and take snapshots run on it.
+    ///
+    /// A snapshot that is damaged, of another log, or of a later format is passed over, and the one before
+    /// it is used if the log reaches back so far.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Log`](crate::Error::Log) with those of [`WalOptions::recover`];
+    /// [`Error::NoSnapshot`](crate::Error::NoSnapshot),
+    /// [`Error::BehindSnapshot`](crate::Error::BehindSnapshot),
+    /// [`Error::StateVersion`](crate::Error::StateVersion),
+    /// [`Error::Snapshot`](crate::Error::Snapshot),
+    /// [`Error::Undecodable`](crate::Error::Undecodable),
+    /// [`Error::Panicked`](crate::Error::Panicked),
+    /// [`Error::ExactlyOnceOff`](crate::Error::ExactlyOnceOff).
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it completes, nothing is open, and the directory is given back
+    /// shortly afterwards.
+    pub async fn open(self, dir: impl AsRef<Path>) -> Result<StateMachine<S>> {
+        let locked = self.log.clone().lock(dir).await?;
+        open::open(locked, self).await
+    }
+
+    /// As [`open`](Self::open), on a simulated disk.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`open`](Self::open).
+    #[cfg(feature = "sim")]
+    pub async fn open_on(
+        self,
+        disk: &tidewal::sim::SimDisk,
+        dir: impl AsRef<Path>,
+    ) -> Result<StateMachine<S>> {
+        let locked = self.log.clone().lock_on(disk, dir).await?;
+        open::open(locked, self).await
+    }
+}
+
+impl<S: State> Default for Options<S> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<S: State> Clone for Options<S> {
+    fn clone(&self) -> Self {
+        Self {
+            log: self.log.clone(),
+            ..*self
+        }
+    }
+}
+
+impl<S: State> fmt::Debug for Options<S> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Options")
+            .field("log", &self.log)
+            .field("policy", &self.policy)
+            .finish_non_exhaustive()
+    }
+}
+
+/// When a snapshot is taken by itself, and how many are kept.
+///
+/// A snapshot is also taken whenever the log has found the disk full.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[must_use = "a policy does nothing until a state machine is opened with it"]
+pub struct SnapshotPolicy {
+    pub(crate) records: u64,
+    pub(crate) bytes: u64,
+    pub(crate) pause: Duration,
+    pub(crate) keep: usize,
+}
+
+impl SnapshotPolicy {
+    /// After so many records since the last one. Default: never by their number.
+    pub fn every_records(mut self, records: u64) -> Self {
+        self.records = records.max(1);
+        self
+    }
+
+    /// After so many bytes of records since the last one. Default: 256 MiB. A start has to read about so
+    /// much of the log, and the log takes about so much of the disk, twice if two snapshots are kept.
+    pub fn every_bytes(mut self, bytes: u64) -> Self {
+        self.bytes = bytes.max(1);
+        self
+    }
+
+    /// Only when asked for, or when the disk is full.
+    pub fn only_when_asked(mut self) -> Self {
+        (self.records, self.bytes) = (u64::MAX, u64::MAX);
+        self
+    }
+
+    /// The least time from the beginning of one to the beginning of the next. Default: 10 seconds.
+    pub fn min_pause(mut self, pause: Duration) -> Self {
+        self.pause = pause;
+        self
+    }
+
+    /// How many are kept. Default: 2; at least 1.
+    ///
+    /// The log is truncated to the oldest that is kept: with 2, a snapshot that the medium damages costs
+    /// a longer start and nothing else. With 1 it costs the state.
+    pub fn keep(mut self, snapshots: usize) -> Self {
+        self.keep = snapshots.max(1);
+        self
+    }
+
+    pub(crate) fn is_due(&self, records: u64, bytes: u64) -> bool {
+        records >= self.records || bytes >= self.bytes
+    }
+}
+
+impl Default for SnapshotPolicy {
+    fn default() -> Self {
+        Self {
+            records: u64::MAX,
+            bytes: 256 * 1024 * 1024,
+            pause: Duration::from_secs(10),
+            keep: 2,
+        }
+    }
+}
+
+const RESERVE_DEFAULT: u64 = 1024 * 1024;
+const IN_FLIGHT_DEFAULT: u64 = 64 * 1024 * 1024;

@@ -1,0 +1,132 @@
+//! The records of a state machine (`docs/state.md`, "Records"): a command's own bytes, and behind them what
+//! kind of record it is.
+
+use bytes::{Buf, Bytes};
+use tidewal::Lsn;
+use tidewal::typed::{BoxError, Codec, Logged};
+
+use crate::error::{Error, Result};
+use crate::sessions::{Limits, RequestId, SessionId};
+
+/// What a record asks for.
+#[derive(Debug)]
+pub(crate) enum Operation<C> {
+    Command(C),
+    Request(RequestId, C),
+    Batch(Vec<C>),
+    /// A session is opened, and these are the limits from now on.
+    Session(Limits),
+}
+
+/// The record of a command.
+pub(crate) fn command<C: Logged>(command: &C) -> Result<Bytes> {
+    let mut buffer = encoded(command)?;
+    buffer.push(COMMAND);
+    Ok(buffer.into())
+}
+
+pub(crate) fn request<C: Logged>(id: RequestId, command: &C) -> Result<Bytes> {
+    let mut buffer = encoded(command)?;
+    buffer.extend(id.session.get().to_le_bytes());
+    buffer.extend(id.sequence.to_le_bytes());
+    buffer.push(REQUEST);
+    Ok(buffer.into())
+}
+
+/// One record for all of them: they are in the log together or not at all.
+pub(crate) fn batch<C: Logged>(commands: &[C]) -> Result<Bytes> {
+    let mut buffer = Vec::new();
+    for command in commands {
+        let bytes = encoded(command)?;
+        let len = u32::try_from(bytes.len()).map_err(|error| encode_error(error.into()))?;
+        buffer.extend(len.to_le_bytes());
+        buffer.extend(bytes);
+    }
+    buffer.push(BATCH);
+    Ok(buffer.into())
+}
+
+pub(crate) fn session(limits: Limits) -> Bytes {
+    let mut buffer = Vec::with_capacity(25);
+    for number in [limits.sessions, limits.window, limits.output_bytes] {
+        buffer.extend(number.to_le_bytes());
+    }
+    buffer.push(SESSION);
+    buffer.into()
+}
+
+/// What a record asks for, if it can be decoded.
+pub(crate) fn decode<C: Logged>(lsn: Lsn, record: Bytes) -> Result<Operation<C>> {
+    try_decode(record).map_err(|error| Error::Undecodable {
+        lsn,
+        source: error.into(),
+    })
+}
+
+fn try_decode<C: Logged>(mut record: Bytes) -> Result<Operation<C>, BoxError> {
+    let kind = record.last().copied().ok_or("the record is empty")?;
+    record.truncate(record.len() - 1);
+    match kind {
+        COMMAND => Ok(Operation::Command(C::Codec::decode(record)?)),
+        REQUEST => {
+            let at = record.len().checked_sub(16).ok_or(SHORT)?;
+            let mut id = record.split_off(at);
+            let id = RequestId {
+                session: SessionId::new(id.get_u64_le()),
+                sequence: id.get_u64_le(),
+            };
+            Ok(Operation::Request(id, C::Codec::decode(record)?))
+        }
+        BATCH => decode_batch(record).map(Operation::Batch),
+        SESSION if record.len() == 24 => Ok(Operation::Session(Limits {
+            sessions: record.get_u64_le(),
+            window: record.get_u64_le(),
+            output_bytes: record.get_u64_le(),
+        })),
+        _ => Err(format!("kind {kind} is not known").into()),
+    }
+}
+
+fn decode_batch<C: Logged>(mut record: Bytes) -> Result<Vec<C>, BoxError> {
+    let mut commands = Vec::new();
+    while !record.is_empty() {
+        let len = record.try_get_u32_le().map_err(|_| SHORT)?;
+        let len = usize::try_from(len)?;
+        if len > record.len() {
+            return Err(SHORT.into());
+        }
+        commands.push(C::Codec::decode(record.split_to(len))?);
+    }
+    Ok(commands)
+}
+
+/// The codec's own bytes, in a buffer that was empty as it may expect.
+fn encoded<C: Logged>(command: &C) -> Result<Vec<u8>> {
+    let mut buffer = Vec::with_capacity(64);
+    let encoded = C::Codec::encode(command, &mut buffer).and_then(|()| check::<C>(&buffer));
+    match encoded {
+        Ok(()) => Ok(buffer),
+        Err(error) => Err(encode_error(error)),
+    }
+}
+
+/// In a build with debug assertions: whether what would be acknowledged could be read back.
+fn check<C: Logged>(buffer: &[u8]) -> Result<(), BoxError> {
+    if cfg!(debug_assertions) {
+        C::Codec::decode(Bytes::copy_from_slice(buffer)).map(drop)?;
+    }
+    Ok(())
+}
+
+fn encode_error(source: BoxError) -> Error {
+    Error::Unencodable {
+        source: source.into(),
+    }
+}
+
+const SHORT: &str = "the record is shorter than it says";
+
+const COMMAND: u8 = 0;
+const REQUEST: u8 = 1;
+const BATCH: u8 = 2;
+const SESSION: u8 = 3;

@@ -1,0 +1,83 @@
+//! A bound on what is on its way.
+
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use tokio::sync::Notify;
+
+/// Bytes of commands that were submitted and not applied yet.
+///
+/// Room is never set aside for who waits: all are woken, and take what there is when they are polled. So a
+/// future that is kept without being polled keeps nothing from others.
+#[derive(Debug)]
+pub(crate) struct Room {
+    used: AtomicU64,
+    max: AtomicU64,
+    freed: Notify,
+}
+
+impl Room {
+    pub(crate) fn new(max: u64) -> Self {
+        Self {
+            used: AtomicU64::new(0),
+            max: AtomicU64::new(max),
+            freed: Notify::new(),
+        }
+    }
+
+    /// Waits until there is room for so much, and takes it.
+    pub(crate) async fn enter(&self, bytes: u64) -> Taken<'_> {
+        loop {
+            if let Some(taken) = self.try_enter(bytes) {
+                return taken;
+            }
+            let mut freed = std::pin::pin!(self.freed.notified());
+            freed.as_mut().enable();
+            if let Some(taken) = self.try_enter(bytes) {
+                return taken;
+            }
+            freed.await;
+        }
+    }
+
+    fn try_enter(&self, bytes: u64) -> Option<Taken<'_>> {
+        let fits = |used: u64| {
+            let after = used.saturating_add(bytes);
+            (used == 0 || after <= self.max.load(Ordering::Relaxed)).then_some(after)
+        };
+        let entered = self
+            .used
+            .fetch_update(Ordering::AcqRel, Ordering::Acquire, fits);
+        entered.ok().map(|_| Taken { room: self, bytes })
+    }
+
+    /// Takes the bound away.
+    pub(crate) fn open(&self) {
+        self.max.store(u64::MAX, Ordering::Relaxed);
+        self.freed.notify_waiters();
+    }
+
+    pub(crate) fn leave(&self, bytes: u64) {
+        self.used.fetch_sub(bytes, Ordering::AcqRel);
+        self.freed.notify_waiters();
+    }
+}
+
+/// Room that is given back when this is dropped.
+#[derive(Debug)]
+pub(crate) struct Taken<'a> {
+    room: &'a Room,
+    bytes: u64,
+}
+
+impl Taken<'_> {
+    /// Leaves it to others to give the room back.
+    pub(crate) fn hand_over(self) {
+        std::mem::forget(self);
+    }
+}
+
+impl Drop for Taken<'_> {
+    fn drop(&mut self) {
+        self.room.leave(self.bytes);
+    }
+}

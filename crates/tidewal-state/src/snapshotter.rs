@@ -1,0 +1,209 @@
+//! The task that takes snapshots and truncates the log: one at a time, while commands go on.
+//!
+//! The order is what makes it safe to be killed at any point: the new snapshot is durable before the log
+//! is truncated, and the log is truncated before older snapshots go (`docs/state.md`, "Orderings").
+
+use std::collections::VecDeque;
+use std::future::Future;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::{Arc, Weak};
+use std::time::Duration;
+
+use tidewal::snapshot::{Snapshot, SnapshotError, Snapshots};
+use tidewal::{Lsn, Wal};
+use tokio::sync::oneshot;
+use tokio::time::{Instant, timeout_at};
+
+use crate::contents;
+use crate::core::{Core, Frozen};
+use crate::error::{Error, Result};
+use crate::state::State;
+
+/// The task.
+pub(crate) struct Snapshotter<S: State> {
+    core: Arc<Core<S>>,
+    /// The log, as long as there are handles.
+    wal: Weak<Wal>,
+    snapshots: Snapshots,
+    /// The durable ones that are kept, oldest first.
+    kept: VecDeque<Snapshot>,
+    /// When the next one may be taken by itself.
+    not_before: Instant,
+    /// Whether the last attempt failed. Then a full disk waits for the pause, too.
+    has_failed: bool,
+}
+
+/// Why a snapshot is taken.
+struct Reason {
+    full: bool,
+    waiters: Vec<oneshot::Sender<Result<Lsn>>>,
+}
+
+impl<S: State> Snapshotter<S> {
+    pub(crate) fn new(
+        core: Arc<Core<S>>,
+        wal: &Arc<Wal>,
+        found: Option<Snapshot>,
+        snapshots: Snapshots,
+    ) -> Self {
+        Self {
+            core,
+            wal: Arc::downgrade(wal),
+            snapshots,
+            kept: found.into_iter().collect(),
+            not_before: Instant::now(),
+            has_failed: false,
+        }
+    }
+
+    /// Ends when no handle is left.
+    pub(crate) async fn run(mut self) {
+        loop {
+            match self.next_reason() {
+                Next::Snapshot(reason) => self.serve(reason).await,
+                Next::Wait(deadline) => {
+                    // Whether it has changed or is due is looked up in any case.
+                    let _ = timeout_at(deadline, self.core.asks.changed()).await;
+                }
+                Next::End => return,
+            }
+        }
+    }
+
+    fn next_reason(&self) -> Next {
+        let may_now = Instant::now() >= self.not_before;
+        let mut asked = self.core.asks.lock();
+        if asked.ended {
+            return Next::End;
+        }
+        asked.waiters.retain(|waiter| !waiter.is_closed());
+        let is_urgent = asked.full && (may_now || !self.has_failed);
+        if !asked.waiters.is_empty() || is_urgent || asked.due && may_now {
+            asked.due = false;
+            return Next::Snapshot(Reason {
+                full: std::mem::take(&mut asked.full),
+                waiters: std::mem::take(&mut asked.waiters),
+            });
+        }
+        if asked.due || asked.full {
+            return Next::Wait(self.not_before);
+        }
+        Next::Wait(Instant::now() + FAR_OFF)
+    }
+
+    async fn serve(&mut self, reason: Reason) {
+        let core = Arc::clone(&self.core);
+        let _turn = core.snapshotting.lock().await;
+        let started = Instant::now();
+        self.not_before = started + self.core.policy.pause;
+        let made = self.make(reason.full).await;
+        self.has_failed = made.is_err();
+        let failed = made.as_ref().err().cloned().map(Arc::new);
+        self.core.note(|stats| {
+            stats.snapshot_time = started.elapsed();
+            stats.snapshot_error = failed;
+        });
+        for waiter in reason.waiters {
+            // It may have gone.
+            let _ = waiter.send(made.clone());
+        }
+    }
+
+    /// Takes a snapshot, truncates the log, and removes what is not kept any more.
+    async fn make(&mut self, full: bool) -> Result<Lsn> {
+        let frozen = self.freeze()?;
+        let lsn = frozen.lsn;
+        if lsn == Lsn::ZERO {
+            return Ok(lsn);
+        }
+        if self.kept.back().is_none_or(|newest| newest.lsn() < lsn) {
+            let write = self
+                .snapshots
+                .write(lsn, move |output| contents::write(frozen, output));
+            let snapshot = write.await?;
+            self.core.note(|stats| {
+                stats.snapshots += 1;
+                stats.snapshot_lsn = lsn;
+                stats.snapshot_len = snapshot.len();
+            });
+            self.kept.push_back(snapshot);
+        }
+        // A full disk needs the space of the log more than a second snapshot.
+        let keep = if full { 1 } else { self.core.policy.keep };
+        while self.kept.len() > keep {
+            self.kept.pop_front();
+        }
+        self.make_room().await?;
+        Ok(lsn)
+    }
+
+    fn freeze(&self) -> Result<Frozen<S>> {
+        let started = Instant::now();
+        let frozen = catch_unwind(AssertUnwindSafe(|| self.core.freeze()));
+        let took = started.elapsed();
+        self.core.note(|stats| stats.freeze_time = took);
+        frozen.unwrap_or(Err(Error::Snapshot(SnapshotError::Interrupted)))
+    }
+
+    /// Truncates the log before what the oldest kept snapshot needs, removes older ones, and sets space
+    /// aside for the next.
+    async fn make_room(&mut self) -> Result<()> {
+        if let Some(oldest) = self.kept.front().cloned() {
+            self.truncate(oldest.lsn().next()).await?;
+            self.snapshots.remove_before(&oldest).await?;
+        }
+        self.reserve().await;
+        Ok(())
+    }
+
+    fn truncate(&self, before: Lsn) -> impl Future<Output = Result<()>> + Send + use<S> {
+        let wal = self.wal.upgrade().map(|wal| Wal::clone(&wal));
+        async move {
+            match wal {
+                Some(wal) => Ok(wal.truncate_before(before).await?),
+                None => Err(tidewal::Error::Closed.into()),
+            }
+        }
+    }
+
+    /// Without room for it the state machine still works, and tries again after the next snapshot.
+    pub(crate) async fn reserve(&self) {
+        let wanted = self.wanted_reserve();
+        if wanted == 0 {
+            return;
+        }
+        let reserved = self.snapshots.reserve(wanted).await;
+        let reserved = if reserved.is_ok() { wanted } else { 0 };
+        self.core.note(|stats| stats.reserved = reserved);
+    }
+
+    fn wanted_reserve(&self) -> u64 {
+        if self.core.reserve == 0 {
+            return 0;
+        }
+        let newest = self.kept.back().map_or(0, Snapshot::len);
+        let headers = HEADER_LEN + newest / 1024;
+        self.core
+            .reserve
+            .max(newest.saturating_add(newest / 4).saturating_add(headers))
+    }
+}
+
+impl<S: State> Drop for Snapshotter<S> {
+    /// However the task ends, with its runtime for instance: nobody goes on waiting for a snapshot.
+    fn drop(&mut self) {
+        self.core.asks.end();
+    }
+}
+
+enum Next {
+    Snapshot(Reason),
+    Wait(Instant),
+    End,
+}
+
+/// Longer than anybody waits for a snapshot that is not asked for.
+const FAR_OFF: Duration = Duration::from_secs(24 * 3600);
+
+/// Of a snapshot's file.
+const HEADER_LEN: u64 = 4096;

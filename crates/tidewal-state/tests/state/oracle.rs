@@ -1,0 +1,95 @@
+//! What has to be true of what a start finds.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use tidewal::Lsn;
+use tidewal_state::{Error, State};
+
+use crate::ledger::{Ledger, Receipt, Transfer};
+
+/// What was asked for and answered, in all lives.
+#[derive(Default)]
+pub struct Oracle {
+    sent: BTreeMap<u64, Transfer>,
+    answered: BTreeMap<u64, Receipt>,
+    refused: BTreeSet<u64>,
+    /// What some query has shown, or a start.
+    seen: Vec<(u64, u64)>,
+    shown: BTreeSet<u64>,
+    /// What was answered since.
+    to_be_shown: Vec<u64>,
+}
+
+impl Oracle {
+    pub fn next_id(&self) -> u64 {
+        self.sent.len() as u64
+    }
+
+    pub fn send(&mut self, transfer: &Transfer) {
+        self.sent.insert(transfer.id, transfer.clone());
+    }
+
+    /// Notes an answer. A retry must get the same as the first time.
+    pub fn note(&mut self, id: u64, outcome: &Result<Receipt, Error>) {
+        match outcome {
+            Ok(receipt) => {
+                self.to_be_shown.push(id);
+                let earlier = self.answered.insert(id, receipt.clone());
+                assert!(
+                    earlier.is_none_or(|earlier| earlier == *receipt),
+                    "transfer {id} was answered twice, not the same"
+                );
+                assert!(!self.refused.contains(&id), "transfer {id} was refused");
+            }
+            Err(Error::SessionExpired { .. } | Error::RequestForgotten { .. }) => {}
+            Err(error) if error.is_outcome_unknown() => {}
+            Err(_) => drop(self.refused.insert(id)),
+        }
+    }
+
+    /// As [`note`](Self::note), for a request that may be sent again: a refusal says nothing of earlier ones.
+    pub fn note_request(&mut self, id: u64, outcome: &Result<Receipt, Error>) {
+        if outcome.is_ok() {
+            self.note(id, outcome);
+        }
+    }
+
+    /// Checks what a query shows: what was shown before, in any life, and all that was answered.
+    pub fn query(&mut self, ledger: &Ledger) {
+        let len = self.seen.len();
+        assert!(
+            ledger.history.starts_with(&self.seen),
+            "what was shown is gone"
+        );
+        self.shown
+            .extend(ledger.history[len..].iter().map(|(_, id)| *id));
+        self.seen.extend_from_slice(&ledger.history[len..]);
+        for id in self.to_be_shown.drain(..) {
+            assert!(
+                self.shown.contains(&id),
+                "transfer {id} was answered, and is not shown"
+            );
+        }
+    }
+
+    /// Checks what a start has found.
+    pub fn start(&mut self, ledger: &Ledger) {
+        self.query(ledger);
+        let mut model = Ledger::default();
+        let mut outputs = BTreeMap::new();
+        for (lsn, id) in &ledger.history {
+            let transfer = self.sent.get(id).expect("it was sent").clone();
+            let receipt = model.apply(Lsn::new(*lsn), transfer);
+            let twice = outputs.insert(*id, receipt);
+            assert!(twice.is_none(), "transfer {id} was applied twice");
+            assert!(!self.refused.contains(id), "transfer {id} was refused");
+        }
+        assert_eq!(
+            model, *ledger,
+            "the state is not what its history makes of it"
+        );
+        for (id, receipt) in &self.answered {
+            assert_eq!(outputs.get(id), Some(receipt), "transfer {id} was answered");
+        }
+    }
+}
