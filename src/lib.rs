@@ -65,7 +65,7 @@
 //! a version of this crate reads every format that an earlier one has written, and says
 //! [`Error::Unsupported`] to one that it does not know. The public types of other crates that appear
 //! in the API are [`bytes::Bytes`] and [`futures_core::Stream`]; with the features of their names also
-//! `futures_sink::Sink`, the traits of serde and prost that a codec asks for, and `object_store`.
+//! `futures_sink::Sink`, the traits of serde that a codec asks for, and `object_store`.
 //!
 //! # Features
 //!
@@ -73,7 +73,7 @@
 //!
 //! - `archive`: complete segments are shipped to an object store, and a directory is restored from
 //!   there, up to any record or a point in time. Turn it on if the log has to outlive its machine.
-//! - `json`, `postcard`, `prost`: codecs for [`typed`], the log of your own type. Turn on the one whose
+//! - `json`, `postcard`: codecs for [`typed`], the log of your own type. Turn on the one whose
 //!   format you want in your files; [the module](typed#changing-the-type) says how a type may change
 //!   under each. A codec of your own needs no feature.
 //! - `serde`: `Serialize` and `Deserialize` for [`Lsn`], which becomes a number. Turn it on to store an

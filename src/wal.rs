@@ -173,7 +173,7 @@ impl Wal {
     /// A submission that has returned before another one began gets the lower LSN, whichever tasks they
     /// are of. One task can so have many records in flight; and a state machine that has to apply its
     /// commands in the order of the log submits them under a short lock and applies them in that order
-    /// (`examples/kv_service.rs`).
+    /// (`examples/kv-service`).
     ///
     /// # Errors
     ///

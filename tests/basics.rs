@@ -41,7 +41,7 @@ fn an_lsn_is_read_and_counted_like_a_number() {
 }
 
 #[test]
-#[cfg(feature = "serde")]
+#[cfg(all(feature = "serde", feature = "json"))]
 fn an_lsn_is_serialized_as_its_number() {
     assert_eq!(serde_json::to_string(&Lsn::new(17)).unwrap(), "17");
     assert_eq!(serde_json::from_str::<Lsn>("17").unwrap(), Lsn::new(17));

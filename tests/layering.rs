@@ -160,30 +160,48 @@ const ALLOWED: &[(&str, &[&str])] = &[
 
 const LEAVES: &[&str] = &["Lsn", "lsn"];
 
-/// The sources of the library. The command is a user of it, and sees only what is public.
+/// The sources of the log, without their tests, by their paths below `src`.
 fn sources() -> Vec<(PathBuf, String)> {
-    let mut found = all_sources();
-    found.retain(|(path, _)| !path.starts_with("bin"));
+    let found = sources_below(&package().join("src"));
+    assert!(found.len() > 20, "the sources were not found");
     found
 }
 
-/// Every file below `src` that is not a test, with its text.
+/// The sources of every package of the workspace that others build on, by their full paths.
 fn all_sources() -> Vec<(PathBuf, String)> {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
+    let mut roots = vec![package().join("src")];
+    let packages = fs::read_dir(package().join("crates")).unwrap();
+    roots.extend(packages.map(|package| package.unwrap().path().join("src")));
+    assert!(roots.len() > 3, "the packages were not found");
+    let named = |root: &PathBuf| {
+        let found = sources_below(root).into_iter();
+        let found = found.map(|(path, text)| (root.join(path), text));
+        found.collect::<Vec<_>>()
+    };
+    roots.iter().flat_map(named).collect()
+}
+
+fn package() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+/// Every file below a directory that is not a test, with its text.
+fn sources_below(root: &Path) -> Vec<(PathBuf, String)> {
     let mut found = Vec::new();
-    let mut dirs = vec![root.clone()];
+    let mut dirs = vec![root.to_owned()];
     while let Some(dir) = dirs.pop() {
         for entry in fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();
             if path.is_dir() {
                 dirs.push(path);
-            } else if path.file_name().unwrap() != "tests.rs" {
+            } else if path.extension().is_some_and(|extension| extension == "rs")
+                && path.file_name().unwrap() != "tests.rs"
+            {
                 let text = fs::read_to_string(&path).unwrap();
-                found.push((path.strip_prefix(&root).unwrap().to_owned(), text));
+                found.push((path.strip_prefix(root).unwrap().to_owned(), text));
             }
         }
     }
-    assert!(found.len() > 20, "the sources were not found");
     found
 }
 

@@ -1,11 +1,11 @@
 //! The codecs that come with the crate, each behind its feature.
 
-#[cfg(any(feature = "json", feature = "postcard", feature = "prost"))]
+#[cfg(any(feature = "json", feature = "postcard"))]
 use bytes::Bytes;
 #[cfg(any(feature = "json", feature = "postcard"))]
 use serde::{Serialize, de::DeserializeOwned};
 
-#[cfg(any(feature = "json", feature = "postcard", feature = "prost"))]
+#[cfg(any(feature = "json", feature = "postcard"))]
 use crate::typed::{BoxError, Codec};
 
 /// JSON, for every type that serde knows. Needs the feature `json`.
@@ -46,63 +46,5 @@ impl<T: Serialize + DeserializeOwned> Codec<T> for Postcard {
             (value, []) => Ok(value),
             (_, rest) => Err(format!("{} bytes are left over after the value", rest.len()).into()),
         }
-    }
-}
-
-/// Protocol Buffers, for messages of the `prost` crate. Needs the feature `prost`.
-///
-/// How a message may change: see [the module](crate::typed#changing-the-type).
-///
-/// # Examples
-///
-/// ```
-/// use tidewal::typed::{Logged, Prost};
-///
-/// #[derive(Clone, PartialEq, prost::Message)]
-/// struct Command {
-///     #[prost(oneof = "Kind", tags = "1, 2")]
-///     kind: Option<Kind>,
-/// }
-///
-/// #[derive(Clone, PartialEq, prost::Oneof)]
-/// enum Kind {
-///     #[prost(string, tag = "1")]
-///     Put(String),
-///     #[prost(string, tag = "2")]
-///     Delete(String),
-/// }
-///
-/// impl Logged for Command {
-///     type Codec = Prost;
-/// }
-///
-/// # tokio_test::block_on(async {
-/// # let dir = tempfile::tempdir().unwrap();
-/// let wal = tidewal::Wal::open(dir.path()).await?.typed();
-/// wal.append(&Command { kind: Some(Kind::Put("answer=42".into())) }).await?;
-/// # wal.close().await?;
-///
-/// let mut recovery = tidewal::Wal::recover(dir.path()).await?.typed::<Command>();
-/// while let Some((lsn, command)) = recovery.try_next().await? {
-///     let Some(kind) = command.kind else {
-///         panic!("record {lsn} is of a kind that this version does not know");
-///     };
-///     # assert_eq!(kind, Kind::Put("answer=42".into()));
-/// }
-/// # Ok::<(), tidewal::Error>(())
-/// # }).unwrap();
-/// ```
-#[cfg(feature = "prost")]
-#[derive(Clone, Copy, Debug)]
-pub struct Prost;
-
-#[cfg(feature = "prost")]
-impl<T: prost::Message + Default> Codec<T> for Prost {
-    fn encode(value: &T, buffer: &mut Vec<u8>) -> Result<(), BoxError> {
-        Ok(value.encode(buffer)?)
-    }
-
-    fn decode(record: Bytes) -> Result<T, BoxError> {
-        Ok(T::decode(record)?)
     }
 }

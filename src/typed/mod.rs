@@ -66,31 +66,30 @@
 //! what the new one wrote. The second cannot always be had, so deploy a version that reads the new form
 //! before one that writes it.
 //!
-//! | A change | `Json` | `Postcard` | `Prost` |
-//! |---|---|---|---|
-//! | New variant | anywhere | at the end of the enum only | a new tag in the `oneof` |
-//! | The old code meets it | `Undecodable` | `Undecodable` | **no error**: the `oneof` is `None` |
-//! | New field | with `#[serde(default)]` | no: make a new variant | a new tag; old records have its default |
-//! | The old code meets it | ignores it | `Undecodable`, or a wrong value | ignores it |
-//! | Remove a field | yes | no: make a new variant | yes; reserve the tag |
-//! | Remove a variant | once none is in the log | never: the later ones would move | as a field |
-//! | Rename | with `#[serde(alias = "...")]` | yes, names are not written | yes, names are not written |
-//! | Reorder | yes | no | yes, tags are what counts |
-//! | Change a field's type | if the JSON of the old one fits the new one | no | as Protocol Buffers say |
+//! | A change | `Json` | `Postcard` |
+//! |---|---|---|
+//! | New variant | anywhere | at the end of the enum only |
+//! | The old code meets it | `Undecodable` | `Undecodable` |
+//! | New field | with `#[serde(default)]` | no: make a new variant |
+//! | The old code meets it | ignores it | `Undecodable`, or a wrong value |
+//! | Remove a field | yes | no: make a new variant |
+//! | Remove a variant | once none is in the log | never: the later ones would move |
+//! | Rename | with `#[serde(alias = "...")]` | yes, names are not written |
+//! | Reorder | yes | no |
+//! | Change a field's type | if the JSON of the old one fits the new one | no |
 //!
 //! "Once none is in the log" means after a snapshot and a
 //! [`truncate_before`](TypedWal::truncate_before), which frees whole segments: read the log to be sure.
 //!
-//! - **`Json`** is for logs that people look into and types that still change. It is the largest and
-//!   the slowest of the three. Bytes become an array of numbers. `NaN` and the infinities become `null`
+//! - **`Json`** is for logs that people look into and types that still change. It is the larger and
+//!   slower of the two. Bytes become an array of numbers. `NaN` and the infinities become `null`
 //!   and *cannot be read back* as a float; other floats come back exactly.
 //! - **`Postcard`** is compact and fast, and knows nothing but the order of things. Old fields cannot be
 //!   told from new ones, so never change a variant that was written; add one (`PutV2`) and map the
 //!   old one to it. `#[serde(flatten)]`, `untagged`, internally tagged enums (`tag = "..."`) and
 //!   `skip_serializing_if` do not work with it. Bytes that are left over after a value are an error.
-//! - **`Prost`** has the rules of Protocol Buffers, made for this. Never use a tag again. Unknown fields
-//!   are dropped without a word: a service should treat a `oneof` that is `None` as a record that it
-//!   does not know, and stop. An empty record is a message of defaults.
+//! - **Protocol Buffers** were made for this. `examples/protobuf` in the repository is a codec for the
+//!   messages of `prost`, and says how they may change.
 //!
 //! To change the codec itself, or to keep room for that from the beginning, write a codec of your own
 //! that puts a version in front: see [`Codec`].
@@ -108,8 +107,6 @@ use bytes::Bytes;
 pub use crate::typed::codecs::Json;
 #[cfg(feature = "postcard")]
 pub use crate::typed::codecs::Postcard;
-#[cfg(feature = "prost")]
-pub use crate::typed::codecs::Prost;
 pub use crate::typed::recovery::{TypedReader, TypedRecovery};
 #[cfg(feature = "sink")]
 pub use crate::typed::sink::TypedSink;
@@ -144,7 +141,7 @@ pub trait Logged: Sized {
 
 /// How a `T` becomes bytes and a `T` again.
 ///
-/// There are codecs behind the features `json`, `postcard` and `prost`. Write one for any other format,
+/// There are codecs behind the features `json` and `postcard`. Write one for any other format,
 /// or to be able to change it later. What is decoded must be what was encoded, in this version of the
 /// code and in those to come. In a build with debug assertions each value that is appended is decoded
 /// once, and [`Error::Encode`](crate::Error::Encode) says so if that fails.

@@ -13,6 +13,7 @@ mod sentences;
 mod service;
 mod sharing;
 mod streams;
+#[cfg(feature = "tools")]
 mod tools;
 
 use tidewal_testing::support;

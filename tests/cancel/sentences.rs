@@ -1,4 +1,4 @@
-//! Every sentence of a `# Cancel safety` section has a test that quotes it, anywhere below `tests`:
+//! Every sentence of a `# Cancel safety` section has a test that quotes it, anywhere in the tests of its package:
 //!
 //! ```text
 //! /// `Wal::sync`: "If the future is dropped before it completes, the sync may still happen."
@@ -11,6 +11,10 @@
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
+
+/// The published packages that have futures of their own, and where their tests are.
+const SOURCES: &[&str] = &["src", "crates/tidewal-openraft/src"];
+const TESTS: &[&str] = &["tests", "crates/tidewal-openraft/tests"];
 
 /// What is quoted, and of whom: `Wal::append`, `PendingAppend`, and `tidewal` for the crate.
 type Sentence = (String, String);
@@ -33,7 +37,7 @@ fn every_sentence_about_cancel_safety_has_a_test() {
 #[test]
 fn what_has_happened_then_is_said_at_each_future() {
     let mut seen = 0;
-    for item in files("src").iter().flat_map(|text| items(text)) {
+    for item in files(SOURCES).iter().flat_map(|text| items(text)) {
         if !item.code.starts_with("pub async fn ") {
             continue;
         }
@@ -53,7 +57,7 @@ fn what_has_happened_then_is_said_at_each_future() {
 /// What the documentation says.
 fn said() -> BTreeSet<Sentence> {
     let mut said = BTreeSet::new();
-    for item in files("src").iter().flat_map(|text| items(text)) {
+    for item in files(SOURCES).iter().flat_map(|text| items(text)) {
         for paragraph in item.sections("Cancel safety") {
             for sentence in sentences(&paragraph) {
                 assert!(said.insert((item.name.clone(), sentence)), "said twice");
@@ -66,7 +70,7 @@ fn said() -> BTreeSet<Sentence> {
 
 /// What the documentation of tests quotes.
 fn tested() -> BTreeSet<Sentence> {
-    let files = files("tests");
+    let files = files(TESTS);
     let items = files.iter().flat_map(|text| items(text));
     let tests = items.filter(|item| item.is_test);
     tests
@@ -75,10 +79,11 @@ fn tested() -> BTreeSet<Sentence> {
         .collect()
 }
 
-/// The texts of all files below a directory.
-fn files(root: &str) -> Vec<String> {
+/// The texts of all files below these directories.
+fn files(roots: &[&str]) -> Vec<String> {
     let mut found = Vec::new();
-    let mut dirs = vec![Path::new(env!("CARGO_MANIFEST_DIR")).join(root)];
+    let package = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut dirs: Vec<_> = roots.iter().map(|root| package.join(root)).collect();
     while let Some(dir) = dirs.pop() {
         for entry in fs::read_dir(dir).unwrap() {
             let path = entry.unwrap().path();

@@ -1,7 +1,7 @@
 //! The values of most tests: what happens at a bank, under each codec.
 
 use serde::{Deserialize, Serialize};
-use tidewal::typed::{Json, Logged, Postcard, Prost};
+use tidewal::typed::{Json, Logged, Postcard};
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub enum Event {
@@ -22,24 +22,6 @@ impl Logged for Compact {
     type Codec = Postcard;
 }
 
-#[derive(Clone, PartialEq, prost::Message)]
-pub struct Message {
-    #[prost(oneof = "Kind", tags = "1, 2")]
-    pub kind: Option<Kind>,
-}
-
-#[derive(Clone, PartialEq, prost::Oneof)]
-pub enum Kind {
-    #[prost(string, tag = "1")]
-    Opened(String),
-    #[prost(uint64, tag = "2")]
-    Closed(u64),
-}
-
-impl Logged for Message {
-    type Codec = Prost;
-}
-
 pub fn events(count: u64) -> Vec<Event> {
     (0..count).map(event).collect()
 }
@@ -57,15 +39,4 @@ pub fn event(number: u64) -> Event {
         },
         _ => Event::Closed(number),
     }
-}
-
-pub fn messages(count: u64) -> Vec<Message> {
-    let kind = |number| match number % 3 {
-        0 => Some(Kind::Opened("x".repeat(usize::try_from(number).unwrap()))),
-        1 => Some(Kind::Closed(number)),
-        _ => None,
-    };
-    (0..count)
-        .map(|number| Message { kind: kind(number) })
-        .collect()
 }

@@ -1,7 +1,7 @@
 //! The table of `tidewal::typed`, "Changing the type", row by row.
 
 use serde::{Deserialize, Serialize, Serializer};
-use tidewal::typed::{Json, Logged, Postcard, Prost};
+use tidewal::typed::{Json, Logged, Postcard};
 use tidewal::{Error, Result};
 
 use crate::helpers::carried_over;
@@ -255,69 +255,4 @@ fn bytes_are_an_array_of_numbers_in_json_and_themselves_in_postcard() {
     }
     assert_eq!(json(Blob(vec![0, 255])), Some(Blob(vec![0, 255])));
     assert_eq!(postcard(Blob(vec![0, 255])), Some(Blob(vec![0, 255])));
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct OldMessage {
-    #[prost(uint32, tag = "1")]
-    key: u32,
-    #[prost(oneof = "OldKind", tags = "2")]
-    kind: Option<OldKind>,
-}
-
-#[derive(Clone, PartialEq, prost::Oneof)]
-enum OldKind {
-    #[prost(string, tag = "2")]
-    Put(String),
-}
-
-#[derive(Clone, PartialEq, prost::Message)]
-struct NewMessage {
-    #[prost(uint32, tag = "9")]
-    ttl: u32,
-    #[prost(oneof = "NewKind", tags = "3, 2")]
-    kind: Option<NewKind>,
-    #[prost(uint32, tag = "1")]
-    renamed: u32,
-}
-
-#[derive(Clone, PartialEq, prost::Oneof)]
-enum NewKind {
-    #[prost(bool, tag = "3")]
-    Clear(bool),
-    #[prost(string, tag = "2")]
-    Put(String),
-}
-
-impl Logged for OldMessage {
-    type Codec = Prost;
-}
-
-impl Logged for NewMessage {
-    type Codec = Prost;
-}
-
-#[test]
-fn messages_follow_the_rules_of_protocol_buffers() {
-    let old = OldMessage {
-        key: 7,
-        kind: Some(OldKind::Put("x".into())),
-    };
-    let new = NewMessage {
-        ttl: 0,
-        kind: Some(NewKind::Put("x".into())),
-        renamed: 7,
-    };
-    assert_eq!(read_as(old), Some(new.clone()));
-    let clear = NewMessage {
-        ttl: 5,
-        kind: Some(NewKind::Clear(true)),
-        ..new
-    };
-    let unknown = OldMessage { key: 7, kind: None };
-    assert_eq!(
-        read_as(clear),
-        Some(unknown),
-        "the old code meets it without an error"
-    );
 }

@@ -9,7 +9,7 @@ use tidewal::sim::SimDisk;
 use tidewal::typed::{BoxError, Codec, Json, Logged, Postcard};
 use tidewal::{Error, Lsn};
 
-use crate::bank::{Compact, events, messages};
+use crate::bank::{Compact, events};
 use crate::helpers::{carried_over, open, read, write};
 use crate::support::run;
 
@@ -25,7 +25,6 @@ fn values_come_back_under_each_codec() {
         assert_round_trip(&events(200)).await;
         let compact = events(200).into_iter().map(Compact).collect::<Vec<_>>();
         assert_round_trip(&compact).await;
-        assert_round_trip(&messages(200)).await;
     });
 }
 

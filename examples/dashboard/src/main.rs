@@ -1,18 +1,13 @@
-//! The key-value service of `kv_service.rs`, with what its log does on a page and for Prometheus.
+//! The key-value service of `examples/kv-service`, with what its log does on a page and for Prometheus.
 //!
 //! ```text
-//! cargo run --release --features metrics --example dashboard -- \
+//! cargo run --release -p dashboard -- \
 //!     --metrics 127.0.0.1:9000 --dir data --listen 127.0.0.1:8080
 //! ```
 //!
 //! Then look at <http://127.0.0.1:9000/>, and let something write to the service. Prometheus finds the
-//! metrics at `/metrics`; `grafana.json` beside this file is the same page for Grafana. What they mean,
+//! metrics at `/metrics`; `grafana.json` beside this package's manifest is the same page for Grafana. What they mean,
 //! and what to alert on, is in `docs/observability.md`.
-
-// Its `main` is not the one of this program.
-#[allow(dead_code)]
-#[path = "../kv_service.rs"]
-mod kv_service;
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -21,11 +16,10 @@ use axum::Router;
 use axum::http::header::CONTENT_TYPE;
 use axum::response::{Html, IntoResponse};
 use axum::routing::get;
+use kv_service::{Config, Result, with_causes};
 use metrics_exporter_prometheus::{BuildError, Matcher, PrometheusBuilder, PrometheusHandle};
 use tidewal::Histogram;
 use tokio::net::TcpListener;
-
-use crate::kv_service::{Config, Result, with_causes};
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -60,7 +54,7 @@ fn split(mut arguments: Vec<String>) -> Result<(String, Vec<String>)> {
             let address = arguments.drain(at..at + 2).nth(1);
             Ok((address.unwrap_or_default(), arguments))
         }
-        _ => Err("usage: dashboard --metrics ADDR, and the arguments of kv_service".into()),
+        _ => Err("usage: dashboard --metrics ADDR, and the arguments of kv-service".into()),
     }
 }
 

@@ -2,13 +2,9 @@
 //! every damaged log that the harness makes; and a repair, cut short at whatever operation, keeps what
 //! could be read, and ends in a sound log.
 
-#[path = "tools/agreement.rs"]
 mod agreement;
-#[path = "tools/crashes.rs"]
 mod crashes;
-#[path = "tools/repairs.rs"]
 mod repairs;
-#[path = "tools/wreck.rs"]
 mod wreck;
 
 use tidewal_testing::{harness, support};

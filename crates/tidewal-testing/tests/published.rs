@@ -249,7 +249,7 @@ fn the_document_has_every_metric_and_no_other() {
                 format!("{} {kind} {unit}", key.key().name())
             })
             .collect();
-        let document = include_str!("../docs/observability.md");
+        let document = include_str!("../../../docs/observability.md");
         let documented: BTreeSet<_> = document
             .lines()
             .filter(|line| line.starts_with("| `tidewal_"))

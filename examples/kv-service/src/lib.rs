@@ -1,7 +1,7 @@
 //! A key-value service over HTTP whose answers survive `kill -9` and power cuts.
 //!
 //! ```text
-//! cargo run --example kv_service -- --dir data --listen 127.0.0.1:8080
+//! cargo run -p kv-service -- --dir data --listen 127.0.0.1:8080
 //! curl -X PUT    http://127.0.0.1:8080/answer --data-binary 42   # its LSN, once it is on disk
 //! curl           http://127.0.0.1:8080/answer                    # 42
 //! curl -X DELETE http://127.0.0.1:8080/answer
@@ -12,9 +12,14 @@
 //! how it applies what it appends in the order of the log, how it makes snapshots and gives the log's
 //! space back, and what each error of the log means to a client.
 //!
-//! `dashboard` is this service with metrics.
+//! `examples/dashboard` is this service with metrics.
 //!
 //! A key is one path segment; `snapshot` is taken by the last of the requests above.
+
+#![allow(
+    clippy::missing_errors_doc,
+    reason = "it is a library for `dashboard` only"
+)]
 
 use std::collections::HashMap;
 use std::error::Error;
@@ -22,7 +27,6 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::num::NonZeroU64;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::sync::Arc;
 
 use axum::Router;
@@ -37,27 +41,12 @@ use tokio::net::TcpListener;
 use tokio::sync::{Mutex, RwLock, mpsc, oneshot};
 use tokio::task::JoinHandle;
 
-pub(crate) type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
+pub type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
 
 // ---------------------------------------------------------------------------------------------------
 // Start and end
 
-#[tokio::main]
-async fn main() -> ExitCode {
-    let ended = match Config::parse(std::env::args().skip(1)) {
-        Ok(config) => run(config).await,
-        Err(error) => Err(error),
-    };
-    match ended {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("kv_service: {}", with_causes(&*error));
-            ExitCode::FAILURE
-        }
-    }
-}
-
-pub(crate) async fn run(config: Config) -> Result<()> {
+pub async fn run(config: Config) -> Result<()> {
     let mut table = load_snapshot(&config.dir)?;
     let snapshot = table.applied();
     let wal = replay(config.log, &config.dir, &mut table).await?;
@@ -99,21 +88,21 @@ async fn replay(log: WalOptions, dir: &Path, table: &mut Table) -> Result<Wal> {
 
 async fn interrupt() {
     if let Err(error) = tokio::signal::ctrl_c().await {
-        eprintln!("kv_service: no ctrl-c: {error}");
+        eprintln!("kv-service: no ctrl-c: {error}");
         std::future::pending::<()>().await;
     }
 }
 
 /// What the command line says.
-pub(crate) struct Config {
+pub struct Config {
     dir: PathBuf,
     listen: String,
     snapshot_every: NonZeroU64,
-    pub(crate) log: WalOptions,
+    pub log: WalOptions,
 }
 
 impl Config {
-    pub(crate) fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
+    pub fn parse(mut arguments: impl Iterator<Item = String>) -> Result<Self> {
         let (mut dir, mut listen) = (None, None);
         let mut snapshot_every = SNAPSHOT_EVERY;
         let mut log = Wal::options();
@@ -137,7 +126,7 @@ impl Config {
 }
 
 const USAGE: &str =
-    "usage: kv_service --dir DIR --listen ADDR [--snapshot-every N] [--segment-size BYTES]";
+    "usage: kv-service --dir DIR --listen ADDR [--snapshot-every N] [--segment-size BYTES]";
 
 const SNAPSHOT_EVERY: NonZeroU64 = NonZeroU64::new(1000).expect("it is not zero");
 
@@ -356,7 +345,7 @@ impl Snapshotter {
         while let Some(answer) = requests.recv().await {
             let outcome = self.snapshot().await;
             if let Err(error) = &outcome {
-                eprintln!("kv_service: snapshot: {}", with_causes(&**error));
+                eprintln!("kv-service: snapshot: {}", with_causes(&**error));
             }
             let _ = answer.send(outcome);
         }
@@ -521,7 +510,7 @@ impl From<tidewal::Error> for NotDone {
 }
 
 /// An error and what is behind it, in one line.
-pub(crate) fn with_causes(error: &dyn Error) -> String {
+pub fn with_causes(error: &dyn Error) -> String {
     std::iter::successors(Some(error), |&error| error.source())
         .map(ToString::to_string)
         .collect::<Vec<_>>()

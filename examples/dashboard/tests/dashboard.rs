@@ -1,9 +1,8 @@
-//! `examples/dashboard` as a process, over HTTP: the page, the metrics, and that the two and the
+//! The program as a process, over HTTP: the page, the metrics, and that the two and the
 //! Grafana dashboard speak of the same names.
 
 use std::collections::BTreeSet;
-use std::env;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -22,7 +21,7 @@ struct Dashboard {
 
 impl Dashboard {
     async fn start(dir: &Path) -> Self {
-        let mut child = Command::new(example())
+        let mut child = Command::new(env!("CARGO_BIN_EXE_dashboard"))
             .args([
                 "--metrics",
                 "127.0.0.1:0",
@@ -111,7 +110,7 @@ async fn the_page_and_the_grafana_dashboard_ask_for_what_there_is() {
     dashboard.put("key", "value").await;
     sleep(Duration::from_millis(10)).await;
     let served = names(&dashboard.get("/metrics").await);
-    let grafana = include_str!("../examples/dashboard/grafana.json");
+    let grafana = include_str!("../grafana.json");
     let json: serde_json::Value = serde_json::from_str(grafana).unwrap();
     assert!(json["panels"].as_array().unwrap().len() > 8);
     for (text, what) in [(page.as_str(), "the page"), (grafana, "grafana.json")] {
@@ -157,19 +156,6 @@ async fn line_after(start: &str, lines: &mut Lines<BufReader<ChildStdout>>) -> S
     let rest = line.strip_prefix(start);
     rest.unwrap_or_else(|| panic!("unexpected line: {line}"))
         .to_owned()
-}
-
-/// This test is `target/<profile>/deps/dashboard-<hash>`.
-fn example() -> PathBuf {
-    let test = env::current_exe().unwrap();
-    let profile = test.parent().and_then(Path::parent).unwrap();
-    let example = profile.join(format!("examples/dashboard{}", env::consts::EXE_SUFFIX));
-    assert!(
-        example.is_file(),
-        "{} is missing: run `cargo build --features metrics --example dashboard` first",
-        example.display()
-    );
-    example
 }
 
 /// For whatever should take a moment only.

@@ -1,7 +1,6 @@
 //! The example as a process of its own, and requests to it.
 
-use std::env;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{ExitStatus, Stdio};
 use std::sync::Mutex;
 use std::time::Duration;
@@ -125,7 +124,7 @@ pub async fn start_in_vain(dir: &Path) -> (ExitStatus, String) {
 }
 
 fn command(dir: &Path, snapshot_every: u64) -> Command {
-    let mut command = Command::new(example());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_kv-service"));
     command
         .args(["--listen", "127.0.0.1:0", "--segment-size", SEGMENT_SIZE])
         .args(["--snapshot-every", &snapshot_every.to_string()])
@@ -133,20 +132,6 @@ fn command(dir: &Path, snapshot_every: u64) -> Command {
         .arg(dir)
         .kill_on_drop(true);
     command
-}
-
-/// This test is `target/<profile>/deps/kv_service-<hash>`.
-fn example() -> PathBuf {
-    let test = env::current_exe().unwrap();
-    let profile = test.parent().and_then(Path::parent).unwrap();
-    let example = profile.join(format!("examples/kv_service{}", env::consts::EXE_SUFFIX));
-    assert!(
-        example.is_file(),
-        "{} is missing. A plain `cargo test` builds it; before `cargo test --test kv_service` run \
-         `cargo build --example kv_service`, again after each change",
-        example.display()
-    );
-    example
 }
 
 fn client() -> Client {

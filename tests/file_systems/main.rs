@@ -9,19 +9,14 @@
 //! `TIDEWAL_KILL_SEED=n` repeats the choices of a run that printed `seed n`.
 #![cfg(target_os = "linux")]
 
+#[path = "../kill_support/mod.rs"]
 mod kill_support;
 
-#[path = "file_systems/ballast.rs"]
 mod ballast;
-#[path = "file_systems/disk.rs"]
 mod disk;
-#[path = "file_systems/full.rs"]
 mod full;
-#[path = "file_systems/fuse.rs"]
 mod fuse;
-#[path = "file_systems/power.rs"]
 mod power;
-#[path = "file_systems/tools.rs"]
 mod tools;
 
 use full::Volume;

@@ -1,12 +1,10 @@
-//! `examples/kv_service.rs` as a process that is killed, over real HTTP: what it has acknowledged is
+//! The service as a process that is killed, over real HTTP: what it has acknowledged is
 //! there after each start, and the log does not grow for ever.
 //!
 //! `KV_SERVICE_SEED=n cargo test` repeats the choices of a run that printed `seed n`. The order in
 //! which things happen is up to the machine.
 
-#[path = "kv_service/clients.rs"]
 mod clients;
-#[path = "kv_service/process.rs"]
 mod process;
 
 use std::fs;
