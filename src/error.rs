@@ -96,16 +96,17 @@ pub enum Error {
     #[error(transparent)]
     Io(Fault),
 
-    /// Somebody else has the directory open.
+    /// The directory is open already.
     ///
-    /// Next: close the other one. A log is open for appending once, or for reading any number of
-    /// times, never both.
+    /// Next: close the other one, or wait for it with
+    /// [`lock_timeout`](crate::WalOptions::lock_timeout). A log is open for appending once, or for
+    /// reading any number of times, never both.
     #[error("{} is in use: {holder}", dir.display())]
     #[non_exhaustive]
     Locked {
         /// The log's directory.
         dir: PathBuf,
-        /// Who holds it, as far as is known.
+        /// Who holds it, with the number of the process where the system tells it (Linux does).
         holder: String,
     },
 
@@ -119,6 +120,18 @@ pub enum Error {
     LsnsExhausted {
         /// The LSN of the log's last record.
         end: Lsn,
+    },
+
+    /// There is no log in the directory, and [`create(false)`](crate::WalOptions::create) forbids making
+    /// one. Nothing was changed.
+    ///
+    /// Next: see whether the volume is mounted and the path is right. If there never was a log, open it
+    /// once without that option.
+    #[error("there is no log in {}, and none may be created", dir.display())]
+    #[non_exhaustive]
+    NoLog {
+        /// The directory.
+        dir: PathBuf,
     },
 
     /// An earlier write or sync failed and the log takes nothing any more. The record is certainly

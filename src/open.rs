@@ -10,8 +10,8 @@ use crate::options::WalOptions;
 use crate::recovery::{Context, Reader, Recovery, Start};
 #[cfg(feature = "snapshot")]
 use crate::snapshot::LockedDir;
-use crate::storage::Dir;
-use crate::storage::disk::Disk;
+use crate::storage::Location;
+use crate::storage::disk::DiskPath;
 #[cfg(feature = "sim")]
 use crate::storage::sim::SimDisk;
 use crate::wal::Wal;
@@ -149,7 +149,8 @@ impl WalOptions {
 
     async fn read_in(self, place: Place) -> Result<Reader> {
         self.validate()?;
-        Reader::start(place.dir, place.host, self.start()).await
+        let start = self.start();
+        Reader::start(place.with(self), start).await
     }
 
     fn start(&self) -> Start {
@@ -219,40 +220,40 @@ impl Recovery {
     /// If the future is dropped before it completes, no log is open; the directory is given free
     /// shortly afterwards, and nothing is lost.
     pub async fn into_wal(self) -> Result<Wal> {
-        let dir = self.dir().clone();
-        observe::opening(dir.path(), self.go_on()).await
+        let path = self.path().to_owned();
+        observe::opening(&path, self.go_on()).await
     }
 
     async fn go_on(self) -> Result<Wal> {
-        let (context, recovered, lock) = self.finish().await?;
+        let (context, recovered, (dir, lock)) = self.finish().await?;
         if recovered.end > Lsn::APPENDED_MAX {
             return Err(Error::LsnsExhausted { end: recovered.end });
         }
         let closing = lock.closing();
-        let Context { dir, host, options } = context;
+        let Context { host, options, .. } = context;
         let submitter = writer::start(dir.clone(), host, &options, recovered, lock).await?;
         observe::opened(submitter.progress.borrow().durable);
         Ok(Wal::new(submitter, host, &options, closing, dir))
     }
 }
 
-/// A directory, and where the work on it is done.
+/// Where a directory is, and where the work on it is done.
 struct Place {
-    dir: Dir,
+    location: Location,
     host: Host,
 }
 
 impl Place {
     fn on_disk(path: &Path) -> Self {
         Self {
-            dir: Dir::new(Disk::new(path)),
+            location: DiskPath::location(path),
             host: Host::Thread,
         }
     }
 
     fn with(self, options: WalOptions) -> Context {
         Context {
-            dir: self.dir,
+            location: self.location,
             host: self.host,
             options,
         }
@@ -261,7 +262,7 @@ impl Place {
     #[cfg(feature = "sim")]
     fn simulated(disk: &SimDisk, path: &Path) -> Self {
         Self {
-            dir: Dir::new(disk.dir(path)),
+            location: disk.location(path),
             host: Host::Runtime,
         }
     }

@@ -43,6 +43,9 @@ pub struct WalOptions {
     pub(crate) queue_records: usize,
     pub(crate) spare_segments: usize,
     pub(crate) start_at: Option<Lsn>,
+    pub(crate) create: bool,
+    pub(crate) allow_unsynced_directory: bool,
+    pub(crate) lock_timeout: Duration,
     pub(crate) metrics_label: Option<String>,
     pub(crate) slow_sync_after: Duration,
 }
@@ -139,6 +142,36 @@ impl WalOptions {
         self
     }
 
+    /// Whether a log is created where there is none. Default: `true`.
+    ///
+    /// With `false` a directory that does not exist, or that was never a log's, is
+    /// [`Error::NoLog`], and stays as it is: so an unmounted volume does not become a new log that
+    /// begins at LSN 1. It is for every start of a service but its first.
+    pub fn create(mut self, create: bool) -> Self {
+        self.create = create;
+        self
+    }
+
+    /// How long opening waits for a log that another process or a reader has open, before it fails with
+    /// [`Error::Locked`]. Default: zero, it fails at once. [`Duration::MAX`] waits for ever.
+    ///
+    /// A log that is closing in this process is waited for in any case. It is tried again every 20 ms.
+    pub fn lock_timeout(mut self, time: Duration) -> Self {
+        self.lock_timeout = time;
+        self
+    }
+
+    /// Whether a log may be opened for appending in a directory that cannot be synced, because its file
+    /// system does not do that. Default: `false`, which is [`Error::Io`] with the name of the directory.
+    ///
+    /// With `true` a new segment's name is as durable as the file system makes it: if the file system
+    /// loses it in a power cut, acknowledged records are lost with it. An error of the disk is an error
+    /// all the same.
+    pub fn allow_unsynced_directory(mut self, allow: bool) -> Self {
+        self.allow_unsynced_directory = allow;
+        self
+    }
+
     /// The value of the label `log` on the metrics of this log, which tells it from others of the same
     /// process. Default: its directory, as it was given.
     #[cfg(feature = "metrics")]
@@ -230,6 +263,9 @@ impl Default for WalOptions {
             queue_records: QUEUE_RECORDS_DEFAULT,
             spare_segments: SPARE_SEGMENTS_DEFAULT,
             start_at: None,
+            create: true,
+            allow_unsynced_directory: false,
+            lock_timeout: Duration::ZERO,
             metrics_label: None,
             slow_sync_after: SLOW_SYNC_DEFAULT,
         }

@@ -53,12 +53,22 @@ pub enum Bug {
     HeadMarkUnsynced,
     /// A file that cannot be prepared (no descriptor is free, say) poisons the log.
     RefusalPoisons,
+    /// The path of the directory is resolved anew for each name in it.
+    #[cfg_attr(
+        not(tidewal_planted),
+        expect(dead_code, reason = "only what it needs is left out")
+    )]
+    PathResolvedAnew,
+    /// The lock file is locked, and the directory is not.
+    LockFileAlone,
+    /// What was synced is not looked for under its name.
+    PresenceUnchecked,
 }
 
 #[cfg(tidewal_planted)]
 impl Bug {
     /// Every one.
-    pub const ALL: [Self; 18] = [
+    pub const ALL: [Self; 21] = [
         Self::AnswerUnsynced,
         Self::CreateUnsynced,
         Self::RenameUnsynced,
@@ -77,6 +87,9 @@ impl Bug {
         Self::RotationUnsynced,
         Self::HeadMarkUnsynced,
         Self::RefusalPoisons,
+        Self::PathResolvedAnew,
+        Self::LockFileAlone,
+        Self::PresenceUnchecked,
     ];
 }
 

@@ -289,14 +289,15 @@ fn assert_only_in(needle: &str, places: &[&str]) {
 
 #[test]
 fn only_the_disk_touches_files() {
-    assert_only_in("std::fs", &["storage/disk.rs"]);
-    assert_only_in("fs::", &["storage/disk.rs"]);
+    assert_only_in("std::fs", &["storage/disk"]);
+    assert_only_in("fs::", &["storage/disk"]);
 }
 
 #[test]
 fn receipts_are_made_at_one_place() {
-    assert_only_in("Synced(())", &["storage/mod.rs"]);
-    assert_only_in("Wrote(())", &["storage/mod.rs"]);
+    assert_only_in("Synced::and(", &["storage/dir.rs", "storage/mod.rs"]);
+    assert_only_in("Wrote::all(", &["storage/mod.rs"]);
+    assert_only_in("Present::", &["storage/dir.rs", "storage/receipts.rs"]);
 }
 
 #[test]

@@ -191,7 +191,7 @@ fn regression_answers_that_nobody_wants_are_forgotten_though_their_take_was_spli
     // that is some 30 bytes in the list of what is not synced, beside what the answers take themselves.
     let (wanted, unwanted) = (peak_of_split_takes(true), peak_of_split_takes(false));
     assert!(
-        unwanted + 850_000 < wanted,
+        unwanted + 350_000 < wanted,
         "{unwanted} against {wanted} bytes"
     );
 }

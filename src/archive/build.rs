@@ -13,7 +13,7 @@ use crate::format::segment::{self, Header};
 use crate::format::statement::{Statement, StatementKind};
 use crate::lsn::Lsn;
 use crate::storage::lock::Access;
-use crate::storage::{Dir, File, Mode};
+use crate::storage::{Dir, File, Location, Mode, Opening};
 
 /// What a builder is told to do. Segments come in the order of their LSNs.
 pub(super) enum Order {
@@ -28,8 +28,17 @@ pub(super) enum Order {
 }
 
 /// Builds a log whose newest segment is to be `newest`. Without an order to finish there is none.
-pub(super) async fn run(dir: Dir, newest: Header, mut orders: mpsc::Receiver<Order>) -> Result<()> {
-    dir.make().map_err(crate::Error::from)?;
+pub(super) async fn run(
+    location: Location,
+    newest: Header,
+    mut orders: mpsc::Receiver<Order>,
+) -> Result<()> {
+    let opening = Opening {
+        access: Access::Append,
+        create: true,
+        allow_unsynced: false,
+    };
+    let dir = location.open(opening).map_err(crate::Error::from)?;
     let _lock = dir.lock(Access::Append).await?;
     check_empty(&dir)?;
     fence(&dir, &newest).await.map_err(crate::Error::from)?;
@@ -123,7 +132,7 @@ impl Site {
     fn finish(&self) -> Result<(), Fault> {
         self.dir.sync()?;
         let name = names::segment(self.newest.base);
-        self.dir.rename(&names::spare(0), &name)?;
+        self.dir.rename_over(&names::spare(0), &name)?;
         self.dir.sync().map(drop)
     }
 }

@@ -20,8 +20,8 @@ use crate::format::segment::{self, Header, Predecessor};
 use crate::host::Host;
 use crate::lsn::Lsn;
 use crate::retention::Sealed;
-use crate::storage::Dir;
-use crate::storage::disk::Disk;
+use crate::storage::Location;
+use crate::storage::disk::DiskPath;
 #[cfg(feature = "sim")]
 use crate::storage::sim::SimDisk;
 
@@ -120,7 +120,7 @@ pub async fn restore_on(
     until: Until,
 ) -> Result<Restored> {
     let target = Target {
-        dir: Dir::new(disk.dir(dir.as_ref())),
+        location: disk.location(dir.as_ref()),
         host: Host::Runtime,
     };
     target
@@ -165,14 +165,14 @@ pub async fn verify(store: Arc<dyn ObjectStore>, prefix: &str) -> Result<Content
 
 /// A directory that is to be restored into, and where the work on it is done.
 struct Target {
-    dir: Dir,
+    location: Location,
     host: Host,
 }
 
 impl Target {
     fn on_disk(path: &Path) -> Self {
         Self {
-            dir: Dir::new(Disk::new(path)),
+            location: DiskPath::location(path),
             host: Host::Thread,
         }
     }
@@ -185,7 +185,7 @@ impl Target {
             unreachable!("records that are not missing are in some segment");
         };
         let newest = newest.sealed.header;
-        let mut builder = Builder::start(self.dir, self.host, newest)?;
+        let mut builder = Builder::start(self.location, self.host, newest)?;
         let mut restored = Restored {
             oldest: segments[0].sealed.header.base,
             end: Lsn::ZERO,
@@ -308,13 +308,13 @@ struct Builder {
 }
 
 impl Builder {
-    fn start(dir: Dir, host: Host, newest: Header) -> Result<Self> {
+    fn start(location: Location, host: Host, newest: Header) -> Result<Self> {
         let (orders, inbox) = mpsc::channel(1);
         let (answer, done) = oneshot::channel();
-        let path = dir.path().to_owned();
+        let path = location.path().to_owned();
         let job = async move {
             // Whoever dropped the receiver does not want to know.
-            let _ = answer.send(build::run(dir, newest, inbox).await);
+            let _ = answer.send(build::run(location, newest, inbox).await);
         };
         let started = host.run("tidewal-restore", &path, job);
         started.map_err(crate::Error::from)?;

@@ -8,7 +8,7 @@
 //! caller who waits.
 //!
 //! The answers belong to the callers; the writer only knows of them. The duty to answer is a chain of
-//! types: [`Claim`] - place -> [`Placed`] - written -> [`OnFile`] - durable. Each consumes the one before
+//! types: [`Claim`] - place -> [`Placed`] - on file -> [`OnFile`] - durable. Each consumes the one before
 //! it, good news needs a receipt, and what is dropped on the way answers [`Error::Interrupted`], so that
 //! no path through the writer can forget a caller.
 //!
@@ -25,7 +25,7 @@ use crate::error::{Error, Fault, Result};
 use crate::few::Few;
 use crate::lsn::Lsn;
 use crate::options::Durability;
-use crate::storage::{Synced, Wrote};
+use crate::storage::{Present, Synced, Wrote};
 
 /// The caller's side: a future of the LSN of an append's last record.
 pub(crate) struct Answer {
@@ -359,13 +359,8 @@ pub(crate) struct Placed {
 }
 
 impl Placed {
-    /// Answers those who asked for [`Durability::Written`]: they are with the operating system.
-    pub(crate) fn written(mut self, _: Wrote) -> OnFile {
-        self.duty.is_written = true;
-        if let Some(answers) = self.duty.answers.upgrade() {
-            let (tickets, outcome) = (self.duty.tickets.clone(), Ok(self.shift()));
-            answers.settle_written(Run { tickets, outcome });
-        }
+    /// They are with the operating system.
+    pub(crate) fn on_file(self, _: Wrote) -> OnFile {
         OnFile(self)
     }
 
@@ -386,6 +381,16 @@ impl OnFile {
     /// The LSN of the last record.
     pub(crate) fn last(&self) -> Lsn {
         self.0.last
+    }
+
+    /// Answers those who asked for [`Durability::Written`]: they are in a file that can be found.
+    pub(crate) fn written(&mut self, _: Present) {
+        let Placed { duty, .. } = &mut self.0;
+        duty.is_written = true;
+        if let Some(answers) = duty.answers.upgrade() {
+            let (tickets, outcome) = (duty.tickets.clone(), Ok(self.0.shift()));
+            answers.settle_written(Run { tickets, outcome });
+        }
     }
 
     /// Answers that they are on disk. Returns how many callers were waiting. There is no other way to

@@ -1,7 +1,7 @@
 //! Reading a log back, as a stream. Nothing in here changes a file.
 //!
-//! The work is done on a task of its own ([`replay`]): [`plan`] reads the headers and decides which
-//! files are the log, [`scan`] reads one segment record by record, [`blocks`] block by block, [`tail`]
+//! The work is done on a task of its own ([`replay`]): [`directory`] opens the directory and locks it,
+//! [`plan`] reads the headers and decides which files are the log, [`scan`] reads one segment record by record, [`blocks`] block by block, [`tail`]
 //! judges how the newest segment ends. (`walk`, for the tools, reads on where a replay stops.) What they
 //! find comes over a short channel in pieces of about 1 MiB, which is what bounds the read-ahead. A record
 //! of more than 8 MiB is alone in memory, and is read only when it is known to be whole; so is an atomic
@@ -10,6 +10,7 @@
 //! The rules and the labels of the cases are those of `docs/durability.md`, "Recovery".
 
 mod blocks;
+mod directory;
 mod plan;
 mod replay;
 mod report;
@@ -18,6 +19,7 @@ mod tail;
 #[cfg(feature = "tools")]
 pub(crate) mod walk;
 
+use std::path::Path;
 use std::pin::Pin;
 use std::task::{self, Poll, ready};
 use std::vec;
@@ -31,10 +33,14 @@ use crate::observe;
 use crate::options::WalOptions;
 use crate::record::Record;
 use crate::recovered::Recovered;
-use crate::recovery::replay::{Event, Room, ToLock};
-use crate::storage::Dir;
+#[cfg(not(feature = "snapshot"))]
+use crate::recovery::directory::ToLock;
+use crate::recovery::replay::{Event, Room, Source};
 use crate::storage::lock::{Access, Lock};
+use crate::storage::{Dir, Location, Opening};
 
+#[cfg(feature = "snapshot")]
+pub(crate) use crate::recovery::directory::ToLock;
 pub(crate) use crate::recovery::plan::Start;
 pub use crate::recovery::report::{Cut, CutReason, RecoveryReport};
 
@@ -79,25 +85,45 @@ pub struct Recovery {
 /// What is needed to go on from a recovery.
 #[derive(Debug)]
 pub(crate) struct Context {
-    pub(crate) dir: Dir,
+    pub(crate) location: Location,
     pub(crate) host: Host,
     pub(crate) options: WalOptions,
 }
 
+impl Context {
+    pub(crate) fn to_lock(&self, access: Access) -> ToLock {
+        ToLock {
+            location: self.location.clone(),
+            opening: Opening {
+                access,
+                create: access == Access::Append && self.options.create,
+                allow_unsynced: self.options.allow_unsynced_directory,
+            },
+            host: self.host,
+            timeout: self.options.lock_timeout,
+        }
+    }
+}
+
 impl Recovery {
-    /// Starts to read what `dir` holds, creating it if need be.
+    /// Starts to read what a directory holds, creating it if need be.
     pub(crate) async fn start(context: Context, start: Start) -> Result<Self> {
-        Self::start_with(context, start, ToLock::For(Access::Append)).await
+        let to_lock = context.to_lock(Access::Append);
+        Self::start_with(context, start, Source::ToLock(to_lock)).await
     }
 
     /// Starts to read a directory that is locked for appending.
     #[cfg(feature = "snapshot")]
-    pub(crate) async fn start_locked(context: Context, start: Start, lock: Lock) -> Result<Self> {
-        Self::start_with(context, start, ToLock::Locked(lock)).await
+    pub(crate) async fn start_locked(
+        context: Context,
+        start: Start,
+        (dir, lock): (Dir, Lock),
+    ) -> Result<Self> {
+        Self::start_with(context, start, Source::Locked(dir, lock)).await
     }
 
-    async fn start_with(context: Context, start: Start, lock: ToLock) -> Result<Self> {
-        let replay = Replay::start(context.dir.clone(), context.host, start, lock).await?;
+    async fn start_with(context: Context, start: Start, source: Source) -> Result<Self> {
+        let replay = Replay::start(&context, start, source).await?;
         Ok(Self { replay, context })
     }
 
@@ -123,15 +149,15 @@ impl Recovery {
         &self.replay.report
     }
 
-    pub(crate) fn dir(&self) -> &Dir {
-        &self.context.dir
+    pub(crate) fn path(&self) -> &Path {
+        self.context.location.path()
     }
 
     /// Reads on to the end, which verifies the rest, and gives out what the writer needs.
-    pub(crate) async fn finish(mut self) -> Result<(Context, Recovered, Lock)> {
+    pub(crate) async fn finish(mut self) -> Result<(Context, Recovered, (Dir, Lock))> {
         self.replay.skip_to_end().await?;
-        match (self.replay.recovered.take(), self.replay.lock.take()) {
-            (Some(recovered), Some(lock)) => Ok((self.context, recovered, lock)),
+        match (self.replay.recovered.take(), self.replay.locked.take()) {
+            (Some(recovered), Some(locked)) => Ok((self.context, recovered, locked)),
             _ => Err(Error::Interrupted),
         }
     }
@@ -158,11 +184,10 @@ impl Stream for Recovery {
 pub struct Reader(Replay);
 
 impl Reader {
-    /// Starts to read what `dir` holds.
-    pub(crate) async fn start(dir: Dir, host: Host, start: Start) -> Result<Self> {
-        Replay::start(dir, host, start, ToLock::For(Access::Read))
-            .await
-            .map(Self)
+    /// Starts to read what a directory holds.
+    pub(crate) async fn start(context: Context, start: Start) -> Result<Self> {
+        let source = Source::ToLock(context.to_lock(Access::Read));
+        Replay::start(&context, start, source).await.map(Self)
     }
 
     /// The next record, or `None` after the last one.
@@ -205,17 +230,19 @@ struct Replay {
     report: RecoveryReport,
     recovered: Option<Recovered>,
     failure: Option<Error>,
-    lock: Option<Lock>,
+    locked: Option<(Dir, Lock)>,
 }
 
 impl Replay {
     /// Returns once the directory is locked and its headers are read and found to join.
-    async fn start(dir: Dir, host: Host, start: Start, lock: ToLock) -> Result<Self> {
-        let path = dir.path().to_owned();
+    async fn start(context: &Context, start: Start, source: Source) -> Result<Self> {
+        let (path, host) = (context.location.path(), context.host);
         let (sender, mut events) = mpsc::channel(CHUNKS_AHEAD);
-        let job = observe::recovering(&path, replay::run(dir, start, lock, sender));
-        host.run("tidewal-recovery", &path, job)?;
-        let Event::Opened { lock, report } = events.recv().await.ok_or(Error::Interrupted)?? else {
+        let job = observe::recovering(path, replay::run(source, start, sender));
+        host.run("tidewal-recovery", path, job)?;
+        let Event::Opened { dir, lock, report } =
+            events.recv().await.ok_or(Error::Interrupted)??
+        else {
             unreachable!("a replay opens the directory before anything else");
         };
         let records = Vec::new().into_iter();
@@ -226,7 +253,7 @@ impl Replay {
             report,
             recovered: None,
             failure: None,
-            lock: Some(lock),
+            locked: Some((dir, lock)),
         })
     }
 

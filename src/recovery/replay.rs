@@ -9,16 +9,18 @@ use crate::lsn::Lsn;
 use crate::observe;
 use crate::record::Record;
 use crate::recovered::{LastSegment, Recovered};
+use crate::recovery::directory::ToLock;
 use crate::recovery::plan::{Plan, Planned, Start};
 use crate::recovery::report::RecoveryReport;
 use crate::recovery::scan::{Chunk, Scan, Stop};
 use crate::recovery::tail::{self, Verdict};
 use crate::storage::Dir;
-use crate::storage::lock::{Access, Lock};
+use crate::storage::lock::Lock;
 
 /// What a replay sends, in this order: once, any number of times, once.
 pub(super) enum Event {
     Opened {
+        dir: Dir,
         lock: Lock,
         report: RecoveryReport,
     },
@@ -30,10 +32,10 @@ pub(super) enum Event {
 /// A part of the memory that records may take.
 pub(super) type Room = OwnedSemaphorePermit;
 
-/// Reads the log in `dir` and sends it. Ends early if nobody receives any more.
-pub(super) async fn run(dir: Dir, start: Start, lock: ToLock, events: Outbox) {
-    let sent = match open(&dir, start, lock).await {
-        Ok((lock, job)) => job.send_all(&dir, lock, &events).await,
+/// Reads a log and sends it. Ends early if nobody receives any more.
+pub(super) async fn run(source: Source, start: Start, events: Outbox) {
+    let sent = match open(source, start, &events).await {
+        Ok((dir, lock, job)) => job.send_all(&dir, lock, &events).await,
         Err(error) => Err(error),
     };
     if let Err(error) = sent {
@@ -43,28 +45,20 @@ pub(super) async fn run(dir: Dir, start: Start, lock: ToLock, events: Outbox) {
     }
 }
 
-/// Whether the directory is still to be locked.
-pub(super) enum ToLock {
-    For(Access),
+/// The directory that is to be read.
+pub(super) enum Source {
+    ToLock(ToLock),
     #[cfg(feature = "snapshot")]
-    Locked(Lock),
+    Locked(Dir, Lock),
 }
 
-async fn lock(dir: &Dir, lock: ToLock) -> Result<Lock> {
-    match lock {
-        ToLock::For(Access::Append) => {
-            dir.make()?;
-            dir.lock(Access::Append).await
-        }
-        ToLock::For(Access::Read) => dir.lock(Access::Read).await,
+async fn open(source: Source, start: Start, events: &Outbox) -> Result<(Dir, Lock, Job)> {
+    let (dir, lock) = match source {
+        Source::ToLock(to_lock) => to_lock.lock(|| events.is_closed()).await?,
         #[cfg(feature = "snapshot")]
-        ToLock::Locked(lock) => Ok(lock),
-    }
-}
-
-async fn open(dir: &Dir, start: Start, to_lock: ToLock) -> Result<(Lock, Job)> {
-    let lock = lock(dir, to_lock).await?;
-    let plan = Plan::read(dir)?;
+        Source::Locked(dir, lock) => (dir, lock),
+    };
+    let plan = Plan::read(&dir)?;
     let first = plan.first_to_read(start)?;
     let report = RecoveryReport {
         segments: plan.segments.len() as u64,
@@ -76,6 +70,7 @@ async fn open(dir: &Dir, start: Start, to_lock: ToLock) -> Result<(Lock, Job)> {
         ..RecoveryReport::default()
     };
     Ok((
+        dir,
         lock,
         Job {
             plan,
@@ -100,6 +95,7 @@ struct Job {
 impl Job {
     async fn send_all(mut self, dir: &Dir, lock: Lock, outbox: &Outbox) -> Result<()> {
         let opened = Event::Opened {
+            dir: dir.clone(),
             lock,
             report: self.report.clone(),
         };

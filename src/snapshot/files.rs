@@ -200,11 +200,14 @@ pub(super) fn reserve(dir: &Dir, bytes: u64) -> Result<()> {
     }
 }
 
-/// The file that was set aside, or a new one. What is in it does not matter.
+/// The file that was set aside, or a new one. What is in it does not matter, but to a backup of hard links
+/// that has it too.
 fn open_spare(dir: &Dir) -> Result<File, Fault> {
-    let mode = match dir.open(names::SNAPSHOT_SPARE, Mode::Write) {
-        Err(fault) if fault.io_error().kind() == io::ErrorKind::NotFound => Mode::Create,
-        opened => return opened,
-    };
-    dir.open(names::SNAPSHOT_SPARE, mode)
+    match dir.open(names::SNAPSHOT_SPARE, Mode::Write) {
+        Err(fault) if fault.io_error().kind() == io::ErrorKind::NotFound => {}
+        Err(fault) => return Err(fault),
+        Ok(file) if file.is_exclusive()? => return Ok(file),
+        Ok(_) => dir.remove(names::SNAPSHOT_SPARE)?,
+    }
+    dir.open(names::SNAPSHOT_SPARE, Mode::Create)
 }

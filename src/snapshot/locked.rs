@@ -6,7 +6,7 @@ use std::path::Path;
 use crate::error::Error;
 use crate::format::{names, segment};
 use crate::lsn::Lsn;
-use crate::recovery::{Context, Recovery, Start};
+use crate::recovery::{Context, Recovery, Start, ToLock};
 use crate::snapshot::error::Result;
 use crate::snapshot::{Site, Snapshot, SnapshotFile, SnapshotInput, files};
 use crate::storage::lock::{Access, Lock};
@@ -31,16 +31,17 @@ pub struct LockedDir {
 impl LockedDir {
     /// Locks the directory, creating it if need be.
     pub(crate) async fn lock(context: Context) -> Result<Self, Error> {
-        let (dir, host) = (context.dir.clone(), context.host);
+        let (to_lock, host) = (context.to_lock(Access::Append), context.host);
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let job = async move {
+            let locked = lock(&to_lock, || sender.is_closed()).await;
             // A caller that has gone gives the lock back with the answer.
-            let _ = sender.send(lock(&dir).await);
+            let _ = sender.send(locked);
         };
-        host.run("tidewal-snapshot", context.dir.path(), job)?;
-        let (lock, log_id) = receiver.await.unwrap_or(Err(Error::Interrupted))?;
+        host.run("tidewal-snapshot", context.location.path(), job)?;
+        let (dir, lock, log_id) = receiver.await.unwrap_or(Err(Error::Interrupted))?;
         let site = Site {
-            dir: context.dir.clone(),
+            dir,
             host,
             closing: lock.closing(),
         };
@@ -107,7 +108,8 @@ impl LockedDir {
     ///
     /// Those of [`WalOptions::recover`](crate::WalOptions::recover).
     pub async fn recover(self, start: Lsn) -> Result<Recovery, Error> {
-        Recovery::start_locked(self.context, Start::At(start), self.lock).await
+        let locked = (self.site.dir, self.lock);
+        Recovery::start_locked(self.context, Start::At(start), locked).await
     }
 }
 
@@ -117,11 +119,13 @@ impl std::fmt::Debug for LockedDir {
     }
 }
 
-async fn lock(dir: &Dir) -> Result<(Lock, Option<u64>), Error> {
-    dir.make()?;
-    let lock = dir.lock(Access::Append).await?;
-    let log_id = log_id(dir)?;
-    Ok((lock, log_id))
+async fn lock(
+    to_lock: &ToLock,
+    is_given_up: impl Fn() -> bool,
+) -> Result<(Dir, Lock, Option<u64>), Error> {
+    let (dir, lock) = to_lock.lock(is_given_up).await?;
+    let log_id = log_id(&dir)?;
+    Ok((dir, lock, log_id))
 }
 
 /// The id of the log, by its newest segment. If that cannot be read, recovery will say why.

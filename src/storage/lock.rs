@@ -5,15 +5,16 @@
 //! closes in the background, and whoever opens the same directory next means to come after it.
 
 use std::collections::HashMap;
-use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::{fmt, io};
 
 use tokio::sync::watch;
 
-use crate::error::{Error, Fault, Result};
-use crate::storage::Backend;
+use crate::error::{Error, Result};
+use crate::planted::{Bug, is_planted};
+use crate::storage::{Dir, DirKey, Held};
 
 /// What a directory is taken for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -53,25 +54,25 @@ impl Closing {
 }
 
 /// The directories that this process has open for appending.
-pub(crate) struct Table(Mutex<Option<HashMap<PathBuf, Weak<Entry>>>>);
+pub(crate) struct Table(Mutex<Option<HashMap<DirKey, Weak<Entry>>>>);
 
 impl Table {
     pub(crate) const fn new() -> Self {
         Self(Mutex::new(None))
     }
 
-    fn get(&self, key: &Path) -> Option<Arc<Entry>> {
+    fn get(&self, key: &DirKey) -> Option<Arc<Entry>> {
         self.entries().as_ref()?.get(key)?.upgrade()
     }
 
-    fn insert(&self, key: PathBuf, entry: &Arc<Entry>) {
+    fn insert(&self, key: DirKey, entry: &Arc<Entry>) {
         let mut entries = self.entries();
         let entries = entries.get_or_insert_default();
         entries.retain(|_, other| other.strong_count() > 0);
         entries.insert(key, Arc::downgrade(entry));
     }
 
-    fn entries(&self) -> MutexGuard<'_, Option<HashMap<PathBuf, Weak<Entry>>>> {
+    fn entries(&self) -> MutexGuard<'_, Option<HashMap<DirKey, Weak<Entry>>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -80,13 +81,13 @@ impl Table {
 struct Entry {
     closing: AtomicBool,
     // Fields are dropped in this order: the system's lock goes first, then whoever waits is woken.
-    _system: Box<dyn Send + Sync>,
+    _system: Vec<Held>,
     /// Nothing is ever sent: its drop is the news.
     gone: watch::Sender<()>,
 }
 
 impl Entry {
-    fn new(system: Box<dyn Send + Sync>) -> Arc<Self> {
+    fn new(system: Vec<Held>) -> Arc<Self> {
         Arc::new(Self {
             closing: AtomicBool::new(false),
             _system: system,
@@ -95,32 +96,80 @@ impl Entry {
     }
 }
 
+/// A process that has a log open.
+#[cfg_attr(
+    not(feature = "tools"),
+    expect(unreachable_pub, reason = "`tools` gives it out")
+)]
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Holder {
+    /// Its number.
+    pub pid: u32,
+    /// The name of its program; empty if that is not known.
+    pub name: String,
+    /// Whether it appends; else it reads.
+    pub appends: bool,
+}
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let access = if self.appends { "appending" } else { "reading" };
+        write!(f, "{access} by process {}", self.pid)?;
+        match (self.pid == std::process::id(), self.name.is_empty()) {
+            (true, _) => f.write_str(", which is this one"),
+            (false, false) => write!(f, " ({})", self.name),
+            (false, true) => Ok(()),
+        }
+    }
+}
+
 /// Takes the lock, after a log that is closing in this process if there is one.
-pub(crate) async fn acquire(backend: &dyn Backend, access: Access) -> Result<Lock> {
-    let fault = |error| Fault::new("lock", backend.path(), error);
-    let key = backend.identity();
-    let key = key.map_err(|error| Fault::new("open the directory", backend.path(), error))?;
+pub(super) async fn acquire(dir: &Dir, access: Access) -> Result<Lock> {
+    let key = dir.backend().key();
     loop {
-        // Before the system's lock, which is no help if somebody has removed the lock file.
-        if let Some(holder) = backend.lock_table().get(&key) {
-            wait_for(holder, backend.path()).await?;
+        // Before the system's locks, which tell no process from itself.
+        let holder = dir.backend().lock_table().get(&key);
+        if let Some(holder) = holder {
+            wait_for(holder, dir.path()).await?;
             continue;
         }
-        return match backend.try_lock(access) {
+        return match lock_all(dir, access) {
             Ok(system) => {
                 let entry = Entry::new(system);
                 if access == Access::Append {
-                    backend.lock_table().insert(key, &entry);
+                    dir.backend().lock_table().insert(key, &entry);
                 }
                 Ok(Lock(entry))
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(locked(
-                backend.path(),
-                "another process or a reader has it open",
-            )),
-            Err(error) => Err(fault(error).into()),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(locked_by_others(dir)),
+            Err(error) => Err(dir.fault("lock", "")(error).into()),
         };
     }
+}
+
+/// The directory first: its lock cannot be taken away, while the lock file can be removed, and another
+/// one of that name locked. Both, because not every file system locks directories, and some lock them for
+/// this machine only. Where that is so the log looks whether the lock file is still its own before it
+/// acknowledges anything.
+fn lock_all(dir: &Dir, access: Access) -> io::Result<Vec<Held>> {
+    let backend = dir.backend();
+    let itself = match is_planted(Bug::LockFileAlone) {
+        true => None,
+        false => backend.try_lock(access)?,
+    };
+    let needs_file = itself.is_none() || backend.is_shared();
+    let Some((file, id)) = backend.try_lock_file(access)? else {
+        return Ok(itself.into_iter().collect());
+    };
+    if let Some(id) = id
+        && access == Access::Append
+        && needs_file
+        && !is_planted(Bug::LockFileAlone)
+    {
+        dir.rely_on(id);
+    }
+    Ok(itself.into_iter().chain([file]).collect())
 }
 
 /// Waits for a log of this process to be gone if it is on its way, and says [`Error::Locked`] if it is
@@ -134,6 +183,15 @@ async fn wait_for(holder: Arc<Entry>, dir: &Path) -> Result<()> {
     // An error is what is waited for: the sender went with the lock.
     let _ = gone.changed().await;
     Ok(())
+}
+
+fn locked_by_others(dir: &Dir) -> Error {
+    let holders = dir.backend().holders();
+    let known: Vec<_> = holders.iter().map(ToString::to_string).collect();
+    match known.is_empty() {
+        true => locked(dir.path(), "another process or a reader has it open"),
+        false => locked(dir.path(), &known.join(", ")),
+    }
 }
 
 fn locked(dir: &Path, holder: &str) -> Error {

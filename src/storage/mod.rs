@@ -1,54 +1,138 @@
 //! Files, and the receipts for what was done to them: the only room that touches a disk.
 //!
-//! A [`Backend`] is a disk, real ([`disk`]) or simulated ([`sim`]). The rest of the crate sees it
-//! through [`Dir`] and [`File`], which add what every backend would otherwise repeat: errors that say
-//! what was tried and where, writes that are never short, and the two receipts that an
-//! acknowledgement needs. [`Wrote`] and [`Synced`] can be made in this file only.
+//! A [`Backend`] is a directory of a disk, real ([`disk`]) or simulated ([`sim`]). The rest of the crate
+//! sees it through [`Dir`] and [`File`], which add what every backend would otherwise repeat: errors
+//! that say what was tried and where, writes that are never short, and the receipts that an
+//! acknowledgement needs ([`receipts`]).
 
+mod dir;
 pub(crate) mod disk;
 pub(crate) mod lock;
+mod receipts;
 #[cfg(feature = "sim")]
 pub mod sim;
 
-use std::io::IoSlice;
+use std::future;
+use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::task::{Context, Poll};
-use std::{fmt, future, io};
 
-use crate::error::{Fault, Result};
+use crate::error::Fault;
 use crate::planted::{Bug, is_planted};
-use crate::storage::lock::{Access, Lock};
+use crate::storage::lock::{Access, Holder};
 
-/// One directory on some disk.
-pub(crate) trait Backend: Send + Sync {
+pub(crate) use crate::storage::dir::{Dir, Location};
+pub(crate) use crate::storage::receipts::{Present, Synced, Wrote};
+
+/// The way to a directory on some disk, which may not exist yet.
+pub(crate) trait Locator: Send + Sync {
     fn path(&self) -> &Path;
-    /// Creates the directory and its parents where they are missing, and makes that durable.
-    fn make(&self) -> io::Result<()>;
-    /// Takes the operating system's lock, or says `WouldBlock`. It is given back by dropping it.
-    fn try_lock(&self, access: Access) -> io::Result<Box<dyn Send + Sync>>;
-    /// The one path that stands for the directory, whatever path it was opened by.
-    fn identity(&self) -> io::Result<PathBuf>;
-    /// The registry of who has which directory of this disk open in this process.
+    /// Opens the directory that is there now.
+    fn open(&self, opening: Opening) -> Result<Arc<dyn Backend>, Fault>;
+}
+
+/// How a directory is opened.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Opening {
+    pub(crate) access: Access,
+    /// Whether it, and its parents, are created where they are missing. What is created is durable.
+    pub(crate) create: bool,
+    /// Whether it may be one that cannot be synced.
+    pub(crate) allow_unsynced: bool,
+}
+
+#[cfg(any(feature = "tools", tidewal_planted))]
+impl Opening {
+    /// Of a directory that has to be there.
+    pub(crate) fn existing(access: Access) -> Self {
+        Self {
+            access,
+            create: false,
+            allow_unsynced: false,
+        }
+    }
+}
+
+/// One directory on some disk, held open: every name is one in this directory, wherever it is moved.
+pub(crate) trait Backend: Send + Sync {
+    /// What tells it from every other directory that exists.
+    fn key(&self) -> DirKey;
+    /// The registry of which directories of this disk are open in this process.
     fn lock_table(&self) -> &lock::Table;
+    /// Takes the operating system's lock of the directory itself, or says `WouldBlock`. It is given back
+    /// by dropping it. `None` where a directory cannot be locked.
+    fn try_lock(&self, access: Access) -> io::Result<Option<Held>>;
+    /// Whether others may use the directory who do not see that lock.
+    fn is_shared(&self) -> bool;
+    /// The same of the file `LOCK`, which is created for appending. `None` where there is none and it is
+    /// not to be created.
+    fn try_lock_file(&self, access: Access) -> io::Result<Option<(Held, Option<FileId>)>>;
+    /// The processes that have it locked, as far as the system says.
+    fn holders(&self) -> Vec<Holder>;
     fn list(&self) -> io::Result<Vec<String>>;
+    /// Looks at a file without opening it.
+    fn look_up(&self, name: &str) -> io::Result<Found>;
+    /// Opens or creates a regular file, and nothing else.
     fn open(&self, name: &str, mode: Mode) -> io::Result<Box<dyn BackendFile>>;
-    fn rename(&self, from: &str, to: &str) -> io::Result<()>;
-    /// A directory in this one, which need not exist.
-    #[cfg(feature = "tools")]
-    fn folder(&self, name: &str) -> Dir;
-    /// Gives a file a second name, in a directory in this one; never that of another file.
-    #[cfg(feature = "tools")]
-    fn link(&self, name: &str, folder: &str, second: &str) -> io::Result<()>;
+    fn rename(&self, from: &str, to: &str, onto: Onto) -> io::Result<()>;
     fn remove(&self, name: &str) -> io::Result<()>;
     /// Makes the directory's entries durable.
     fn sync(&self) -> io::Result<()>;
+    /// Whether the directory has not been removed.
+    fn is_linked(&self) -> io::Result<bool>;
     /// A random number that is new at each call.
     fn random(&self) -> u64;
+    /// Opens a directory in this one. If `create` it is made where it is missing, durably.
+    #[cfg(feature = "tools")]
+    fn open_subdir(&self, name: &str, create: bool) -> io::Result<Arc<dyn Backend>>;
+    /// Gives a file of the directory that this one was opened in a second name here; never that of
+    /// another file.
+    #[cfg(feature = "tools")]
+    fn link_from_parent(&self, name: &str, second: &str) -> io::Result<()>;
+}
+
+/// What tells a directory from others.
+#[derive(Clone, Debug, Eq, Hash, PartialEq)]
+pub(crate) enum DirKey {
+    /// Its number, and that of its file system.
+    Inode(FileId),
+    /// Where there are no such numbers: the one path that stands for it.
+    #[cfg_attr(unix, expect(dead_code, reason = "there are numbers"))]
+    Path(PathBuf),
+}
+
+/// What tells an open file, or a directory, from others.
+#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
+pub(crate) struct FileId {
+    pub(crate) device: u64,
+    pub(crate) inode: u64,
+}
+
+/// What a name stands for.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found {
+    /// `None` where files have no numbers.
+    pub(crate) id: Option<FileId>,
+    pub(crate) len: u64,
+}
+
+/// A lock of the operating system, which goes when this is dropped.
+pub(crate) type Held = Box<dyn Send + Sync>;
+
+/// What a renamed file may take the name of.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Onto {
+    Nothing,
+    Anything,
 }
 
 /// One open file.
 pub(crate) trait BackendFile: Send {
+    /// `None` where files have no numbers.
+    fn id(&self) -> Option<FileId>;
+    /// How many names the file has; 1 where that cannot be told.
+    fn links(&self) -> io::Result<u64>;
     fn len(&self) -> io::Result<u64>;
     /// May be short; 0 at the end of the file.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
@@ -78,135 +162,35 @@ pub(crate) enum Mode {
     Create,
 }
 
-/// A log's directory.
-#[derive(Clone)]
-pub(crate) struct Dir(Arc<dyn Backend>);
-
-impl Dir {
-    pub(crate) fn new(backend: impl Backend + 'static) -> Self {
-        Self(Arc::new(backend))
-    }
-
-    pub(crate) fn path(&self) -> &Path {
-        self.0.path()
-    }
-
-    /// The full path of one of its files, for messages.
-    pub(crate) fn path_of(&self, name: &str) -> PathBuf {
-        self.path().join(name)
-    }
-
-    pub(crate) fn make(&self) -> Result<(), Fault> {
-        self.0
-            .make()
-            .map_err(self.fault("create the directory", ""))
-    }
-
-    /// Takes the directory for reading or for appending.
-    ///
-    /// Waits for a log in this process whose last handle was dropped and that is still closing;
-    /// for nobody else.
-    pub(crate) async fn lock(&self, access: Access) -> Result<Lock> {
-        lock::acquire(&*self.0, access).await
-    }
-
-    pub(crate) fn list(&self) -> Result<Vec<String>, Fault> {
-        self.0.list().map_err(self.fault("list", ""))
-    }
-
-    pub(crate) fn open(&self, name: &str, mode: Mode) -> Result<File, Fault> {
-        let action = if mode == Mode::Create {
-            "create"
-        } else {
-            "open"
-        };
-        let raw = self.0.open(name, mode).map_err(self.fault(action, name))?;
-        Ok(File {
-            raw,
-            path: self.path_of(name),
-        })
-    }
-
-    pub(crate) fn rename(&self, from: &str, to: &str) -> Result<(), Fault> {
-        self.0.rename(from, to).map_err(self.fault("rename", from))
-    }
-
-    /// A directory in this one, which need not exist.
-    #[cfg(feature = "tools")]
-    pub(crate) fn folder(&self, name: &str) -> Self {
-        self.0.folder(name)
-    }
-
-    /// Gives a file a second name, in a directory in this one; never that of another file.
-    #[cfg(feature = "tools")]
-    pub(crate) fn link(&self, name: &str, folder: &str, second: &str) -> Result<(), Fault> {
-        self.0
-            .link(name, folder, second)
-            .map_err(self.fault("link", name))
-    }
-
-    pub(crate) fn remove(&self, name: &str) -> Result<(), Fault> {
-        self.0.remove(name).map_err(self.fault("remove", name))
-    }
-
-    pub(crate) fn sync(&self) -> Result<Synced, Fault> {
-        self.0
-            .sync()
-            .map_err(self.fault("sync the directory", ""))?;
-        Ok(Synced(()))
-    }
-
-    /// As [`sync`](Self::sync). The bug is what it would be to forget it.
-    pub(crate) fn sync_unless(&self, bug: Bug) -> Result<Synced, Fault> {
-        if is_planted(bug) {
-            return Ok(Synced(()));
-        }
-        self.sync()
-    }
-
-    /// A salt for a new life of a file: random and never zero.
-    pub(crate) fn new_salt(&self) -> u64 {
-        if is_planted(Bug::SaltConstant) {
-            return 1;
-        }
-        self.0.random().max(1)
-    }
-
-    fn fault<'a>(
-        &'a self,
-        action: &'static str,
-        name: &'a str,
-    ) -> impl FnOnce(io::Error) -> Fault + use<'a> {
-        move |error| {
-            let path = if name.is_empty() {
-                self.path().to_owned()
-            } else {
-                self.path_of(name)
-            };
-            Fault::new(action, &path, error)
-        }
-    }
-}
-
-impl fmt::Debug for Dir {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.path().fmt(f)
-    }
-}
-
 /// An open file of a log.
 ///
 /// Writing and syncing take the file and give it back on success only: after a failure there is
 /// nothing left to write to, or to sync once more.
 pub(crate) struct File {
     raw: Box<dyn BackendFile>,
-    path: PathBuf,
+    id: Option<FileId>,
+    dir: Dir,
+    name: String,
+    /// It was at least as long.
+    len: u64,
 }
 
 impl File {
     /// The file after it was renamed.
-    pub(crate) fn known_as(self, path: PathBuf) -> Self {
-        Self { path, ..self }
+    pub(crate) fn known_as(self, name: String) -> Self {
+        Self { name, ..self }
+    }
+
+    /// Checks that the file can still be found under its name.
+    pub(crate) fn check_present(&self) -> Result<Present, Fault> {
+        self.dir.check_file(self)
+    }
+
+    /// Whether it has no other name than the one that it was opened by. What has one, such as a backup
+    /// made of hard links, must not be changed.
+    pub(crate) fn is_exclusive(&self) -> Result<bool, Fault> {
+        let links = self.raw.links();
+        Ok(links.map_err(|error| self.fault("look at", error))? <= 1)
     }
 
     pub(crate) fn len(&self) -> Result<u64, Fault> {
@@ -253,13 +237,16 @@ impl File {
                 Err(error) => return Err(self.fault("write", error)),
             }
         }
-        Ok((self, Wrote(())))
+        Ok((self, Wrote::all()))
     }
 
     pub(crate) fn allocate(mut self, len: u64) -> Result<Self, Fault> {
         loop {
             match self.raw.allocate(len) {
-                Ok(()) => return Ok(self),
+                Ok(()) => {
+                    self.len = self.len.max(len);
+                    return Ok(self);
+                }
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(self.fault("allocate", error)),
             }
@@ -296,13 +283,14 @@ impl File {
         }
     }
 
+    /// Syncs the file, and checks that it is still there: what cannot be found is not durable.
     pub(crate) async fn sync(mut self) -> Result<(Self, Synced), Fault> {
         let mut outcome = self.sync_once().await;
         if is_planted(Bug::SyncRetried) && outcome.is_err() {
             outcome = self.sync_once().await;
         }
         match outcome {
-            Ok(()) => Ok((self, Synced(()))),
+            Ok(()) => self.synced(),
             Err(error) => Err(self.fault("sync", error)),
         }
     }
@@ -310,9 +298,14 @@ impl File {
     /// As [`sync`](Self::sync). The bug is what it would be to forget it.
     pub(crate) async fn sync_unless(self, bug: Bug) -> Result<(Self, Synced), Fault> {
         if is_planted(bug) {
-            return Ok((self, Synced(())));
+            return self.synced();
         }
         self.sync().await
+    }
+
+    fn synced(self) -> Result<(Self, Synced), Fault> {
+        let present = self.check_present()?;
+        Ok((self, Synced::and(present)))
     }
 
     async fn sync_once(&mut self) -> io::Result<()> {
@@ -320,17 +313,9 @@ impl File {
     }
 
     fn fault(&self, action: &'static str, error: io::Error) -> Fault {
-        Fault::new(action, &self.path, error)
+        Fault::new(action, &self.dir.path_of(&self.name), error)
     }
 }
 
 /// What a system caches as a whole; where it is less, more is forgotten than need be, and written again.
 pub(crate) const PAGE_LEN: u64 = 64 * 1024;
-
-/// Receipt: bytes were handed to the operating system.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Wrote(());
-
-/// Receipt: a file, or a directory, was synced.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Synced(());

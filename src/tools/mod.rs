@@ -38,12 +38,13 @@ mod words;
 use std::path::Path;
 
 use crate::error::Result;
-use crate::storage::Dir;
-use crate::storage::disk::Disk;
+use crate::storage::disk::DiskPath;
 use crate::storage::lock::Access;
 #[cfg(feature = "sim")]
 use crate::storage::sim::SimDisk;
+use crate::storage::{Dir, Location, Opening};
 
+pub use crate::storage::lock::Holder;
 pub use crate::tools::plan::{RepairPlan, RepairStep};
 pub use crate::tools::repair::Repaired;
 pub use crate::tools::survey::{
@@ -54,14 +55,14 @@ pub use crate::tools::survey::{
 /// The directory of a log, to be looked into.
 #[derive(Clone, Debug)]
 pub struct LogDir {
-    dir: Dir,
+    location: Location,
 }
 
 impl LogDir {
     /// A directory of the machine's file system. It is not touched yet.
     pub fn new(dir: impl AsRef<Path>) -> Self {
         Self {
-            dir: Dir::new(Disk::new(dir.as_ref())),
+            location: DiskPath::location(dir.as_ref()),
         }
     }
 
@@ -69,7 +70,7 @@ impl LogDir {
     #[cfg(feature = "sim")]
     pub fn on(disk: &SimDisk, dir: impl AsRef<Path>) -> Self {
         Self {
-            dir: Dir::new(disk.dir(dir.as_ref())),
+            location: disk.location(dir.as_ref()),
         }
     }
 
@@ -90,12 +91,26 @@ impl LogDir {
     ///
     /// Dropping the future leaves nothing behind.
     pub async fn survey(&self, depth: Depth, observer: &mut dyn Observer) -> Result<Survey> {
-        let lock = match self.dir.lock(Access::Read).await {
+        let dir = self.open()?;
+        let lock = match dir.lock(Access::Read).await {
             Ok(lock) => Some(lock),
             Err(crate::Error::Locked { .. }) if depth == Depth::Headers => None,
             Err(error) => return Err(error),
         };
-        survey::take(&self.dir, depth, lock.is_none(), observer)
+        survey::take(&dir, depth, lock.is_none(), observer)
+    }
+
+    /// The processes that have the log open, as far as the system says: Linux does.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`](crate::Error::Io) if the directory cannot be opened.
+    pub fn holders(&self) -> Result<Vec<Holder>> {
+        Ok(self.open()?.holders())
+    }
+
+    fn open(&self) -> Result<Dir> {
+        Ok(self.location.open(Opening::existing(Access::Read))?)
     }
 
     /// Surveys the log and says what a repair would do. Changes nothing.
@@ -112,7 +127,8 @@ impl LogDir {
     ///
     /// That of [`survey`](Self::survey).
     pub async fn plan_repair(&self, observer: &mut dyn Observer) -> Result<RepairPlan> {
-        let _lock = self.dir.lock(Access::Read).await?;
-        plan::make(&self.dir, observer)
+        let dir = self.open()?;
+        let _lock = dir.lock(Access::Read).await?;
+        plan::make(&dir, observer)
     }
 }

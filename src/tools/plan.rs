@@ -8,7 +8,7 @@
 
 use std::io;
 use std::ops::RangeInclusive;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::error::{Damage, Error, Fault, Result};
 use crate::format;
@@ -486,7 +486,7 @@ impl RepairPlan {
             highest,
             may_reuse_more,
         } = decision;
-        let folder = free_folder(dir)?;
+        let folder = dir.path_of(&free_folder(dir)?);
         Ok(Self {
             survey,
             steps: work.steps(dir, &folder),
@@ -495,7 +495,7 @@ impl RepairPlan {
             next,
             reused: (next <= highest).then_some(next..=highest),
             may_reuse_more,
-            folder: folder.path().to_owned(),
+            folder,
             dir: dir.clone(),
             work,
         })
@@ -503,11 +503,11 @@ impl RepairPlan {
 }
 
 impl Work {
-    fn steps(&self, dir: &Dir, folder: &Dir) -> Vec<RepairStep> {
+    fn steps(&self, dir: &Dir, folder: &Path) -> Vec<RepairStep> {
         let path = |name: &String| dir.path_of(name);
         let kept = self.keep.iter().map(|(name, _)| RepairStep::Keep {
             file: path(name),
-            copy: folder.path_of(&kept_name(name)),
+            copy: folder.join(kept_name(name)),
         });
         let begin = self
             .begin
@@ -543,20 +543,10 @@ pub(super) fn kept_name(name: &str) -> String {
 }
 
 /// A folder that does not exist, or that an interrupted repair has left empty.
-fn free_folder(dir: &Dir) -> Result<Dir> {
-    for number in 1..=FOLDERS_MAX {
-        let folder = dir.folder(&format!("{FOLDER_PREFIX}{number}"));
-        match folder.list() {
-            Ok(files) if files.is_empty() => return Ok(folder),
-            Err(fault) if fault.io_error().kind() == io::ErrorKind::NotFound => return Ok(folder),
-            // It is in use, or it is no folder.
-            Ok(_) | Err(_) => {}
-        }
-    }
-    Err(failed(
-        dir,
-        "there are too many folders of earlier repairs in it",
-    ))
+fn free_folder(dir: &Dir) -> Result<String> {
+    let mut names = (1..=FOLDERS_MAX).map(|number| format!("{FOLDER_PREFIX}{number}"));
+    let free = names.find(|name| dir.has_room_for(name));
+    free.ok_or_else(|| failed(dir, "there are too many folders of earlier repairs in it"))
 }
 
 /// No log has shorter segments, but for the empty one that a repair may begin with.

@@ -77,19 +77,18 @@ impl RepairPlan {
 async fn do_all(dir: &Dir, plan: &RepairPlan) -> Result<PathBuf> {
     let name = plan.folder.file_name().unwrap_or_default();
     let name = name.to_string_lossy().into_owned();
-    let folder = dir.folder(&name);
-    keep(dir, &name, &folder, plan).await?;
+    let folder = dir.make_subdir(&name)?;
+    keep(dir, &folder, plan).await?;
     change(dir, &plan.work).await?;
     Ok(folder.path().to_owned())
 }
 
 /// Makes everything that goes durable under another name.
-async fn keep(dir: &Dir, name: &str, folder: &Dir, plan: &RepairPlan) -> Result<(), Fault> {
-    folder.make()?;
+async fn keep(dir: &Dir, folder: &Dir, plan: &RepairPlan) -> Result<(), Fault> {
     write_note(folder, plan).await?;
     for (file, how) in &plan.work.keep {
         let second = kept_name(file);
-        let is_linked = *how == Kept::Whole && dir.link(file, name, &second).is_ok();
+        let is_linked = *how == Kept::Whole && folder.link_from_parent(file, &second).is_ok();
         if !is_linked {
             copy(dir, file, folder, &second).await?;
         }

@@ -9,8 +9,9 @@ use crate::format::names;
 use crate::lsn::Lsn;
 use crate::planted::{Bug, is_planted};
 use crate::recovered::{LastSegment, Recovered};
-use crate::storage::{Dir, File, Mode, PAGE_LEN, Synced};
+use crate::storage::{Dir, File, PAGE_LEN, Synced};
 use crate::writer::segment;
+use crate::writer::unshare::open_to_change;
 
 /// Makes everything recovered durable, and removes leftovers.
 pub(super) async fn adopt(dir: &Dir, recovered: &Recovered) -> Result<Synced, Fault> {
@@ -24,18 +25,20 @@ pub(super) async fn adopt(dir: &Dir, recovered: &Recovered) -> Result<Synced, Fa
         segment::mark_as_head(dir, head).await?;
     }
     // A spare that an earlier process left may be in the system's cache only, even its length; new
-    // ones are made of new writes.
+    // ones are made of new writes. What cannot be removed is in nobody's way: it is tried again at the
+    // next start.
     let leftovers = recovered.doomed.iter().chain(&recovered.spares);
     leftovers
         .into_iter()
-        .try_for_each(|name| dir.remove(name))?;
+        .for_each(|name| drop(dir.remove(name)));
     dir.sync()
 }
 
 /// The seal comes after a sync of its own: it says that what stands before it is durable. Where there is
 /// a seal already it was so, and nothing has to be written again.
 pub(super) async fn adopt_last(dir: &Dir, last: &LastSegment, end: Lsn) -> Result<(), Fault> {
-    let mut file = dir.open(&names::segment(last.header.base), Mode::Write)?;
+    let name = names::segment(last.header.base);
+    let mut file = open_to_change(dir, &name, last.end).await?;
     if !last.sealed && !is_planted(Bug::AdoptedUnsynced) {
         file = rewrite(file, last.unproven_from, last.end)?.sync().await?.0;
     }

@@ -19,7 +19,7 @@ use crate::queue::request::{Append, Cost};
 use crate::stats::FlushCause;
 use crate::stats::counters::BatchFacts;
 use crate::stats::latency::Latencies;
-use crate::storage::{Synced, Wrote};
+use crate::storage::{Present, Synced, Wrote};
 use crate::writer::frames::{Encoder, Frames};
 use crate::writer::segment::Segment;
 
@@ -136,6 +136,7 @@ impl Batch {
             appends,
             payload_bytes,
             latencies,
+            is_written_wanted: self.is_written_wanted,
             cause: std::mem::replace(&mut self.cause, FlushCause::Rotation),
         }
     }
@@ -164,6 +165,7 @@ pub(super) struct Encoded {
     appends: u64,
     payload_bytes: u64,
     latencies: ByDurability,
+    is_written_wanted: bool,
     cause: FlushCause,
 }
 
@@ -177,19 +179,30 @@ impl Encoded {
         now: impl FnOnce() -> Instant,
     ) -> Result<(Segment, Written, Frames), (Fault, Few<Placed>)> {
         let records = self.next.since(segment.next());
-        match segment.write(&self.frames, self.next) {
-            Ok((segment, receipt)) => {
+        match self.hand_over(segment) {
+            Ok((segment, receipt, present)) => {
                 self.count(records, inbox, now);
                 let written = Written {
                     placed: self.placed,
                     latencies: self.latencies.durable,
                     next: self.next,
                     receipt,
+                    present,
                 };
                 Ok((segment, written, self.frames))
             }
             Err(fault) => Err((fault, self.placed)),
         }
+    }
+
+    /// Whether the file can still be found is asked only if a caller is to hear of the write.
+    fn hand_over(&self, segment: Segment) -> Result<(Segment, Wrote, Option<Present>), Fault> {
+        let (segment, receipt) = segment.write(&self.frames, self.next)?;
+        let present = match self.is_written_wanted {
+            true => Some(segment.check_present()?),
+            false => None,
+        };
+        Ok((segment, receipt, present))
     }
 
     fn count(&self, records: u64, inbox: &Inbox, now: impl FnOnce() -> Instant) {
@@ -230,6 +243,8 @@ pub(super) struct Written {
     latencies: Latencies,
     next: Lsn,
     receipt: Wrote,
+    /// If a caller waits for the write.
+    present: Option<Present>,
 }
 
 /// Everything that was written and not yet synced.
@@ -264,10 +279,17 @@ impl Unsynced {
             latencies,
             next,
             receipt,
+            present,
         } = written;
         self.latencies.absorb(latencies);
         self.make_room(placed.len());
-        let on_file = placed.into_iter().map(|placed| placed.written(receipt));
+        let on_file = placed.into_iter().map(|placed| {
+            let mut on_file = placed.on_file(receipt);
+            present
+                .into_iter()
+                .for_each(|present| on_file.written(present));
+            on_file
+        });
         self.appends.extend(on_file);
         self.upto = Some(next.prev());
         self.due = self.due.min(due);

@@ -1,19 +1,19 @@
 //! What a repair writes: the statements and marks of a running log, on one that is not running.
 
 use crate::error::Fault;
-use crate::format::names;
 use crate::format::segment::Header;
 use crate::lsn::Lsn;
 use crate::recovered::LastSegment;
-use crate::storage::{Dir, Mode};
+use crate::storage::{Dir, Onto};
 use crate::writer::adopt;
 use crate::writer::segment::{self, Segment};
-use crate::writer::spares::Spare;
+use crate::writer::spares::{Spare, create_free};
+use crate::writer::unshare::open_to_change;
 
 /// Opens a segment without records, and seals it.
 pub(crate) async fn begin(dir: &Dir, header: &Header) -> Result<(), Fault> {
     let spare = spare(dir, header.capacity)?;
-    match Segment::open(dir, spare, *header).await {
+    match Segment::open(dir, spare, *header, Onto::Nothing).await {
         Ok(segment) => segment.seal().await,
         Err(error) => Err(error.into()),
     }
@@ -27,7 +27,7 @@ pub(crate) async fn mark_as_head(dir: &Dir, header: &Header) -> Result<(), Fault
 
 /// Makes a file as long as it should be.
 pub(crate) async fn extend(dir: &Dir, name: &str, len: u64) -> Result<(), Fault> {
-    let file = dir.open(name, Mode::Write)?.allocate(len)?;
+    let file = open_to_change(dir, name, u64::MAX).await?.allocate(len)?;
     file.sync().await.map(drop)
 }
 
@@ -44,9 +44,7 @@ pub(crate) async fn end(dir: &Dir, segment: &LastSegment, last: Lsn) -> Result<(
 
 /// A file with the name of a spare, which is what the next start removes if this one gets no further.
 fn spare(dir: &Dir, len: u64) -> Result<Spare, Fault> {
-    let taken = dir.list()?;
-    let mut free = (0..).map(names::spare).filter(|name| !taken.contains(name));
-    let name = free.next().expect("there are more numbers than files");
-    let file = dir.open(&name, Mode::Create)?.allocate(len)?;
+    let (name, file) = create_free(dir)?;
+    let file = file.allocate(len)?;
     Ok(Spare { name, file })
 }

@@ -4,7 +4,8 @@
 //! to be written, [`batch`] is the life of a batch as a chain of types, [`frames`] the
 //! bytes that it becomes, [`tail`] is where the log ends and how it moves to a new segment, [`segment`] is the file that is being written, [`spares`] keeps
 //! files ready for rotation, [`adopt`] makes a recovered log fit to be continued, [`watch`] looks on while
-//! the disk works, for those who want to hear of it. (`mend` is what a repair writes.)
+//! the disk works, for those who want to hear of it. [`unshare`] keeps backups of hard
+//! links as they are. (`mend` is what a repair writes.)
 
 mod adopt;
 mod batch;
@@ -18,6 +19,7 @@ mod slow;
 mod spares;
 mod tail;
 mod task;
+mod unshare;
 #[cfg(not(any(feature = "metrics", feature = "tracing")))]
 #[path = "unwatched.rs"]
 mod watch;

@@ -10,9 +10,10 @@ use crate::planted::{Bug, is_planted};
 #[cfg(tidewal_planted)]
 use crate::recovered::LastSegment;
 use crate::retention::Sealed;
-use crate::storage::{Dir, File, Mode, Synced, Wrote};
+use crate::storage::{Dir, File, Mode, Onto, Present, Synced, Wrote};
 use crate::writer::frames::Frames;
 use crate::writer::spares::Spare;
+use crate::writer::unshare::open_to_change;
 
 /// An open segment.
 ///
@@ -42,14 +43,21 @@ impl Segment {
     ///
     /// It gets its name only when its header and its full length are durable, so that a file with a
     /// segment's name always is one; and it is used only when its name is durable too.
-    pub(super) async fn open(dir: &Dir, spare: Spare, header: Header) -> Result<Self, DiskError> {
+    ///
+    /// `onto` says whether it takes the place of a segment without records.
+    pub(super) async fn open(
+        dir: &Dir,
+        spare: Spare,
+        header: Header,
+        onto: Onto,
+    ) -> Result<Self, DiskError> {
         let Spare { name, file } = spare;
         let file = prepare(file, &header)
             .await
             .map_err(DiskError::of_preparation)?;
         let segment = names::segment(header.base);
-        rename(dir, &name, &segment)?;
-        let file = file.known_as(dir.path_of(&segment));
+        rename(dir, &name, &segment, onto)?;
+        let file = file.known_as(segment);
         let unsynced = match header.predecessor {
             None => Bug::CreateUnsynced,
             Some(_) => Bug::RenameUnsynced,
@@ -132,6 +140,11 @@ impl Segment {
         Ok((self, receipt))
     }
 
+    /// Checks that the file is still there under its name.
+    pub(super) fn check_present(&self) -> Result<Present, Fault> {
+        self.file.check_present()
+    }
+
     /// Leaves word that everything written is durable, which must be so. Costs no sync: if the word is
     /// lost, nothing is but the chance to tell damage to the last batch from a torn tail.
     ///
@@ -161,8 +174,12 @@ impl Segment {
 /// A rename that fails has done nothing if the system refuses it at once, or if the new name is not there
 /// afterwards. Anything else is in doubt: the name may be that of a segment that the log does not know
 /// of, and records that go on in the old one would be behind its end.
-fn rename(dir: &Dir, spare: &str, segment: &str) -> Result<(), DiskError> {
-    let Err(fault) = dir.rename(spare, segment) else {
+fn rename(dir: &Dir, spare: &str, segment: &str, onto: Onto) -> Result<(), DiskError> {
+    let renamed = match onto {
+        Onto::Nothing => dir.rename(spare, segment),
+        Onto::Anything => dir.rename_over(spare, segment),
+    };
+    let Err(fault) = renamed else {
         return Ok(());
     };
     let is_absent = || {
@@ -203,8 +220,7 @@ fn state(file: File, key: &Key, kind: StatementKind, last: Lsn) -> Result<File, 
 
 /// Says in a segment's header block, durably, that everything before it was truncated.
 pub(super) async fn mark_as_head(dir: &Dir, header: &Header) -> Result<Synced, DiskError> {
-    let file = dir.open(&names::segment(header.base), Mode::Write);
-    let file = file.map_err(DiskError::of_preparation)?;
+    let file = open_to_change(dir, &names::segment(header.base), u64::MAX).await?;
     write_head_mark(file, header)
         .await
         .map_err(DiskError::Broken)

@@ -6,6 +6,7 @@
 //! has nothing ready, the writer makes a file itself; whatever the keeper could not do is tried, and
 //! reported, there.
 
+use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -68,8 +69,12 @@ impl Spares {
 
     /// A file for the next segment: one that is ready, or a new one.
     pub(super) fn take(&mut self) -> Result<Spare, Fault> {
-        if let Ok(spare) = self.ready.try_recv() {
-            return Ok(spare);
+        while let Ok(spare) = self.ready.try_recv() {
+            // A copy of the directory that was made of links must not follow what is written now.
+            match spare.file.is_exclusive() {
+                Ok(true) => return Ok(spare),
+                _ => self.maker.discard(&spare.name),
+            }
         }
         self.maker.make()
     }
@@ -128,9 +133,22 @@ impl Maker {
     }
 
     fn create(&self) -> Result<Spare, Fault> {
-        let name = self.next_name();
-        let file = self.dir.open(&name, Mode::Create)?;
+        let (name, file) = self.name_freely(|name| self.dir.open(name, Mode::Create))?;
         Ok(Spare { name, file })
+    }
+
+    /// Passes over names that are taken by what an earlier process left and could not be removed.
+    fn name_freely<T>(
+        &self,
+        mut name_it: impl FnMut(&str) -> Result<T, Fault>,
+    ) -> Result<(String, T), Fault> {
+        loop {
+            let name = self.next_name();
+            match name_it(&name) {
+                Err(fault) if is_taken(&fault) => {}
+                named => return Ok((name, named?)),
+            }
+        }
     }
 
     /// A file that cannot have its space is removed, so that it does not keep what it got.
@@ -270,8 +288,9 @@ impl Keeper {
     /// Recycles a segment, if another spare is wanted, and returns its new name; or removes it.
     fn retire_one(&self, segment: &str, recycled: usize) -> Result<Option<String>, Fault> {
         if self.stock.len() + recycled < self.count && self.is_reusable(segment) {
-            let name = self.maker.next_name();
-            if self.maker.dir.rename(segment, &name).is_ok() {
+            let dir = &self.maker.dir;
+            let renamed = self.maker.name_freely(|name| dir.rename(segment, name));
+            if let Ok((name, ())) = renamed {
                 return Ok(Some(name));
             }
         }
@@ -293,18 +312,19 @@ impl Keeper {
     fn reuse(&mut self, name: String) {
         let opened = self.maker.dir.open(&name, Mode::Write);
         match opened.and_then(|file| file.allocate(self.maker.len)) {
-            Ok(file) => self.hand_over(Spare { name, file }),
-            Err(_) => self.maker.discard(&name),
+            Ok(file) if file.is_exclusive().is_ok_and(|is| is) => {
+                self.hand_over(Spare { name, file });
+            }
+            _ => self.maker.discard(&name),
         }
     }
 
+    /// A file that has another name too belongs to someone else as well, such as a backup.
     fn is_reusable(&self, name: &str) -> bool {
-        let len = self
-            .maker
-            .dir
-            .open(name, Mode::Read)
-            .and_then(|file| file.len());
-        len.is_ok_and(|len| len == self.maker.len)
+        let opened = self.maker.dir.open(name, Mode::Read);
+        let looked =
+            opened.and_then(|file| Ok(file.is_exclusive()? && file.len()? == self.maker.len));
+        looked.is_ok_and(|is_reusable| is_reusable)
     }
 
     /// Removes the file if there is no room: recycled ones may have come while it was written.
@@ -314,6 +334,24 @@ impl Keeper {
             self.maker.discard(&name);
         }
     }
+}
+
+/// Creates a file with the name of a spare, which is what the next start removes if this one gets no
+/// further.
+pub(super) fn create_free(dir: &Dir) -> Result<(String, File), Fault> {
+    let taken = dir.list()?;
+    let mut names = (0..).map(names::spare).filter(|name| !taken.contains(name));
+    loop {
+        let name = names.next().expect("there are more numbers than files");
+        match dir.open(&name, Mode::Create) {
+            Err(fault) if is_taken(&fault) => {}
+            created => return Ok((name, created?)),
+        }
+    }
+}
+
+fn is_taken(fault: &Fault) -> bool {
+    fault.io_error().kind() == io::ErrorKind::AlreadyExists
 }
 
 /// Zeros are written and synced in pieces of this size: a sync of the log that comes meanwhile waits

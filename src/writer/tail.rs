@@ -11,9 +11,10 @@ use crate::lsn::Lsn;
 use crate::planted::{Bug, is_planted};
 use crate::recovered::{LastSegment, Recovered};
 use crate::retention::{Retention, Sealed};
-use crate::storage::{Dir, File, Mode};
+use crate::storage::{Dir, File, Onto};
 use crate::writer::segment::{self, DiskError, Segment};
 use crate::writer::spares::Spares;
+use crate::writer::unshare::open_to_change;
 
 /// The place where the next record goes.
 pub(super) enum Tail {
@@ -141,18 +142,18 @@ impl Segments {
         self.check_held()?;
         let header = self.next_header(tail);
         let sealed = tail.as_sealed();
-        let recovered = self
-            .open_recovered(tail)
-            .map_err(DiskError::of_preparation)?;
-        let segment = self.open(header).await?;
+        let recovered = self.recovered(tail);
+        let recovered = self.open_recovered(recovered).await?;
+        let newest = self.headers.last();
+        let onto = match newest.is_some_and(|newest| newest.base == header.base) {
+            true => Onto::Anything,
+            false => Onto::Nothing,
+        };
+        let segment = self.open(header, onto).await?;
         link(tail.take(), recovered)
             .await
             .map_err(DiskError::Broken)?;
-        if self
-            .headers
-            .last()
-            .is_some_and(|last| last.base == header.base)
-        {
+        if onto == Onto::Anything {
             self.headers.pop();
         }
         self.headers.push(header);
@@ -174,10 +175,10 @@ impl Segments {
 
     /// Makes a segment of a spare, or of a new file if there is none. A spare that does not become one
     /// does not stay behind: it takes space, and what a failed sync left in it is not to be trusted.
-    async fn open(&mut self, header: Header) -> Result<Segment, DiskError> {
+    async fn open(&mut self, header: Header, onto: Onto) -> Result<Segment, DiskError> {
         let spare = self.spares.take().map_err(DiskError::of_preparation)?;
         let name = spare.name.clone();
-        let opened = Segment::open(&self.dir, spare, header).await;
+        let opened = Segment::open(&self.dir, spare, header, onto).await;
         if let Err(DiskError::Refused(_)) = opened {
             self.spares.discard(&name);
             self.spares.refill();
@@ -216,25 +217,30 @@ impl Segments {
         }
     }
 
-    /// Opens the recovered segment that has to say that a new one follows, and names the last record
-    /// that it holds.
+    /// The recovered segment that has to say that a new one follows, and the last record that it holds.
     ///
     /// The one before a replaced segment is told again: a crash may have come before it was told that
     /// the replaced one exists.
-    fn open_recovered(&self, tail: &Tail) -> Result<Option<Ended>, Fault> {
+    fn recovered(&self, tail: &Tail) -> Option<(Header, Lsn)> {
         let Tail::Recovered {
             last: Some(last),
             next,
         } = tail
         else {
-            return Ok(None);
+            return None;
         };
         let is_replaced = last.header.base == *next;
-        let Some(old) = self.headers.iter().nth_back(usize::from(is_replaced)) else {
+        let old = self.headers.iter().nth_back(usize::from(is_replaced))?;
+        Some((*old, next.prev()))
+    }
+
+    async fn open_recovered(&self, old: Option<(Header, Lsn)>) -> Result<Option<Ended>, DiskError> {
+        let Some((header, last)) = old else {
             return Ok(None);
         };
-        let file = self.dir.open(&names::segment(old.base), Mode::Write)?;
-        let (key, last) = (old.key(), next.prev());
+        let name = names::segment(header.base);
+        let file = open_to_change(&self.dir, &name, u64::MAX).await?;
+        let key = header.key();
         Ok(Some(Ended { file, key, last }))
     }
 

@@ -157,7 +157,7 @@ impl Writer {
                     self.truncate(before, done).await?;
                 }
                 Turn::SyncDue => self.sync().await?,
-                Turn::Idle => self.mark(),
+                Turn::Idle => self.mark()?,
                 Turn::Closed => return Ok(()),
             }
         }
@@ -287,10 +287,17 @@ impl Writer {
         Ok(())
     }
 
-    fn mark(&mut self) {
+    /// Leaves word that all is durable, in the file that has the segment's name; and says so if that is
+    /// not the segment any more.
+    fn mark(&mut self) -> Result<(), Fault> {
         if let Tail::Open(segment) = &mut self.tail {
-            segment.mark(&self.dir);
+            let present = segment.check_present().and(self.dir.check_present());
+            match present {
+                Err(fault) if fault.is_not_found() => return Err(fault),
+                _ => segment.mark(&self.dir),
+            }
         }
+        Ok(())
     }
 
     async fn shut_down(&mut self) -> Result<(), Fault> {

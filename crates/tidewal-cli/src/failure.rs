@@ -6,7 +6,6 @@ use std::process::ExitCode;
 
 use tidewal::Error;
 
-use crate::holders;
 use crate::look::{Paint, quoted};
 
 /// Why a command could not do what it was asked for.
@@ -45,7 +44,7 @@ impl Failure {
                 format!("cannot read standard input: {error}"),
                 String::new(),
             ),
-            Self::Log(error) => (with_holders(error, dir), hint(error, dir)),
+            Self::Log(error) => (with_sources(error), hint(error, dir)),
             #[cfg(feature = "archive")]
             Self::Damaged(what, hint) => (what.clone(), hint.clone()),
             Self::Other(what, hint) => (what.clone(), hint.clone()),
@@ -90,22 +89,6 @@ pub fn with_sources(error: &dyn std::error::Error) -> String {
     all
 }
 
-/// An error, and which processes have the log open if it is that.
-fn with_holders(error: &Error, dir: Option<&Path>) -> String {
-    let text = with_sources(error);
-    match (error, dir) {
-        (Error::Locked { .. }, Some(dir)) => {
-            let holders = holders::find(dir);
-            let known: Vec<_> = holders.iter().map(ToString::to_string).collect();
-            match known.is_empty() {
-                true => text,
-                false => format!("{text}: {}", known.join(", ")),
-            }
-        }
-        _ => text,
-    }
-}
-
 fn hint(error: &Error, dir: Option<&Path>) -> String {
     let dir = dir.map_or("DIR".into(), quoted);
     let text = match error {
@@ -133,6 +116,7 @@ fn hint(error: &Error, dir: Option<&Path>) -> String {
         Error::TooLarge { .. } => "a record has to fit into a segment: see --segment-size",
         Error::Io(fault) => match fault.io_error().kind() {
             io::ErrorKind::NotFound => "check the path: it has to be the directory of a log",
+            io::ErrorKind::IsADirectory => "move what is no file out of the log's directory",
             io::ErrorKind::NotADirectory => "name the directory that the log's files are in",
             io::ErrorKind::PermissionDenied => "run it as the user that the service runs as",
             io::ErrorKind::Other => "do what the error says, and try again",

@@ -3,12 +3,11 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use tidewal::tools::{Depth, Ending, LogDir, SegmentSurvey, Survey};
+use tidewal::tools::{Depth, Ending, Holder, LogDir, SegmentSurvey, Survey};
 use tidewal::{Error, Result};
 
 use crate::cli::Inspect;
 use crate::failure::{Failure, with_sources};
-use crate::holders::{self, Holder};
 use crate::json;
 use crate::look::{Bar, Out, columns, count, quoted, size};
 use crate::verify::status;
@@ -17,7 +16,7 @@ use crate::wait::wait_for;
 pub fn run(args: &Inspect) -> Result<ExitCode, Failure> {
     let survey = wait_for(look(&args.dir))?;
     // After the survey, which holds the lock itself.
-    let holders = holders::find(&args.dir);
+    let holders = LogDir::new(&args.dir).holders()?;
     let mut out = Out::new();
     if args.json {
         out.line(&format!("{:#}", json::survey(&survey, &holders)))?;

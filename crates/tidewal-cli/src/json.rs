@@ -1,11 +1,10 @@
 //! A survey as JSON. What is not known is `null`.
 
 use serde_json::{Value, json};
-use tidewal::tools::{Depth, Ending, SegmentSurvey, Survey};
+use tidewal::tools::{Depth, Ending, Holder, SegmentSurvey, Survey};
 use tidewal::{Corruption, Cut, Lsn};
 
 use crate::failure::with_sources;
-use crate::holders::Holder;
 
 pub fn survey(survey: &Survey, holders: &[Holder]) -> Value {
     let segments = |segments: &[SegmentSurvey]| segments.iter().map(segment).collect::<Vec<_>>();
@@ -47,7 +46,12 @@ fn read(survey: &Survey) -> &'static str {
 }
 
 fn holder(holder: &Holder) -> Value {
-    json!({ "pid": holder.pid, "name": holder.name, "access": holder.access() })
+    let access = if holder.appends {
+        "appending"
+    } else {
+        "reading"
+    };
+    json!({ "pid": holder.pid, "name": holder.name, "access": access })
 }
 
 fn ending(ending: &Ending) -> Value {

@@ -18,7 +18,6 @@ mod bench;
 mod cli;
 mod dump;
 mod failure;
-mod holders;
 mod input;
 mod inspect;
 mod json;

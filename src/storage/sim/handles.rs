@@ -4,25 +4,28 @@ use std::future::Future;
 use std::io::{self, IoSlice};
 use std::path::{Path, PathBuf};
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use tokio::time::Sleep;
 
-#[cfg(feature = "tools")]
-use crate::storage::Dir;
-use crate::storage::lock::{self, Access};
-use crate::storage::sim::model::{InodeId, Model, On, power_is_off};
+use crate::error::Fault;
+use crate::format::names;
+use crate::storage::lock::{self, Access, Holder};
+use crate::storage::sim::model::{DirId, InodeId, Lockable, Model, On, power_is_off};
 use crate::storage::sim::{Operation, SimDisk};
-use crate::storage::{Backend, BackendFile, Mode};
+use crate::storage::{
+    Backend, BackendFile, DirKey, FileId, Found, Held, Locator, Mode, Onto, Opening,
+};
 
-/// A directory on a simulated disk, as seen from one life of the machine.
-pub(crate) struct SimDir {
+/// A path on a simulated disk, as seen from one life of the machine.
+pub(super) struct SimPath {
     disk: SimDisk,
     path: PathBuf,
     generation: u64,
 }
 
-impl SimDir {
+impl SimPath {
     pub(super) fn new(disk: SimDisk, path: PathBuf) -> Self {
         let generation = disk.model().generation;
         Self {
@@ -31,7 +34,43 @@ impl SimDir {
             generation,
         }
     }
+}
 
+impl Locator for SimPath {
+    fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Making a directory is not part of the model: it is there, durably, at once.
+    fn open(&self, opening: Opening) -> Result<Arc<dyn Backend>, Fault> {
+        let mut model = self.disk.model();
+        let dir = match opening.create {
+            true => model.make_dir(&self.path),
+            false => model
+                .find_dir(&self.path)
+                .map_err(|error| Fault::new("open the directory", &self.path, error))?,
+        };
+        Ok(Arc::new(SimDir {
+            disk: self.disk.clone(),
+            dir,
+            #[cfg(feature = "tools")]
+            parent: None,
+            generation: self.generation,
+        }))
+    }
+}
+
+/// A directory on a simulated disk, as seen from one life of the machine.
+struct SimDir {
+    disk: SimDisk,
+    dir: DirId,
+    /// The directory that it was opened in, if it was.
+    #[cfg(feature = "tools")]
+    parent: Option<DirId>,
+    generation: u64,
+}
+
+impl SimDir {
     /// One operation: `work` does it. If the power goes meanwhile it fails, though it was done.
     fn perform<T>(
         &self,
@@ -41,46 +80,90 @@ impl SimDir {
     ) -> io::Result<T> {
         perform(&self.disk, self.generation, operation, on, work)
     }
-}
 
-impl Backend for SimDir {
-    fn path(&self) -> &Path {
-        &self.path
-    }
-
-    /// Making a directory is not part of the model: it is there, durably, at once.
-    fn make(&self) -> io::Result<()> {
-        self.disk.model().make_dir(&self.path);
-        Ok(())
-    }
-
-    fn try_lock(&self, access: Access) -> io::Result<Box<dyn Send + Sync>> {
+    /// What is no operation: it changes nothing and does not fail by plan.
+    fn look<T>(&self, look: impl FnOnce(&mut Model) -> io::Result<T>) -> io::Result<T> {
         let mut model = self.disk.model();
         if model.off || model.generation != self.generation {
             return Err(power_is_off());
         }
-        model.try_lock(&self.path, access)?;
-        let (disk, path) = (self.disk.clone(), self.path.clone());
-        Ok(Box::new(Held {
-            disk,
-            path,
+        look(&mut model)
+    }
+
+    fn lock(&self, what: Lockable, access: Access) -> io::Result<Held> {
+        self.look(|model| model.try_lock(what, access))?;
+        Ok(Box::new(HeldLock {
+            disk: self.disk.clone(),
+            what,
             access,
             generation: self.generation,
         }))
     }
 
-    fn identity(&self) -> io::Result<PathBuf> {
+    fn id(&self, inode: usize) -> FileId {
+        FileId {
+            device: self.generation,
+            inode: inode as u64,
+        }
+    }
+}
+
+impl Backend for SimDir {
+    fn key(&self) -> DirKey {
         // Whoever had it open in an earlier life of the machine has it no more.
-        Ok(self.path.join(self.generation.to_string()))
+        DirKey::Inode(self.id(self.dir))
     }
 
     fn lock_table(&self) -> &lock::Table {
         self.disk.locks()
     }
 
+    fn try_lock(&self, access: Access) -> io::Result<Option<Held>> {
+        if !self.look(|model| Ok(model.locks_directories))? {
+            return Ok(None);
+        }
+        self.lock(Lockable::Directory(self.dir), access).map(Some)
+    }
+
+    fn is_shared(&self) -> bool {
+        false
+    }
+
+    fn try_lock_file(&self, access: Access) -> io::Result<Option<(Held, Option<FileId>)>> {
+        match self.look(|model| Ok(model.lock_file(self.dir, access)))? {
+            Some(file) => {
+                let held = self.lock(file, access)?;
+                let found = self.look_up(names::LOCK)?;
+                Ok(Some((held, found.id)))
+            }
+            None => Ok(None),
+        }
+    }
+
+    fn holders(&self) -> Vec<Holder> {
+        Vec::new()
+    }
+
     fn list(&self) -> io::Result<Vec<String>> {
         self.perform(Operation::List, On::Directory, |model| {
-            Ok(model.names(&self.path))
+            Ok(model.names(self.dir))
+        })
+    }
+
+    fn look_up(&self, name: &str) -> io::Result<Found> {
+        self.look(|model| {
+            if name == names::LOCK {
+                let id = model.lock_file_id(self.dir)?;
+                return Ok(Found {
+                    id: Some(self.id(id)),
+                    len: 0,
+                });
+            }
+            let inode = model.find(self.dir, name)?;
+            Ok(Found {
+                id: Some(self.id(inode)),
+                len: model.live(inode).len() as u64,
+            })
         })
     }
 
@@ -91,44 +174,27 @@ impl Backend for SimDir {
             Operation::Open
         };
         let inode = self.perform(operation, On::Name(name), |model| match mode {
-            Mode::Create => model.create(&self.path, name),
-            Mode::Read | Mode::Write => model.find(&self.path, name),
+            Mode::Create => model.create(self.dir, name),
+            Mode::Read | Mode::Write => model.find(self.dir, name),
         })?;
-        let (disk, generation) = (self.disk.clone(), self.generation);
         Ok(Box::new(SimFile {
-            disk,
+            disk: self.disk.clone(),
             inode,
-            generation,
+            id: self.id(inode),
+            generation: self.generation,
             stall: None,
         }))
     }
 
-    fn rename(&self, from: &str, to: &str) -> io::Result<()> {
+    fn rename(&self, from: &str, to: &str, onto: Onto) -> io::Result<()> {
         self.perform(Operation::Rename, On::Name(from), |model| {
-            model.rename(&self.path, from, to)
-        })
-    }
-
-    #[cfg(feature = "tools")]
-    fn folder(&self, name: &str) -> Dir {
-        Dir::new(Self {
-            disk: self.disk.clone(),
-            path: self.path.join(name),
-            generation: self.generation,
-        })
-    }
-
-    #[cfg(feature = "tools")]
-    fn link(&self, name: &str, folder: &str, second: &str) -> io::Result<()> {
-        let folder = self.path.join(folder);
-        self.perform(Operation::Link, On::Name(name), |model| {
-            model.link(&self.path, name, &folder, second)
+            model.rename(self.dir, from, to, onto)
         })
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
         self.perform(Operation::Remove, On::Name(name), |model| {
-            model.remove(&self.path, name)
+            model.remove(self.dir, name)
         })
     }
 
@@ -138,12 +204,41 @@ impl Backend for SimDir {
             // The power went before the sync was through: what is volatile stays so.
             return Err(power_is_off());
         }
-        model.sync_dir(&self.path);
+        model.sync_dir(self.dir);
         Ok(())
+    }
+
+    fn is_linked(&self) -> io::Result<bool> {
+        self.look(|model| Ok(model.path_of(self.dir).is_some()))
     }
 
     fn random(&self) -> u64 {
         self.disk.model().random()
+    }
+
+    #[cfg(feature = "tools")]
+    fn open_subdir(&self, name: &str, create: bool) -> io::Result<Arc<dyn Backend>> {
+        let mut model = self.disk.model();
+        let path = model.path_of(self.dir).ok_or(io::ErrorKind::NotFound)?;
+        let path = path.join(name);
+        let dir = match create {
+            true => model.make_dir(&path),
+            false => model.find_dir(&path)?,
+        };
+        Ok(Arc::new(Self {
+            disk: self.disk.clone(),
+            dir,
+            parent: Some(self.dir),
+            generation: self.generation,
+        }))
+    }
+
+    #[cfg(feature = "tools")]
+    fn link_from_parent(&self, name: &str, second: &str) -> io::Result<()> {
+        let parent = self.parent.ok_or(io::ErrorKind::NotFound)?;
+        self.perform(Operation::Link, On::Name(name), |model| {
+            model.link(parent, name, self.dir, second)
+        })
     }
 }
 
@@ -151,12 +246,21 @@ impl Backend for SimDir {
 struct SimFile {
     disk: SimDisk,
     inode: InodeId,
+    id: FileId,
     generation: u64,
     /// The rest of a slow sync.
     stall: Option<Pin<Box<Sleep>>>,
 }
 
 impl BackendFile for SimFile {
+    fn id(&self) -> Option<FileId> {
+        Some(self.id)
+    }
+
+    fn links(&self) -> io::Result<u64> {
+        Ok(self.disk.model().links(self.inode) as u64)
+    }
+
     fn len(&self) -> io::Result<u64> {
         self.perform(Operation::Read, |model| {
             Ok(model.live(self.inode).len() as u64)
@@ -247,19 +351,19 @@ impl SimFile {
     }
 }
 
-/// A lock on a simulated directory.
-struct Held {
+/// A lock on a simulated directory, or on its lock file.
+struct HeldLock {
     disk: SimDisk,
-    path: PathBuf,
+    what: Lockable,
     access: Access,
     generation: u64,
 }
 
-impl Drop for Held {
+impl Drop for HeldLock {
     fn drop(&mut self) {
         let mut model = self.disk.model();
         if model.generation == self.generation {
-            model.unlock(&self.path, self.access);
+            model.unlock(self.what, self.access);
         }
     }
 }

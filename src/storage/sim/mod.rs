@@ -14,6 +14,8 @@
 //! - When power goes, some of what is volatile survives: see [`Survival`].
 //! - A failed sync marks what it should have written as clean: it is readable until the power goes
 //!   and lost then, and the next sync does not bring it back. Linux behaves so.
+//! - Others can [move](SimDisk::move_dir), [copy](SimDisk::copy_dir) and [remove](SimDisk::remove_dir) a
+//!   directory while a log is open in it.
 //! - Any call can [fail](SimDisk::fail), writes and reads can be [short](SimDisk::shorten), a sync can
 //!   [stall](SimDisk::stall), the disk can be [full](SimDisk::set_quota), and files can be
 //!   [damaged](SimDisk::damage), [planted](SimDisk::plant) and [taken away](SimDisk::destroy).
@@ -46,6 +48,7 @@
 mod handles;
 mod mishaps;
 mod model;
+mod outsider;
 mod power;
 
 use std::io;
@@ -53,10 +56,9 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::storage::lock;
+use crate::storage::sim::handles::SimPath;
 use crate::storage::sim::model::Model;
-
-pub(crate) use crate::storage::sim::handles::SimDir;
+use crate::storage::{Location, lock};
 
 /// A simulated disk. Clones are the same disk.
 #[derive(Clone)]
@@ -228,7 +230,9 @@ impl SimDisk {
     /// The names of the files in a directory, sorted.
     #[must_use]
     pub fn files(&self, dir: impl AsRef<Path>) -> Vec<String> {
-        self.model().names(dir.as_ref())
+        let model = self.model();
+        let found = model.find_dir(dir.as_ref());
+        found.map(|dir| model.names(dir)).unwrap_or_default()
     }
 
     /// The bytes of a file, or `None` if there is no such file.
@@ -254,13 +258,54 @@ impl SimDisk {
         self.model().plant_file(path.as_ref(), bytes);
     }
 
-    /// Takes a file away, durably. Returns whether it was there.
+    /// Takes a file away, durably, also one that is open, or the lock file. Returns whether it was there.
     pub fn destroy(&self, path: impl AsRef<Path>) -> bool {
         self.model().destroy_file(path.as_ref())
     }
 
-    pub(crate) fn dir(&self, path: impl Into<PathBuf>) -> SimDir {
-        SimDir::new(self.clone(), path.into())
+    /// Gives a file a second name behind the log's back, durably, as a backup of hard links does.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such file.
+    pub fn hard_link(&self, path: impl AsRef<Path>, second: impl AsRef<Path>) -> io::Result<()> {
+        self.model().link_file(path.as_ref(), second.as_ref())
+    }
+
+    /// Moves a directory behind the log's back, durably. Logs that are open in it go with it.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such directory, or one with that path already.
+    pub fn move_dir(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<()> {
+        self.model().move_dir(from.as_ref(), to.as_ref())
+    }
+
+    /// Copies the files of a directory, as they can be read now, into another one, durably.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such directory.
+    pub fn copy_dir(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<()> {
+        self.model().copy_dir(from.as_ref(), to.as_ref())
+    }
+
+    /// Removes a directory behind the log's back, durably, with all that is in it.
+    ///
+    /// # Errors
+    ///
+    /// If there is no such directory.
+    pub fn remove_dir(&self, dir: impl AsRef<Path>) -> io::Result<()> {
+        self.model().remove_dir(dir.as_ref())
+    }
+
+    /// Whether a directory can be locked, as almost everywhere, or only a file in it. At first it can.
+    pub fn set_directory_locks(&self, can: bool) {
+        self.model().locks_directories = can;
+    }
+
+    pub(crate) fn location(&self, path: impl Into<PathBuf>) -> Location {
+        Location::new(SimPath::new(self.clone(), path.into()))
     }
 
     fn model(&self) -> MutexGuard<'_, Model> {

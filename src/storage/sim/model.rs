@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::chance::Chance;
+use crate::storage::Onto;
 use crate::storage::lock::Access;
 use crate::storage::sim::Operation;
 use crate::storage::sim::mishaps::Mishaps;
@@ -26,7 +27,11 @@ pub(super) struct Model {
     /// Changes that are not durable yet, oldest first.
     pub(super) volatile: Vec<Change>,
     pub(super) inodes: Vec<Inode>,
-    pub(super) dirs: BTreeMap<PathBuf, DirState>,
+    /// Which directory a path stands for; durable at once.
+    pub(super) paths: BTreeMap<PathBuf, DirId>,
+    pub(super) dirs: Vec<DirState>,
+    /// Whether directories can be locked, and not lock files only.
+    pub(super) locks_directories: bool,
     pub(super) mishaps: Mishaps,
     chance: Chance,
 }
@@ -42,6 +47,9 @@ pub(super) enum On<'a> {
 /// An index into the inodes of the disk. Inodes are never reused.
 pub(super) type InodeId = usize;
 
+/// An index into the directories of the disk. They are never reused either.
+pub(super) type DirId = usize;
+
 #[derive(Clone, Default)]
 pub(super) struct Inode {
     pub(super) live: Vec<u8>,
@@ -53,15 +61,31 @@ pub(super) struct Inode {
 pub(super) struct DirState {
     pub(super) live: BTreeMap<String, InodeId>,
     pub(super) durable: BTreeMap<String, InodeId>,
-    pub(super) readers: usize,
-    pub(super) appenders: usize,
+    pub(super) lock: Locked,
+    /// The lock files that there were. Only the last one has the name, if any has.
+    pub(super) lock_files: Vec<Locked>,
+    pub(super) has_lock_file: bool,
+}
+
+/// Who holds the lock of something.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Locked {
+    readers: usize,
+    appenders: usize,
+}
+
+/// What is locked.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Lockable {
+    Directory(DirId),
+    LockFile(DirId, usize),
 }
 
 /// One volatile change.
 #[derive(Clone, Hash)]
 pub(super) enum Change {
     Data { inode: InodeId, edit: Edit },
-    Entry { dir: PathBuf, edit: EntryEdit },
+    Entry { dir: DirId, edit: EntryEdit },
 }
 
 /// A change to a file's bytes.
@@ -100,7 +124,9 @@ impl Model {
             sync_time: Duration::ZERO,
             volatile: Vec::new(),
             inodes: Vec::new(),
-            dirs: BTreeMap::new(),
+            paths: BTreeMap::new(),
+            dirs: Vec::new(),
+            locks_directories: true,
             mishaps: Mishaps::default(),
             keeps_names: false,
             chance: Chance::new(seed),
@@ -135,7 +161,7 @@ impl Model {
             On::Directory => String::new(),
             On::Name(name) => name.to_owned(),
             On::File(inode) => {
-                let mut names = self.dirs.values().flat_map(|dir| &dir.live);
+                let mut names = self.dirs.iter().flat_map(|dir| &dir.live);
                 let found = names.find(|(_, named)| **named == inode);
                 found.map(|(name, _)| name.clone()).unwrap_or_default()
             }
@@ -149,8 +175,9 @@ impl Model {
 
     pub(super) fn fingerprint(&self) -> u64 {
         let mut hasher = DefaultHasher::new();
-        for (path, dir) in &self.dirs {
+        for (path, &dir) in &self.paths {
             path.hash(&mut hasher);
+            let dir = &self.dirs[dir];
             for (name, &inode) in &dir.live {
                 (name, &self.inodes[inode].live).hash(&mut hasher);
             }
@@ -173,23 +200,37 @@ impl Model {
 
 /// Directories.
 impl Model {
-    pub(super) fn make_dir(&mut self, dir: &Path) {
-        self.dirs.entry(dir.to_owned()).or_default();
+    pub(super) fn make_dir(&mut self, path: &Path) -> DirId {
+        let dirs = &mut self.dirs;
+        *self.paths.entry(path.to_owned()).or_insert_with(|| {
+            dirs.push(DirState::default());
+            dirs.len() - 1
+        })
     }
 
-    pub(super) fn names(&self, dir: &Path) -> Vec<String> {
-        self.dirs
-            .get(dir)
-            .map(|dir| dir.live.keys().cloned().collect())
-            .unwrap_or_default()
+    pub(super) fn find_dir(&self, path: &Path) -> io::Result<DirId> {
+        let found = self.paths.get(path).copied();
+        found.ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    pub(super) fn find(&self, dir: &Path, name: &str) -> io::Result<InodeId> {
-        let entry = self.dirs.get(dir).and_then(|dir| dir.live.get(name));
+    /// The path of a directory, unless it was removed.
+    pub(super) fn path_of(&self, dir: DirId) -> Option<&Path> {
+        let mut paths = self.paths.iter();
+        paths
+            .find(|&(_, &other)| other == dir)
+            .map(|(path, _)| &**path)
+    }
+
+    pub(super) fn names(&self, dir: DirId) -> Vec<String> {
+        self.dirs[dir].live.keys().cloned().collect()
+    }
+
+    pub(super) fn find(&self, dir: DirId, name: &str) -> io::Result<InodeId> {
+        let entry = self.dirs[dir].live.get(name);
         entry.copied().ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
-    pub(super) fn create(&mut self, dir: &Path, name: &str) -> io::Result<InodeId> {
+    pub(super) fn create(&mut self, dir: DirId, name: &str) -> io::Result<InodeId> {
         if self.find(dir, name).is_ok() {
             return Err(io::ErrorKind::AlreadyExists.into());
         }
@@ -205,9 +246,18 @@ impl Model {
         Ok(inode)
     }
 
-    pub(super) fn rename(&mut self, dir: &Path, from: &str, to: &str) -> io::Result<()> {
+    pub(super) fn rename(
+        &mut self,
+        dir: DirId,
+        from: &str,
+        to: &str,
+        onto: Onto,
+    ) -> io::Result<()> {
         let inode = self.find(dir, from)?;
         let replaced = self.find(dir, to).ok();
+        if onto == Onto::Nothing && replaced.is_some() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
         self.edit_entries(
             dir,
             EntryEdit::Rename {
@@ -225,9 +275,9 @@ impl Model {
     #[cfg(feature = "tools")]
     pub(super) fn link(
         &mut self,
-        dir: &Path,
+        dir: DirId,
         name: &str,
-        folder: &Path,
+        folder: DirId,
         second: &str,
     ) -> io::Result<()> {
         let inode = self.find(dir, name)?;
@@ -238,7 +288,7 @@ impl Model {
         self.edit_entries(folder, EntryEdit::Create { name, inode })
     }
 
-    pub(super) fn remove(&mut self, dir: &Path, name: &str) -> io::Result<()> {
+    pub(super) fn remove(&mut self, dir: DirId, name: &str) -> io::Result<()> {
         let inode = self.find(dir, name)?;
         self.edit_entries(dir, EntryEdit::Remove { name: name.into() })?;
         self.note_nameless(inode);
@@ -246,47 +296,76 @@ impl Model {
     }
 
     /// A file that has lost its last name takes no space any more.
-    fn note_nameless(&mut self, inode: InodeId) {
-        let mut names = self.dirs.values().flat_map(|dir| dir.live.values());
-        self.inodes[inode].removed = !names.any(|&other| other == inode);
+    pub(super) fn note_nameless(&mut self, inode: InodeId) {
+        self.inodes[inode].removed = self.links(inode) == 0;
     }
 
-    pub(super) fn sync_dir(&mut self, dir: &Path) {
-        let (settled, rest) = std::mem::take(&mut self.volatile)
-            .into_iter()
-            .partition(|change| matches!(change, Change::Entry { dir: other, .. } if other == dir));
+    /// How many names a file has.
+    pub(super) fn links(&self, inode: InodeId) -> usize {
+        let names = self.dirs.iter().flat_map(|dir| dir.live.values());
+        names.filter(|&&other| other == inode).count()
+    }
+
+    pub(super) fn sync_dir(&mut self, dir: DirId) {
+        let (settled, rest) = std::mem::take(&mut self.volatile).into_iter().partition(
+            |change| matches!(change, Change::Entry { dir: other, .. } if *other == dir),
+        );
         self.volatile = rest;
         settled
             .into_iter()
             .for_each(|change: Change| self.settle(change));
     }
 
-    fn edit_entries(&mut self, dir: &Path, edit: EntryEdit) -> io::Result<()> {
-        let state = self.dirs.get_mut(dir).ok_or(io::ErrorKind::NotFound)?;
-        edit.apply(&mut state.live);
-        self.volatile.push(Change::Entry {
-            dir: dir.to_owned(),
-            edit,
-        });
+    fn edit_entries(&mut self, dir: DirId, edit: EntryEdit) -> io::Result<()> {
+        // Nothing gets a name in a directory that was removed.
+        self.path_of(dir).ok_or(io::ErrorKind::NotFound)?;
+        edit.apply(&mut self.dirs[dir].live);
+        self.volatile.push(Change::Entry { dir, edit });
         Ok(())
     }
 
-    pub(super) fn try_lock(&mut self, dir: &Path, access: Access) -> io::Result<()> {
-        let state = self.dirs.get_mut(dir).ok_or(io::ErrorKind::NotFound)?;
-        let free = match access {
-            Access::Append => state.readers == 0 && state.appenders == 0,
-            Access::Read => state.appenders == 0,
+    /// The lock file that has the name, which is created for appending.
+    pub(super) fn lock_file(&mut self, dir: DirId, access: Access) -> Option<Lockable> {
+        let state = &mut self.dirs[dir];
+        if !state.has_lock_file {
+            if access == Access::Read {
+                return None;
+            }
+            state.lock_files.push(Locked::default());
+            state.has_lock_file = true;
+        }
+        Some(Lockable::LockFile(dir, state.lock_files.len() - 1))
+    }
+
+    /// The number of the lock file that has the name.
+    pub(super) fn lock_file_id(&self, dir: DirId) -> io::Result<usize> {
+        match self.dirs[dir].has_lock_file {
+            true => Ok(self.dirs[dir].lock_files.len()),
+            false => Err(io::ErrorKind::NotFound.into()),
+        }
+    }
+
+    pub(super) fn try_lock(&mut self, what: Lockable, access: Access) -> io::Result<()> {
+        let locked = self.locked(what);
+        let is_free = match access {
+            Access::Append => locked.readers == 0 && locked.appenders == 0,
+            Access::Read => locked.appenders == 0,
         };
-        if !free {
+        if !is_free {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        *state.holders(access) += 1;
+        *locked.holders(access) += 1;
         Ok(())
     }
 
-    pub(super) fn unlock(&mut self, dir: &Path, access: Access) {
-        if let Some(state) = self.dirs.get_mut(dir) {
-            *state.holders(access) -= 1;
+    pub(super) fn unlock(&mut self, what: Lockable, access: Access) {
+        *self.locked(what).holders(access) -= 1;
+    }
+
+    fn locked(&mut self, what: Lockable) -> &mut Locked {
+        match what {
+            Lockable::Directory(dir) => &mut self.dirs[dir].lock,
+            Lockable::LockFile(dir, file) => &mut self.dirs[dir].lock_files[file],
         }
     }
 }
@@ -381,55 +460,14 @@ impl Model {
     }
 }
 
-/// What tests do to a disk behind the log's back.
-impl Model {
-    pub(super) fn read_file(&self, path: &Path) -> Option<Vec<u8>> {
-        let (dir, name) = split(path)?;
-        self.find(dir, name)
-            .ok()
-            .map(|inode| self.inodes[inode].live.clone())
-    }
-
-    pub(super) fn damage_file(&mut self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) -> bool {
-        let Some(mut bytes) = self.read_file(path) else {
-            return false;
-        };
-        change(&mut bytes);
-        self.plant_file(path, bytes);
-        true
-    }
-
-    /// A file that stands there already keeps its inode, so that whoever has it open sees the change, and
-    /// a disk that is damaged again and again does not grow.
-    pub(super) fn plant_file(&mut self, path: &Path, bytes: Vec<u8>) {
-        let Some((dir, name)) = split(path) else {
-            return;
-        };
-        let inode = self.find(dir, name).unwrap_or_else(|_| {
-            self.inodes.push(Inode::default());
-            self.inodes.len() - 1
-        });
-        self.forget(inode);
-        self.inodes[inode] = Inode {
-            live: bytes.clone(),
-            durable: bytes,
-            removed: false,
-        };
-        let state = self.dirs.entry(dir.to_owned()).or_default();
-        state.live.insert(name.into(), inode);
-        state.durable.insert(name.into(), inode);
-    }
-
-    pub(super) fn destroy_file(&mut self, path: &Path) -> bool {
-        let state = split(path).and_then(|(dir, name)| Some((self.dirs.get_mut(dir)?, name)));
-        state.is_some_and(|(dir, name)| {
-            dir.durable.remove(name);
-            dir.live.remove(name).is_some()
-        })
+impl DirState {
+    pub(super) fn release_locks(&mut self) {
+        self.lock = Locked::default();
+        self.lock_files.fill(Locked::default());
     }
 }
 
-impl DirState {
+impl Locked {
     fn holders(&mut self, access: Access) -> &mut usize {
         match access {
             Access::Append => &mut self.appenders,
@@ -481,8 +519,4 @@ impl EntryEdit {
 
 pub(super) fn power_is_off() -> io::Error {
     io::Error::other("the simulated power was cut")
-}
-
-fn split(path: &Path) -> Option<(&Path, &str)> {
-    Some((path.parent()?, path.file_name()?.to_str()?))
 }

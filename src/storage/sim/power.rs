@@ -2,7 +2,7 @@
 
 use crate::storage::sim::Survival;
 use crate::storage::sim::mishaps::Mishaps;
-use crate::storage::sim::model::{Change, Edit, Inode, Model};
+use crate::storage::sim::model::{Change, DirState, Edit, Inode, Model};
 
 impl Model {
     pub(super) fn restart(&mut self, survival: Survival) {
@@ -33,7 +33,7 @@ impl Model {
         for inode in &mut self.inodes {
             inode.live.clone_from(&inode.durable);
         }
-        for dir in self.dirs.values_mut() {
+        for dir in &mut self.dirs {
             dir.live.clone_from(&dir.durable);
         }
         self.drop_nameless_inodes();
@@ -61,16 +61,14 @@ impl Model {
     /// Makes every open file unusable and every lock free.
     fn end_handles(&mut self) {
         self.generation += 1;
-        for dir in self.dirs.values_mut() {
-            (dir.readers, dir.appenders) = (0, 0);
-        }
+        self.dirs.iter_mut().for_each(DirState::release_locks);
     }
 
     pub(super) fn settle(&mut self, change: Change) {
         match change {
             Change::Data { inode, edit } => edit.apply(&mut self.inodes[inode].durable),
             Change::Entry { dir, edit } => {
-                edit.apply(&mut self.dirs.entry(dir).or_default().durable);
+                edit.apply(&mut self.dirs[dir].durable);
             }
         }
     }
@@ -127,7 +125,7 @@ impl Model {
     fn drop_nameless_inodes(&mut self) {
         let named: Vec<_> = self
             .dirs
-            .values()
+            .iter()
             .flat_map(|dir| dir.live.values().copied())
             .collect();
         for (id, inode) in self.inodes.iter_mut().enumerate() {

@@ -1,10 +1,19 @@
 use super::*;
-use crate::storage::{Dir, Mode};
+use crate::storage::lock::Access;
+use crate::storage::{Dir, Mode, Opening};
+
+fn open_dir(disk: &SimDisk) -> Dir {
+    let opening = Opening {
+        access: Access::Append,
+        create: true,
+        allow_unsynced: false,
+    };
+    disk.location("d").open(opening).unwrap()
+}
 
 fn disk_with_a_file() -> (SimDisk, Dir) {
     let disk = SimDisk::new(1);
-    let dir = Dir::new(disk.dir("d"));
-    dir.make().unwrap();
+    let dir = open_dir(&disk);
     let file = dir.open("f", Mode::Create).unwrap();
     let (file, _) = file.write_at(b"old", 0).unwrap();
     tokio_test::block_on(file.sync()).unwrap();
@@ -101,7 +110,7 @@ fn the_same_seed_gives_the_same_survivors() {
     let run = |seed| {
         let disk = SimDisk::new(seed);
         disk.plant("d/f", vec![0; 64 * 512]);
-        let dir = Dir::new(disk.dir("d"));
+        let dir = open_dir(&disk);
         overwrite(&dir, &vec![1; 64 * 512], 0);
         disk.restart(Survival::Random);
         disk.read("d/f").unwrap()
@@ -120,8 +129,7 @@ fn the_same_seed_gives_the_same_survivors() {
 fn a_file_that_has_grown_holds_its_data_or_zeros_or_garbage() {
     let survivor = |seed| {
         let disk = SimDisk::new(seed);
-        let dir = Dir::new(disk.dir("d"));
-        dir.make().unwrap();
+        let dir = open_dir(&disk);
         let file = dir.open("f", Mode::Create).unwrap();
         dir.sync().unwrap();
         drop(file.write_at(&[7; 512], 0).unwrap());
@@ -140,7 +148,7 @@ fn the_pieces_that_survive_can_be_chosen() {
     for chosen in 0..8 {
         let disk = SimDisk::new(1);
         disk.plant("d/f", vec![0; 1024]);
-        let dir = Dir::new(disk.dir("d"));
+        let dir = open_dir(&disk);
         overwrite(&dir, &[1; 600], 0);
         dir.rename("f", "g").unwrap();
         assert_eq!(disk.volatile_pieces(), 3);

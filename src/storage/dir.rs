@@ -1,0 +1,243 @@
+//! A log's directory: where it is, and the directory itself once it is open.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, OnceLock};
+
+use crate::error::{Fault, Result};
+use crate::format::names;
+use crate::planted::{Bug, is_planted};
+use crate::storage::lock::{self, Access, Lock};
+use crate::storage::receipts::{Present, Synced};
+use crate::storage::{Backend, File, FileId, Locator, Mode, Onto, Opening};
+
+/// Where a log's directory is, or will be: a path, which is resolved when the directory is opened.
+#[derive(Clone)]
+pub(crate) struct Location(Arc<dyn Locator>);
+
+impl Location {
+    pub(crate) fn new(locator: impl Locator + 'static) -> Self {
+        Self(Arc::new(locator))
+    }
+
+    /// The path as it was given, for messages.
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Opens the directory that the path stands for now. From then on the path plays no part.
+    pub(crate) fn open(&self, opening: Opening) -> Result<Dir, Fault> {
+        Ok(Dir {
+            backend: self.0.open(opening)?,
+            path: self.path().into(),
+            lock_file: Arc::default(),
+            #[cfg(tidewal_planted)]
+            location: self.clone(),
+        })
+    }
+}
+
+impl fmt::Debug for Location {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.path().fmt(f)
+    }
+}
+
+/// A log's directory. It is held open, and every name is resolved against it: it stays the same whatever
+/// becomes of the path that it was opened by.
+#[derive(Clone)]
+pub(crate) struct Dir {
+    backend: Arc<dyn Backend>,
+    path: Arc<Path>,
+    /// The lock file, where it alone keeps others out.
+    lock_file: Arc<OnceLock<FileId>>,
+    #[cfg(tidewal_planted)]
+    location: Location,
+}
+
+impl Dir {
+    /// The path that the directory had when it was opened, for messages.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The full path of one of its files, for messages.
+    pub(crate) fn path_of(&self, name: &str) -> PathBuf {
+        self.path().join(name)
+    }
+
+    /// Takes the directory for reading or for appending.
+    ///
+    /// Waits for a log in this process whose last handle was dropped and that is still closing;
+    /// for no other.
+    pub(crate) async fn lock(&self, access: Access) -> Result<Lock> {
+        lock::acquire(self, access).await
+    }
+
+    /// The processes that have it locked, as far as the system says.
+    #[cfg(feature = "tools")]
+    pub(crate) fn holders(&self) -> Vec<lock::Holder> {
+        self.backend().holders()
+    }
+
+    /// Notes that others are kept out by this lock file and nothing else.
+    pub(super) fn rely_on(&self, lock_file: FileId) {
+        // A directory is locked for appending once.
+        let _ = self.lock_file.set(lock_file);
+    }
+
+    /// Whether a log was ever opened for appending here, or is here as a copy.
+    pub(crate) fn holds_log(&self) -> Result<bool, Fault> {
+        let names = self.list()?;
+        let is_of_log = |name: &String| name == names::LOCK || names::parse_segment(name).is_some();
+        Ok(names.iter().any(is_of_log))
+    }
+
+    pub(crate) fn list(&self) -> Result<Vec<String>, Fault> {
+        self.backend().list().map_err(self.fault("list", ""))
+    }
+
+    pub(crate) fn open(&self, name: &str, mode: Mode) -> Result<File, Fault> {
+        let action = match mode {
+            Mode::Create => "create",
+            Mode::Read | Mode::Write => "open",
+        };
+        let raw = self.backend().open(name, mode);
+        let raw = raw.map_err(self.fault(action, name))?;
+        let id = raw.id();
+        Ok(File {
+            raw,
+            id,
+            dir: self.clone(),
+            name: name.into(),
+            len: 0,
+        })
+    }
+
+    /// Gives a file another name, which must be free.
+    pub(crate) fn rename(&self, from: &str, to: &str) -> Result<(), Fault> {
+        let renamed = self.backend().rename(from, to, Onto::Nothing);
+        renamed.map_err(self.fault("rename", from))
+    }
+
+    /// Gives a file the name of another one, which loses it.
+    pub(crate) fn rename_over(&self, from: &str, to: &str) -> Result<(), Fault> {
+        let renamed = self.backend().rename(from, to, Onto::Anything);
+        renamed.map_err(self.fault("rename", from))
+    }
+
+    pub(crate) fn remove(&self, name: &str) -> Result<(), Fault> {
+        self.backend()
+            .remove(name)
+            .map_err(self.fault("remove", name))
+    }
+
+    pub(crate) fn sync(&self) -> Result<Synced, Fault> {
+        let synced = self.backend().sync();
+        synced.map_err(self.fault("sync the directory", ""))?;
+        Ok(Synced::and(self.check_present()?))
+    }
+
+    /// As [`sync`](Self::sync). The bug is what it would be to forget it.
+    pub(crate) fn sync_unless(&self, bug: Bug) -> Result<Synced, Fault> {
+        if is_planted(bug) {
+            return Ok(Synced::and(self.check_present()?));
+        }
+        self.sync()
+    }
+
+    /// Checks that the directory was not removed, nor what keeps others out of it.
+    pub(crate) fn check_present(&self) -> Result<Present, Fault> {
+        self.check_lock_file()?;
+        Present::directory(self.backend().as_ref()).map_err(self.fault("find the directory", ""))
+    }
+
+    /// Checks that a file still has its name in the directory, and that others are still kept out.
+    pub(super) fn check_file(&self, file: &File) -> Result<Present, Fault> {
+        self.check_lock_file()?;
+        let File { name, id, len, .. } = file;
+        Present::file(self.backend().as_ref(), name, *id, *len).map_err(self.fault("find", name))
+    }
+
+    fn check_lock_file(&self) -> Result<(), Fault> {
+        let Some(&locked) = self.lock_file.get() else {
+            return Ok(());
+        };
+        let present = Present::lock_file(self.backend().as_ref(), locked);
+        present.map(drop).map_err(self.fault("find", names::LOCK))
+    }
+
+    /// A salt for a new life of a file: random and never zero.
+    pub(crate) fn new_salt(&self) -> u64 {
+        if is_planted(Bug::SaltConstant) {
+            return 1;
+        }
+        self.backend().random().max(1)
+    }
+
+    #[cfg(not(tidewal_planted))]
+    pub(super) fn backend(&self) -> &Arc<dyn Backend> {
+        &self.backend
+    }
+
+    /// The bug is what it would be to hold no directory open.
+    #[cfg(tidewal_planted)]
+    pub(super) fn backend(&self) -> Arc<dyn Backend> {
+        if is_planted(Bug::PathResolvedAnew) {
+            let opened = self.location.0.open(Opening::existing(Access::Read));
+            return opened.unwrap_or_else(|_| Arc::clone(&self.backend));
+        }
+        Arc::clone(&self.backend)
+    }
+
+    pub(super) fn fault<'a>(
+        &'a self,
+        action: &'static str,
+        name: &'a str,
+    ) -> impl FnOnce(io::Error) -> Fault + use<'a> {
+        move |error| {
+            let path = match name {
+                "" => self.path().to_owned(),
+                name => self.path_of(name),
+            };
+            Fault::new(action, &path, error)
+        }
+    }
+}
+
+/// Directories in this one, which a repair makes.
+#[cfg(feature = "tools")]
+impl Dir {
+    /// Whether there is no such directory, or an empty one.
+    pub(crate) fn has_room_for(&self, subdir: &str) -> bool {
+        match self.backend().open_subdir(subdir, false) {
+            Ok(found) => found.list().is_ok_and(|names| names.is_empty()),
+            Err(error) => error.kind() == io::ErrorKind::NotFound,
+        }
+    }
+
+    /// Opens a directory in this one. Makes it, durably, where it is missing.
+    pub(crate) fn make_subdir(&self, name: &str) -> Result<Self, Fault> {
+        let made = self.backend().open_subdir(name, true);
+        Ok(Self {
+            backend: made.map_err(self.fault("create the directory", name))?,
+            path: self.path_of(name).into(),
+            lock_file: Arc::default(),
+            #[cfg(tidewal_planted)]
+            location: self.location.clone(),
+        })
+    }
+
+    /// Gives a file of the directory that this one is in a second name here; never that of another file.
+    pub(crate) fn link_from_parent(&self, name: &str, second: &str) -> Result<(), Fault> {
+        let linked = self.backend().link_from_parent(name, second);
+        linked.map_err(self.fault("link", second))
+    }
+}
+
+impl fmt::Debug for Dir {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.path().fmt(f)
+    }
+}

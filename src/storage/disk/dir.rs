@@ -1,0 +1,307 @@
+//! A directory that is held open, by its descriptor.
+
+use std::fs::File;
+use std::io;
+use std::os::fd::{AsFd, OwnedFd};
+use std::sync::Arc;
+
+use rustix::fs::{AtFlags, Mode as Permissions, OFlags, Stat, fstat, fsync, openat, unlinkat};
+use rustix::io::{Errno, retry_on_intr};
+
+use crate::format::names;
+use crate::storage::disk::file::DiskFile;
+use crate::storage::disk::{LOCK_TABLE, lock_file, random, regular};
+use crate::storage::lock::{self, Access, Holder};
+use crate::storage::{Backend, BackendFile, DirKey, FileId, Found, Held, Mode, Onto};
+
+/// A directory of the machine's file system.
+pub(super) struct OpenDir {
+    pub(super) descriptor: Arc<OwnedFd>,
+    /// The directory that it was opened in, if it was.
+    #[cfg(feature = "tools")]
+    parent: Option<Arc<OwnedFd>>,
+    stat: Stat,
+    allow_unsynced: bool,
+}
+
+impl OpenDir {
+    pub(super) fn new(descriptor: OwnedFd, allow_unsynced: bool) -> io::Result<Self> {
+        Ok(Self {
+            stat: fstat(&descriptor)?,
+            descriptor: Arc::new(descriptor),
+            #[cfg(feature = "tools")]
+            parent: None,
+            allow_unsynced,
+        })
+    }
+
+    /// What root creates belongs to whom the directory belongs to: a service that runs as that user has
+    /// to open it.
+    pub(super) fn give(&self, created: impl AsFd) {
+        let (owner, group) = (self.stat.st_uid, self.stat.st_gid);
+        if owner != 0 && fstat(&created).is_ok_and(|stat| stat.st_uid == 0) {
+            // Where that is not allowed, such as on a remote disk, it stays root's.
+            let _ = std::os::unix::fs::fchown(created, Some(owner), Some(group));
+        }
+    }
+
+    fn create(&self, name: &str) -> io::Result<File> {
+        let file = regular::create(&self.descriptor, name)?;
+        self.give(&file);
+        Ok(file)
+    }
+
+    /// The lock file. Only who means to append creates it; reading changes nothing.
+    fn open_lock_file(&self, access: Access) -> io::Result<Option<File>> {
+        let how = match access {
+            Access::Append => OFlags::RDWR,
+            Access::Read => OFlags::RDONLY,
+        };
+        match (regular::open(&self.descriptor, names::LOCK, how), access) {
+            (Ok(file), _) => Ok(Some(file)),
+            (Err(error), Access::Append) if error.kind() == io::ErrorKind::NotFound => {
+                self.create(names::LOCK).map(Some)
+            }
+            (Err(error), Access::Read) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            (Err(error), _) => Err(name_lock_file(&error)),
+        }
+    }
+
+    /// Locks the lock file; `None` if its name is another file's meanwhile, so that it keeps out no one.
+    fn lock_lock_file(&self, file: File, access: Access) -> io::Result<Option<(Held, FileId)>> {
+        let id = regular::id(&fstat(&file)?);
+        let held = lock_file(file, access)?;
+        let named = regular::look_up(&self.descriptor, names::LOCK);
+        let is_named = named.is_ok_and(|stat| regular::id(&stat) == id);
+        Ok(is_named.then_some((held, id)))
+    }
+}
+
+impl Backend for OpenDir {
+    fn key(&self) -> DirKey {
+        DirKey::Inode(regular::id(&self.stat))
+    }
+
+    fn lock_table(&self) -> &lock::Table {
+        &LOCK_TABLE
+    }
+
+    /// By a description of its own: a lock belongs to that, and a second one would change the first.
+    fn try_lock(&self, access: Access) -> io::Result<Option<Held>> {
+        let itself = open_directory(&self.descriptor, ".")?;
+        match lock_file(itself.into(), access) {
+            Err(error) if cannot_be_locked(&error) => Ok(None),
+            locked => locked.map(Some),
+        }
+    }
+
+    fn is_shared(&self) -> bool {
+        is_remote(&self.descriptor)
+    }
+
+    fn try_lock_file(&self, access: Access) -> io::Result<Option<(Held, Option<FileId>)>> {
+        loop {
+            let file = match self.open_lock_file(access) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
+                opened => opened?,
+            };
+            let Some(file) = file else { return Ok(None) };
+            if let Some((held, id)) = self.lock_lock_file(file, access)? {
+                return Ok(Some((held, Some(id))));
+            }
+        }
+    }
+
+    #[cfg(target_os = "linux")]
+    fn holders(&self) -> Vec<Holder> {
+        use crate::storage::disk::holders;
+
+        let lock = regular::look_up(&self.descriptor, names::LOCK);
+        holders::of(&[Some(self.stat), lock.ok()])
+    }
+
+    #[cfg(not(target_os = "linux"))]
+    fn holders(&self) -> Vec<Holder> {
+        Vec::new()
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut found = Vec::new();
+        for entry in rustix::fs::Dir::read_from(&self.descriptor)? {
+            // A name that is not Unicode is not ours.
+            if let Ok(name) = entry?.file_name().to_str()
+                && ![".", ".."].contains(&name)
+            {
+                found.push(name.to_owned());
+            }
+        }
+        Ok(found)
+    }
+
+    fn look_up(&self, name: &str) -> io::Result<Found> {
+        regular::look_up(&self.descriptor, name).map(|stat| regular::found(&stat))
+    }
+
+    fn open(&self, name: &str, mode: Mode) -> io::Result<Box<dyn BackendFile>> {
+        let file = match mode {
+            Mode::Read => regular::open(&self.descriptor, name, OFlags::RDONLY)?,
+            Mode::Write => regular::open(&self.descriptor, name, OFlags::RDWR)?,
+            Mode::Create => self.create(name)?,
+        };
+        let id = regular::id(&fstat(&file)?);
+        Ok(Box::new(DiskFile::new(file, Some(id))))
+    }
+
+    fn rename(&self, from: &str, to: &str, onto: Onto) -> io::Result<()> {
+        match onto {
+            Onto::Nothing => rename_to_free_name(&self.descriptor, from, to),
+            Onto::Anything => rename(&self.descriptor, from, to),
+        }
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        Ok(unlinkat(&self.descriptor, name, AtFlags::empty())?)
+    }
+
+    fn sync(&self) -> io::Result<()> {
+        match sync(&self.descriptor) {
+            Err(error) if self.allow_unsynced && cannot_be_synced(error) => Ok(()),
+            synced => Ok(synced?),
+        }
+    }
+
+    fn is_linked(&self) -> io::Result<bool> {
+        Ok(fstat(&self.descriptor)?.st_nlink > 0)
+    }
+
+    fn random(&self) -> u64 {
+        random()
+    }
+
+    #[cfg(feature = "tools")]
+    fn open_subdir(&self, name: &str, create: bool) -> io::Result<Arc<dyn Backend>> {
+        let opened = match create {
+            true => super::make::make_in(self, name, PRIVATE),
+            false => open_directory(&self.descriptor, name).map_err(io::Error::from),
+        };
+        Ok(Arc::new(Self {
+            parent: Some(Arc::clone(&self.descriptor)),
+            ..Self::new(opened?, self.allow_unsynced)?
+        }))
+    }
+
+    #[cfg(feature = "tools")]
+    fn link_from_parent(&self, name: &str, second: &str) -> io::Result<()> {
+        let parent = self.parent.as_ref().ok_or(io::ErrorKind::NotFound)?;
+        let (here, flags) = (&self.descriptor, AtFlags::empty());
+        Ok(rustix::fs::linkat(parent, name, here, second, flags)?)
+    }
+}
+
+/// Opens a directory in another one, without following a link.
+pub(super) fn open_directory(dir: impl AsFd, name: &str) -> Result<OwnedFd, Errno> {
+    let how = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    retry_on_intr(|| openat(&dir, name, how, Permissions::empty()))
+}
+
+pub(super) fn sync(directory: impl AsFd) -> Result<(), Errno> {
+    retry_on_intr(|| fsync(&directory))
+}
+
+/// Whether the reason for a failed sync is that the file system does not sync directories, or not for
+/// this user. An error of the disk is none.
+pub(super) fn cannot_be_synced(error: Errno) -> bool {
+    [
+        Errno::INVAL,
+        Errno::NOTSUP,
+        Errno::OPNOTSUPP,
+        Errno::NOSYS,
+        Errno::ROFS,
+        Errno::ACCESS,
+        Errno::PERM,
+    ]
+    .contains(&error)
+}
+
+/// Whether the reason is that the file system does not lock directories.
+fn cannot_be_locked(error: &io::Error) -> bool {
+    let reasons = [
+        Errno::BADF,
+        Errno::INVAL,
+        Errno::NOTSUP,
+        Errno::OPNOTSUPP,
+        Errno::NOSYS,
+        Errno::NOLCK,
+    ];
+    Errno::from_io_error(error).is_some_and(|error| reasons.contains(&error))
+}
+
+/// Says which file it was.
+fn name_lock_file(error: &io::Error) -> io::Error {
+    io::Error::new(error.kind(), format!("{}: {error}", names::LOCK))
+}
+
+fn rename(dir: &OwnedFd, from: &str, to: &str) -> io::Result<()> {
+    Ok(rustix::fs::renameat(dir, from, dir, to)?)
+}
+
+#[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
+fn rename_to_free_name(dir: &OwnedFd, from: &str, to: &str) -> io::Result<()> {
+    use rustix::fs::{RenameFlags, renameat_with};
+
+    match renameat_with(dir, from, dir, to, RenameFlags::NOREPLACE) {
+        Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => look_and_rename(dir, from, to),
+        renamed => Ok(renamed?),
+    }
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android", target_vendor = "apple")))]
+fn rename_to_free_name(dir: &OwnedFd, from: &str, to: &str) -> io::Result<()> {
+    look_and_rename(dir, from, to)
+}
+
+/// Where the system cannot do both at once. Those who respect the lock do not come in between.
+fn look_and_rename(dir: &OwnedFd, from: &str, to: &str) -> io::Result<()> {
+    match regular::look_up(dir, to) {
+        Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => rename(dir, from, to),
+        Err(error) => Err(error),
+    }
+}
+
+/// Whether other machines may use the directory too. Their locks of a file are seen here; those of a
+/// directory are not.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    clippy::unnecessary_cast,
+    reason = "a magic number has 32 bits, in a field that has more on some machines"
+)]
+fn is_remote(dir: &OwnedFd) -> bool {
+    rustix::fs::fstatfs(dir).map_or(true, |found| REMOTE.contains(&(found.f_type as u32)))
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn is_remote(_: &OwnedFd) -> bool {
+    true
+}
+
+/// Of NFS, SMB (three of them), Ceph, 9P, AFS, FUSE, GFS2, OCFS2 and Lustre.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const REMOTE: [u32; 11] = [
+    0x6969,
+    0x517b,
+    0xff53_4d42,
+    0xfe53_4d42,
+    0x00c3_6400,
+    0x0102_1997,
+    0x5346_414f,
+    0x6573_5546,
+    0x0116_1970,
+    0x7461_636f,
+    0x0bd0_0bd0,
+];
+
+/// A log's directory, and one of a repair, is its owner's.
+pub(super) const PRIVATE: Permissions = Permissions::RWXU;

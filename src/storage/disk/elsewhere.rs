@@ -1,0 +1,176 @@
+//! A directory of a system without calls that name a file relative to an open directory.
+//!
+//! The absolute path is fixed when the directory is opened. On Windows the directory is kept open, in a
+//! way in which no one can rename or remove it.
+
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::Fault;
+use crate::format::names;
+use crate::storage::disk::file::DiskFile;
+use crate::storage::disk::{LOCK_TABLE, lock_file, random};
+use crate::storage::lock::{self, Access, Holder};
+use crate::storage::{Backend, BackendFile, DirKey, FileId, Found, Held, Mode, Onto, Opening};
+
+/// A directory by its path.
+pub(super) struct PathDir {
+    path: PathBuf,
+    _kept_open: Option<File>,
+}
+
+impl PathDir {
+    pub(super) fn open(path: &Path, shown: &Path, opening: Opening) -> Result<Self, Fault> {
+        let action = match opening.create {
+            true => "create the directory",
+            false => "open the directory",
+        };
+        let fault = |error| Fault::new(action, shown, error);
+        if opening.create && !path.as_os_str().is_empty() {
+            fs::create_dir_all(path).map_err(fault)?;
+        }
+        Self::of(path).map_err(fault)
+    }
+
+    fn of(path: &Path) -> io::Result<Self> {
+        // The one path that stands for it, whatever links the given one has.
+        let path = fs::canonicalize(path)?;
+        if !path.is_dir() {
+            return Err(io::ErrorKind::NotADirectory.into());
+        }
+        Ok(Self {
+            _kept_open: keep_open(&path)?,
+            path,
+        })
+    }
+}
+
+impl Backend for PathDir {
+    fn key(&self) -> DirKey {
+        DirKey::Path(self.path.clone())
+    }
+
+    fn lock_table(&self) -> &lock::Table {
+        &LOCK_TABLE
+    }
+
+    fn try_lock(&self, _: Access) -> io::Result<Option<Held>> {
+        Ok(None)
+    }
+
+    fn is_shared(&self) -> bool {
+        true
+    }
+
+    fn try_lock_file(&self, access: Access) -> io::Result<Option<(Held, Option<FileId>)>> {
+        let append = access == Access::Append;
+        let opened = OpenOptions::new()
+            .read(true)
+            .write(append)
+            .create(append)
+            .truncate(false)
+            .open(self.path.join(names::LOCK));
+        match opened {
+            Err(error) if error.kind() == io::ErrorKind::NotFound && !append => Ok(None),
+            opened => Ok(Some((lock_file(opened?, access)?, None))),
+        }
+    }
+
+    fn holders(&self) -> Vec<Holder> {
+        Vec::new()
+    }
+
+    fn list(&self) -> io::Result<Vec<String>> {
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.path)? {
+            // A name that is not Unicode is not ours.
+            found.extend(entry?.file_name().into_string().ok());
+        }
+        Ok(found)
+    }
+
+    fn look_up(&self, name: &str) -> io::Result<Found> {
+        let metadata = fs::symlink_metadata(self.path.join(name))?;
+        Ok(Found {
+            id: None,
+            len: metadata.len(),
+        })
+    }
+
+    fn open(&self, name: &str, mode: Mode) -> io::Result<Box<dyn BackendFile>> {
+        let path = self.path.join(name);
+        if mode != Mode::Create && !fs::symlink_metadata(&path)?.is_file() {
+            return Err(io::Error::other("only regular files are opened"));
+        }
+        let file = OpenOptions::new()
+            .read(true)
+            .write(mode != Mode::Read)
+            .create_new(mode == Mode::Create)
+            .open(path)?;
+        Ok(Box::new(DiskFile::new(file, None)))
+    }
+
+    fn rename(&self, from: &str, to: &str, onto: Onto) -> io::Result<()> {
+        let to = self.path.join(to);
+        if onto == Onto::Nothing && fs::symlink_metadata(&to).is_ok() {
+            return Err(io::ErrorKind::AlreadyExists.into());
+        }
+        fs::rename(self.path.join(from), to)
+    }
+
+    fn remove(&self, name: &str) -> io::Result<()> {
+        fs::remove_file(self.path.join(name))
+    }
+
+    /// Directories cannot be synced; their entries are as durable as the file system makes them
+    /// (`docs/durability.md`, "Assumptions").
+    fn sync(&self) -> io::Result<()> {
+        Ok(())
+    }
+
+    fn is_linked(&self) -> io::Result<bool> {
+        Ok(self.path.is_dir())
+    }
+
+    fn random(&self) -> u64 {
+        random()
+    }
+
+    #[cfg(feature = "tools")]
+    fn open_subdir(&self, name: &str, create: bool) -> io::Result<Arc<dyn Backend>> {
+        let path = self.path.join(name);
+        match create.then(|| fs::create_dir(&path)) {
+            Some(Err(error)) if error.kind() != io::ErrorKind::AlreadyExists => Err(error),
+            _ => Ok(Arc::new(Self::of(&path)?)),
+        }
+    }
+
+    #[cfg(feature = "tools")]
+    fn link_from_parent(&self, name: &str, second: &str) -> io::Result<()> {
+        let parent = self.path.parent().ok_or(io::ErrorKind::NotFound)?;
+        fs::hard_link(parent.join(name), self.path.join(second))
+    }
+}
+
+/// Others may write in it, and neither rename nor remove it.
+#[cfg(windows)]
+fn keep_open(path: &Path) -> io::Result<Option<File>> {
+    use std::os::windows::fs::OpenOptionsExt;
+
+    const FILE_FLAG_BACKUP_SEMANTICS: u32 = 0x0200_0000;
+    const FILE_SHARE_READ: u32 = 1;
+    const FILE_SHARE_WRITE: u32 = 2;
+    OpenOptions::new()
+        .read(true)
+        .share_mode(FILE_SHARE_READ | FILE_SHARE_WRITE)
+        .custom_flags(FILE_FLAG_BACKUP_SEMANTICS)
+        .open(path)
+        .map(Some)
+}
+
+#[cfg(not(windows))]
+fn keep_open(_: &Path) -> io::Result<Option<File>> {
+    Ok(None)
+}

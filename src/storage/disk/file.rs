@@ -1,0 +1,172 @@
+//! A file that is open, and what the system can do with it.
+
+use std::fs;
+use std::io::{self, IoSlice};
+use std::task::{Context, Poll};
+
+use crate::storage::{BackendFile, FileId};
+
+/// A regular file.
+pub(super) struct DiskFile {
+    file: fs::File,
+    id: Option<FileId>,
+}
+
+impl BackendFile for DiskFile {
+    fn id(&self) -> Option<FileId> {
+        self.id
+    }
+
+    #[cfg(unix)]
+    fn links(&self) -> io::Result<u64> {
+        let metadata = self.file.metadata()?;
+        Ok(std::os::unix::fs::MetadataExt::nlink(&metadata))
+    }
+
+    #[cfg(not(unix))]
+    fn links(&self) -> io::Result<u64> {
+        Ok(1)
+    }
+
+    fn len(&self) -> io::Result<u64> {
+        self.file.metadata().map(|metadata| metadata.len())
+    }
+
+    #[cfg(unix)]
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        std::os::unix::fs::FileExt::read_at(&self.file, buffer, offset)
+    }
+
+    fn write_at(&mut self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+        write(&self.file, pieces, offset)
+    }
+
+    #[cfg(windows)]
+    fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize> {
+        std::os::windows::fs::FileExt::seek_read(&self.file, buffer, offset)
+    }
+
+    fn allocate(&mut self, len: u64) -> io::Result<()> {
+        match reserve(&self.file, len) {
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => self.extend_with_zeros(len),
+            reserved => reserved,
+        }
+    }
+
+    fn release(&mut self, offset: u64) -> io::Result<()> {
+        let len = self.len()?;
+        if offset < len {
+            punch(&self.file, offset, len - offset)
+        } else {
+            Ok(())
+        }
+    }
+
+    fn evict(&mut self, offset: u64, len: u64) -> io::Result<()> {
+        evict(&self.file, offset, len)
+    }
+
+    /// `sync_data` is enough: it includes the file's length and the place of its blocks, and leaves
+    /// out only times. On macOS the standard library makes it a full flush of the drive.
+    fn poll_sync(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Poll::Ready(self.file.sync_data())
+    }
+}
+
+impl DiskFile {
+    pub(super) fn new(file: fs::File, id: Option<FileId>) -> Self {
+        Self { file, id }
+    }
+
+    /// Takes space the slow way, where the file system cannot reserve it.
+    fn extend_with_zeros(&mut self, len: u64) -> io::Result<()> {
+        let zeros = vec![0; 64 * 1024];
+        let mut at = self.len()?;
+        while at < len {
+            let piece = zeros
+                .len()
+                .min(usize::try_from(len - at).unwrap_or(usize::MAX));
+            match self.write_at(&[IoSlice::new(&zeros[..piece])], at) {
+                Ok(0) => return Err(io::ErrorKind::WriteZero.into()),
+                Ok(written) => at += written as u64,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn write(file: &fs::File, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+    let most = pieces.len().min(PIECES_AT_ONCE);
+    Ok(rustix::io::pwritev(file, &pieces[..most], offset)?)
+}
+
+#[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
+fn write(file: &fs::File, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+    std::os::unix::fs::FileExt::write_at(file, pieces.first().map_or(&[], |piece| piece), offset)
+}
+
+#[cfg(windows)]
+fn write(file: &fs::File, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
+    std::os::windows::fs::FileExt::seek_write(
+        file,
+        pieces.first().map_or(&[], |piece| piece),
+        offset,
+    )
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn reserve(file: &fs::File, len: u64) -> io::Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate};
+    use rustix::io::{Errno, retry_on_intr};
+
+    match retry_on_intr(|| fallocate(file, FallocateFlags::empty(), 0, len)) {
+        Err(Errno::OPNOTSUPP | Errno::NOSYS) => Err(io::ErrorKind::Unsupported.into()),
+        reserved => Ok(reserved?),
+    }
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn punch(file: &fs::File, offset: u64, len: u64) -> io::Result<()> {
+    use rustix::fs::{FallocateFlags, fallocate};
+
+    Ok(fallocate(
+        file,
+        FallocateFlags::PUNCH_HOLE | FallocateFlags::KEEP_SIZE,
+        offset,
+        len,
+    )?)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn reserve(_: &fs::File, _: u64) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn punch(_: &fs::File, _: u64, _: u64) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn evict(file: &fs::File, offset: u64, len: u64) -> io::Result<()> {
+    use rustix::fs::{Advice, fadvise};
+
+    Ok(fadvise(
+        file,
+        offset,
+        std::num::NonZeroU64::new(len),
+        Advice::DontNeed,
+    )?)
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn evict(_: &fs::File, _: u64, _: u64) -> io::Result<()> {
+    Err(io::ErrorKind::Unsupported.into())
+}
+
+/// The most that Linux takes in one call: `IOV_MAX`.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+const PIECES_AT_ONCE: usize = 1024;

@@ -1,0 +1,134 @@
+//! Opening a directory by its path, and creating it durably where it is missing.
+
+use std::io;
+use std::os::fd::OwnedFd;
+use std::path::{Component, Path};
+
+use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, open as open_path, unlinkat};
+use rustix::io::{Errno, retry_on_intr};
+
+use crate::error::Fault;
+use crate::storage::Opening;
+use crate::storage::disk::dir::{OpenDir, PRIVATE, cannot_be_synced, open_directory, sync};
+use crate::storage::lock::Access;
+
+/// Opens the directory that a path stands for. `shown` is what messages call it.
+pub(super) fn open(path: &Path, shown: &Path, opening: Opening) -> Result<OpenDir, Fault> {
+    if !opening.create {
+        let opened = open_existing(path, opening);
+        let dir = opened.map_err(|error| Fault::new("open the directory", shown, error))?;
+        return check_syncable(dir, shown, opening);
+    }
+    let made = make(path, opening, PRIVATE);
+    let dir = made.map_err(|failure| match failure {
+        MakeError::Unsynced(fault) => fault,
+        MakeError::Other(error) => Fault::new("create the directory", shown, error),
+    })?;
+    check_syncable(dir, shown, opening)
+}
+
+/// A log that could not make its files' names durable says so at once, not after its recovery.
+fn check_syncable(dir: OpenDir, shown: &Path, opening: Opening) -> Result<OpenDir, Fault> {
+    if opening.access == Access::Read {
+        return Ok(dir);
+    }
+    match sync(&dir.descriptor) {
+        Err(error) if !(opening.allow_unsynced && cannot_be_synced(error)) => {
+            Err(Fault::new("sync the directory", shown, error.into()))
+        }
+        _ => Ok(dir),
+    }
+}
+
+enum MakeError {
+    /// A directory was created and may not be there after a power cut.
+    Unsynced(Fault),
+    Other(io::Error),
+}
+
+impl From<io::Error> for MakeError {
+    fn from(error: io::Error) -> Self {
+        Self::Other(error)
+    }
+}
+
+impl From<Errno> for MakeError {
+    fn from(error: Errno) -> Self {
+        Self::Other(error.into())
+    }
+}
+
+/// One level at a time, each durable before the next: then only the deepest level that exists can be
+/// one that an earlier attempt made and did not get to sync.
+fn make(path: &Path, opening: Opening, permissions: Mode) -> Result<OpenDir, MakeError> {
+    match open_existing(path, opening) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        opened => {
+            let dir = opened?;
+            sync_parent(&dir)?;
+            return Ok(dir);
+        }
+    }
+    let parent_path = path.parent().ok_or(Errno::NOENT)?;
+    let parent = make(parent_path, opening, PARENT)?;
+    let Some(Component::Normal(name)) = path.components().next_back() else {
+        return Ok(open_existing(path, opening)?);
+    };
+    let (is_new, made) = make_unsynced(&parent, Path::new(name), permissions)?;
+    match sync(&parent.descriptor) {
+        Err(error) if !(opening.allow_unsynced && cannot_be_synced(error)) => {
+            if is_new {
+                // So that the next attempt does not take it for one that is durable.
+                let _ = unlinkat(&parent.descriptor, name, AtFlags::REMOVEDIR);
+            }
+            let fault = Fault::new("sync the directory", parent_path, error.into());
+            Err(MakeError::Unsynced(fault))
+        }
+        _ => Ok(OpenDir::new(made, opening.allow_unsynced)?),
+    }
+}
+
+fn open_existing(path: &Path, opening: Opening) -> io::Result<OpenDir> {
+    let how = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let opened = retry_on_intr(|| open_path(path, how, Mode::empty()))?;
+    OpenDir::new(opened, opening.allow_unsynced)
+}
+
+/// The name of a directory that was there before is the concern of those who made it, as far as it cannot
+/// be synced at all.
+fn sync_parent(dir: &OpenDir) -> Result<(), Errno> {
+    let synced = open_directory(&dir.descriptor, "..").and_then(sync);
+    match synced {
+        Err(error) if !cannot_be_synced(error) => Err(error),
+        _ => Ok(()),
+    }
+}
+
+/// Makes a directory in another one and opens it. Another process may have made it meanwhile.
+fn make_unsynced(
+    parent: &OpenDir,
+    name: &Path,
+    permissions: Mode,
+) -> Result<(bool, OwnedFd), Errno> {
+    let is_new = match mkdirat(&parent.descriptor, name, permissions) {
+        Err(Errno::EXIST) => false,
+        made => made.map(|()| true)?,
+    };
+    let how = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let opened = rustix::fs::openat(&parent.descriptor, name, how, Mode::empty())?;
+    if is_new {
+        parent.give(&opened);
+    }
+    Ok((is_new, opened))
+}
+
+/// Makes a directory in another one, durably, and opens it.
+#[cfg(feature = "tools")]
+pub(super) fn make_in(parent: &OpenDir, name: &str, permissions: Mode) -> io::Result<OwnedFd> {
+    let (_, made) = make_unsynced(parent, Path::new(name), permissions)?;
+    crate::storage::Backend::sync(parent)?;
+    Ok(made)
+}
+
+/// What the process's mask leaves of it.
+const PARENT: Mode = Mode::from_raw_mode(0o777);

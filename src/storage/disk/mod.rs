@@ -1,0 +1,98 @@
+//! The disk of the machine: the only user of `std::fs`.
+//!
+//! A directory is held open and its files are named relative to it ([`dir`]), so that nothing that is
+//! done to its path makes the log write elsewhere. Where the system has no such calls, the absolute path
+//! is fixed when the directory is opened, and the directory kept from being renamed ([`elsewhere`]).
+
+#[cfg(unix)]
+mod dir;
+#[cfg(not(unix))]
+mod elsewhere;
+mod file;
+#[cfg(target_os = "linux")]
+mod holders;
+#[cfg(unix)]
+mod make;
+#[cfg(unix)]
+mod regular;
+
+use std::collections::hash_map::RandomState;
+use std::fs::{self, TryLockError};
+use std::hash::{BuildHasher, Hasher};
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::error::Fault;
+use crate::storage::lock::{self, Access};
+use crate::storage::{Backend, Held, Location, Locator, Opening};
+
+/// A path on the machine's file system.
+pub(crate) struct DiskPath {
+    /// As it was given.
+    shown: PathBuf,
+    /// As it is resolved: the process may change its working directory at any time.
+    absolute: PathBuf,
+}
+
+impl DiskPath {
+    pub(crate) fn location(path: &Path) -> Location {
+        Location::new(Self {
+            shown: path.to_owned(),
+            // An empty path stays so, and is refused when it is opened.
+            absolute: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
+        })
+    }
+}
+
+impl Locator for DiskPath {
+    fn path(&self) -> &Path {
+        &self.shown
+    }
+
+    #[cfg(unix)]
+    fn open(&self, opening: Opening) -> Result<Arc<dyn Backend>, Fault> {
+        Ok(Arc::new(make::open(&self.absolute, &self.shown, opening)?))
+    }
+
+    #[cfg(not(unix))]
+    fn open(&self, opening: Opening) -> Result<Arc<dyn Backend>, Fault> {
+        let opened = elsewhere::PathDir::open(&self.absolute, &self.shown, opening)?;
+        Ok(Arc::new(opened))
+    }
+}
+
+/// The directories that this process has open for appending.
+static LOCK_TABLE: lock::Table = lock::Table::new();
+
+/// A file, or a directory, while it is locked.
+struct HeldLock(fs::File);
+
+impl Drop for HeldLock {
+    /// Closing the file would not do: a process that is being started holds a copy of it for a moment.
+    fn drop(&mut self) {
+        let _ = self.0.unlock();
+    }
+}
+
+fn lock_file(file: fs::File, access: Access) -> io::Result<Held> {
+    let locked = match access {
+        Access::Append => file.try_lock(),
+        Access::Read => file.try_lock_shared(),
+    };
+    match locked {
+        Ok(()) => Ok(Box::new(HeldLock(file))),
+        Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
+        Err(TryLockError::Error(error)) => Err(error),
+    }
+}
+
+fn random() -> u64 {
+    // The standard library seeds each `RandomState` from the system's source of randomness and then
+    // counts on; hashing the time as well keeps two calls apart across processes.
+    let mut hasher = RandomState::new().build_hasher();
+    let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
+    hasher.write_u128(since_epoch.map_or(0, |elapsed| elapsed.as_nanos()));
+    hasher.write_u32(std::process::id());
+    hasher.finish()
+}

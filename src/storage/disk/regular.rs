@@ -1,0 +1,71 @@
+//! Regular files, and nothing else that may bear a file's name.
+
+use std::io;
+use std::os::fd::AsFd;
+
+use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, openat, statat};
+use rustix::io::retry_on_intr;
+
+use crate::storage::{FileId, Found};
+
+/// Opens a file that exists, if it is a regular one.
+///
+/// It is looked at before it is opened, because opening a device does something, and again afterwards,
+/// because it may have been exchanged in between. No link is followed, and no FIFO waited for.
+pub(super) fn open(dir: impl AsFd, name: &str, access: OFlags) -> io::Result<std::fs::File> {
+    check(&look_up(&dir, name)?)?;
+    let how = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
+    let file = retry_on_intr(|| openat(&dir, name, how, Mode::empty()))?;
+    check(&fstat(&file)?)?;
+    Ok(file.into())
+}
+
+/// Creates a file that only its owner may read.
+pub(super) fn create(dir: impl AsFd, name: &str) -> io::Result<std::fs::File> {
+    let how = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
+    let file = retry_on_intr(|| openat(&dir, name, how, Mode::RUSR | Mode::WUSR))?;
+    Ok(file.into())
+}
+
+/// What a name stands for; of a link, the link itself.
+pub(super) fn look_up(dir: impl AsFd, name: &str) -> io::Result<Stat> {
+    Ok(statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?)
+}
+
+fn check(stat: &Stat) -> io::Result<()> {
+    let (kind, what) = match FileType::from_raw_mode(stat.st_mode) {
+        FileType::RegularFile => return Ok(()),
+        FileType::Directory => (io::ErrorKind::IsADirectory, "it is a directory"),
+        FileType::Symlink => (io::ErrorKind::Other, "it is a symbolic link"),
+        FileType::Fifo => (io::ErrorKind::Other, "it is a FIFO"),
+        FileType::Socket => (io::ErrorKind::Other, "it is a socket"),
+        FileType::CharacterDevice | FileType::BlockDevice => {
+            (io::ErrorKind::Other, "it is a device")
+        }
+        FileType::Unknown => (io::ErrorKind::Other, "it is no regular file"),
+    };
+    Err(io::Error::new(
+        kind,
+        format!("{what}, and only regular files are opened"),
+    ))
+}
+
+#[allow(
+    clippy::cast_sign_loss,
+    clippy::unnecessary_cast,
+    reason = "these have other types on other systems"
+)]
+pub(super) fn id(stat: &Stat) -> FileId {
+    FileId {
+        device: stat.st_dev as u64,
+        inode: stat.st_ino as u64,
+    }
+}
+
+#[allow(clippy::cast_sign_loss, reason = "no file has a length below zero")]
+pub(super) fn found(stat: &Stat) -> Found {
+    Found {
+        id: Some(id(stat)),
+        len: stat.st_size as u64,
+    }
+}

@@ -1,0 +1,80 @@
+//! Receipts: proof, by type, of what was done to a file.
+//!
+//! An acknowledgement needs a [`Synced`] (or a [`Wrote`] and a [`Present`]), and a [`Synced`] is made of a
+//! [`Present`] only: what was synced can still be found under its name. A file without a name keeps taking
+//! writes and syncs as long as it is open, and all of them are lost.
+
+use std::io;
+
+use crate::format::names;
+use crate::planted::{Bug, is_planted};
+use crate::storage::{Backend, FileId};
+
+/// Receipt: bytes were handed to the operating system.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wrote(());
+
+impl Wrote {
+    pub(super) fn all() -> Self {
+        Self(())
+    }
+}
+
+/// Receipt: a name of the log still stands for what the log has open under it.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Present(());
+
+impl Present {
+    /// Looks a file up by its name: it has to be this file, and as long as it was.
+    pub(super) fn file(
+        dir: &dyn Backend,
+        name: &str,
+        id: Option<FileId>,
+        len: u64,
+    ) -> io::Result<Self> {
+        if is_planted(Bug::PresenceUnchecked) {
+            return Ok(Self(()));
+        }
+        let found = match dir.look_up(name) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Err(gone(REMOVED)),
+            found => found?,
+        };
+        match () {
+            () if found.id != id => Err(gone(REPLACED)),
+            () if found.len < len => Err(gone(CUT_SHORT)),
+            () => Ok(Self(())),
+        }
+    }
+
+    /// Looks whether the directory itself is still there.
+    pub(super) fn directory(dir: &dyn Backend) -> io::Result<Self> {
+        match is_planted(Bug::PresenceUnchecked) || dir.is_linked()? {
+            true => Ok(Self(())),
+            false => Err(gone(REMOVED)),
+        }
+    }
+
+    /// Looks whether `LOCK` is the file that was locked, where nothing else keeps others out.
+    pub(super) fn lock_file(dir: &dyn Backend, locked: FileId) -> io::Result<Self> {
+        Self::file(dir, names::LOCK, Some(locked), 0)
+    }
+}
+
+/// Receipt: a file, or a directory, was synced, and is still there.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Synced(Present);
+
+impl Synced {
+    /// Of what was synced before it was found to be present.
+    pub(super) fn and(present: Present) -> Self {
+        Self(present)
+    }
+}
+
+fn gone(how: &'static str) -> io::Error {
+    io::Error::new(io::ErrorKind::NotFound, how)
+}
+
+const REMOVED: &str = "it was removed or renamed while the log was open";
+const REPLACED: &str = "another file took its name while the log was open";
+const CUT_SHORT: &str = "it was cut short while the log was open";

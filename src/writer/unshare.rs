@@ -1,0 +1,65 @@
+//! Files that have another name are not changed.
+//!
+//! A backup of hard links (`cp -al`) shares its files with the log. A segment that nothing is appended to
+//! any more still gets a word into its header block later: that it was sealed, that it has a successor, that
+//! the log begins with it. In a backup each of these would be wrong.
+
+use crate::error::Fault;
+use crate::storage::{Dir, File, Mode};
+use crate::writer::segment::DiskError;
+use crate::writer::spares;
+
+/// Opens a segment to be changed. If it has another name it is replaced by a copy first, of which the
+/// bytes up to `end` are those of the segment.
+pub(super) async fn open_to_change(dir: &Dir, name: &str, end: u64) -> Result<File, DiskError> {
+    let file = dir.open(name, Mode::Write);
+    let file = file.map_err(DiskError::of_preparation)?;
+    match file.is_exclusive() {
+        Ok(true) => return Ok(file),
+        Ok(false) => {}
+        Err(fault) => return Err(DiskError::of_preparation(fault)),
+    }
+    let copy = replace(dir, name, file, end).await;
+    let copy = copy.map_err(DiskError::of_preparation)?;
+    // What is written now has to be in the file that has the name after a power cut.
+    dir.sync().map_err(DiskError::Broken)?;
+    Ok(copy)
+}
+
+/// Gives the name of a file to a copy of it.
+async fn replace(dir: &Dir, name: &str, file: File, end: u64) -> Result<File, Fault> {
+    let (spare, copy) = spares::create_free(dir)?;
+    let copied = match copy_to(&file, copy, end) {
+        Ok(copy) => copy.sync().await,
+        Err(fault) => Err(fault),
+    };
+    let renamed = copied.and_then(|(copy, _)| {
+        dir.rename_over(&spare, name)?;
+        Ok(copy.known_as(name.into()))
+    });
+    if renamed.is_err() {
+        // If that fails it will be found, and removed, at the next start.
+        let _ = dir.remove(&spare);
+    }
+    renamed
+}
+
+/// Copies bytes to a new file, which becomes as long as the old one.
+fn copy_to(file: &File, copy: File, end: u64) -> Result<File, Fault> {
+    let len = file.len()?;
+    let mut copy = copy.allocate(len)?;
+    let mut buffer = vec![0; PIECE_LEN];
+    let (mut offset, end) = (0, end.min(len));
+    while offset < end {
+        let wanted = usize::try_from(end - offset).map_or(PIECE_LEN, |left| left.min(PIECE_LEN));
+        let filled = file.read_at(&mut buffer[..wanted], offset)?;
+        if filled == 0 {
+            break;
+        }
+        copy = copy.write_at(&buffer[..filled], offset)?.0;
+        offset += filled as u64;
+    }
+    Ok(copy)
+}
+
+const PIECE_LEN: usize = 1024 * 1024;
