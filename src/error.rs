@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fmt, io};
 
+use bytes::Bytes;
+
 use crate::Lsn;
 
 /// The result of an operation on the log.
@@ -44,6 +46,13 @@ pub enum Error {
     #[error(transparent)]
     Corrupt(Box<Corruption>),
 
+    /// An earlier append of the same [`OrderedAppender`](crate::OrderedAppender) was refused, and so is
+    /// everything behind it. The record is certainly not appended.
+    ///
+    /// Next: take back the effects of what was refused, and go on with a new appender.
+    #[error("an earlier append of this ordered appender was refused, and so is this one")]
+    EarlierRefused(#[source] Arc<Error>),
+
     /// A value could not be encoded, see [`typed`](crate::typed). It is certainly not appended, and
     /// nothing else that was given to the same call is.
     ///
@@ -65,7 +74,7 @@ pub enum Error {
     Failed(#[source] Fault),
 
     /// [`try_submit`](crate::Wal::try_submit) found the queue full. The record is certainly not
-    /// appended.
+    /// appended. It returns a [`TrySubmitError`], which becomes this error with `?`.
     ///
     /// Next: shed load, or wait with [`submit`](crate::Wal::submit).
     #[error("the queue is full; wait with submit, or shed load")]
@@ -152,6 +161,10 @@ pub enum Error {
 
     /// There is no room for another segment. The record is certainly not appended, nothing is lost.
     ///
+    /// A smaller record that was submitted behind it may fit and be appended. Where that must not be,
+    /// because one was validated against the effect of the other, append through an
+    /// [`OrderedAppender`](crate::OrderedAppender).
+    ///
     /// Next: make room, for instance with [`truncate_before`](crate::Wal::truncate_before), and
     /// append again: the log goes on working.
     #[error("no room on the disk for another segment; make room and append again")]
@@ -223,6 +236,10 @@ impl Error {
     /// `true` only for [`Error::Failed`] and [`Error::Interrupted`]. After every other error of an
     /// append the record is certainly not in the log, now or after any recovery.
     ///
+    /// It is about the call that returned the error. A `sync` that fails says nothing about records that
+    /// were acknowledged before as [`Written`](crate::Durability::Written): these are in the log unless
+    /// the machine dies.
+    ///
     /// # Examples
     ///
     /// ```
@@ -253,6 +270,33 @@ impl From<Fault> for Error {
 impl From<Corruption> for Error {
     fn from(corruption: Corruption) -> Self {
         Self::Corrupt(Box::new(corruption))
+    }
+}
+
+/// Why [`try_submit`](crate::Wal::try_submit) submitted nothing. The record is certainly not appended.
+///
+/// With `?` it becomes an [`Error`].
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum TrySubmitError {
+    /// The queue is full. This is the payload.
+    ///
+    /// Next: shed load, or wait with [`submit`](crate::Wal::submit).
+    #[error("the queue is full; wait with submit, or shed load")]
+    Full(Bytes),
+
+    /// The record was refused for another reason.
+    ///
+    /// Next: see [`Error`].
+    #[error(transparent)]
+    Refused(#[from] Error),
+}
+
+impl From<TrySubmitError> for Error {
+    fn from(error: TrySubmitError) -> Self {
+        match error {
+            TrySubmitError::Full(_) => Self::Full,
+            TrySubmitError::Refused(error) => error,
+        }
     }
 }
 

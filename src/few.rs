@@ -74,11 +74,6 @@ impl<T> Few<T> {
         self.rest.reserve(more);
     }
 
-    pub(crate) fn clear(&mut self) {
-        self.first = None;
-        self.rest.clear();
-    }
-
     pub(crate) fn retain(&mut self, mut keep: impl FnMut(&T) -> bool) {
         self.first.take_if(|item| !keep(item));
         self.rest.retain(keep);
@@ -137,7 +132,6 @@ mod tests {
         Change(usize, u8),
         KeepEven,
         Drain,
-        Clear,
     }
 
     fn step() -> impl Strategy<Value = Step> {
@@ -147,7 +141,6 @@ mod tests {
             2 => (0..6_usize, any::<u8>()).prop_map(|(index, value)| Step::Change(index, value)),
             1 => Just(Step::KeepEven),
             1 => Just(Step::Drain),
-            1 => Just(Step::Clear),
         ]
     }
 
@@ -173,10 +166,6 @@ mod tests {
                 model.retain(|value| value % 2 == 0);
             }
             Step::Drain => assert!(few.drain().eq(model.drain(..))),
-            Step::Clear => {
-                few.clear();
-                model.clear();
-            }
         }
     }
 

@@ -114,6 +114,7 @@ mod lsn;
 mod observe;
 mod open;
 mod options;
+mod ordered;
 #[cfg(tidewal_planted)]
 #[doc(hidden)]
 pub mod planted;
@@ -136,9 +137,12 @@ pub mod typed;
 mod wal;
 mod writer;
 
-pub use crate::error::{CodecError, Corruption, Damage, Error, Fault, Result, UnsupportedReason};
+pub use crate::error::{
+    CodecError, Corruption, Damage, Error, Fault, Result, TrySubmitError, UnsupportedReason,
+};
 pub use crate::lsn::Lsn;
 pub use crate::options::{Durability, SyncPolicy, WalOptions};
+pub use crate::ordered::OrderedAppender;
 pub use crate::record::Record;
 pub use crate::recovery::{Cut, CutReason, Reader, Recovery, RecoveryReport};
 #[cfg(feature = "sink")]
@@ -146,4 +150,4 @@ pub use crate::sink::WalSink;
 pub use crate::stats::{FlushCause, Flushes, Histogram, Stats};
 #[cfg(feature = "sim")]
 pub use crate::storage::sim;
-pub use crate::wal::{DurableLsns, PendingAppend, Wal};
+pub use crate::wal::{DurableLsns, PendingAppend, PendingBatch, Wal};

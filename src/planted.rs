@@ -63,12 +63,16 @@ pub enum Bug {
     LockFileAlone,
     /// What was synced is not looked for under its name.
     PresenceUnchecked,
+    /// Callers who wait for a place are not told that the log has closed.
+    WaitListNotClosed,
+    /// Appends behind a refused one of the same ordered appender are appended.
+    RefusalDoesNotCut,
 }
 
 #[cfg(tidewal_planted)]
 impl Bug {
     /// Every one.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 23] = [
         Self::AnswerUnsynced,
         Self::CreateUnsynced,
         Self::RenameUnsynced,
@@ -90,6 +94,8 @@ impl Bug {
         Self::PathResolvedAnew,
         Self::LockFileAlone,
         Self::PresenceUnchecked,
+        Self::WaitListNotClosed,
+        Self::RefusalDoesNotCut,
     ];
 }
 

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 use bytes::Bytes;
 use futures_sink::Sink;
 
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, TrySubmitError};
 use crate::lsn::Lsn;
 use crate::wal::{PendingAppend, Wal};
 
@@ -215,14 +215,14 @@ impl WalSink {
     }
 
     fn submit(&mut self, payload: Bytes) -> Result<()> {
-        match self.wal.try_submit(payload.clone()) {
+        match self.wal.try_submit(payload) {
             Ok(answer) => self.answers.push_back(answer),
-            Err(Error::Full) => {
+            Err(TrySubmitError::Full(payload)) => {
                 let wal = self.wal.clone();
                 self.slot = Slot::Waiting(Box::pin(async move { wal.submit(payload).await }));
             }
-            Err(error @ Error::TooLarge { .. }) => return Err(error),
-            Err(error) => self.slot = Slot::Refused(error),
+            Err(TrySubmitError::Refused(error @ Error::TooLarge { .. })) => return Err(error),
+            Err(TrySubmitError::Refused(error)) => self.slot = Slot::Refused(error),
         }
         Ok(())
     }

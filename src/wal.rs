@@ -1,33 +1,38 @@
 //! The handle.
 
+mod durable_lsns;
+mod pending;
+mod submit;
+
 use std::fmt;
-use std::future::Future;
 use std::ops::RangeInclusive;
-use std::pin::Pin;
 use std::sync::Arc;
 #[cfg(feature = "archive")]
 use std::sync::Weak;
-use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use futures_core::Stream;
+#[cfg(feature = "archive")]
 use tokio::sync::watch;
 
 #[cfg(feature = "snapshot")]
 use crate::error::Fault;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, TrySubmitError};
 use crate::host::Host;
 use crate::lsn::Lsn;
 use crate::options::{Durability, SyncPolicy, WalOptions};
-use crate::queue::answers::Answer;
+#[cfg(feature = "archive")]
+use crate::queue::Progress;
+use crate::queue::Submitter;
 use crate::queue::completion::Completion;
-use crate::queue::request::{Append, Entries, Entry, Request};
-use crate::queue::{Progress, Submitter};
+use crate::queue::request::Request;
 #[cfg(any(feature = "archive", feature = "snapshot"))]
 use crate::retention::Retention;
 use crate::stats::Stats;
 use crate::storage::Dir;
 use crate::storage::lock::Closing;
+
+pub use crate::wal::durable_lsns::DurableLsns;
+pub use crate::wal::pending::{PendingAppend, PendingBatch};
 
 /// A log that is open for appending.
 ///
@@ -162,10 +167,28 @@ impl Wal {
         I: IntoIterator,
         I::Item: Into<Bytes>,
     {
-        let append = self.prepare_batch(payloads)?;
-        let count = append.cost().records as u64;
-        let last = self.shared.submitter.submit(append).await?.await?;
-        Ok(Lsn::new(last.get() - (count - 1))..=last)
+        self.submit_batch(payloads).await?.await
+    }
+
+    /// As [`append_batch`](Self::append_batch), with a durability for this batch alone.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`append_batch`](Self::append_batch).
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`append_batch`](Self::append_batch).
+    pub async fn append_batch_with<I>(
+        &self,
+        payloads: I,
+        durability: Durability,
+    ) -> Result<RangeInclusive<Lsn>>
+    where
+        I: IntoIterator,
+        I::Item: Into<Bytes>,
+    {
+        self.submit_batch_with(payloads, durability).await?.await
     }
 
     /// Waits for a place in the queue, takes it, and returns a future of the record's LSN.
@@ -174,6 +197,15 @@ impl Wal {
     /// are of. One task can so have many records in flight; and a state machine that has to apply its
     /// commands in the order of the log submits them under a short lock and applies them in that order
     /// (`examples/kv-service`).
+    ///
+    /// If a record is refused later, because the disk is full, one that was submitted behind it may be
+    /// appended all the same. Where that must not be, because a command was validated against the effect
+    /// of the one before, submit through [`ordered`](Self::ordered).
+    ///
+    /// Places are offered to those who wait in the order in which they began to, so that small records do
+    /// not starve a large one. A future that is kept and not polled does not stop the others: they pass
+    /// where there is room for them beside it, and otherwise 10 ms after room was offered to it. When it
+    /// is polled again, it is in turn before all who came after it. Once the log is closed no one waits.
     ///
     /// # Errors
     ///
@@ -216,28 +248,70 @@ impl Wal {
         payload: impl Into<Bytes>,
         durability: Durability,
     ) -> Result<PendingAppend> {
-        let append = self.prepare(payload.into(), durability)?;
-        let answer = self.shared.submitter.submit(append).await?;
-        Ok(PendingAppend { answer })
+        self.submit_in(None, payload.into(), durability).await
+    }
+
+    /// As [`submit`](Self::submit), for several records that are appended as one: after a crash either
+    /// all of them are there or none.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`submit`](Self::submit); [`Error::EmptyBatch`] if there is no payload;
+    /// [`Error::TooLarge`] also if the batch does not fit into one segment.
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`submit`](Self::submit).
+    pub async fn submit_batch<I>(&self, payloads: I) -> Result<PendingBatch>
+    where
+        I: IntoIterator,
+        I::Item: Into<Bytes>,
+    {
+        self.submit_batch_with(payloads, self.shared.durability)
+            .await
+    }
+
+    /// As [`submit_batch`](Self::submit_batch), with a durability for this batch alone.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`submit_batch`](Self::submit_batch).
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`submit`](Self::submit).
+    pub async fn submit_batch_with<I>(
+        &self,
+        payloads: I,
+        durability: Durability,
+    ) -> Result<PendingBatch>
+    where
+        I: IntoIterator,
+        I::Item: Into<Bytes>,
+    {
+        self.submit_batch_in(None, payloads, durability).await
     }
 
     /// As [`submit`](Self::submit), but fails if the queue has no place now.
     ///
+    /// The queue is full if there is no room for this record beside the records in it and beside those
+    /// that wait for a place: it does not push ahead of them. A record that no one has polled for 10 ms
+    /// after it was offered a place does not count.
+    ///
     /// # Errors
     ///
-    /// [`Error::Full`], and those of [`submit`](Self::submit); the record is then certainly not
-    /// appended.
-    pub fn try_submit(&self, payload: impl Into<Bytes>) -> Result<PendingAppend> {
-        let append = self.prepare(payload.into(), self.shared.durability)?;
-        let answer = self.shared.submitter.try_submit(append)?;
-        Ok(PendingAppend { answer })
+    /// [`TrySubmitError::Full`], which gives the payload back, and those of [`submit`](Self::submit);
+    /// the record is then certainly not appended.
+    pub fn try_submit(&self, payload: impl Into<Bytes>) -> Result<PendingAppend, TrySubmitError> {
+        self.try_submit_in(None, payload.into())
     }
 
     /// Waits until everything that was submitted before this call, and was not refused, is durable,
     /// whatever the policy. Returns the last durable LSN, [`Lsn::ZERO`] if the log never held a record.
     ///
     /// Returns without a sync if there is nothing to sync. It is no substitute for the answers to
-    /// appends: a record that was refused is told of in its own answer.
+    /// appends: a record that was refused is told of in its own answer. A `sync` that fails says nothing
+    /// about records already acknowledged as [`Written`](Durability::Written).
     ///
     /// # Errors
     ///
@@ -330,26 +404,6 @@ impl Wal {
     pub(crate) fn waits_to_be_asked(&self) -> bool {
         self.shared.policy == SyncPolicy::Manual && self.shared.durability == Durability::Durable
     }
-
-    fn prepare(&self, payload: Bytes, durability: Durability) -> Result<Append> {
-        self.shared.check(&payload)?;
-        let entries = Entries::One(Entry::new(payload));
-        Ok(self.shared.request(entries, durability))
-    }
-
-    fn prepare_batch<I>(&self, payloads: I) -> Result<Append>
-    where
-        I: IntoIterator,
-        I::Item: Into<Bytes>,
-    {
-        let payloads: Vec<Bytes> = payloads.into_iter().map(Into::into).collect();
-        payloads
-            .iter()
-            .try_for_each(|payload| self.shared.check(payload))?;
-        let entries = Entries::Many(payloads.into_iter().map(Entry::new).collect());
-        self.shared.check_batch(&entries)?;
-        Ok(self.shared.request(entries, self.shared.durability))
-    }
 }
 
 impl fmt::Debug for Wal {
@@ -408,104 +462,6 @@ impl WeakWal {
     }
 }
 
-/// A record that was submitted: a future of its LSN.
-///
-/// # Cancel safety
-///
-/// Dropping it does not take the record back; only the answer is lost.
-///
-/// # Errors
-///
-/// Certainly not appended: [`Error::StorageFull`], [`Error::SegmentUnavailable`], [`Error::Poisoned`]. Unknown: [`Error::Failed`],
-/// [`Error::Interrupted`].
-#[must_use = "only the answer says whether and when the record is durable"]
-pub struct PendingAppend {
-    answer: Answer,
-}
-
-impl Future for PendingAppend {
-    type Output = Result<Lsn>;
-
-    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.answer).poll(context)
-    }
-}
-
-impl fmt::Debug for PendingAppend {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("PendingAppend").finish_non_exhaustive()
-    }
-}
-
-/// The durable LSN, whenever it has moved: a stream that ends with the log.
-///
-/// It yields the latest value only, so that a slow reader skips some and never falls behind. The
-/// first item is the value at the time of the first poll.
-///
-/// # Cancel safety
-///
-/// [`next`](Self::next) and the stream are cancel safe: the latest value is never missed.
-#[must_use = "streams do nothing unless polled"]
-pub struct DurableLsns {
-    progress: watch::Receiver<Progress>,
-    last: Option<Lsn>,
-    changed: Changed,
-}
-
-/// A wait for the next change, which owns the receiver that it waits on.
-type Changed = Pin<Box<dyn Future<Output = Result<(), watch::error::RecvError>> + Send>>;
-
-impl DurableLsns {
-    fn new(progress: watch::Receiver<Progress>) -> Self {
-        let changed = changed(progress.clone());
-        Self {
-            progress,
-            last: None,
-            changed,
-        }
-    }
-
-    /// The durable LSN once it differs from the last one returned; `None` once the log has ended.
-    pub async fn next(&mut self) -> Option<Lsn> {
-        std::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
-    }
-
-    /// What moved since the last item, if anything did, and whether that was all.
-    fn movement(&mut self) -> (Option<Lsn>, bool) {
-        let progress = self.progress.borrow_and_update();
-        let (durable, ended) = (progress.durable, progress.end.is_some());
-        let moved = self.last != Some(durable);
-        self.last = Some(durable);
-        (moved.then_some(durable), ended)
-    }
-}
-
-impl Stream for DurableLsns {
-    type Item = Lsn;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Lsn>> {
-        loop {
-            match self.movement() {
-                (Some(lsn), _) => return Poll::Ready(Some(lsn)),
-                (None, true) => return Poll::Ready(None),
-                (None, false) => {}
-            }
-            match std::task::ready!(self.changed.as_mut().poll(context)) {
-                Ok(()) => self.changed = changed(self.progress.clone()),
-                Err(_) => return Poll::Ready(None),
-            }
-        }
-    }
-}
-
-impl fmt::Debug for DurableLsns {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("DurableLsns")
-            .field("last", &self.last)
-            .finish_non_exhaustive()
-    }
-}
-
 /// What all handles share; gone with the last of them.
 struct Shared {
     submitter: Submitter,
@@ -524,35 +480,6 @@ struct Shared {
     snapshots: Arc<tokio::sync::Mutex<Option<Fault>>>,
 }
 
-impl Shared {
-    fn request(&self, entries: Entries, durability: Durability) -> Append {
-        let has_interval = matches!(self.policy, SyncPolicy::Interval(_));
-        let weight = self.submitter.counters().weight_of_next();
-        let submitted = (has_interval || weight > 0).then(|| self.host.now());
-        Append {
-            entries,
-            durability,
-            submitted,
-            weight,
-        }
-    }
-
-    fn check(&self, payload: &Bytes) -> Result<()> {
-        check_len(payload.len() as u64, self.limits.payload as u64)
-    }
-
-    fn check_batch(&self, entries: &Entries) -> Result<()> {
-        let cost = entries.cost();
-        if cost.records == 0 {
-            return Err(Error::EmptyBatch);
-        }
-        check_len(
-            cost.bytes as u64 - crate::format::frame::HEADER_LEN as u64,
-            self.limits.batch,
-        )
-    }
-}
-
 impl Drop for Shared {
     /// The queue ends with its `Submitter`, which makes the writer close the log.
     fn drop(&mut self) {
@@ -565,16 +492,4 @@ struct Limits {
     payload: usize,
     /// The largest batch: all its bytes but the first header.
     batch: u64,
-}
-
-fn check_len(len: u64, max: u64) -> Result<()> {
-    if len <= max {
-        Ok(())
-    } else {
-        Err(Error::TooLarge { len, max })
-    }
-}
-
-fn changed(mut progress: watch::Receiver<Progress>) -> Changed {
-    Box::pin(async move { progress.changed().await })
 }

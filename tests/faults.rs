@@ -83,7 +83,7 @@ fn a_failed_sync_poisons_the_log_for_good_and_everybody_learns_why() {
         );
         for error in [
             wal.append("later").await.unwrap_err(),
-            wal.try_submit("later").unwrap_err(),
+            wal.try_submit("later").unwrap_err().into(),
             wal.sync().await.unwrap_err(),
         ] {
             assert!(matches!(error, Error::Poisoned(_)) && !error.is_outcome_unknown());

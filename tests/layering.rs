@@ -31,6 +31,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "error",
             "few",
+            "host",
+            "planted",
             "lsn",
             "options",
             "stats",
@@ -106,7 +108,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "chance",
         ],
     ),
-    ("sink", &["error", "lsn", "wal"]),
+    ("ordered", &["error", "lsn", "options", "queue", "wal"]),
+    ("sink", &["error", "lsn", "ordered", "wal"]),
     (
         "snapshot",
         &[
@@ -125,7 +128,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "typed",
         &[
-            "error", "lsn", "record", "options", "stats", "recovery", "wal", "sink", "typed",
+            "error", "lsn", "record", "options", "ordered", "stats", "recovery", "wal", "sink",
+            "typed",
         ],
     ),
     (

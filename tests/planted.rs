@@ -13,18 +13,21 @@ use tidewal_testing::harness::cuts::{ALPHABET, Cuts};
 use tidewal_testing::harness::damage::{Damage, Sound, Stop, measure_everywhere};
 use tidewal_testing::harness::faults::{EVERYTHING, MISHAPS, Scenario};
 use tidewal_testing::harness::lives::{Deaths, live_and_die};
+use tidewal_testing::harness::ordered::{Tally, nothing_behind_a_refusal_is_appended};
 use tidewal_testing::harness::steps::Step::{Append, Truncate};
-use tidewal_testing::harness::{leftovers, trials, windows};
+use tidewal_testing::harness::{kept, leftovers, trials, windows};
 
 type Instrument = (&'static str, fn());
 
-const INSTRUMENTS: [Instrument; 6] = [
+const INSTRUMENTS: [Instrument; 8] = [
     ("cuts", cuts),
     ("lives", lives),
     ("faults", faults),
     ("damage", damage),
     ("leftovers", leftovers::leftovers_never_come_back),
     ("windows", windows::nobody_waits_longer_than_the_interval),
+    ("kept", kept::no_one_waits_for_a_kept_future),
+    ("ordered", ordered),
 ];
 
 /// Power cuts and kills everywhere in short workloads, and in one that uses its files again.
@@ -58,6 +61,11 @@ fn faults() {
             scenario.fail_everywhere(operation, mishap);
         }
     }
+}
+
+fn ordered() {
+    let mut tally = Tally::default();
+    (0..200).for_each(|seed| nothing_behind_a_refusal_is_appended(seed, &mut tally));
 }
 
 fn damage() {

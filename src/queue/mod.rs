@@ -8,8 +8,10 @@
 
 pub(crate) mod answers;
 pub(crate) mod completion;
+pub(crate) mod order;
 pub(crate) mod request;
 mod shared;
+mod wait_list;
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -17,6 +19,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use crate::error::{Error, Fault, Result};
+use crate::host::Host;
 use crate::lsn::Lsn;
 use crate::queue::answers::Answer;
 use crate::queue::request::{Append, Cost, Request, Taken};
@@ -30,10 +33,11 @@ pub(crate) fn channel(
     bytes: usize,
     records: usize,
     durable: Lsn,
+    host: Host,
     counters: Counters,
 ) -> (Submitter, Inbox) {
     let (progress, watching) = watch::channel(Progress { durable, end: None });
-    let shared = Arc::new(Shared::new(Cost { bytes, records }, counters));
+    let shared = Arc::new(Shared::new(Cost { bytes, records }, host, counters));
     let submitter = Submitter {
         progress: watching,
         shared: Arc::clone(&shared),
@@ -48,6 +52,13 @@ pub(crate) struct Progress {
     pub(crate) end: Option<Result<()>>,
 }
 
+/// Why an append was not submitted at once.
+pub(crate) enum NotSubmitted {
+    /// The queue has no place for it now.
+    Full(Append),
+    Refused(Error),
+}
+
 /// The callers' end.
 pub(crate) struct Submitter {
     pub(crate) progress: watch::Receiver<Progress>,
@@ -59,25 +70,21 @@ impl Submitter {
     ///
     /// Cancel safe: if dropped before it returns, nothing was submitted.
     pub(crate) async fn submit(&self, append: Append) -> Result<Answer> {
-        match self.shared.push(append) {
-            Ok(answer) => Ok(answer),
-            Err(NotTaken::Full(append)) => self.shared.wait_and_push(append).await,
-            Err(NotTaken::Closed) => Err(self.shared.refusal()),
-        }
+        self.shared.wait_and_push(append).await
     }
 
     /// Takes a place in the queue if there is one now.
-    pub(crate) fn try_submit(&self, append: Append) -> Result<Answer> {
+    pub(crate) fn try_submit(&self, append: Append) -> Result<Answer, NotSubmitted> {
         self.shared.push(append).map_err(|refused| match refused {
-            NotTaken::Full(_) => Error::Full,
-            NotTaken::Closed => self.shared.refusal(),
+            NotTaken::Full(append) => NotSubmitted::Full(append),
+            NotTaken::Closed => NotSubmitted::Refused(self.shared.refusal()),
         })
     }
 
     /// Waits for a place in the queue for a request that brings no record. It needs one, because its
     /// caller may have gone when it is served, and more may have come.
     pub(crate) async fn ask(&self, request: Request) -> Result<()> {
-        self.shared.ask(request).await
+        self.shared.wait_and_push(request).await
     }
 
     /// Asks for the end, which takes no place.
@@ -157,8 +164,13 @@ impl Inbox {
     }
 
     /// Gives back the places of requests that brought no record.
-    pub(crate) fn release_asks(&self, count: usize) {
-        self.shared.release_asks(count);
+    pub(crate) fn release_controls(&self, count: usize) {
+        self.shared.release_controls(count);
+    }
+
+    /// Offers the places of callers who do not come for them to others. Returns when to do so again.
+    pub(crate) fn pass_over(&self) -> Option<Instant> {
+        self.shared.pass_over()
     }
 
     /// Gives back places of appends that left the queue.

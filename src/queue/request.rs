@@ -12,6 +12,7 @@ use crate::lsn::Lsn;
 use crate::options::Durability;
 use crate::queue::answers::Claims;
 use crate::queue::completion::Completion;
+use crate::queue::order::Order;
 
 /// A request. Those that ask for something come with the duty to answer; that for appends is in
 /// [`Taken::claims`].
@@ -69,6 +70,8 @@ impl Taken {
 pub(crate) struct Append {
     pub(crate) entries: Entries,
     pub(crate) durability: Durability,
+    /// The sequence that it belongs to, if it relies on others.
+    pub(crate) order: Option<Order>,
     /// When it was submitted, if the policy needs to know or it is timed.
     pub(crate) submitted: Option<Instant>,
     /// How many appends it stands for where times are counted; 0 if it is not timed.
@@ -78,6 +81,18 @@ pub(crate) struct Append {
 impl Append {
     pub(crate) fn cost(&self) -> Cost {
         self.entries.cost()
+    }
+
+    /// The payload of its first record, which is the only one unless it is a batch.
+    pub(crate) fn into_payload(self) -> Bytes {
+        match self.entries {
+            Entries::One(entry) => entry.payload,
+            Entries::Many(entries) => entries
+                .into_iter()
+                .next()
+                .map(|e| e.payload)
+                .unwrap_or_default(),
+        }
     }
 }
 

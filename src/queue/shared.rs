@@ -1,18 +1,23 @@
 //! What both ends of the queue see.
 //!
-//! A caller who finds a place takes the lock once. One who does not stands in a line, first come first
-//! served, whose head waits for room; nobody who comes later gets past them.
+//! A caller who finds room takes the lock once. One who does not waits in a [`WaitList`]. There is one
+//! for appends and one for requests that bring no record, which do not wait behind appends: those may
+//! wait for a batch that only such a request would end early.
 
 use std::collections::VecDeque;
+use std::future::Future;
+use std::pin::Pin;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
-
-use tokio::sync::{Notify, Semaphore};
+use std::time::Instant;
 
 use crate::error::{Error, Fault, Result};
+use crate::host::Host;
+use crate::planted::{Bug, is_planted};
 use crate::queue::answers::{Answer, Answers, Claim};
 use crate::queue::request::{Append, Cost, Request, Taken};
+use crate::queue::wait_list::{Turn, WaitList, Wakers};
 use crate::retention::Retention;
 use crate::stats::counters::Counters;
 
@@ -22,22 +27,15 @@ pub(super) struct Shared {
     len: AtomicUsize,
     /// The most that appends may take.
     size: Cost,
-    /// Held by the head of those who wait for a place; a semaphore of one, because it is fair.
-    line: Semaphore,
-    /// Tells the head that places were given back.
-    room: Notify,
-    /// For requests that bring no record. They do not stand in line behind appends, which may wait for
-    /// a batch that only such a request would end early.
-    asks: Semaphore,
     /// Whether a [`Request::Hurry`] is on its way.
     hurried: AtomicBool,
     fault: OnceLock<Fault>,
+    host: Host,
     pub(super) counters: Counters,
     pub(super) retention: Arc<Retention>,
 }
 
-#[derive(Default)]
-struct State {
+pub(super) struct State {
     requests: VecDeque<Request>,
     /// For the appends in `requests`.
     answers: Arc<Answers>,
@@ -45,34 +43,100 @@ struct State {
     first: u64,
     /// The ticket of the next record.
     next: u64,
-    /// What appends have taken and not given back.
-    used: Cost,
-    /// How many callers stand in line.
-    waiting: usize,
+    /// Room for appends.
+    appends: WaitList,
+    /// Room for requests that bring no record.
+    controls: WaitList,
     /// Whether nothing more is taken.
     closed: bool,
     /// The writer, if it waits.
     writer: Option<Waker>,
 }
 
-/// Why an append is not in the queue.
-pub(super) enum NotTaken {
+impl State {
+    fn new(size: Cost) -> Self {
+        Self {
+            requests: VecDeque::new(),
+            answers: Arc::default(),
+            first: 0,
+            next: 0,
+            appends: WaitList::new(size),
+            controls: WaitList::new(controls(CONTROLS_MAX)),
+            closed: false,
+            writer: None,
+        }
+    }
+}
+
+/// What may have to wait before it is in the queue.
+pub(super) trait Enter: Sized {
+    /// What its caller gets when it is in the queue.
+    type Entered;
+
+    fn list(state: &mut State) -> &mut WaitList;
+    /// What it takes of a queue of this size.
+    fn place(&self, size: Cost) -> Cost;
+    /// Takes the next place in the order of requests.
+    fn number(&self, state: &mut State) -> Self::Entered;
+    fn into_request(self) -> Request;
+}
+
+impl Enter for Append {
+    type Entered = Answer;
+
+    fn list(state: &mut State) -> &mut WaitList {
+        &mut state.appends
+    }
+
+    fn place(&self, size: Cost) -> Cost {
+        place_of(self.cost(), size)
+    }
+
+    fn number(&self, state: &mut State) -> Answer {
+        state.next += self.cost().records as u64;
+        Answer::new(&state.answers, state.next - 1, self.durability)
+    }
+
+    fn into_request(self) -> Request {
+        Request::Append(self)
+    }
+}
+
+/// One that brings no record.
+impl Enter for Request {
+    type Entered = ();
+
+    fn list(state: &mut State) -> &mut WaitList {
+        &mut state.controls
+    }
+
+    fn place(&self, _: Cost) -> Cost {
+        controls(1)
+    }
+
+    fn number(&self, _: &mut State) {}
+
+    fn into_request(self) -> Request {
+        self
+    }
+}
+
+/// Why a request is not in the queue.
+pub(super) enum NotTaken<E> {
     /// There is no place for it now.
-    Full(Append),
+    Full(E),
     Closed,
 }
 
 impl Shared {
-    pub(super) fn new(size: Cost, counters: Counters) -> Self {
+    pub(super) fn new(size: Cost, host: Host, counters: Counters) -> Self {
         Self {
-            state: Mutex::default(),
+            state: Mutex::new(State::new(size)),
             len: AtomicUsize::new(0),
             size,
-            line: Semaphore::new(1),
-            room: Notify::new(),
-            asks: Semaphore::new(ASKS),
             hurried: AtomicBool::new(false),
             fault: OnceLock::new(),
+            host,
             counters,
             retention: Arc::default(),
         }
@@ -88,15 +152,18 @@ impl Shared {
         fault.map_or(Error::Closed, |fault| Error::Poisoned(fault.clone()))
     }
 
-    /// Takes no more requests. Whoever waits for a place hears of it.
+    /// Takes no more requests. All who wait for a place hear of it.
     pub(super) fn close(&self) {
-        let writer = {
-            let mut state = self.lock();
-            state.closed = true;
-            state.writer.take()
+        let mut state = self.lock();
+        state.closed = true;
+        let writer = state.writer.take();
+        let waiting = if is_planted(Bug::WaitListNotClosed) {
+            [Wakers::default(), Wakers::default()]
+        } else {
+            [state.appends.close(), state.controls.close()]
         };
-        self.asks.close();
-        self.room.notify_one();
+        drop(state);
+        waiting.into_iter().for_each(Wakers::wake);
         writer.into_iter().for_each(Waker::wake);
     }
 
@@ -109,51 +176,73 @@ impl Shared {
 
 /// The callers' side.
 impl Shared {
-    /// Puts an append into the queue if there is a place and nobody stands in line for it.
-    pub(super) fn push(&self, append: Append) -> Result<Answer, NotTaken> {
-        self.push_if(append, |state| state.waiting == 0)
+    /// Puts a request into the queue if there is a place, beside those that were promised to callers who
+    /// wait.
+    pub(super) fn push<E: Enter>(&self, entrant: E) -> Result<E::Entered, NotTaken<E>> {
+        let mut turn = Turn::NEW;
+        self.push_or_wait(entrant, &mut turn, None)
     }
 
-    fn push_if(
+    /// Puts a request into the queue, or notes in the same moment who is to be woken when there is a
+    /// place.
+    fn push_or_wait<E: Enter>(
         &self,
-        append: Append,
-        may: impl FnOnce(&State) -> bool,
-    ) -> Result<Answer, NotTaken> {
-        let cost = append.cost();
-        let place = self.place_of(cost);
+        entrant: E,
+        turn: &mut Turn,
+        waker: Option<Waker>,
+    ) -> Result<E::Entered, NotTaken<E>> {
+        let place = entrant.place(self.size);
         let mut state = self.lock();
         if state.closed {
             return Err(NotTaken::Closed);
         }
-        if !may(&state) || !(state.used + place).fits(self.size) {
-            return Err(NotTaken::Full(append));
+        let list = E::list(&mut state);
+        if list.enter(*turn, place) {
+            return Ok(self.put_in(state, entrant));
         }
-        state.used += place;
-        state.next += cost.records as u64;
-        let answer = Answer::new(&state.answers, state.next - 1, append.durability);
-        self.put(state, Request::Append(append));
-        Ok(answer)
+        let wakers = list.pass_over(self.host.now());
+        let enters = list.enter(*turn, place);
+        let outcome = if enters {
+            Ok(self.put_in(state, entrant))
+        } else {
+            match waker {
+                Some(waker) => self.wait::<E>(state, turn, place, waker),
+                None => drop(state),
+            }
+            Err(NotTaken::Full(entrant))
+        };
+        wakers.wake();
+        outcome
     }
 
-    /// Stands in line until there is a place.
+    /// Notes who waits, and tells the writer if the caller has just begun to.
+    fn wait<E: Enter>(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        turn: &mut Turn,
+        place: Cost,
+        waker: Waker,
+    ) {
+        let replaced = E::list(&mut state).wait(turn, place, waker);
+        drop(state);
+        if replaced.is_none() {
+            self.hurry();
+        }
+    }
+
+    /// Puts a request into the queue, and waits for a place if there is none.
     ///
-    /// Cancel safe: the line moves up when this is dropped.
-    pub(super) async fn wait_and_push(&self, mut append: Append) -> Result<Answer> {
-        let _in_line = InLine::note(self);
-        self.hurry();
-        let _head = self.line.acquire().await.expect("the line is never closed");
-        loop {
-            append = match self.push_if(append, |_| true) {
-                Ok(answer) => return Ok(answer),
-                Err(NotTaken::Full(append)) => append,
-                Err(NotTaken::Closed) => return Err(self.refusal()),
-            };
-            self.room.notified().await;
+    /// Cancel safe: if dropped before it returns, nothing is in the queue.
+    pub(super) async fn wait_and_push<E: Enter + Unpin>(&self, entrant: E) -> Result<E::Entered> {
+        match self.push(entrant) {
+            Ok(entered) => Ok(entered),
+            Err(NotTaken::Closed) => Err(self.refusal()),
+            Err(NotTaken::Full(entrant)) => Waiting::new(self, entrant).await,
         }
     }
 
-    /// Wakes the writer, so that no batch sits in the queue until the end of its interval while somebody
-    /// waits for its places. One word at a time is enough.
+    /// Wakes the writer, so that no batch sits in the queue until the end of its interval while a caller
+    /// waits for its places, and offers end that are not taken. One word at a time is enough.
     fn hurry(&self) {
         if !self.hurried.swap(true, Ordering::AcqRel) {
             // An error means that the log is closed, which the caller is about to hear.
@@ -161,16 +250,7 @@ impl Shared {
         }
     }
 
-    /// Waits for a place for a request that brings no record, and takes it.
-    pub(super) async fn ask(&self, request: Request) -> Result<()> {
-        match self.asks.acquire().await {
-            Ok(place) => place.forget(),
-            Err(_) => return Err(self.refusal()),
-        }
-        self.send(request)
-    }
-
-    /// Puts a request that brings no record into the queue, and refuses it if that is closed.
+    /// Puts a request that takes no place into the queue, and refuses it if that is closed.
     pub(super) fn send(&self, request: Request) -> Result<()> {
         let state = self.lock();
         if state.closed {
@@ -178,6 +258,12 @@ impl Shared {
         }
         self.put(state, request);
         Ok(())
+    }
+
+    fn put_in<E: Enter>(&self, mut state: MutexGuard<'_, State>, entrant: E) -> E::Entered {
+        let entered = entrant.number(&mut state);
+        self.put(state, entrant.into_request());
+        entered
     }
 
     fn put(&self, mut state: MutexGuard<'_, State>, request: Request) {
@@ -189,14 +275,73 @@ impl Shared {
     }
 
     pub(super) fn used(&self) -> Cost {
-        self.lock().used
+        self.lock().appends.used()
     }
 
     /// What an append takes: at most everything, so that the largest one still gets through.
     pub(super) fn place_of(&self, cost: Cost) -> Cost {
-        Cost {
-            bytes: cost.bytes.min(self.size.bytes),
-            records: cost.records.min(self.size.records),
+        place_of(cost, self.size)
+    }
+}
+
+fn place_of(cost: Cost, size: Cost) -> Cost {
+    Cost {
+        bytes: cost.bytes.min(size.bytes),
+        records: cost.records.min(size.records),
+    }
+}
+
+/// A caller who waits for a place.
+struct Waiting<'a, E: Enter> {
+    shared: &'a Shared,
+    /// Gone when it is in the queue.
+    entrant: Option<E>,
+    turn: Turn,
+}
+
+impl<'a, E: Enter> Waiting<'a, E> {
+    fn new(shared: &'a Shared, entrant: E) -> Self {
+        Self {
+            shared,
+            entrant: Some(entrant),
+            turn: Turn::NEW,
+        }
+    }
+}
+
+impl<E: Enter + Unpin> Future for Waiting<'_, E> {
+    type Output = Result<E::Entered>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = self.get_mut();
+        let entrant = this.entrant.take();
+        let entrant = entrant.expect("it is not polled once it is ready");
+        let waker = Some(context.waker().clone());
+        match this.shared.push_or_wait(entrant, &mut this.turn, waker) {
+            Ok(entered) => Poll::Ready(Ok(entered)),
+            Err(NotTaken::Closed) => Poll::Ready(Err(this.shared.refusal())),
+            Err(NotTaken::Full(entrant)) => {
+                this.entrant = Some(entrant);
+                Poll::Pending
+            }
+        }
+    }
+}
+
+impl<E: Enter> Drop for Waiting<'_, E> {
+    /// What it waited for, or was offered, is for those behind.
+    fn drop(&mut self) {
+        if self.entrant.is_some() && self.turn != Turn::NEW {
+            let mut state = self.shared.lock();
+            let list = E::list(&mut state);
+            let (waker, wakers) = list.leave(self.turn, self.shared.host.now());
+            let must_be_looked_after = list.next_end().is_some();
+            drop(state);
+            drop(waker);
+            if must_be_looked_after {
+                self.shared.hurry();
+            }
+            wakers.wake();
         }
     }
 }
@@ -242,21 +387,41 @@ impl Shared {
     /// Gives back places of appends that left the queue.
     pub(super) fn release(&self, places: Cost) {
         let mut state = self.lock();
-        state.used -= places;
-        let is_waited_for = state.waiting > 0;
+        let wakers = state.appends.give_back(places, || self.host.now());
         // Whoever is woken may come here at once.
         drop(state);
-        if is_waited_for {
-            self.room.notify_one();
+        wakers.wake();
+    }
+
+    pub(super) fn release_controls(&self, count: usize) {
+        if count > 0 {
+            let mut state = self.lock();
+            let wakers = state
+                .controls
+                .give_back(controls(count), || self.host.now());
+            drop(state);
+            wakers.wake();
         }
     }
 
-    pub(super) fn release_asks(&self, count: usize) {
-        self.asks.add_permits(count);
+    /// Offers the places of callers who do not come for them to others. Returns when to do so again.
+    pub(super) fn pass_over(&self) -> Option<Instant> {
+        let mut state = self.lock();
+        let ends = [state.appends.next_end(), state.controls.next_end()];
+        let next = ends.into_iter().flatten().min()?;
+        let now = self.host.now();
+        if now < next {
+            return Some(next);
+        }
+        let wakers = [state.appends.pass_over(now), state.controls.pass_over(now)];
+        let ends = [state.appends.next_end(), state.controls.next_end()];
+        drop(state);
+        wakers.into_iter().for_each(Wakers::wake);
+        ends.into_iter().flatten().min()
     }
 
     pub(super) fn is_waited_for(&self) -> bool {
-        self.lock().waiting > 0
+        self.lock().appends.is_waited_for()
     }
 
     pub(super) fn note_hurry(&self) {
@@ -264,21 +429,13 @@ impl Shared {
     }
 }
 
-/// One caller who stands in line, until it has a place or goes away.
-struct InLine<'a>(&'a Shared);
-
-impl<'a> InLine<'a> {
-    fn note(shared: &'a Shared) -> Self {
-        shared.lock().waiting += 1;
-        Self(shared)
-    }
-}
-
-impl Drop for InLine<'_> {
-    fn drop(&mut self) {
-        self.0.lock().waiting -= 1;
+/// What so many requests that bring no record take.
+fn controls(count: usize) -> Cost {
+    Cost {
+        bytes: 0,
+        records: count,
     }
 }
 
 /// How many requests that bring no record may wait.
-const ASKS: usize = 1024;
+const CONTROLS_MAX: usize = 1024;

@@ -1,5 +1,6 @@
 //! From values to payloads, and from records to values.
 
+use std::borrow::Borrow;
 use std::cell::Cell;
 
 use bytes::Bytes;
@@ -8,6 +9,18 @@ use crate::error::{CodecError, Error, Result};
 use crate::lsn::Lsn;
 use crate::record::Record;
 use crate::typed::{BoxError, Codec, Logged};
+
+/// Encodes values, all or none.
+pub(super) fn encode_all<T: Logged, I>(values: I) -> Result<Vec<Bytes>>
+where
+    I: IntoIterator,
+    I::Item: Borrow<T>,
+{
+    values
+        .into_iter()
+        .map(|value| encode(value.borrow()))
+        .collect()
+}
 
 /// Encodes a value into a payload of exactly its size.
 ///

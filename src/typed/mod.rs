@@ -96,6 +96,7 @@
 
 mod codecs;
 mod encoding;
+mod ordered;
 mod recovery;
 #[cfg(feature = "sink")]
 mod sink;
@@ -107,6 +108,7 @@ use bytes::Bytes;
 pub use crate::typed::codecs::Json;
 #[cfg(feature = "postcard")]
 pub use crate::typed::codecs::Postcard;
+pub use crate::typed::ordered::TypedOrderedAppender;
 pub use crate::typed::recovery::{TypedReader, TypedRecovery};
 #[cfg(feature = "sink")]
 pub use crate::typed::sink::TypedSink;

@@ -5,13 +5,13 @@ use std::fmt;
 use std::marker::PhantomData;
 use std::ops::RangeInclusive;
 
-use crate::error::Result;
+use crate::error::{Result, TrySubmitError};
 use crate::lsn::Lsn;
 use crate::options::Durability;
 use crate::stats::Stats;
 use crate::typed::Logged;
-use crate::typed::encoding::encode;
-use crate::wal::{DurableLsns, PendingAppend, Wal};
+use crate::typed::encoding::{encode, encode_all};
+use crate::wal::{DurableLsns, PendingAppend, PendingBatch, Wal};
 
 impl Wal {
     /// This log as one of values: see [`typed`](crate::typed).
@@ -72,9 +72,24 @@ impl<T: Logged> TypedWal<T> {
         I: IntoIterator,
         I::Item: Borrow<T>,
     {
-        let payloads = values.into_iter().map(|value| encode(value.borrow()));
-        let payloads = payloads.collect::<Result<Vec<_>>>()?;
-        self.wal.append_batch(payloads).await
+        self.submit_batch(values).await?.await
+    }
+
+    /// As [`Wal::append_batch_with`], for values or references to values.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`append_batch`](Self::append_batch).
+    pub async fn append_batch_with<I>(
+        &self,
+        values: I,
+        durability: Durability,
+    ) -> Result<RangeInclusive<Lsn>>
+    where
+        I: IntoIterator,
+        I::Item: Borrow<T>,
+    {
+        self.submit_batch_with(values, durability).await?.await
     }
 
     /// As [`Wal::submit`], for a value.
@@ -86,12 +101,54 @@ impl<T: Logged> TypedWal<T> {
         self.wal.submit(encode(value)?).await
     }
 
+    /// As [`Wal::submit_with`], for a value.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`submit`](Self::submit).
+    pub async fn submit_with(&self, value: &T, durability: Durability) -> Result<PendingAppend> {
+        self.wal.submit_with(encode(value)?, durability).await
+    }
+
+    /// As [`Wal::submit_batch`], for values or references to values. If one of them cannot be encoded,
+    /// none is submitted.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Wal::submit_batch`]; [`Error::Encode`](crate::Error::Encode).
+    pub async fn submit_batch<I>(&self, values: I) -> Result<PendingBatch>
+    where
+        I: IntoIterator,
+        I::Item: Borrow<T>,
+    {
+        self.wal.submit_batch(encode_all(values)?).await
+    }
+
+    /// As [`Wal::submit_batch_with`], for values or references to values.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`submit_batch`](Self::submit_batch).
+    pub async fn submit_batch_with<I>(
+        &self,
+        values: I,
+        durability: Durability,
+    ) -> Result<PendingBatch>
+    where
+        I: IntoIterator,
+        I::Item: Borrow<T>,
+    {
+        let payloads = encode_all(values)?;
+        self.wal.submit_batch_with(payloads, durability).await
+    }
+
     /// As [`Wal::try_submit`], for a value.
     ///
     /// # Errors
     ///
-    /// Those of [`Wal::try_submit`]; [`Error::Encode`](crate::Error::Encode).
-    pub fn try_submit(&self, value: &T) -> Result<PendingAppend> {
+    /// Those of [`Wal::try_submit`]: what [`TrySubmitError::Full`] gives back is the encoded value, for
+    /// [`untyped`](Self::untyped); [`Error::Encode`](crate::Error::Encode).
+    pub fn try_submit(&self, value: &T) -> Result<PendingAppend, TrySubmitError> {
         self.wal.try_submit(encode(value)?)
     }
 }

@@ -5,6 +5,7 @@
 //! there is no other way to a [`Synced`] receipt, without which neither appends nor a [`Completion`] hear
 //! good news. What fails on the way is answered with the cause.
 
+use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Error, Fault};
@@ -15,6 +16,7 @@ use crate::planted::{Bug, is_planted};
 use crate::queue::Inbox;
 use crate::queue::answers::{Claims, OnFile, Placed};
 use crate::queue::completion::Completion;
+use crate::queue::order::Refusals;
 use crate::queue::request::{Append, Cost};
 use crate::stats::FlushCause;
 use crate::stats::counters::BatchFacts;
@@ -148,9 +150,16 @@ impl Batch {
 
     /// Answers what was not encoded, and those who asked for a sync after it: it is certainly not
     /// appended. What was written earlier is still synced when it is due.
+    ///
+    /// What relies on a refused append is refused wherever it is.
     pub(super) fn refuse(&mut self, error: &Error) {
-        self.appends.clear();
-        self.claims.refuse(error);
+        let cause = Arc::new(error.clone());
+        let mut refusals = Refusals::of(&mut self.claims);
+        for append in self.appends.drain() {
+            let records = append.cost().records as u64;
+            refusals.refuse(append.order.as_ref(), records, &cause);
+        }
+        drop(refusals);
         self.syncs
             .drain(..)
             .for_each(|done| done.fail(error.clone()));

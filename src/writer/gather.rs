@@ -8,6 +8,7 @@ use crate::lsn::Lsn;
 use crate::options::{Durability, SyncPolicy, WalOptions};
 use crate::queue::Inbox;
 use crate::queue::completion::Completion;
+use crate::queue::order::{Refusal, Refusals};
 use crate::queue::request::{Append, Cost, Request, Taken};
 use crate::stats::FlushCause;
 use crate::writer::batch::{Batch, Due};
@@ -109,17 +110,44 @@ impl Gatherer {
     /// Moves pending requests into the batch, in their order. Returns why the batch has to go as it is,
     /// if it has to: it is full, or the next request is of another kind.
     fn fill(&mut self, batch: &mut Batch, inbox: &Inbox) -> Option<FlushCause> {
-        let before = batch.cost.records;
-        let cause = self.fill_requests(batch, inbox);
-        let records = batch.cost.records - before;
-        let claims = &mut self.pending.claims;
-        claims.move_to(&mut batch.claims, records as u64);
-        cause
+        loop {
+            let before = batch.cost.records;
+            let cause = self.fill_requests(batch, inbox);
+            let records = batch.cost.records - before;
+            let claims = &mut self.pending.claims;
+            claims.move_to(&mut batch.claims, records as u64);
+            if !self.refuse_next(inbox) {
+                return cause;
+            }
+        }
+    }
+
+    /// Refuses what is next as long as it relies on an append that was refused. Returns whether it did.
+    fn refuse_next(&mut self, inbox: &Inbox) -> bool {
+        let mut places = Cost::default();
+        let mut refusals = Refusals::of(&mut self.pending.claims);
+        while let Some(Request::Append(append)) = self.pending.requests.front()
+            && let Some(refusal) = Refusal::behind(append.order.as_ref())
+        {
+            refusals.push(refusal, append.cost().records as u64);
+            places += inbox.place_of(append.cost());
+            self.pending.requests.pop_front();
+        }
+        drop(refusals);
+        let refused = places != Cost::default();
+        if refused {
+            inbox.release(places);
+        }
+        refused
     }
 
     fn fill_requests(&mut self, batch: &mut Batch, inbox: &Inbox) -> Option<FlushCause> {
         while let Some(request) = self.pending.requests.pop_front() {
             match request {
+                Request::Append(append) if Refusal::behind(append.order.as_ref()).is_some() => {
+                    self.pending.requests.push_front(Request::Append(append));
+                    return None;
+                }
                 Request::Append(append) if self.admits(batch, append.cost()) => {
                     let place = inbox.place_of(append.cost());
                     let due = self.due_of(&append, batch);
@@ -234,13 +262,16 @@ impl Gatherer {
             .then_some(Turn::Idle)
     }
 
-    /// Waits for a request, or until `deadline`.
+    /// Waits for a request, or until `deadline`, or until a caller has not come for its place.
     async fn wait(&mut self, inbox: &mut Inbox, deadline: Option<Instant>) {
         if !self.open || !self.pending.requests.is_empty() {
             return;
         }
+        let ends = [deadline, inbox.pass_over()];
         let until = async {
-            self.host.sleep_until(deadline).await;
+            self.host
+                .sleep_until(ends.into_iter().flatten().min())
+                .await;
             true
         };
         self.open = race(inbox.wait(), until).await;

@@ -46,7 +46,7 @@ pub(crate) async fn start(
 ) -> Result<Submitter> {
     let counters = Counters::new(host.now(), &options.label_for(dir.path()));
     let (bytes, records) = (options.queue_bytes, options.queue_records);
-    let (submitter, inbox) = queue::channel(bytes, records, recovered.end, counters);
+    let (submitter, inbox) = queue::channel(bytes, records, recovered.end, host, counters);
     let (ready, is_ready) = Completion::new();
     let path = dir.path().to_owned();
     let writer = task::run(dir, host, options.clone(), recovered, lock, inbox, ready);

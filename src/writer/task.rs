@@ -153,7 +153,7 @@ impl Writer {
             match self.gatherer.next(&mut self.inbox, situation).await {
                 Turn::Commit(batch) => self.commit(batch).await?,
                 Turn::Truncate(before, done) => {
-                    self.inbox.release_asks(1);
+                    self.inbox.release_controls(1);
                     self.truncate(before, done).await?;
                 }
                 Turn::SyncDue => self.sync().await?,
@@ -171,7 +171,7 @@ impl Writer {
             return Err(fault);
         }
         self.inbox.release(batch.places);
-        self.inbox.release_asks(asks);
+        self.inbox.release_controls(asks);
         self.unsynced.push_syncs(&mut batch.syncs);
         if batch
             .due

@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::TryStreamExt;
 use futures::future::join;
 use tidewal::sim::{SimDisk, Survival};
-use tidewal::{Durability, Error, Lsn, Wal, WalOptions};
+use tidewal::{Durability, Error, Lsn, TrySubmitError, Wal, WalOptions};
 use tokio::time::sleep;
 
 use crate::helpers::{after_a_cut, assert_nothing_is_queued, at_every_step, busy, drop_after, ms};
@@ -127,7 +127,10 @@ async fn drop_one(
 ) -> Fate {
     let (disk, wal) = busy(options).await;
     let before = [(); 2].map(|()| wal.try_submit(BEFORE).unwrap());
-    assert!(matches!(wal.try_submit(AFTER), Err(Error::Full)));
+    assert!(matches!(
+        wal.try_submit(AFTER),
+        Err(TrySubmitError::Full(_))
+    ));
     let syncs = tokio::spawn(sync_now_and_then(wal.clone()));
     let dropped = async {
         let outcome = drop_after(steps, append(&wal)).await;

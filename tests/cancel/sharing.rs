@@ -9,7 +9,7 @@ use std::thread;
 use futures::executor::block_on;
 use futures::future::{join_all, try_join_all};
 use futures::{StreamExt, TryStreamExt};
-use tidewal::{Error, Lsn, Record, Wal, WalOptions};
+use tidewal::{Lsn, Record, TrySubmitError, Wal, WalOptions};
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use tokio_test::{assert_pending, assert_ready_ok, task};
@@ -36,7 +36,7 @@ async fn drop_with_a_full_queue(narrow: WalOptions) {
     for (handle, payload) in handles.iter().zip(&queued) {
         pending.push(task::spawn(handle.submit(payload.clone()).await.unwrap()));
     }
-    assert!(matches!(wal.try_submit(""), Err(Error::Full)));
+    assert!(matches!(wal.try_submit(""), Err(TrySubmitError::Full(_))));
     let mut waiting = task::spawn(wal.submit("waits for a place"));
     assert_pending!(waiting.poll());
     drop(waiting);

@@ -20,7 +20,9 @@ fn a_record_at_the_limit_passes_and_one_byte_more_does_not() {
                 .await
                 .map(drop),
             wal.submit([1; 101].as_slice()).await.map(drop),
-            wal.try_submit([1; 101].as_slice()).map(drop),
+            wal.try_submit([1; 101].as_slice())
+                .map(drop)
+                .map_err(Error::from),
             wal.append_batch(batch).await.map(drop),
         ];
         for result in refused {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use futures::future::{join, join_all};
 use futures::{FutureExt, StreamExt};
 use tidewal::sim::{Operation, SimDisk};
-use tidewal::{Durability, Error, Lsn};
+use tidewal::{Durability, Error, Lsn, TrySubmitError};
 
 use crate::helpers::{
     assert_answers, assert_closed, assert_records, every_request, manual, payload, recover, submit,
@@ -155,7 +155,7 @@ fn dropping_the_last_handle_writes_a_full_queue() {
                     Err(error) => break error,
                 }
             };
-            assert!(matches!(error, Error::Full), "{error:?}");
+            assert!(matches!(error, TrySubmitError::Full(_)), "{error:?}");
             assert_eq!(pending.len(), 10);
             drop(wal);
             assert_answers(pending, 1..=10).await;

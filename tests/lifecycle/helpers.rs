@@ -19,7 +19,7 @@ pub async fn every_request(wal: &Wal) -> Vec<Result<(), Error>> {
         wal.append_with("late", Durability::Written).await.map(drop),
         wal.append_batch(["late", "too"]).await.map(drop),
         wal.submit("late").await.map(drop),
-        wal.try_submit("late").map(drop),
+        wal.try_submit("late").map(drop).map_err(Error::from),
         wal.sync().await.map(drop),
         wal.truncate_before(Lsn::FIRST).await,
     ]

@@ -1,7 +1,7 @@
 //! Producers wait while the queue is full, or are refused.
 
 use bytes::Bytes;
-use tidewal::{Error, Lsn, WalOptions};
+use tidewal::{Error, Lsn, TrySubmitError, WalOptions};
 use tokio::time::sleep;
 use tokio_test::{assert_pending, assert_ready_ok, task};
 
@@ -55,7 +55,7 @@ fn a_queue_takes_exactly_its_bytes_and_its_records() {
         drop(wal.try_submit(taking(300)).unwrap());
         drop(wal.try_submit(taking(500)).unwrap());
         assert_eq!(queued(&wal), (1000, 4));
-        assert!(matches!(wal.try_submit(""), Err(Error::Full)));
+        assert!(matches!(wal.try_submit(""), Err(TrySubmitError::Full(_))));
         next_batch().await;
         assert_eq!(queued(&wal), (0, 0));
     });
@@ -103,8 +103,9 @@ async fn refuse_when_full(options: WalOptions, filling: Bytes, refused: Bytes) {
     let before = queued(&wal);
     for _ in 0..10 {
         let full = wal.try_submit(refused.clone()).unwrap_err();
-        assert!(matches!(full, Error::Full));
-        assert!(!full.is_outcome_unknown());
+        assert!(matches!(&full, TrySubmitError::Full(payload) if *payload == refused));
+        let full = Error::from(full);
+        assert!(matches!(full, Error::Full) && !full.is_outcome_unknown());
     }
     assert_eq!(queued(&wal), before, "what was refused takes nothing");
     next_batch().await;

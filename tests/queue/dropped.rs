@@ -2,7 +2,7 @@
 
 use futures::TryStreamExt;
 use futures::future::join_all;
-use tidewal::{Error, Lsn, Wal};
+use tidewal::{Error, Lsn, TrySubmitError, Wal};
 use tokio_test::{assert_pending, assert_ready_ok, task};
 
 use crate::helpers::{appended, log, next_batch, queued, settle, stalled, taking};
@@ -17,7 +17,10 @@ fn a_dropped_submit_appends_nothing_and_gives_its_place_back() {
         drop(wal.submit(taking(900)).await.unwrap());
         let mut waiting = task::spawn(wal.submit(taking(500)));
         assert_pending!(waiting.poll());
-        assert!(matches!(wal.try_submit(taking(100)), Err(Error::Full)));
+        assert!(matches!(
+            wal.try_submit(taking(100)),
+            Err(TrySubmitError::Full(_))
+        ));
         drop(waiting);
         assert_eq!(queued(&wal), (900, 1));
         drop(wal.try_submit(taking(100)).unwrap());

@@ -1,7 +1,7 @@
 //! Records and batches that are larger than the queue.
 
 use futures::future::try_join_all;
-use tidewal::{Error, Lsn};
+use tidewal::{Error, Lsn, TrySubmitError};
 use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
 
 use crate::helpers::{appended, log, next_batch, queued, settle, stalled, taking};
@@ -52,13 +52,16 @@ fn a_queue_holds_no_more_after_a_record_that_was_larger() {
         drop(wal.submit("stall").await.unwrap());
         settle().await;
         drop(wal.try_submit(taking(950)).unwrap());
-        assert!(matches!(wal.try_submit(taking(51)), Err(Error::Full)));
+        assert!(matches!(
+            wal.try_submit(taking(51)),
+            Err(TrySubmitError::Full(_))
+        ));
         drop(wal.try_submit(taking(50)).unwrap());
-        assert!(matches!(wal.try_submit(""), Err(Error::Full)));
+        assert!(matches!(wal.try_submit(""), Err(TrySubmitError::Full(_))));
         next_batch().await;
         drop(wal.try_submit("").unwrap());
         drop(wal.try_submit("").unwrap());
-        assert!(matches!(wal.try_submit(""), Err(Error::Full)));
+        assert!(matches!(wal.try_submit(""), Err(TrySubmitError::Full(_))));
     });
 }
 

@@ -5,8 +5,10 @@ mod back_pressure;
 mod dropped;
 mod end;
 mod helpers;
+mod kept;
 mod large_records;
 mod memory;
 mod order;
+mod ordered;
 
 use tidewal_testing::support;

@@ -1,7 +1,7 @@
 //! First come, first served.
 
 use futures::future::try_join_all;
-use tidewal::{Error, Lsn, PendingAppend, Wal, WalOptions};
+use tidewal::{Lsn, PendingAppend, TrySubmitError, Wal, WalOptions};
 use tokio_test::{assert_pending, assert_ready_ok, task};
 
 use crate::helpers::{appended, log, named, next_batch, stalled, taking};
@@ -35,7 +35,7 @@ fn a_small_record_does_not_overtake_a_large_one() {
         assert_pending!(large.poll());
         let mut small = task::spawn(wal.submit(taking(100)));
         assert_pending!(small.poll());
-        assert!(matches!(wal.try_submit(""), Err(Error::Full)));
+        assert!(matches!(wal.try_submit(""), Err(TrySubmitError::Full(_))));
         next_batch().await;
         let large = assert_ready_ok!(large.poll());
         let small = assert_ready_ok!(small.poll());
@@ -48,8 +48,8 @@ async fn submit_in_order(wal: &Wal, task: usize, count: usize) -> Vec<(usize, Pe
     let mut pending = Vec::new();
     for number in 0..count {
         let payload = named(&format!("{task}/{number:03}"), number * 37 % 300);
-        let answer = match wal.try_submit(payload.clone()) {
-            Err(Error::Full) => wal.submit(payload).await.unwrap(),
+        let answer = match wal.try_submit(payload) {
+            Err(TrySubmitError::Full(payload)) => wal.submit(payload).await.unwrap(),
             submitted => submitted.unwrap(),
         };
         if number % 5 != 0 {

@@ -101,7 +101,7 @@ fn a_value_that_cannot_be_encoded_is_certainly_not_appended() {
             wal.append(&odd).await.unwrap_err(),
             wal.append_batch([&fine, &odd]).await.unwrap_err(),
             wal.submit(&odd).await.unwrap_err(),
-            wal.try_submit(&odd).unwrap_err(),
+            wal.try_submit(&odd).unwrap_err().into(),
         ] {
             assert!(!error.is_outcome_unknown());
             let Error::Encode(codec) = &error else {

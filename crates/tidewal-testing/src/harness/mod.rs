@@ -1,4 +1,4 @@
-//! The instrument of the crash tests: workloads, a journal of what was promised, and six ways to
+//! The instrument of the crash tests: workloads, a journal of what was promised, and ways to
 //! make life hard for a log. Each panics when a promise is broken, and counts its trials.
 
 pub mod cuts;
@@ -6,8 +6,10 @@ pub mod damage;
 pub mod dice;
 pub mod faults;
 pub mod journal;
+pub mod kept;
 pub mod leftovers;
 pub mod lives;
+pub mod ordered;
 pub mod steps;
 pub mod windows;
 

@@ -1,0 +1,50 @@
+//! Futures that are polled once and kept. No one else waits for them.
+
+use std::pin::Pin;
+
+use futures::future::join_all;
+use tidewal::sim::SimDisk;
+use tidewal::{Lsn, Wal};
+use tokio_test::task;
+
+use crate::harness::note_trial;
+use crate::support::{DIR, options, run};
+
+/// Any of eight futures are kept behind a full queue while the log closes; the others complete.
+pub fn no_one_waits_for_a_kept_future() {
+    for seed in 0..256 {
+        note_trial();
+        run(close_with_kept_futures(seed));
+    }
+}
+
+async fn close_with_kept_futures(seed: u64) {
+    let disk = SimDisk::new(seed);
+    disk.set_sync_time(std::time::Duration::from_millis(2));
+    let records = 1 + (seed % 3) as usize;
+    let options = options().queue_records(records);
+    let wal = options.open_on(&disk, DIR).await.unwrap();
+    let other = wal.clone();
+    let mut futures: Vec<_> = (0..8).map(|kind| task::spawn(call(&other, kind))).collect();
+    for future in &mut futures {
+        let _ = future.poll();
+    }
+    wal.close().await.unwrap();
+    let (kept, others): (Vec<_>, Vec<_>) = futures
+        .into_iter()
+        .enumerate()
+        .partition(|(index, _)| seed & (1 << index) != 0);
+    join_all(others.into_iter().map(|(_, future)| future)).await;
+    drop(kept);
+}
+
+fn call(wal: &Wal, kind: usize) -> Pin<Box<dyn Future<Output = ()> + '_>> {
+    Box::pin(async move {
+        match kind {
+            6 => drop(wal.sync().await),
+            7 => drop(wal.truncate_before(Lsn::FIRST).await),
+            3 => drop(wal.append_batch(["a", "batch"]).await),
+            kind => drop(wal.append(vec![0; kind * 100]).await),
+        }
+    })
+}

@@ -1,0 +1,258 @@
+//! Appends that rely on each other.
+
+use std::ops::RangeInclusive;
+
+use bytes::Bytes;
+
+use crate::error::{Error, Result, TrySubmitError};
+use crate::lsn::Lsn;
+use crate::options::Durability;
+use crate::queue::order::Order;
+use crate::wal::{PendingAppend, PendingBatch, Wal};
+
+impl Wal {
+    /// A handle for appends that rely on each other: see [`OrderedAppender`].
+    ///
+    /// Any number of them, and of other producers, may use a log at the same time.
+    #[must_use]
+    pub fn ordered(&self) -> OrderedAppender {
+        OrderedAppender {
+            wal: self.clone(),
+            order: Order::default(),
+        }
+    }
+}
+
+/// Appends that rely on each other: once one is refused, all behind it are. [`Wal::ordered`] makes one.
+///
+/// A state machine validates each command against its state, which has the effect of commands that were
+/// submitted and are not yet durable. If one of those is refused because the disk is full, the next one
+/// was validated against something that never happened; but it may be smaller, and still fit. Through
+/// this handle it is refused as well, with [`Error::EarlierRefused`], also if it was in the queue
+/// already. What a recovery delivers of the appends of one handle is always the first so many of them.
+///
+/// After the first refusal the handle takes nothing more. Its owner waits for the answers to what was
+/// submitted, takes the effect of what was refused back, which is always the end of it, and goes on with
+/// a new handle.
+///
+/// **What is a refusal?** Every error that says that a record is certainly not appended, from any of the
+/// methods or from the future that they return: [`Error::StorageFull`], and [`Error::TooLarge`] too, so
+/// check the size of what clients send before. What was submitted before it is not affected. Two things are none: [`TrySubmitError::Full`] gives the payload back, and nothing
+/// was submitted; and a [`submit`](Self::submit) or [`append`](Self::append) that is dropped before it
+/// has a place in the queue was never submitted.
+///
+/// A handle is cheap to clone, and all clones are the same sequence, in the order in which their
+/// submissions return.
+///
+/// # Examples
+///
+/// A ledger that never pays out more than it holds, whatever the disk does:
+///
+/// ```
+/// use tidewal::{OrderedAppender, PendingAppend, Wal};
+///
+/// struct Ledger {
+///     /// With everything that was submitted.
+///     balance: u64,
+///     appender: OrderedAppender,
+/// }
+///
+/// impl Ledger {
+///     /// Called under the lock that the ledger is behind. There is no await between `submit` and the
+///     /// change, so that a caller who goes away leaves both or none.
+///     async fn withdraw(&mut self, amount: u64) -> tidewal::Result<Option<PendingAppend>> {
+///         if amount > self.balance {
+///             return Ok(None);
+///         }
+///         let pending = self.appender.submit(format!("-{amount}")).await?;
+///         self.balance -= amount;
+///         Ok(Some(pending))
+///     }
+///
+///     /// Called once every answer is there, with what was refused.
+///     fn roll_back(&mut self, wal: &Wal, refused: u64) {
+///         self.balance += refused;
+///         self.appender = wal.ordered();
+///     }
+/// }
+///
+/// # tokio_test::block_on(async {
+/// # let dir = tempfile::tempdir().unwrap();
+/// let wal = Wal::open(dir.path()).await?;
+/// let mut ledger = Ledger { balance: 100, appender: wal.ordered() };
+/// let first = ledger.withdraw(60).await?.expect("there is enough");
+/// // It counts already, although it is not on disk.
+/// assert!(ledger.withdraw(60).await?.is_none());
+/// match first.await {
+///     Ok(lsn) => println!("paid, record {lsn}"),
+///     Err(error) if error.is_outcome_unknown() => return Err(error), // reopen the log
+///     Err(_) => ledger.roll_back(&wal, 60),
+/// }
+/// # wal.close().await?;
+/// # Ok::<(), tidewal::Error>(())
+/// # }).unwrap();
+/// ```
+#[derive(Clone, Debug)]
+pub struct OrderedAppender {
+    wal: Wal,
+    order: Order,
+}
+
+impl OrderedAppender {
+    /// As [`Wal::append`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Wal::append`]; [`Error::EarlierRefused`].
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`Wal::append`].
+    pub async fn append(&self, payload: impl Into<Bytes>) -> Result<Lsn> {
+        self.submit(payload).await?.await
+    }
+
+    /// As [`Wal::append_with`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`append`](Self::append).
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`Wal::append`].
+    pub async fn append_with(
+        &self,
+        payload: impl Into<Bytes>,
+        durability: Durability,
+    ) -> Result<Lsn> {
+        self.submit_with(payload, durability).await?.await
+    }
+
+    /// As [`Wal::append_batch`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Wal::append_batch`]; [`Error::EarlierRefused`].
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`Wal::append_batch`].
+    pub async fn append_batch<I>(&self, payloads: I) -> Result<RangeInclusive<Lsn>>
+    where
+        I: IntoIterator,
+        I::Item: Into<Bytes>,
+    {
+        self.submit_batch(payloads).await?.await
+    }
+
+    /// As [`Wal::submit`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Wal::submit`]; [`Error::EarlierRefused`].
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`Wal::submit`].
+    pub async fn submit(&self, payload: impl Into<Bytes>) -> Result<PendingAppend> {
+        self.submit_with(payload, self.wal.durability()).await
+    }
+
+    /// As [`Wal::submit_with`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`submit`](Self::submit).
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`Wal::submit`].
+    pub async fn submit_with(
+        &self,
+        payload: impl Into<Bytes>,
+        durability: Durability,
+    ) -> Result<PendingAppend> {
+        self.order.check()?;
+        let order = Some(&self.order);
+        let submitted = self.wal.submit_in(order, payload.into(), durability).await;
+        self.note(submitted)
+    }
+
+    /// As [`Wal::submit_batch`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Wal::submit_batch`]; [`Error::EarlierRefused`].
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`Wal::submit`].
+    pub async fn submit_batch<I>(&self, payloads: I) -> Result<PendingBatch>
+    where
+        I: IntoIterator,
+        I::Item: Into<Bytes>,
+    {
+        self.submit_batch_with(payloads, self.wal.durability())
+            .await
+    }
+
+    /// As [`Wal::submit_batch_with`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`submit_batch`](Self::submit_batch).
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`Wal::submit`].
+    pub async fn submit_batch_with<I>(
+        &self,
+        payloads: I,
+        durability: Durability,
+    ) -> Result<PendingBatch>
+    where
+        I: IntoIterator,
+        I::Item: Into<Bytes>,
+    {
+        self.order.check()?;
+        let order = Some(&self.order);
+        let submitted = self.wal.submit_batch_in(order, payloads, durability).await;
+        self.note(submitted)
+    }
+
+    /// As [`Wal::try_submit`].
+    ///
+    /// # Errors
+    ///
+    /// Those of [`Wal::try_submit`]; [`Error::EarlierRefused`]. After [`TrySubmitError::Full`] the
+    /// handle can be used as before.
+    pub fn try_submit(&self, payload: impl Into<Bytes>) -> Result<PendingAppend, TrySubmitError> {
+        self.order.check()?;
+        let submitted = self.wal.try_submit_in(Some(&self.order), payload.into());
+        if let Err(TrySubmitError::Refused(error)) = &submitted {
+            self.order.end(error);
+        }
+        submitted
+    }
+
+    /// The first refusal, if there was one. The handle then takes nothing more.
+    #[must_use]
+    pub fn refusal(&self) -> Option<&Error> {
+        self.order.cause()
+    }
+
+    /// The log.
+    #[must_use]
+    pub fn wal(&self) -> &Wal {
+        &self.wal
+    }
+
+    /// Ends the sequence if this is an error.
+    pub(crate) fn note<T>(&self, submitted: Result<T>) -> Result<T> {
+        if let Err(error) = &submitted {
+            self.order.end(error);
+        }
+        submitted
+    }
+}

@@ -1,0 +1,86 @@
+//! What was submitted.
+
+use std::fmt;
+use std::future::Future;
+use std::ops::RangeInclusive;
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+#[cfg(doc)]
+use crate::error::Error;
+use crate::error::Result;
+use crate::lsn::Lsn;
+use crate::queue::answers::Answer;
+
+/// A record that was submitted: a future of its LSN.
+///
+/// # Cancel safety
+///
+/// Dropping it does not take the record back; only the answer is lost.
+///
+/// # Errors
+///
+/// Certainly not appended: [`Error::StorageFull`], [`Error::SegmentUnavailable`], [`Error::Poisoned`],
+/// and [`Error::EarlierRefused`] with an [`OrderedAppender`](crate::OrderedAppender). Unknown: [`Error::Failed`],
+/// [`Error::Interrupted`].
+#[must_use = "only the answer says whether and when the record is durable"]
+pub struct PendingAppend {
+    answer: Answer,
+}
+
+impl PendingAppend {
+    pub(super) fn new(answer: Answer) -> Self {
+        Self { answer }
+    }
+}
+
+impl Future for PendingAppend {
+    type Output = Result<Lsn>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        Pin::new(&mut self.answer).poll(context)
+    }
+}
+
+impl fmt::Debug for PendingAppend {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PendingAppend").finish_non_exhaustive()
+    }
+}
+
+/// A batch that was submitted: a future of its LSNs, which follow each other.
+///
+/// # Cancel safety
+///
+/// That of [`PendingAppend`].
+///
+/// # Errors
+///
+/// Those of [`PendingAppend`].
+#[must_use = "only the answer says whether and when the batch is durable"]
+pub struct PendingBatch {
+    answer: Answer,
+    records: u64,
+}
+
+impl PendingBatch {
+    pub(super) fn new(answer: Answer, records: u64) -> Self {
+        Self { answer, records }
+    }
+}
+
+impl Future for PendingBatch {
+    type Output = Result<RangeInclusive<Lsn>>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let last = std::task::ready!(Pin::new(&mut self.answer).poll(context))?;
+        let first = Lsn::new(last.get() - (self.records - 1));
+        Poll::Ready(Ok(first..=last))
+    }
+}
+
+impl fmt::Debug for PendingBatch {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PendingBatch").finish_non_exhaustive()
+    }
+}

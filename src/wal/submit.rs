@@ -1,0 +1,126 @@
+//! From payloads to requests.
+
+use bytes::Bytes;
+
+use crate::error::{Error, Result, TrySubmitError};
+use crate::options::{Durability, SyncPolicy};
+use crate::queue::NotSubmitted;
+use crate::queue::order::Order;
+use crate::queue::request::{Append, Entries, Entry};
+use crate::wal::{PendingAppend, PendingBatch, Shared, Wal};
+
+/// Submitting, for a sequence of appends or for none.
+impl Wal {
+    pub(crate) async fn submit_in(
+        &self,
+        order: Option<&Order>,
+        payload: Bytes,
+        durability: Durability,
+    ) -> Result<PendingAppend> {
+        let append = self.prepare(order, payload, durability)?;
+        let answer = self.shared.submitter.submit(append).await?;
+        Ok(PendingAppend::new(answer))
+    }
+
+    pub(crate) async fn submit_batch_in<I>(
+        &self,
+        order: Option<&Order>,
+        payloads: I,
+        durability: Durability,
+    ) -> Result<PendingBatch>
+    where
+        I: IntoIterator,
+        I::Item: Into<Bytes>,
+    {
+        let append = self.prepare_batch(order, payloads, durability)?;
+        let records = append.cost().records as u64;
+        let answer = self.shared.submitter.submit(append).await?;
+        Ok(PendingBatch::new(answer, records))
+    }
+
+    pub(crate) fn try_submit_in(
+        &self,
+        order: Option<&Order>,
+        payload: Bytes,
+    ) -> Result<PendingAppend, TrySubmitError> {
+        let append = self.prepare(order, payload, self.shared.durability)?;
+        match self.shared.submitter.try_submit(append) {
+            Ok(answer) => Ok(PendingAppend::new(answer)),
+            Err(NotSubmitted::Full(append)) => Err(TrySubmitError::Full(append.into_payload())),
+            Err(NotSubmitted::Refused(error)) => Err(error.into()),
+        }
+    }
+
+    /// The durability of appends that name none.
+    pub(crate) fn durability(&self) -> Durability {
+        self.shared.durability
+    }
+
+    fn prepare(
+        &self,
+        order: Option<&Order>,
+        payload: Bytes,
+        durability: Durability,
+    ) -> Result<Append> {
+        self.shared.check(&payload)?;
+        let entries = Entries::One(Entry::new(payload));
+        Ok(self.shared.request(order, entries, durability))
+    }
+
+    fn prepare_batch<I>(
+        &self,
+        order: Option<&Order>,
+        payloads: I,
+        durability: Durability,
+    ) -> Result<Append>
+    where
+        I: IntoIterator,
+        I::Item: Into<Bytes>,
+    {
+        let payloads: Vec<Bytes> = payloads.into_iter().map(Into::into).collect();
+        payloads
+            .iter()
+            .try_for_each(|payload| self.shared.check(payload))?;
+        let entries = Entries::Many(payloads.into_iter().map(Entry::new).collect());
+        self.shared.check_batch(&entries)?;
+        Ok(self.shared.request(order, entries, durability))
+    }
+}
+
+impl Shared {
+    fn request(&self, order: Option<&Order>, entries: Entries, durability: Durability) -> Append {
+        let has_interval = matches!(self.policy, SyncPolicy::Interval(_));
+        let weight = self.submitter.counters().weight_of_next();
+        let submitted = (has_interval || weight > 0).then(|| self.host.now());
+        Append {
+            entries,
+            durability,
+            order: order.cloned(),
+            submitted,
+            weight,
+        }
+    }
+
+    fn check(&self, payload: &Bytes) -> Result<()> {
+        check_len(payload.len() as u64, self.limits.payload as u64)
+    }
+
+    fn check_batch(&self, entries: &Entries) -> Result<()> {
+        let cost = entries.cost();
+        if cost.records == 0 {
+            return Err(Error::EmptyBatch);
+        }
+        check_len(
+            cost.bytes as u64 - crate::format::frame::HEADER_LEN as u64,
+            self.limits.batch,
+        )
+    }
+}
+
+fn check_len(len: u64, max: u64) -> Result<()> {
+    if len <= max {
+        Ok(())
+    } else {
+        Err(Error::TooLarge { len, max })
+    }
+}
