@@ -5,10 +5,12 @@
 //! so many are acknowledged and recovered, and no more.
 
 use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::task::Poll;
 use std::time::Duration;
 
 use tidewal::sim::{SimDisk, Survival};
-use tidewal::{Durability, Error, OrderedAppender, PendingBatch, Recovery, SyncPolicy, Wal};
+use tidewal::{Durability, Error, Lsn, OrderedAppender, PendingBatch, Recovery, SyncPolicy, Wal};
 use tokio_test::task;
 
 use crate::harness::dice::Dice;
@@ -60,7 +62,8 @@ async fn live(seed: u64, tally: &mut Tally) {
         .max_batch_records(dice.count(8))
         .spare_segments(dice.count(2) - 1);
     let wal = options.open_on(&disk, DIR).await.unwrap();
-    wal.append("first").await.unwrap();
+    drop(wal.submit("first").await.unwrap());
+    wal.sync().await.unwrap();
     disk.set_sync_time(Duration::from_millis(dice.roll(3)));
     let mut sequences: Vec<_> = (0..3).map(|owner| begin(&wal, owner)).collect();
     let mut ended = Vec::new();
@@ -139,10 +142,21 @@ impl Sequence {
     async fn answers(&mut self) {
         for submitted in &mut self.submitted {
             if let Some(pending) = submitted.pending.take() {
-                let _ = self.appender.wal().sync().await;
-                submitted.outcome = Some(pending.await.map(drop));
+                let answer = answer(self.appender.wal(), pending).await;
+                submitted.outcome = Some(answer.map(drop));
             }
         }
+    }
+}
+
+/// Waits for an answer, and asks for a sync until it is there: a sync fails where a record of its batch
+/// was refused.
+async fn answer(wal: &Wal, mut pending: PendingBatch) -> tidewal::Result<RangeInclusive<Lsn>> {
+    loop {
+        if let Poll::Ready(answer) = futures::poll!(&mut pending) {
+            return answer;
+        }
+        let _ = wal.sync().await;
     }
 }
 
@@ -160,7 +174,7 @@ async fn end(disk: &SimDisk, wal: Wal, dice: &mut Dice, sequences: &mut [Sequenc
         for sequence in &mut *sequences {
             sequence.answers().await;
         }
-        drop(wal);
+        let _ = wal.close().await;
         disk.restart(Survival::Random);
     } else {
         wal.close().await.unwrap();
