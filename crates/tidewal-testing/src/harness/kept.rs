@@ -21,7 +21,7 @@ pub fn no_one_waits_for_a_kept_future() {
 async fn close_with_kept_futures(seed: u64) {
     let disk = SimDisk::new(seed);
     disk.set_sync_time(std::time::Duration::from_millis(2));
-    let records = 1 + (seed % 3) as usize;
+    let records = 1 + usize::try_from(seed % 3).unwrap();
     let options = options().queue_records(records);
     let wal = options.open_on(&disk, DIR).await.unwrap();
     let other = wal.clone();

@@ -57,7 +57,7 @@ async fn live(seed: u64, tally: &mut Tally) {
         SyncPolicy::Manual,
     ];
     let options = options()
-        .sync_policy(policies[dice.roll(3) as usize])
+        .sync_policy(policies[dice.count(3) - 1])
         .queue_records(dice.count(20))
         .max_batch_records(dice.count(8))
         .spare_segments(dice.count(2) - 1);
@@ -95,7 +95,7 @@ async fn step(
     ended: &mut Vec<Sequence>,
     number: u64,
 ) {
-    let sequence = &mut sequences[dice.roll(3) as usize];
+    let sequence = &mut sequences[dice.count(3) - 1];
     match dice.roll(12) {
         0 => disk.set_quota(Some((1 + dice.roll(6)) * 16 * 1024)),
         1 => disk.set_quota(None),
@@ -118,7 +118,7 @@ impl Sequence {
     async fn submit(&mut self, dice: &mut Dice, number: u64) {
         let len = if dice.once_in(40) { 20_000 } else { dice.len() };
         let parts = if dice.once_in(4) { dice.count(3) } else { 1 };
-        let durability = [Durability::Durable, Durability::Written][dice.roll(2) as usize];
+        let durability = [Durability::Durable, Durability::Written][dice.count(2) - 1];
         let name = format!("{}/{number:02}", self.owner);
         let payloads = (0..parts).map(|_| {
             let mut payload = format!("{name} ").into_bytes();
