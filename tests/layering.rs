@@ -157,7 +157,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "lib",
         &[
-            "error", "lsn", "options", "record", "recovery", "sink", "stats", "storage", "wal",
+            "error", "lsn", "options", "ordered", "record", "recovery", "sink", "stats", "storage",
+            "wal",
         ],
     ),
 ];

@@ -1,8 +1,10 @@
 //! Futures that are dropped while others are in the queue.
 
+use futures::FutureExt;
 use futures::TryStreamExt;
+use futures::future::BoxFuture;
 use futures::future::join_all;
-use tidewal::{Error, Lsn, TrySubmitError, Wal};
+use tidewal::{Durability, Error, Lsn, OrderedAppender, TrySubmitError, Wal};
 use tokio_test::{assert_pending, assert_ready_ok, task};
 
 use crate::helpers::{appended, log, next_batch, queued, settle, stalled, taking};
@@ -179,4 +181,65 @@ fn a_log_closes_though_nobody_waits_for_it() {
         assert!(matches!(wal.append("late").await, Err(Error::Closed)));
         assert!(options().open_on(&disk, DIR).await.is_ok());
     });
+}
+
+/// `Wal::append_batch_with`: "That of `append_batch`."
+///
+/// `Wal::submit_batch`: "That of `submit`."
+///
+/// `Wal::submit_batch_with`: "That of `submit`."
+///
+/// `PendingBatch`: "That of `PendingAppend`."
+///
+/// `OrderedAppender::append`: "That of `Wal::append`."
+///
+/// `OrderedAppender::append_with`: "That of `Wal::append`."
+///
+/// `OrderedAppender::append_batch`: "That of `Wal::append_batch`."
+///
+/// `OrderedAppender::submit`: "That of `Wal::submit`."
+///
+/// `OrderedAppender::submit_with`: "That of `Wal::submit`."
+///
+/// `OrderedAppender::submit_batch`: "That of `Wal::submit`."
+///
+/// `OrderedAppender::submit_batch_with`: "That of `Wal::submit`."
+#[test]
+fn a_dropped_submit_of_any_kind_appends_nothing_and_a_dropped_answer_takes_nothing_back() {
+    run(async {
+        let (disk, wal) = stalled(options().queue_records(1)).await;
+        drop(wal.submit_batch(["queued"]).await.unwrap());
+        for call in every_call(&wal, &wal.ordered()) {
+            let mut call = task::spawn(call);
+            assert_pending!(call.poll());
+        }
+        drop(wal.submit("kept").await.unwrap());
+        next_batch().await;
+        for call in every_call(&wal, &wal.ordered()) {
+            let mut call = task::spawn(call);
+            let _ = call.poll();
+            next_batch().await;
+        }
+        let records = appended(&disk, &wal).await;
+        assert_eq!(records[..2], ["queued", "kept"]);
+        assert_eq!(records.len(), 2 + 11);
+    });
+}
+
+/// One of each that could be told apart.
+fn every_call<'a>(wal: &'a Wal, ordered: &'a OrderedAppender) -> Vec<BoxFuture<'a, ()>> {
+    let written = Durability::Written;
+    vec![
+        wal.append_batch_with(["x"], written).map(drop).boxed(),
+        wal.submit_batch(["x"]).map(drop).boxed(),
+        wal.submit_batch_with(["x"], written).map(drop).boxed(),
+        wal.submit_with("x", written).map(drop).boxed(),
+        ordered.append("x").map(drop).boxed(),
+        ordered.append_with("x", written).map(drop).boxed(),
+        ordered.append_batch(["x"]).map(drop).boxed(),
+        ordered.submit("x").map(drop).boxed(),
+        ordered.submit_with("x", written).map(drop).boxed(),
+        ordered.submit_batch(["x"]).map(drop).boxed(),
+        ordered.submit_batch_with(["x"], written).map(drop).boxed(),
+    ]
 }
