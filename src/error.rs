@@ -403,6 +403,12 @@ impl Fault {
         )
     }
 
+    /// Whether the medium does not give its bytes back, or the file system takes them for damaged.
+    pub(crate) fn is_unreadable(&self) -> bool {
+        let code = self.0.source.raw_os_error();
+        code.is_some_and(|code| UNREADABLE.contains(&code))
+    }
+
     /// Whether there is no such file.
     pub(crate) fn is_not_found(&self) -> bool {
         self.0.source.kind() == io::ErrorKind::NotFound
@@ -436,6 +442,16 @@ impl std::error::Error for Fault {
         Some(&self.0.source)
     }
 }
+
+/// What a system says of bytes that it cannot read: `EIO`, and where there are such, `EBADMSG` and
+/// `EUCLEAN` of file systems with checksums.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+pub(crate) const UNREADABLE: &[i32] = &[5, 74, 117];
+#[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
+pub(crate) const UNREADABLE: &[i32] = &[5];
+/// `ERROR_CRC` and `ERROR_IO_DEVICE`.
+#[cfg(not(unix))]
+pub(crate) const UNREADABLE: &[i32] = &[23, 1117];
 
 #[derive(Debug)]
 struct FaultParts {
@@ -509,6 +525,12 @@ pub enum Damage {
     ShortFile,
     /// The last segment says that a later one was opened, and that one is missing.
     SuccessorMissing,
+    /// The system cannot read a page of a segment that may hold records, or its header: a bad sector,
+    /// mostly. The offset is that of the page.
+    ///
+    /// Look at the disk before anything else: where the reason is a cable or a controller, the same bytes
+    /// can be read later.
+    Unreadable,
 }
 
 impl Damage {
@@ -523,6 +545,7 @@ impl Damage {
         Self::SealedDamaged,
         Self::ShortFile,
         Self::SuccessorMissing,
+        Self::Unreadable,
     ];
 
     /// The label of this case in the table of `docs/durability.md`.
@@ -538,6 +561,7 @@ impl Damage {
             Self::SealedDamaged => "sealed-damaged",
             Self::ShortFile => "short-file",
             Self::SuccessorMissing => "successor-missing",
+            Self::Unreadable => "unreadable",
         }
     }
 }
@@ -554,6 +578,7 @@ impl fmt::Display for Damage {
             Self::SealedDamaged => "a record is damaged in a completed segment",
             Self::ShortFile => "the file is shorter than its header says",
             Self::SuccessorMissing => "the segment after this one is missing",
+            Self::Unreadable => "the system cannot read this page",
         })
     }
 }

@@ -67,12 +67,14 @@ pub enum Bug {
     WaitListNotClosed,
     /// Appends behind a refused one of the same ordered appender are appended.
     RefusalDoesNotCut,
+    /// The newest segment is made durable by writing a part of its pages over itself.
+    AdoptedInPart,
 }
 
 #[cfg(tidewal_planted)]
 impl Bug {
     /// Every one.
-    pub const ALL: [Self; 23] = [
+    pub const ALL: [Self; 24] = [
         Self::AnswerUnsynced,
         Self::CreateUnsynced,
         Self::RenameUnsynced,
@@ -96,6 +98,7 @@ impl Bug {
         Self::PresenceUnchecked,
         Self::WaitListNotClosed,
         Self::RefusalDoesNotCut,
+        Self::AdoptedInPart,
     ];
 }
 

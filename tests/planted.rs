@@ -15,16 +15,17 @@ use tidewal_testing::harness::faults::{EVERYTHING, MISHAPS, Scenario};
 use tidewal_testing::harness::lives::{Deaths, live_and_die};
 use tidewal_testing::harness::ordered::{Tally, nothing_behind_a_refusal_is_appended};
 use tidewal_testing::harness::steps::Step::{Append, Truncate};
-use tidewal_testing::harness::{kept, leftovers, trials, windows};
+use tidewal_testing::harness::{kept, leftovers, sectors as bad_sectors, trials, windows};
 
 type Instrument = (&'static str, fn());
 
-const INSTRUMENTS: [Instrument; 8] = [
+const INSTRUMENTS: [Instrument; 9] = [
     ("cuts", cuts),
     ("lives", lives),
     ("faults", faults),
     ("damage", damage),
     ("leftovers", leftovers::leftovers_never_come_back),
+    ("sectors", sectors),
     ("windows", windows::nobody_waits_longer_than_the_interval),
     ("kept", kept::no_one_waits_for_a_kept_future),
     ("ordered", ordered),
@@ -66,6 +67,11 @@ fn faults() {
 fn ordered() {
     let mut tally = Tally::default();
     (0..200).for_each(|seed| nothing_behind_a_refusal_is_appended(seed, &mut tally));
+}
+
+fn sectors() {
+    bad_sectors::a_bad_page_costs_that_page();
+    bad_sectors::the_only_readable_copy_is_not_given_up();
 }
 
 fn damage() {

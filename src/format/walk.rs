@@ -162,6 +162,14 @@ impl Checker {
         &self.walker
     }
 
+    /// The frame of which the payload is not complete.
+    pub(crate) fn frame(&self) -> Option<Frame> {
+        match &self.state {
+            State::Header(..) => None,
+            State::Payload { frame, .. } => Some(*frame),
+        }
+    }
+
     pub(crate) fn into_walker(self) -> Walker {
         self.walker
     }

@@ -8,6 +8,7 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 
 use crate::error::Fault;
+use crate::recovery::pages;
 use crate::storage::File;
 
 /// Reads a file in blocks.
@@ -18,17 +19,23 @@ pub(super) struct Blocks {
 }
 
 impl Blocks {
-    /// Up to `len` bytes from `offset` on; less only at the end of the file.
-    pub(super) fn read(&mut self, file: &File, offset: u64, len: usize) -> Result<Bytes, Fault> {
+    /// Up to `len` bytes from `offset` on; less only at the end of the file, or before a page that cannot
+    /// be read, which is named.
+    pub(super) fn read(
+        &mut self,
+        file: &File,
+        offset: u64,
+        len: usize,
+    ) -> Result<(Bytes, Option<u64>), Fault> {
         let mut buffer = self.buffer(len);
-        let filled = file.read_at(&mut buffer, offset)?;
-        buffer.truncate(filled);
+        let read = pages::read(file, &mut buffer, offset)?;
+        buffer.truncate(read.filled);
         let block = buffer.freeze();
         // A single large record is the consumer's alone.
         if len <= KEPT_LEN_MAX {
             self.recent.push_back(block.clone());
         }
-        Ok(block)
+        Ok((block, read.bad_page))
     }
 
     fn buffer(&mut self, len: usize) -> BytesMut {

@@ -11,6 +11,7 @@
 
 mod blocks;
 mod directory;
+pub(crate) mod pages;
 mod plan;
 mod replay;
 mod report;

@@ -5,6 +5,7 @@ use crate::format::segment::{self, Header, HeaderError, Remarks, Unknown};
 use crate::format::statement::Statement;
 use crate::format::{self, HEADER_BLOCK_LEN, names};
 use crate::lsn::Lsn;
+use crate::recovery::pages;
 use crate::storage::{Dir, Mode};
 
 /// The files of a log.
@@ -172,7 +173,9 @@ impl Found {
         let name = names::segment(base);
         let file = dir.open(&name, Mode::Read)?;
         let mut block = [0; HEADER_BLOCK_LEN];
-        file.read_at(&mut block, 0)?;
+        if pages::read(&file, &mut block, 0)?.bad_page.is_some() {
+            return Err(damaged_header(dir, base, Damage::Unreadable).into());
+        }
         let header = decode_header(dir, base, &block)?;
         let remarks = Remarks::decode(&block, &header);
         let remarks = remarks.map_err(|unknown| unsupported(dir, base, unknown))?;

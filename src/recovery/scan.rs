@@ -22,6 +22,9 @@ use crate::lsn::Lsn;
 use crate::planted::{Bug, is_planted};
 use crate::record::Record;
 use crate::recovery::blocks::Blocks;
+use crate::recovery::pages;
+#[cfg(feature = "tools")]
+use crate::recovery::pages::next_page;
 use crate::recovery::plan::Planned;
 use crate::storage::{Dir, File, Mode};
 
@@ -41,6 +44,10 @@ pub(super) struct Scan {
     is_last: bool,
     /// The length of the block that comes next.
     wanted: u64,
+    /// The page behind the block, if the block ends there because that one cannot be read.
+    bad_page: Option<u64>,
+    /// The page at which reading has stopped, if it has stopped because that one cannot be read.
+    stopped_at_page: Option<u64>,
     /// The records of an atomic batch whose end was not read yet.
     unit: Chunk,
     /// Up to here an atomic batch is known to be whole.
@@ -107,6 +114,9 @@ pub(super) enum Stop {
     BadRecord(Frame),
     /// There is a frame of a kind that only a later version knows.
     UnknownKind(u8),
+    /// What comes next is in a page that cannot be read: a record that begins with this frame, or
+    /// something of which the header cannot be read either.
+    Unreadable(Option<Frame>),
 }
 
 impl Scan {
@@ -125,6 +135,8 @@ impl Scan {
             block_at: format::DATA_OFFSET,
             is_last: false,
             wanted: BLOCK_LEN,
+            bad_page: None,
+            stopped_at_page: None,
             unit: Chunk::new(true),
             checked: 0,
             places: VecDeque::new(),
@@ -170,6 +182,7 @@ impl Scan {
         }
         let frame = match self.rest().first_chunk() {
             Some(header) => self.walker.look(header),
+            None if self.meets_bad_page() => return Ok(self.stop_at_page(self.bad_page, None)),
             None if self.is_last => Err(Flaw::NoFrame),
             None => return Ok(Step::NeedBytes(0)),
         };
@@ -187,6 +200,9 @@ impl Scan {
         }
         let start = self.index() + frame::HEADER_LEN;
         let end = start.saturating_add(frame.len as usize);
+        if end > self.block.len() && self.meets_bad_page() {
+            return Ok(self.stop_at_page(self.bad_page, Some(*frame)));
+        }
         if end > self.block.len() && !self.is_last {
             return Ok(Step::NeedBytes(frame.total_len()));
         }
@@ -230,11 +246,9 @@ impl Scan {
         loop {
             let left =
                 usize::try_from(self.walker.limit().saturating_sub(offset)).unwrap_or(usize::MAX);
-            let filled = self
-                .file
-                .read_at(&mut buffer[..left.min(LOOK_LEN)], offset)?;
-            let mut bytes = &buffer[..filled];
-            offset += filled as u64;
+            let read = pages::read(&self.file, &mut buffer[..left.min(LOOK_LEN)], offset)?;
+            let mut bytes = &buffer[..read.filled];
+            offset += read.filled as u64;
             while !bytes.is_empty() {
                 match checker.feed(bytes) {
                     Ok(taken) => bytes = &bytes[taken..],
@@ -246,7 +260,12 @@ impl Scan {
                     return Ok(Step::Go);
                 }
             }
-            if filled == 0 {
+            if read.bad_page.is_some() {
+                let frame = checker.frame();
+                self.stop_ahead(checker.into_walker(), Flaw::NoFrame);
+                return Ok(self.stop_at_page(read.bad_page, frame));
+            }
+            if read.filled == 0 {
                 return Ok(self.stop_ahead(checker.into_walker(), Flaw::NoFrame));
             }
         }
@@ -273,10 +292,22 @@ impl Scan {
         };
         let asked = usize::try_from(len).unwrap_or(usize::MAX);
         self.block = Bytes::new();
-        self.block = self.blocks.read(&self.file, offset, asked)?;
+        (self.block, self.bad_page) = self.blocks.read(&self.file, offset, asked)?;
         self.block_at = offset;
-        self.is_last = len == rest || (self.block.len() as u64) < len;
+        let is_short = (self.block.len() as u64) < len;
+        self.is_last = self.bad_page.is_none() && (len == rest || is_short);
         Ok(())
+    }
+
+    /// Whether the next frame goes on, or begins, in a page that cannot be read, if it does not end in the
+    /// block.
+    fn meets_bad_page(&self) -> bool {
+        self.bad_page.is_some() && self.index() <= self.block.len()
+    }
+
+    fn stop_at_page(&mut self, page: Option<u64>, frame: Option<Frame>) -> Step {
+        self.stopped_at_page = page;
+        Step::Stop(Stop::Unreadable(frame))
     }
 
     /// What was read from the place of the next frame on.
@@ -297,20 +328,29 @@ impl Scan {
         self.walker.end()
     }
 
-    /// The last place between two records before which everything is proven durable.
+    /// A place between two records before which everything is proven durable: the end of the log, or the
+    /// last such place that was noted.
     pub(super) fn unproven_from(&self) -> u64 {
-        let proven = self
-            .places
-            .iter()
-            .rev()
-            .find(|(last, _)| *last <= self.walker.proven());
-        proven.map_or(format::DATA_OFFSET, |&(_, offset)| offset)
+        let stated = self.segment.statement.map_or(Lsn::ZERO, |said| said.lsn);
+        let proven = self.walker.proven().max(stated);
+        let (end, end_offset) = self.end();
+        if end <= proven {
+            return end_offset;
+        }
+        let mut noted = self.places.iter().rev();
+        let noted = noted.find(|(last, _)| *last <= proven);
+        noted.map_or(format::DATA_OFFSET, |&(_, offset)| offset)
     }
 
     /// Damage to what comes next.
     pub(super) fn damaged(&self, dir: &Dir, damage: Damage, last: Lsn) -> Corruption {
         let (end, offset) = self.end();
         let segment = dir.path_of(&self.segment.name);
+        let is_of_records = matches!(damage, Damage::ProvenLost | Damage::SealedDamaged);
+        let (damage, offset) = match self.stopped_at_page {
+            Some(page) if is_of_records => (Damage::Unreadable, page),
+            _ => (damage, offset),
+        };
         Corruption {
             damage,
             segment,
@@ -365,14 +405,18 @@ impl Scan {
         let search = Search::behind(&self.walker, &self.segment.header);
         let (expected, limit) = (self.walker.last().next(), self.walker.limit());
         let mut offset = match stop {
-            Stop::BadRecord(frame) => self.walker.offset() + frame.total_len(),
+            Stop::BadRecord(frame) | Stop::Unreadable(Some(frame)) => {
+                self.walker.offset() + frame.total_len()
+            }
             _ => self.walker.offset(),
         };
         while offset + frame::HEADER_LEN as u64 <= limit {
             let mut bytes = self.bytes_at(offset)?;
             bytes.truncate(usize::try_from(limit - offset).unwrap_or(usize::MAX));
             if bytes.len() < frame::HEADER_LEN {
-                break;
+                let Some(page) = self.bad_page else { break };
+                offset = next_page(page);
+                continue;
             }
             let found = search
                 .frames_in(&bytes, offset)
@@ -387,6 +431,7 @@ impl Scan {
 
     fn resume_at(&mut self, offset: u64, lsn: Lsn, upto: Lsn) -> bool {
         if lsn <= upto {
+            self.stopped_at_page = None;
             self.unit = Chunk::new(self.unit.keeps);
             self.walker.resume_at(offset, lsn.prev());
         }
@@ -402,7 +447,7 @@ impl Scan {
             self.fill(offset, BLOCK_LEN)?;
         }
         let at = index(self).expect("the block begins there, or before");
-        Ok(self.block.slice(at..))
+        Ok(self.block.slice(at.min(self.block.len())..))
     }
 }
 

@@ -12,6 +12,7 @@ use crate::format::search::Search;
 use crate::format::statement::{Statement, StatementKind};
 use crate::lsn::Lsn;
 use crate::planted::{Bug, is_planted};
+use crate::recovery::pages::{self, next_page};
 use crate::recovery::report::{Cut, CutReason};
 use crate::recovery::scan::{Scan, Stop};
 use crate::storage::Dir;
@@ -65,6 +66,10 @@ fn verdict(
         _ if kind == Some(StatementKind::Seal) => {
             return Verdict::Damaged(scan.damaged(dir, Damage::SealedDamaged, Lsn::ZERO));
         }
+        // The record that was acknowledged last may be there, with nothing behind it that proves it.
+        Stop::Unreadable(_) => {
+            return Verdict::Damaged(scan.damaged(dir, Damage::ProvenLost, Lsn::ZERO));
+        }
         Stop::BadRecord(frame) if frame.kind == Kind::Part => CutReason::TornBatch,
         _ if scan.walker.is_in_unit() => CutReason::TornBatch,
         Stop::BadRecord(_) => CutReason::TornRecord,
@@ -101,7 +106,11 @@ impl Rest {
     }
 }
 
-/// What the frames say from where the scan stopped to the end of the file. Looks at every byte.
+/// What the frames say from where the scan stopped to the end of the file. Looks at every byte that can be
+/// read.
+///
+/// A page that cannot be read, behind the one where the next record would be, proves nothing: it would
+/// take damage in two places to lose a proof by it, and most of a file's rest was never written.
 pub(super) fn search_rest(scan: &Scan) -> Result<Rest, Fault> {
     let search = Search::behind(&scan.walker, &scan.segment.header);
     let mut rest = Rest::default();
@@ -109,15 +118,14 @@ pub(super) fn search_rest(scan: &Scan) -> Result<Rest, Fault> {
     let mut offset = scan.walker.offset();
     while offset < scan.capacity() {
         let left = usize::try_from(scan.capacity() - offset).unwrap_or(usize::MAX);
-        let filled = scan
-            .file
-            .read_at(&mut buffer[..left.min(SEARCH_LEN)], offset)?;
-        if filled < frame::HEADER_LEN {
-            break;
-        }
-        let frames = search.frames_in(&buffer[..filled], offset);
+        let read = pages::read(&scan.file, &mut buffer[..left.min(SEARCH_LEN)], offset)?;
+        let frames = search.frames_in(&buffer[..read.filled], offset);
         frames.for_each(|(_, frame)| rest.note(&frame));
-        offset += (filled - (frame::HEADER_LEN - 1)) as u64;
+        offset = match read.bad_page {
+            Some(page) => next_page(page),
+            None if read.filled < frame::HEADER_LEN => break,
+            None => offset + (read.filled - (frame::HEADER_LEN - 1)) as u64,
+        };
     }
     Ok(rest)
 }

@@ -277,12 +277,19 @@ impl Walk {
                 Rest::default(),
             ),
             None if index + 1 == self.files.len() => self.judge_newest(dir, &reading.scan, stop)?,
-            None => judge_unjoined(dir, &reading.scan, self.expected_end(index))?,
+            None => judge_unjoined(dir, &reading.scan, stop, self.expected_end(index))?,
         };
         run.is_whole = damage.is_none();
         let kind = damage.as_ref().map(|damage| damage.damage);
         if let Some(damage) = damage {
-            reading.go_on(dir, stop, damage, &mut |damage| self.damage(damage))?;
+            let is_newest = index + 1 == self.files.len();
+            let of_records = match is_newest {
+                true => Damage::ProvenLost,
+                false => Damage::SealedDamaged,
+            };
+            reading.go_on(dir, stop, of_records, damage, &mut |damage| {
+                self.damage(damage);
+            })?;
         }
         if index + 1 == self.files.len() && kind != Some(Damage::SuccessorMissing) {
             let missing = reading.missing_successor(dir);
@@ -336,7 +343,11 @@ impl Walk {
                     let before = before.filter(|first| *first <= damage.last.next());
                     damage.first = before.unwrap_or(damage.first);
                 }
-                Damage::HeaderDamaged | Damage::NameMismatch if index >= self.head => {
+                // The header block begins there, and no record does.
+                Damage::Unreadable if damage.offset > 0 => {}
+                Damage::HeaderDamaged | Damage::NameMismatch | Damage::Unreadable
+                    if index >= self.head =>
+                {
                     let is_covered = index > 0
                         && self.files[index - 1]
                             .run
@@ -409,7 +420,7 @@ type Judged = (Option<Corruption>, Rest);
 
 /// Judges a segment whose successor is missing or unreadable. It was complete once, and how far that
 /// was, its statement and its records say, and the name of the next file.
-fn judge_unjoined(dir: &Dir, scan: &Scan, expected: Lsn) -> Result<Judged, Fault> {
+fn judge_unjoined(dir: &Dir, scan: &Scan, stop: Stop, expected: Lsn) -> Result<Judged, Fault> {
     let statement = scan.segment.statement;
     let is_read = |end: Statement| end.is_end() && end.lsn <= scan.end().0;
     let rest = match statement.is_some_and(is_read) {
@@ -418,7 +429,7 @@ fn judge_unjoined(dir: &Dir, scan: &Scan, expected: Lsn) -> Result<Judged, Fault
     };
     let stated = statement.map_or(Lsn::ZERO, |statement| statement.lsn);
     let last = stated.max(rest.proven).max(expected);
-    let is_lost = last > scan.end().0;
+    let is_lost = last > scan.end().0 || matches!(stop, Stop::Unreadable(_));
     let damage = is_lost.then(|| scan.damaged(dir, Damage::SealedDamaged, last));
     Ok((damage, rest))
 }
@@ -487,15 +498,17 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Finds what else is damaged up to the last record that `damage` names, and what is not.
+    /// Finds what else is damaged up to the last record that `damage` names, and what is not. Damage that is
+    /// no bad page is of this `kind`.
     fn go_on(
         &mut self,
         dir: &Dir,
         mut stop: Stop,
+        kind: Damage,
         mut damage: Corruption,
         found: &mut dyn FnMut(Corruption),
     ) -> Result<(), Fault> {
-        let (kind, last) = (damage.damage, damage.last);
+        let last = damage.last;
         while damage.first <= last && self.scan.resume(stop, last)? {
             let before = self.scan.walker.last();
             found(Corruption {

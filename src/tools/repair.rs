@@ -16,6 +16,7 @@ use std::path::PathBuf;
 
 use crate::error::{Fault, Result};
 use crate::format::segment::Header;
+use crate::recovery::pages;
 use crate::storage::lock::Access;
 use crate::storage::{Dir, Mode};
 use crate::tools::plan::{self, Begin, Kept, RepairPlan, Work, failed, kept_name};
@@ -110,12 +111,14 @@ async fn copy(dir: &Dir, name: &str, folder: &Dir, second: &str) -> Result<(), F
     let mut buffer = vec![0; PIECE_LEN];
     let mut offset = 0;
     loop {
-        let filled = from.read_at(&mut buffer, offset)?;
-        if filled == 0 {
-            return to.sync().await.map(drop);
-        }
-        to = to.write_at(&buffer[..filled], offset)?.0;
-        offset += filled as u64;
+        let read = pages::read(&from, &mut buffer, offset)?;
+        to = to.write_at(&buffer[..read.filled], offset)?.0;
+        offset = match read.bad_page {
+            // It stays as a hole, and `REPAIR.txt` names the place.
+            Some(page) => pages::next_page(page),
+            None if read.filled == 0 => return to.sync().await.map(drop),
+            None => offset + read.filled as u64,
+        };
     }
 }
 

@@ -9,12 +9,15 @@ use crate::format::names;
 use crate::lsn::Lsn;
 use crate::planted::{Bug, is_planted};
 use crate::recovered::{LastSegment, Recovered};
-use crate::storage::{Dir, File, PAGE_LEN, Synced};
+use crate::storage::{Dir, File, Mode, PAGE_LEN, Synced};
 use crate::writer::segment;
-use crate::writer::unshare::open_to_change;
+use crate::writer::unshare::{open_to_change, replace};
 
 /// Makes everything recovered durable, and removes leftovers.
 pub(super) async fn adopt(dir: &Dir, recovered: &Recovered) -> Result<Synced, Fault> {
+    // A spare that an earlier process left may be in the system's cache only, even its length; new
+    // ones are made of new writes. What follows may need the space.
+    remove(dir, &recovered.spares);
     if let Some(last) = &recovered.last {
         adopt_last(dir, last, recovered.end).await?;
     }
@@ -24,45 +27,72 @@ pub(super) async fn adopt(dir: &Dir, recovered: &Recovered) -> Result<Synced, Fa
     {
         segment::mark_as_head(dir, head).await?;
     }
-    // A spare that an earlier process left may be in the system's cache only, even its length; new
-    // ones are made of new writes. What cannot be removed is in nobody's way: it is tried again at the
-    // next start.
-    let leftovers = recovered.doomed.iter().chain(&recovered.spares);
-    leftovers
-        .into_iter()
-        .for_each(|name| drop(dir.remove(name)));
+    remove(dir, &recovered.doomed);
     dir.sync()
 }
 
-/// The seal comes after a sync of its own: it says that what stands before it is durable. Where there is
-/// a seal already it was so, and nothing has to be written again.
+/// What cannot be removed is in nobody's way: it is tried again at the next start.
+fn remove(dir: &Dir, names: &[String]) {
+    names.iter().for_each(|name| drop(dir.remove(name)));
+}
+
+/// The seal comes after a sync of its own: it says that what is before it is durable. Where there is a seal
+/// already it was so, and nothing has to be written again.
 pub(super) async fn adopt_last(dir: &Dir, last: &LastSegment, end: Lsn) -> Result<(), Fault> {
     let name = names::segment(last.header.base);
-    let mut file = open_to_change(dir, &name, last.end).await?;
-    if !last.sealed && !is_planted(Bug::AdoptedUnsynced) {
-        file = rewrite(file, last.unproven_from, last.end)?.sync().await?.0;
-    }
+    let is_durable = last.sealed || last.unproven_from >= last.end;
+    let file = match is_durable || is_planted(Bug::AdoptedUnsynced) {
+        true => open_to_change(dir, &name, last.end).await?,
+        false => make_durable(dir, &name, last).await?,
+    };
     if is_planted(Bug::RecoveredAppendedTo) {
         return Ok(());
     }
     segment::seal(file, &last.header.key(), end, last.end).await
 }
 
-/// Writes bytes over themselves, so that the next sync takes them to the disk whatever the cache
-/// believes.
-fn rewrite(mut file: File, from: u64, to: u64) -> Result<File, Fault> {
+/// Takes a segment to the disk, whatever the cache believes of it.
+///
+/// A copy takes its place. What recovery has read may be in the cache only, with a bad sector below it;
+/// the copy is durable before the file that was read loses its name. Only where there is no room for a
+/// copy, the file is written over itself: a full disk keeps no log from opening.
+async fn make_durable(dir: &Dir, name: &str, last: &LastSegment) -> Result<File, Fault> {
+    if !is_planted(Bug::AdoptedInPart) {
+        let file = dir.open(name, Mode::Read)?;
+        match replace(dir, name, file, last.end).await {
+            Err(fault) if fault.is_storage_full() => {}
+            Err(fault) => return Err(fault),
+            Ok(copy) => return dir.sync().map(|_| copy),
+        }
+    }
+    let file = open_to_change(dir, name, last.end).await?;
+    Ok(rewrite(file, last)?.sync().await?.0)
+}
+
+/// Writes the pages of what is not proven over themselves, whole ones: to write a part of a page the
+/// system may have to read the rest from the disk.
+fn rewrite(mut file: File, last: &LastSegment) -> Result<File, Fault> {
+    let to = match is_planted(Bug::AdoptedInPart) {
+        true => last.end,
+        false => last.end.next_multiple_of(PAGE_LEN),
+    };
     let mut buffer = vec![0; PIECE_LEN];
-    let mut offset = from - from % PAGE_LEN;
+    let mut offset = last.unproven_from - last.unproven_from % PAGE_LEN;
     while offset < to {
-        let wanted = usize::try_from(to - offset).map_or(PIECE_LEN, |left| left.min(PIECE_LEN));
-        let filled = file.read_at(&mut buffer[..wanted], offset)?;
+        let piece = piece_of(&mut buffer, to - offset);
+        let filled = file.read_at(piece, offset)?;
         if filled == 0 {
             break;
         }
-        file = file.rewrite(&buffer[..filled], offset)?.0;
+        file = file.rewrite(&piece[..filled], offset)?.0;
         offset += filled as u64;
     }
     Ok(file)
+}
+
+fn piece_of(buffer: &mut [u8], left: u64) -> &mut [u8] {
+    let len = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
+    &mut buffer[..len]
 }
 
 const PIECE_LEN: usize = 1024 * 1024;

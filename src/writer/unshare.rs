@@ -1,7 +1,7 @@
-//! Files that have another name are not changed.
+//! A copy that takes a segment's place.
 //!
-//! A backup of hard links (`cp -al`) shares its files with the log. A segment that nothing is appended to
-//! any more still gets a word into its header block later: that it was sealed, that it has a successor, that
+//! It does so where what was read may be in the cache only, and where the file has another name: a backup
+//! of hard links (`cp -al`) shares its files with the log. A segment that nothing is appended to any more still gets a word into its header block later: that it was sealed, that it has a successor, that
 //! the log begins with it. In a backup each of these would be wrong.
 
 use crate::error::Fault;
@@ -26,8 +26,10 @@ pub(super) async fn open_to_change(dir: &Dir, name: &str, end: u64) -> Result<Fi
     Ok(copy)
 }
 
-/// Gives the name of a file to a copy of it.
-async fn replace(dir: &Dir, name: &str, file: File, end: u64) -> Result<File, Fault> {
+/// Gives the name of a file to a copy of it, which is durable; the name is so once the directory is synced.
+///
+/// Of the file only what is before `end` counts. If anything fails it keeps its name.
+pub(super) async fn replace(dir: &Dir, name: &str, file: File, end: u64) -> Result<File, Fault> {
     let (spare, copy) = spares::create_free(dir)?;
     let copied = match copy_to(&file, copy, end) {
         Ok(copy) => copy.sync().await,
@@ -44,10 +46,10 @@ async fn replace(dir: &Dir, name: &str, file: File, end: u64) -> Result<File, Fa
     renamed
 }
 
-/// Copies bytes to a new file, which becomes as long as the old one.
-fn copy_to(file: &File, copy: File, end: u64) -> Result<File, Fault> {
+/// Copies bytes to a new file, which becomes as long as the old one. Behind them it has a hole: nothing is
+/// appended to a file that is copied.
+fn copy_to(file: &File, mut copy: File, end: u64) -> Result<File, Fault> {
     let len = file.len()?;
-    let mut copy = copy.allocate(len)?;
     let mut buffer = vec![0; PIECE_LEN];
     let (mut offset, end) = (0, end.min(len));
     while offset < end {
@@ -59,7 +61,10 @@ fn copy_to(file: &File, copy: File, end: u64) -> Result<File, Fault> {
         copy = copy.write_at(&buffer[..filled], offset)?.0;
         offset += filled as u64;
     }
-    Ok(copy)
+    match offset < len {
+        true => Ok(copy.write_at(&[0], len - 1)?.0),
+        false => Ok(copy),
+    }
 }
 
 const PIECE_LEN: usize = 1024 * 1024;

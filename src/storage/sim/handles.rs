@@ -272,6 +272,7 @@ impl BackendFile for SimFile {
         self.perform(Operation::Read, |model| {
             let rest = model.live(self.inode).get(offset..).unwrap_or_default();
             let count = rest.len().min(buffer.len());
+            let count = model.readable(self.inode, offset..offset + count)?;
             buffer[..count].copy_from_slice(&rest[..count]);
             Ok(model.mishaps.shorten(Operation::Read, count))
         })
@@ -285,6 +286,7 @@ impl BackendFile for SimFile {
             .collect();
         self.perform(Operation::Write, |model| {
             let count = model.mishaps.shorten(Operation::Write, bytes.len());
+            let count = model.writable(self.inode, offset..offset + count)?;
             model.write(self.inode, offset, &bytes[..count])?;
             Ok(count)
         })

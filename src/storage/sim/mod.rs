@@ -49,6 +49,7 @@ mod handles;
 mod mishaps;
 mod model;
 mod outsider;
+mod pages;
 mod power;
 
 use std::io;
@@ -251,6 +252,23 @@ impl SimDisk {
     /// ```
     pub fn damage(&self, path: impl AsRef<Path>, change: impl FnOnce(&mut Vec<u8>)) -> bool {
         self.model().damage_file(path.as_ref(), change)
+    }
+
+    /// Makes the medium lose a page of a file: the 4 KiB that hold the byte `offset`. Returns whether the
+    /// file was there.
+    ///
+    /// Reading it fails with `EIO`, and so does writing a part of it, until all of it is written, or a part
+    /// while the system has it in its cache, and synced. If `is_cached` it is there now: it can be read until
+    /// the power goes or the cache forgets it.
+    ///
+    /// ```
+    /// # let disk = tidewal::sim::SimDisk::new(1);
+    /// # disk.plant("log/x", vec![0; 10_000]);
+    /// assert!(disk.make_unreadable("log/x", 5000, false));
+    /// ```
+    pub fn make_unreadable(&self, path: impl AsRef<Path>, offset: u64, is_cached: bool) -> bool {
+        let path = path.as_ref();
+        self.model().make_unreadable(path, offset, is_cached)
     }
 
     /// Puts a file in place, durably: something foreign, or a copy of another one.

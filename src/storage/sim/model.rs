@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -11,6 +12,7 @@ use crate::storage::Onto;
 use crate::storage::lock::Access;
 use crate::storage::sim::Operation;
 use crate::storage::sim::mishaps::Mishaps;
+use crate::storage::sim::pages::BadPages;
 
 /// The disk's state. Everything is in here, behind one lock.
 #[derive(Clone)]
@@ -54,6 +56,7 @@ pub(super) type DirId = usize;
 pub(super) struct Inode {
     pub(super) live: Vec<u8>,
     pub(super) durable: Vec<u8>,
+    pub(super) pages: BadPages,
     pub(super) removed: bool,
 }
 
@@ -182,7 +185,8 @@ impl Model {
                 (name, &self.inodes[inode].live).hash(&mut hasher);
             }
             for (name, &inode) in &dir.durable {
-                (name, &self.inodes[inode].durable).hash(&mut hasher);
+                let Inode { durable, pages, .. } = &self.inodes[inode];
+                (name, durable, pages).hash(&mut hasher);
             }
         }
         self.volatile.hash(&mut hasher);
@@ -376,6 +380,17 @@ impl Model {
         &self.inodes[inode].live
     }
 
+    /// How many bytes can be read there.
+    pub(super) fn readable(&self, inode: InodeId, range: Range<usize>) -> io::Result<usize> {
+        self.inodes[inode].pages.read(range)
+    }
+
+    /// How many bytes can be written there.
+    pub(super) fn writable(&mut self, inode: InodeId, range: Range<usize>) -> io::Result<usize> {
+        let len = self.inodes[inode].live.len();
+        self.inodes[inode].pages.write(range, len)
+    }
+
     pub(super) fn write(&mut self, inode: InodeId, offset: usize, bytes: &[u8]) -> io::Result<()> {
         self.take_space(inode, offset + bytes.len())?;
         self.edit(
@@ -400,6 +415,8 @@ impl Model {
     pub(super) fn clear(&mut self, inode: InodeId, from: usize) {
         if self.coin() {
             self.edit(inode, Edit::Clear { from });
+            let Inode { pages, live, .. } = &mut self.inodes[inode];
+            pages.note_cached(&(from..live.len()));
         }
     }
 
@@ -411,7 +428,13 @@ impl Model {
                 Change::Entry { edit, .. } => self.keeps_names && edit.names(inode),
             });
         self.volatile = rest;
-        settled.into_iter().for_each(|change| self.settle(change));
+        for change in settled {
+            if let Change::Data { inode, edit } = &change {
+                let Inode { pages, live, .. } = &mut self.inodes[*inode];
+                pages.heal_touched(&edit.range(live.len()));
+            }
+            self.settle(change);
+        }
     }
 
     /// What a failed sync does: the changes stay readable and will never be durable.
@@ -429,11 +452,14 @@ impl Model {
     /// Reads again from the disk what the cache does not have to write.
     pub(super) fn evict(&mut self, inode: InodeId, offset: usize, len: usize) {
         let mut bytes = self.inodes[inode].durable.clone();
+        self.inodes[inode].pages.evict(&(offset..offset + len));
         for change in &self.volatile {
             if let Change::Data { inode: other, edit } = change
                 && *other == inode
             {
                 edit.apply(&mut bytes);
+                let Inode { pages, live, .. } = &mut self.inodes[inode];
+                pages.note_cached(&edit.range(live.len()));
             }
         }
         let live = &mut self.inodes[inode].live;
@@ -477,6 +503,15 @@ impl Locked {
 }
 
 impl Edit {
+    /// The bytes that it is about, in a file of this length.
+    pub(super) fn range(&self, len: usize) -> Range<usize> {
+        match self {
+            Self::Clear { from } => *from..len.max(*from),
+            Self::Grow { .. } => 0..0,
+            Self::Write { offset, bytes } => *offset..offset + bytes.len(),
+        }
+    }
+
     pub(super) fn apply(&self, file: &mut Vec<u8>) {
         match self {
             Self::Clear { from } => file.iter_mut().skip(*from).for_each(|byte| *byte = 0),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::format::names;
 use crate::storage::sim::model::{DirId, Inode, InodeId, Model};
+use crate::storage::sim::pages::BadPages;
 
 impl Model {
     pub(super) fn read_file(&self, path: &Path) -> Option<Vec<u8>> {
@@ -16,6 +17,14 @@ impl Model {
     fn find_file(&self, path: &Path) -> io::Result<InodeId> {
         let (dir, name) = split(path)?;
         self.find(self.find_dir(dir)?, name)
+    }
+
+    pub(super) fn make_unreadable(&mut self, path: &Path, offset: u64, is_cached: bool) -> bool {
+        let (Ok(inode), Ok(offset)) = (self.find_file(path), usize::try_from(offset)) else {
+            return false;
+        };
+        self.inodes[inode].pages.plant(offset, is_cached);
+        true
     }
 
     pub(super) fn damage_file(&mut self, path: &Path, change: impl FnOnce(&mut Vec<u8>)) -> bool {
@@ -42,6 +51,7 @@ impl Model {
         self.inodes[inode] = Inode {
             live: bytes.clone(),
             durable: bytes,
+            pages: BadPages::default(),
             removed: false,
         };
         let state = &mut self.dirs[dir];

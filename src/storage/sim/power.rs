@@ -32,6 +32,7 @@ impl Model {
     fn wake(&mut self) {
         for inode in &mut self.inodes {
             inode.live.clone_from(&inode.durable);
+            inode.pages.lose_cache();
         }
         for dir in &mut self.dirs {
             dir.live.clone_from(&dir.durable);
@@ -66,7 +67,11 @@ impl Model {
 
     pub(super) fn settle(&mut self, change: Change) {
         match change {
-            Change::Data { inode, edit } => edit.apply(&mut self.inodes[inode].durable),
+            Change::Data { inode, edit } => {
+                let Inode { durable, pages, .. } = &mut self.inodes[inode];
+                edit.apply(durable);
+                pages.heal_filled(&edit.range(durable.len()), durable.len());
+            }
             Change::Entry { dir, edit } => {
                 edit.apply(&mut self.dirs[dir].durable);
             }

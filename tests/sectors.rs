@@ -1,0 +1,83 @@
+//! Bad sectors: what cannot be read costs no more than the page that holds it, and opening a log never
+//! gives up the only copy that can be read.
+
+use tidewal::sim::{SimDisk, Survival};
+use tidewal::{Damage, Error, Wal};
+use tidewal_testing::harness::sectors::{
+    a_bad_page_costs_that_page, the_only_readable_copy_is_not_given_up,
+};
+use tidewal_testing::support::{DIR, options, run};
+
+#[test]
+fn a_page_that_cannot_be_read_costs_that_page() {
+    a_bad_page_costs_that_page();
+}
+
+#[test]
+fn opening_a_log_never_gives_up_the_only_readable_copy() {
+    the_only_readable_copy_is_not_given_up();
+}
+
+/// A record of many pages of which one is bad: it begins before the page and ends behind it.
+#[test]
+fn a_record_across_a_bad_page_is_lost_and_those_before_it_are_not() {
+    run(async {
+        let disk = SimDisk::new(1);
+        let options = Wal::options().segment_size(32 << 20);
+        let wal = options.clone().open_on(&disk, DIR).await.unwrap();
+        wal.append("before").await.unwrap();
+        // Larger than what is kept on the word of a header.
+        wal.append(vec![7; 12 << 20]).await.unwrap();
+        wal.append("behind").await.unwrap();
+        disk.restart(Survival::Nothing);
+        let segment = format!("{DIR}/00000000000000000001.wal");
+        let page = 4096 * 1500;
+        disk.make_unreadable(&segment, page, false);
+        let mut reader = options.read_on(&disk, DIR).await.unwrap();
+        assert_eq!(reader.try_next().await.unwrap().unwrap().payload, "before");
+        let Err(Error::Corrupt(corruption)) = reader.try_next().await else {
+            panic!("the record is not there");
+        };
+        assert_eq!(corruption.damage, Damage::Unreadable);
+        assert_eq!((corruption.offset, corruption.first.get()), (page, 2));
+        assert_eq!(corruption.last.get(), 2, "the one behind it proves it");
+    });
+}
+
+/// The rest of a preallocated file is of no use to a log that ends before it.
+#[test]
+fn a_bad_page_far_behind_the_end_keeps_no_log_from_opening() {
+    run(async {
+        let disk = SimDisk::new(1);
+        let wal = options().open_on(&disk, DIR).await.unwrap();
+        wal.append("record").await.unwrap();
+        disk.restart(Survival::Nothing);
+        let segment = format!("{DIR}/00000000000000000001.wal");
+        disk.make_unreadable(&segment, 3 * 4096, false);
+        let wal = options().open_on(&disk, DIR).await.unwrap();
+        assert_eq!(wal.durable_lsn().get(), 1);
+        wal.append("goes on").await.unwrap();
+        wal.close().await.unwrap();
+    });
+}
+
+/// Some proof is behind the bad page: it is found, and the error says how much is lost.
+#[test]
+fn a_bad_page_hides_no_proof_behind_it() {
+    run(async {
+        let disk = SimDisk::new(1);
+        let wal = options().open_on(&disk, DIR).await.unwrap();
+        for _ in 0..3 {
+            wal.append(vec![1; 3500]).await.unwrap();
+        }
+        disk.restart(Survival::Nothing);
+        let segment = format!("{DIR}/00000000000000000001.wal");
+        // The first record is damaged, and the second one's header is in the bad page behind it.
+        disk.damage(&segment, |bytes| bytes[5000] ^= 1);
+        disk.make_unreadable(&segment, 4096 + 3520, false);
+        let Err(Error::Corrupt(corruption)) = options().open_on(&disk, DIR).await else {
+            panic!("record 3 says that record 2 was durable");
+        };
+        assert_eq!((corruption.first.get(), corruption.last.get()), (1, 2));
+    });
+}
