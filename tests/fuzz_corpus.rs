@@ -46,7 +46,8 @@ fn exercise(target: &str, case: Case) {
         "{target}: {} files, {count} inputs by chance from seed {seed} on",
         corpus.len()
     );
-    let by_chance = (seed..seed + count).map(|seed| (format!("seed {seed}"), by_chance(seed)));
+    let by_chance =
+        (seed..seed + count).map(|seed| (format!("seed {seed}"), cases::bytes_by_chance(seed)));
     let inputs = corpus.into_iter().chain(by_chance).collect();
     let (sender, progress) = mpsc::channel();
     let worker = thread::spawn(move || run_all(inputs, case, &sender));
@@ -88,37 +89,6 @@ fn corpus(target: &str) -> Vec<(String, Vec<u8>)> {
 fn setting(name: &str, default: u64) -> u64 {
     let text = std::env::var(name).ok();
     text.map_or(default, |text| text.parse().expect("a number"))
-}
-
-/// Bytes of which some are zero, which leaves things sound, and some are small.
-fn by_chance(seed: u64) -> Vec<u8> {
-    let mut random = SplitMix(seed);
-    let (len, zeros, small) = (random.below(400), random.below(100), random.below(100));
-    let mut byte = || {
-        let byte = random.next().to_le_bytes()[0];
-        match (random.below(100) < zeros, random.below(100) < small) {
-            (true, _) => 0,
-            (_, true) => byte % 16,
-            _ => byte,
-        }
-    };
-    (0..len).map(|_| byte()).collect()
-}
-
-/// `SplitMix64` (Steele, Lea, Flood 2014).
-struct SplitMix(u64);
-
-impl SplitMix {
-    fn next(&mut self) -> u64 {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mixed = (self.0 ^ (self.0 >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        let mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        mixed ^ (mixed >> 31)
-    }
-
-    fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
-    }
 }
 
 /// For one input, which takes a millisecond.

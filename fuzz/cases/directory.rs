@@ -10,6 +10,10 @@ use super::{Files, pieces, segment_name};
 
 /// The first bytes choose what the directory holds to begin with, the others change that.
 pub fn directory(data: &[u8]) {
+    check(&directory_files(data));
+}
+
+pub fn directory_files(data: &[u8]) -> Files {
     let mut input = Input::new(data);
     let mut room = Room::default();
     match input.byte() % 4 {
@@ -23,7 +27,7 @@ pub fn directory(data: &[u8]) {
         }
         room.change(&mut input);
     }
-    check(&room.files);
+    room.files
 }
 
 /// A directory that is being filled.

@@ -3,6 +3,8 @@
 //! What has to hold is what `docs/durability.md` promises (P4, and "What can go unnoticed"), whatever
 //! the format says.
 
+use std::rc::Rc;
+
 use super::Files;
 use super::check::{Reading, check};
 use super::format::{DATA_AT, FRAME_LEN, HEAD_MARK_AT, HEADER_LEN, STATEMENT_AT};
@@ -12,16 +14,7 @@ use super::reader::{self, Place};
 
 /// The first bytes choose the log, the others the edits.
 pub fn edits(data: &[u8]) {
-    let mut input = Input::new(data);
-    let log = SoundLog::make(&mut input);
-    let document = reader::read(&log.files);
-    let mut files = log.files.clone();
-    for _ in 0..EDITS_MAX {
-        if input.is_empty() {
-            break;
-        }
-        edit(&mut input, &mut files, &document);
-    }
+    let (log, document, files) = edited(data);
     let reading = check(&files);
     check_truth(&log, &reading);
     check_proofs(&log, &document, &files, &reading);
@@ -35,6 +28,25 @@ pub fn edits(data: &[u8]) {
             "nothing was lost: {end:?}"
         );
     }
+}
+
+pub fn edited_files(data: &[u8]) -> Files {
+    edited(data).2
+}
+
+/// The log, what the document says of it, and its files after the edits.
+fn edited(data: &[u8]) -> (Rc<SoundLog>, reader::Reading, Files) {
+    let mut input = Input::new(data);
+    let log = SoundLog::make(&mut input);
+    let document = reader::read(&log.files);
+    let mut files = log.files.clone();
+    for _ in 0..EDITS_MAX {
+        if input.is_empty() {
+            break;
+        }
+        edit(&mut input, &mut files, &document);
+    }
+    (log, document, files)
 }
 
 /// What is delivered was appended, and begins where the log begins. A batch is never cut.

@@ -125,7 +125,8 @@ impl Reading {
         let mut walk = Walk::new(segment);
         let mut unit = Vec::new();
         while !(unit.is_empty() && last == Some(walk.end)) && walk.at < limit {
-            let next = Frame::decode(segment.file, walk.at, &segment.header);
+            let file = &segment.file[..limit.min(segment.file.len())];
+            let next = Frame::decode(file, walk.at, &segment.header);
             let Some(frame) = next.filter(|frame| walk.is_next(frame)) else {
                 break;
             };

@@ -8,6 +8,10 @@ use super::{Files, pieces, segment_name};
 /// The first byte chooses between bytes as they are and a list of frames, in a small segment or in one
 /// that is read in more than one block.
 pub fn record(data: &[u8]) {
+    check(&record_files(data));
+}
+
+pub fn record_files(data: &[u8]) -> Files {
     let mut input = Input::new(data);
     let choice = input.byte();
     let (mut file, header) = match choice {
@@ -23,7 +27,7 @@ pub fn record(data: &[u8]) {
         let (_, last) = pieces::fill(&mut input, area, &header, usize::MAX);
         state(&mut file, &header, choice, last);
     }
-    check(&Files::from([(segment_name(1), file)]));
+    Files::from([(segment_name(1), file)])
 }
 
 /// A quarter of the segments say something of themselves.

@@ -7,6 +7,10 @@ use super::{Files, pieces, segment_name};
 
 /// The first byte chooses between bytes as they are and a made-up segment, and the file's name.
 pub fn segment(data: &[u8]) {
+    check(&segment_files(data));
+}
+
+pub fn segment_files(data: &[u8]) -> Files {
     let mut input = Input::new(data);
     let choice = input.byte();
     let name_base = BASES[usize::from(choice % 8)];
@@ -14,7 +18,7 @@ pub fn segment(data: &[u8]) {
         0xf0.. => input.rest().to_vec(),
         _ => made_up(&mut input, name_base),
     };
-    check(&Files::from([(segment_name(name_base), file)]));
+    Files::from([(segment_name(name_base), file)])
 }
 
 fn made_up(input: &mut Input, name_base: u64) -> Vec<u8> {

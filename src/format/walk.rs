@@ -100,13 +100,16 @@ impl Walker {
     /// The record that continues the log, as far as its header tells: `header` is what is in the file
     /// where the next frame is expected.
     pub(crate) fn look(&self, header: &[u8; frame::HEADER_LEN]) -> Result<Frame, Flaw> {
+        let fits = |len: u64| self.offset + len <= self.limit || is_planted(Bug::LengthTrusted);
+        if !fits(frame::HEADER_LEN as u64) {
+            return Err(Flaw::TooLong);
+        }
         let raw = Raw::decode(header, &self.key).ok_or(Flaw::NoFrame)?;
         if Some(raw.lsn) != self.expected() {
             return Err(Flaw::OtherRecord);
         }
         let frame = raw.record().ok_or(Flaw::UnknownKind(raw.kind))?;
-        let fits = self.offset + frame.total_len() <= self.limit;
-        match fits || is_planted(Bug::LengthTrusted) {
+        match fits(frame.total_len()) {
             true => Ok(frame),
             false => Err(Flaw::TooLong),
         }

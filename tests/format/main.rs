@@ -7,6 +7,7 @@ mod cases;
 mod craft;
 mod inputs;
 mod limits;
+mod python;
 mod statements;
 mod top;
 mod unknown;
