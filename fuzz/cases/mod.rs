@@ -41,8 +41,11 @@ pub type Files = BTreeMap<String, Vec<u8>>;
 /// A record: its LSN and its payload.
 pub type Entry = (u64, Vec<u8>);
 
+/// Makes files of an input.
+pub type Make = fn(&[u8]) -> Files;
+
 /// The files that each target makes of an input.
-pub const LOGS: [(&str, fn(&[u8]) -> Files); 4] = [
+pub const LOGS: [(&str, Make); 4] = [
     ("record", record::record_files),
     ("segment", segment::segment_files),
     ("directory", directory::directory_files),
