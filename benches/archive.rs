@@ -1,6 +1,6 @@
 //! Archive on against off under full append load: what shipping costs the appends.
 //!
-//!     cargo bench --bench archive -- [--rounds N] [--seconds N]
+//!     cargo bench -p tidewal-benches --bench archive -- [--rounds N] [--seconds N]
 //!
 //! Each round runs the same load three times, each on a fresh log, in an order that turns from round to
 //! round: without an archiver (`off`), with one that ships to memory (`memory`), which is what reading

@@ -1,8 +1,8 @@
 //! Many logical logs (raft groups, shards, tenants): all of them in one log, beside a log for each.
 //!
 //! ```sh
-//! cargo bench --bench groups
-//! cargo bench --bench groups -- --groups 1,16,256 --producers 4 --rounds 5 --seconds 2 --dir /mnt/data
+//! cargo bench -p tidewal-benches --bench groups
+//! cargo bench -p tidewal-benches --bench groups -- --groups 1,16,256 --producers 4 --rounds 5 --seconds 2 --dir /mnt/data
 //! ```
 //!
 //! Each group has producers who append again when they have their answer. In turns they use one log
@@ -34,7 +34,10 @@ use tokio::task::JoinSet;
 
 /// Measures groups that share a log beside groups that have one each.
 #[derive(Parser)]
-#[command(name = "groups", bin_name = "cargo bench --bench groups --")]
+#[command(
+    name = "groups",
+    bin_name = "cargo bench -p tidewal-benches --bench groups --"
+)]
 struct Args {
     /// Numbers of groups
     #[arg(long, value_delimiter = ',', default_values_t = [1, 10, 100, 1000])]

@@ -435,7 +435,7 @@ mod tests {
             groups.purge(0, 100).await.expect("the disk works");
             groups.release(10).await.expect("it is given back");
             assert_eq!(
-                groups.wal.stats().segments_freed,
+                groups.wal.stats().segments_truncated,
                 2,
                 "{:?}",
                 groups.wal.stats()

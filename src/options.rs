@@ -299,6 +299,34 @@ pub enum SyncPolicy {
     Manual,
 }
 
+/// What the log asks about a policy. Each is a whole `match`: a new policy has to answer all of them.
+impl SyncPolicy {
+    /// How long a batch may wait for more, if it may.
+    pub(crate) fn interval(self) -> Option<Duration> {
+        match self {
+            Self::Interval(interval) => Some(interval),
+            Self::Always | Self::Manual => None,
+        }
+    }
+
+    /// Whether the writer waits, after a sync, for the producers that it has just answered.
+    pub(crate) fn lingers(self) -> bool {
+        match self {
+            Self::Always => true,
+            Self::Interval(_) | Self::Manual => false,
+        }
+    }
+
+    /// Whether records become durable only once a caller asks for it.
+    #[cfg(feature = "sink")]
+    pub(crate) fn waits_to_be_asked(self) -> bool {
+        match self {
+            Self::Manual => true,
+            Self::Always | Self::Interval(_) => false,
+        }
+    }
+}
+
 /// What an append waits for.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]

@@ -402,7 +402,7 @@ impl Wal {
     /// Whether an append is answered only once somebody has asked for a sync.
     #[cfg(feature = "sink")]
     pub(crate) fn waits_to_be_asked(&self) -> bool {
-        self.shared.policy == SyncPolicy::Manual && self.shared.durability == Durability::Durable
+        self.shared.policy.waits_to_be_asked() && self.shared.durability == Durability::Durable
     }
 }
 

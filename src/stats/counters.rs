@@ -1,9 +1,10 @@
 //! The counters behind [`Stats`].
 
-use std::sync::atomic::{AtomicBool, AtomicU32, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::lsn::Lsn;
+use crate::stats::figures::{BatchFacts, Count, Counter, Level, Spread};
 use crate::stats::histogram::Tally;
 use crate::stats::latency::{self, Latencies};
 use crate::stats::published::Published;
@@ -12,24 +13,10 @@ use crate::stats::{FlushCause, Flushes, Stats};
 /// Everything that is counted. Only the writer changes it.
 #[derive(Debug)]
 pub(crate) struct Counters {
-    appends: Counter,
-    records: Counter,
-    payload_bytes: Counter,
-    written_bytes: Counter,
-    storage_full: Counter,
-    segment_unavailable: Counter,
+    counts: [Counter; Count::ALL.len()],
+    levels: [Counter; Level::ALL.len()],
+    spreads: [Tally; Spread::ALL.len()],
     flushes: [Counter; FlushCause::ALL.len()],
-    syncs: Counter,
-    segments: Counter,
-    segments_freed: Counter,
-    truncations: Counter,
-    segments_kept: Counter,
-    durable: Counter,
-    poisoned: AtomicBool,
-    sync_nanos: Tally,
-    append_nanos: Tally,
-    batch_records: Tally,
-    batch_bytes: Tally,
     /// When the log was opened.
     epoch: Instant,
     /// One more than the nanoseconds from then to the start of the work at the disk that is under way;
@@ -42,37 +29,14 @@ pub(crate) struct Counters {
     published: Published,
 }
 
-/// A write that carried records.
-pub(crate) struct BatchFacts {
-    pub(crate) cause: FlushCause,
-    pub(crate) appends: u64,
-    pub(crate) records: u64,
-    pub(crate) payload_bytes: u64,
-    pub(crate) bytes: u64,
-}
-
 impl Counters {
     /// Of a log that was opened at `epoch`. `label` tells it from others where it is published.
     pub(crate) fn new(epoch: Instant, label: &str) -> Self {
         Self {
-            appends: Counter::default(),
-            records: Counter::default(),
-            payload_bytes: Counter::default(),
-            written_bytes: Counter::default(),
-            storage_full: Counter::default(),
-            segment_unavailable: Counter::default(),
+            counts: std::array::from_fn(|_| Counter::default()),
+            levels: std::array::from_fn(|_| Counter::default()),
+            spreads: Spread::ALL.map(tally),
             flushes: std::array::from_fn(|_| Counter::default()),
-            syncs: Counter::default(),
-            segments: Counter::default(),
-            segments_freed: Counter::default(),
-            truncations: Counter::default(),
-            segments_kept: Counter::default(),
-            durable: Counter::default(),
-            poisoned: AtomicBool::new(false),
-            sync_nanos: Tally::of_times(),
-            append_nanos: Tally::of_times(),
-            batch_records: Tally::of_sizes(),
-            batch_bytes: Tally::of_sizes(),
             epoch,
             disk_work: Counter::default(),
             disk_works: Counter::default(),
@@ -81,69 +45,80 @@ impl Counters {
         }
     }
 
+    fn add(&self, what: Count, amount: u64) {
+        self.counts[what as usize].add(amount);
+        self.published.add(what, amount);
+    }
+
+    fn set(&self, what: Level, value: u64) {
+        self.levels[what as usize].set(value);
+        self.published.set(what, value);
+    }
+
+    /// Notes a value that stands for `weight` of its kind. It is published once, because a recorder takes
+    /// its values one by one.
+    fn record(&self, what: Spread, value: u64, weight: u64) {
+        self.spreads[what as usize].add(value, weight);
+        self.published.record(what, value);
+    }
+
     pub(crate) fn note_opened(&self, durable: Lsn, segments: usize) {
-        self.durable.set(durable.get());
-        self.segments_kept.set(segments as u64);
-        self.published.opened(durable, segments as u64);
+        self.set(Level::DurableLsn, durable.get());
+        self.set(Level::Segments, segments as u64);
+        self.set(Level::Poisoned, 0);
+        self.published.state(Duration::ZERO, 0, 0);
     }
 
     pub(crate) fn note_batch(&self, batch: &BatchFacts) {
         self.flushes[batch.cause as usize].add(1);
-        self.appends.add(batch.appends);
-        self.records.add(batch.records);
-        self.payload_bytes.add(batch.payload_bytes);
-        self.written_bytes.add(batch.bytes);
-        self.batch_records.add(batch.records, 1);
-        self.batch_bytes.add(batch.bytes, 1);
+        self.published.flush(batch.cause);
+        self.add(Count::Appends, batch.appends);
+        self.add(Count::Records, batch.records);
+        self.add(Count::PayloadBytes, batch.payload_bytes);
+        self.add(Count::WrittenBytes, batch.bytes);
+        self.record(Spread::BatchRecords, batch.records, 1);
+        self.record(Spread::BatchBytes, batch.bytes, 1);
         let period = self.period.load(Ordering::Relaxed);
         let next = latency::period_after(period, batch.appends);
         if next != period {
             self.period.store(next, Ordering::Relaxed);
         }
-        self.published.batch(batch);
     }
 
     pub(crate) fn note_sync(&self, took: Duration, durable: Lsn) {
-        self.syncs.add(1);
-        self.durable.set(durable.get());
-        self.sync_nanos.add(nanos(took), 1);
-        self.published.sync(took, durable);
+        self.add(Count::Syncs, 1);
+        self.set(Level::DurableLsn, durable.get());
+        self.record(Spread::SyncTime, nanos(took), 1);
     }
 
     /// Notes that the appends in this list are answered now.
     pub(crate) fn note_latencies(&self, latencies: &Latencies, now: Instant) {
         for (taken, weight) in latencies.until(now) {
-            self.append_nanos.add(taken, weight);
-            self.published.append(taken);
+            self.record(Spread::AppendTime, taken, weight);
         }
     }
 
     pub(crate) fn note_storage_full(&self, appends: usize) {
-        self.storage_full.add(appends as u64);
-        self.published.storage_full(appends as u64);
+        self.add(Count::StorageFull, appends as u64);
     }
 
     pub(crate) fn note_segment_unavailable(&self, appends: usize) {
-        self.segment_unavailable.add(appends as u64);
-        self.published.segment_unavailable(appends as u64);
+        self.add(Count::SegmentUnavailable, appends as u64);
     }
 
     pub(crate) fn note_segment_opened(&self, kept: usize) {
-        self.segments.add(1);
-        self.segments_kept.set(kept as u64);
-        self.published.segment_opened(kept as u64);
+        self.add(Count::SegmentsOpened, 1);
+        self.set(Level::Segments, kept as u64);
     }
 
-    pub(crate) fn note_truncation(&self, freed: usize, kept: usize) {
-        self.truncations.add(1);
-        self.segments_freed.add(freed as u64);
-        self.segments_kept.set(kept as u64);
-        self.published.truncation(freed as u64, kept as u64);
+    pub(crate) fn note_truncation(&self, truncated: usize, kept: usize) {
+        self.add(Count::Truncations, 1);
+        self.add(Count::SegmentsTruncated, truncated as u64);
+        self.set(Level::Segments, kept as u64);
     }
 
     pub(crate) fn note_poisoned(&self) {
-        self.poisoned.store(true, Ordering::Relaxed);
-        self.published.poisoned();
+        self.set(Level::Poisoned, 1);
     }
 
     /// Notes that the writer waits for the disk from now on.
@@ -186,49 +161,40 @@ impl Counters {
     pub(crate) fn snapshot(&self, now: Instant) -> Stats {
         let flushes = Flushes(std::array::from_fn(|cause| self.flushes[cause].get()));
         let since = self.disk_work_since();
+        let count = |what: Count| self.counts[what as usize].get();
+        let level = |what: Level| self.levels[what as usize].get();
+        let spread = |what: Spread| self.spreads[what as usize].snapshot();
         Stats {
-            appends: self.appends.get(),
-            records: self.records.get(),
-            payload_bytes: self.payload_bytes.get(),
-            written_bytes: self.written_bytes.get(),
-            storage_full: self.storage_full.get(),
-            segment_unavailable: self.segment_unavailable.get(),
+            appends: count(Count::Appends),
+            records: count(Count::Records),
+            payload_bytes: count(Count::PayloadBytes),
+            written_bytes: count(Count::WrittenBytes),
+            storage_full: count(Count::StorageFull),
+            segment_unavailable: count(Count::SegmentUnavailable),
             batches: flushes.total(),
             flushes,
-            syncs: self.syncs.get(),
-            segments: self.segments.get(),
-            segments_freed: self.segments_freed.get(),
-            truncations: self.truncations.get(),
-            segments_kept: self.segments_kept.get(),
-            durable_lsn: Lsn::new(self.durable.get()),
+            syncs: count(Count::Syncs),
+            segments: count(Count::SegmentsOpened),
+            segments_truncated: count(Count::SegmentsTruncated),
+            truncations: count(Count::Truncations),
+            segments_kept: level(Level::Segments),
+            durable_lsn: Lsn::new(level(Level::DurableLsn)),
             queued_bytes: 0,
             queued_records: 0,
             sync_running: since.map(|since| now.saturating_duration_since(since)),
-            poisoned: self.poisoned.load(Ordering::Relaxed),
-            sync_nanos: self.sync_nanos.snapshot(),
-            append_nanos: self.append_nanos.snapshot(),
-            batch_records: self.batch_records.snapshot(),
-            batch_bytes: self.batch_bytes.snapshot(),
+            poisoned: level(Level::Poisoned) != 0,
+            sync_nanos: spread(Spread::SyncTime),
+            append_nanos: spread(Spread::AppendTime),
+            batch_records: spread(Spread::BatchRecords),
+            batch_bytes: spread(Spread::BatchBytes),
         }
     }
 }
 
-/// A number that one thread changes and any may read. Relaxed, because a counter orders nothing.
-#[derive(Debug, Default)]
-pub(crate) struct Counter(AtomicU64);
-
-impl Counter {
-    /// Nobody else changes it, so that this need not be one operation.
-    pub(crate) fn add(&self, amount: u64) {
-        self.set(self.get().wrapping_add(amount));
-    }
-
-    pub(crate) fn set(&self, value: u64) {
-        self.0.store(value, Ordering::Relaxed);
-    }
-
-    pub(crate) fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+fn tally(what: Spread) -> Tally {
+    match what {
+        Spread::SyncTime | Spread::AppendTime => Tally::of_times(),
+        Spread::BatchRecords | Spread::BatchBytes => Tally::of_sizes(),
     }
 }
 

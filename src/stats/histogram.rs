@@ -1,6 +1,6 @@
 //! Counts of values in buckets.
 
-use crate::stats::counters::Counter;
+use crate::stats::figures::Counter;
 
 /// How often values of which size came: counts in fixed buckets, the sum, and the largest.
 ///

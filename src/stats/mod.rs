@@ -1,10 +1,11 @@
 //! What a log says about itself: counters and histograms that are always kept.
 //!
-//! [`Stats`] and what it consists of are the public values. [`counters`] is what stands behind them,
-//! [`latency`] decides which appends are timed, [`histogram`] counts in buckets, [`published`] hands the
+//! [`Stats`] and what it consists of are the public values. [`figures`] names what is
+//! counted and [`counters`] keeps it, [`latency`] decides which appends are timed, [`histogram`] counts in buckets, [`published`] hands the
 //! same figures to the `metrics` facade if that feature is on.
 
 pub(crate) mod counters;
+pub(crate) mod figures;
 mod histogram;
 pub(crate) mod latency;
 #[cfg(feature = "metrics")]
@@ -66,7 +67,7 @@ pub struct Stats {
     /// Segments opened.
     pub segments: u64,
     /// Segments given free by truncation.
-    pub segments_freed: u64,
+    pub segments_truncated: u64,
     /// Truncations that were asked for and carried out, those that freed no segment included.
     pub truncations: u64,
     /// Segments that the log consists of now.
@@ -127,13 +128,13 @@ impl Flushes {
 ///
 /// Under [`SyncPolicy::Always`](crate::SyncPolicy::Always) and
 /// [`SyncPolicy::Manual`](crate::SyncPolicy::Manual) nothing waits but for the disk, so that most batches
-/// have [`DiskFree`](Self::DiskFree). Under [`SyncPolicy::Interval`](crate::SyncPolicy::Interval) the
+/// have [`WriterIdle`](Self::WriterIdle). Under [`SyncPolicy::Interval`](crate::SyncPolicy::Interval) the
 /// others say what ended the wait.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub enum FlushCause {
     /// The writer was free, and the policy lets no batch wait.
-    DiskFree,
+    WriterIdle,
     /// The batch had `max_batch_bytes`, or as much as the queue can hold; or the next append did not fit.
     BatchBytes,
     /// The batch had `max_batch_records`, or as many as the queue can hold; or the next append did not
@@ -158,7 +159,7 @@ pub enum FlushCause {
 impl FlushCause {
     /// Every cause.
     pub const ALL: &'static [Self] = &[
-        Self::DiskFree,
+        Self::WriterIdle,
         Self::BatchBytes,
         Self::BatchRecords,
         Self::Interval,
@@ -174,7 +175,7 @@ impl FlushCause {
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {
-            Self::DiskFree => "disk_free",
+            Self::WriterIdle => "writer_idle",
             Self::BatchBytes => "batch_bytes",
             Self::BatchRecords => "batch_records",
             Self::Interval => "interval",

@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::lsn::Lsn;
-use crate::stats::counters::BatchFacts;
+use crate::stats::FlushCause;
+use crate::stats::figures::{Count, Level, Spread};
 
 #[derive(Debug)]
 pub(super) struct Published;
@@ -14,15 +14,9 @@ impl Published {
         Self
     }
 
-    pub(super) fn opened(&self, _: Lsn, _: u64) {}
-    pub(super) fn batch(&self, _: &BatchFacts) {}
-    pub(super) fn sync(&self, _: Duration, _: Lsn) {}
-    pub(super) fn append(&self, _: u64) {}
-    pub(super) fn storage_full(&self, _: u64) {}
-    pub(super) fn segment_unavailable(&self, _: u64) {}
-    pub(super) fn segment_opened(&self, _: u64) {}
-    pub(super) fn truncation(&self, _: u64, _: u64) {}
-    pub(super) fn poisoned(&self) {}
-    #[cfg(feature = "tracing")]
+    pub(super) fn add(&self, _: Count, _: u64) {}
+    pub(super) fn set(&self, _: Level, _: u64) {}
+    pub(super) fn record(&self, _: Spread, _: u64) {}
+    pub(super) fn flush(&self, _: FlushCause) {}
     pub(super) fn state(&self, _: Duration, _: u64, _: u64) {}
 }

@@ -3,7 +3,7 @@
 use bytes::Bytes;
 
 use crate::error::{Error, Result, TrySubmitError};
-use crate::options::{Durability, SyncPolicy};
+use crate::options::Durability;
 use crate::queue::NotSubmitted;
 use crate::queue::order::Order;
 use crate::queue::request::{Append, Entries, Entry};
@@ -89,7 +89,7 @@ impl Wal {
 
 impl Shared {
     fn request(&self, order: Option<&Order>, entries: Entries, durability: Durability) -> Append {
-        let has_interval = matches!(self.policy, SyncPolicy::Interval(_));
+        let has_interval = self.policy.interval().is_some();
         let weight = self.submitter.counters().weight_of_next();
         let submitted = (has_interval || weight > 0).then(|| self.host.now());
         Append {

@@ -19,7 +19,7 @@ use crate::queue::completion::Completion;
 use crate::queue::order::Refusals;
 use crate::queue::request::{Append, Cost};
 use crate::stats::FlushCause;
-use crate::stats::counters::BatchFacts;
+use crate::stats::figures::BatchFacts;
 use crate::stats::latency::Latencies;
 use crate::storage::{Present, Synced, Wrote};
 use crate::writer::frames::{Encoder, Frames};
@@ -77,7 +77,7 @@ impl Batch {
             places: Cost::default(),
             due: Due::Never,
             is_written_wanted: false,
-            cause: FlushCause::DiskFree,
+            cause: FlushCause::WriterIdle,
         }
     }
 

@@ -90,7 +90,7 @@ impl Gatherer {
 
     /// Notes that the writer has just answered so many appends after a sync that took so long.
     pub(super) fn note_answered(&mut self, count: usize, sync_time: Duration) {
-        if self.policy == SyncPolicy::Always {
+        if self.policy.lingers() {
             self.linger.note(count, sync_time);
         }
     }
@@ -197,7 +197,7 @@ impl Gatherer {
 
     /// A batch that is full does not wait for the end of its interval.
     fn make_due_if_full(&self, batch: &mut Batch, is_full: bool) {
-        if is_full && matches!(self.policy, SyncPolicy::Interval(_)) {
+        if is_full && self.policy.interval().is_some() {
             batch.due = Due::Now;
         }
     }
@@ -221,8 +221,8 @@ impl Gatherer {
     fn is_ready(&self, batch: &Batch, due: Due, inbox: &Inbox) -> Option<FlushCause> {
         if batch.is_empty() {
             None
-        } else if !matches!(self.policy, SyncPolicy::Interval(_)) {
-            Some(FlushCause::DiskFree)
+        } else if self.policy.interval().is_none() {
+            Some(FlushCause::WriterIdle)
         } else if !batch.syncs.is_empty() {
             Some(FlushCause::Sync)
         } else if batch.is_written_wanted {

@@ -1,7 +1,7 @@
 //! Why batches are written when they are (`FlushCause`).
 
 use tidewal::FlushCause::{
-    BatchBytes, BatchRecords, Close, DiskFree, Interval, QueueFull, Rotation, Sync, Truncation,
+    BatchBytes, BatchRecords, Close, Interval, QueueFull, Rotation, Sync, Truncation, WriterIdle,
     Written,
 };
 use tidewal::{Durability, FlushCause, Lsn, Stats, Wal};
@@ -30,7 +30,7 @@ fn a_free_disk_takes_what_there_is() {
             let before = wal.stats();
             drop(wal.submit("x").await.unwrap());
             wal.sync().await.unwrap();
-            assert_eq!(causes_since(&before, &wal), [(DiskFree, 1)]);
+            assert_eq!(causes_since(&before, &wal), [(WriterIdle, 1)]);
         });
     }
 }
@@ -173,7 +173,10 @@ fn the_rest_of_a_batch_that_a_segment_had_no_room_for() {
         for append in pending {
             append.await.unwrap();
         }
-        assert_eq!(causes_since(&before, &wal), [(DiskFree, 1), (Rotation, 2)]);
+        assert_eq!(
+            causes_since(&before, &wal),
+            [(WriterIdle, 1), (Rotation, 2)]
+        );
     });
 }
 
@@ -185,7 +188,7 @@ fn a_batch_that_begins_with_a_new_segment_is_no_rest() {
         let before = wal.stats();
         wal.append(vec![0; 9000]).await.unwrap();
         assert_eq!(wal.stats().segments, before.segments + 1);
-        assert_eq!(causes_since(&before, &wal), [(DiskFree, 1)]);
+        assert_eq!(causes_since(&before, &wal), [(WriterIdle, 1)]);
     });
 }
 

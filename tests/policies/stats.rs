@@ -239,7 +239,7 @@ fn truncations_and_what_they_freed_are_counted() {
         wal.truncate_before(Lsn::new(4)).await.unwrap();
         wal.truncate_before(Lsn::new(4)).await.unwrap();
         let stats = wal.stats();
-        assert_eq!((stats.truncations, stats.segments_freed), (2, 2));
+        assert_eq!((stats.truncations, stats.segments_truncated), (2, 2));
         assert_eq!(stats.segments_kept, 3);
     });
 }

@@ -120,8 +120,8 @@ fn what_stats_say_is_published() {
                 stats.segment_unavailable,
             ),
             ("tidewal_syncs_total", stats.syncs),
-            ("tidewal_segments_total", stats.segments),
-            ("tidewal_segments_freed_total", stats.segments_freed),
+            ("tidewal_segments_opened_total", stats.segments),
+            ("tidewal_segments_truncated_total", stats.segments_truncated),
             ("tidewal_truncations_total", stats.truncations),
         ] {
             assert_eq!(published.counter(name), value, "{name}");
@@ -131,7 +131,7 @@ fn what_stats_say_is_published() {
             let name = format!("tidewal_batches_total {}", cause.label());
             assert_eq!(published.counter(&name), count, "{name}");
         }
-        assert!(stats.flushes.of(FlushCause::DiskFree) > 0);
+        assert!(stats.flushes.of(FlushCause::WriterIdle) > 0);
         assert_eq!(stats.poisoned, published.gauge("tidewal_poisoned") > 0.0);
         let gauge = |name| format!("{}", published.gauge(name));
         assert_eq!(gauge("tidewal_segments"), stats.segments_kept.to_string());

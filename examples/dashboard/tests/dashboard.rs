@@ -84,7 +84,10 @@ async fn the_metrics_of_the_service_are_served() {
         ("tidewal_durable_lsn{log=\"kv\"}", "3"),
         ("tidewal_segments{log=\"kv\"}", "1"),
         ("tidewal_poisoned{log=\"kv\"}", "0"),
-        ("tidewal_batches_total{log=\"kv\",cause=\"disk_free\"}", "3"),
+        (
+            "tidewal_batches_total{log=\"kv\",cause=\"writer_idle\"}",
+            "3",
+        ),
         ("tidewal_sync_seconds_count{log=\"kv\"}", "3"),
         ("tidewal_append_seconds_count{log=\"kv\"}", "3"),
         ("tidewal_append_seconds_bucket{log=\"kv\",le=\"+Inf\"}", "3"),
