@@ -215,6 +215,16 @@ pub enum Error {
         source: CodecError,
     },
 
+    /// A restore into the directory was cut short, or is under way. Nothing was read or changed.
+    ///
+    /// Next: restore into it again. It is nothing to repair: what is missing is in the archive.
+    #[error("a restore into {} is not finished; restore again", dir.display())]
+    #[non_exhaustive]
+    UnfinishedRestore {
+        /// The directory.
+        dir: PathBuf,
+    },
+
     /// The segment holds something that only a later version of the format has. Nothing on disk was
     /// changed.
     ///

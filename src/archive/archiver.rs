@@ -9,9 +9,11 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::archive::error::{Error, Result};
+use crate::archive::hold;
+use crate::archive::objects::Objects;
 use crate::archive::options::{ArchiveOptions, Overflow};
-use crate::archive::place::Place;
-use crate::archive::shipper::{self, Shipper};
+use crate::archive::shipper::Shipper;
+use crate::archive::status::Status;
 use crate::archive::times::{self, Times};
 use crate::host::race;
 use crate::lsn::Lsn;
@@ -62,31 +64,6 @@ pub struct Archiver {
     _post: Post,
 }
 
-/// How an archiver is doing.
-#[derive(Clone, Debug, Default)]
-#[non_exhaustive]
-pub struct Status {
-    /// Everything up to this LSN is in the archive, or was given up. [`Lsn::ZERO`] before the archive
-    /// was first reached.
-    pub archived: Lsn,
-    /// Segments shipped since the start.
-    pub segments: u64,
-    /// Their bytes.
-    pub bytes: u64,
-    /// Records that were given up since the start, and are a gap in the archive.
-    pub given_up: u64,
-    /// Bytes of truncated segments that are held back because they are not in the archive.
-    pub held_bytes: u64,
-    /// Attempts since the start that failed.
-    pub failures: u64,
-    /// Why the last attempt failed; `None` after a success.
-    pub last_error: Option<Error>,
-    /// Why the archiver has ended, if it has.
-    pub end: Option<Error>,
-    /// Whether the archive was looked at, and is not another log's.
-    pub(super) has_looked: bool,
-}
-
 impl Archiver {
     /// Starts to archive a log under a prefix of a store. One archive to a prefix.
     ///
@@ -116,16 +93,16 @@ impl Archiver {
         let (status, watching) = watch::channel(Status::default());
         let times = Times::new(Arc::clone(&options.clock));
         let recorder = times::record(times.clone(), wal.progress(), options.time_step);
-        let warden = shipper::give_up(wal, &options);
-        let place = Place::new(store, prefix);
-        let shipper = Shipper::new(wal, place, times, options, status);
+        let gap_task = hold::give_up(wal, &options);
+        let objects = Objects::new(store, prefix);
+        let shipper = Shipper::new(wal, objects, times, options, status);
         let tasks = vec![
             runtime.spawn(run(shipper, wal.progress())).abort_handle(),
             runtime
                 .spawn(until_end(recorder, wal.progress()))
                 .abort_handle(),
             runtime
-                .spawn(until_end(warden, wal.progress()))
+                .spawn(until_end(gap_task, wal.progress()))
                 .abort_handle(),
         ];
         Ok(Self {

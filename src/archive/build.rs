@@ -1,7 +1,7 @@
 //! Writing a restored directory (`docs/archive.md`, "Restoring").
 //!
-//! From its first step to its last the directory is one that no log can be opened in: the newest
-//! segment's name is that of a file that is none. Giving the name to the segment is the last step.
+//! From its first step to its last the directory holds a file that says that no log is to be opened in
+//! it. Removing that file is the last step.
 
 use bytes::Bytes;
 use tokio::sync::mpsc;
@@ -27,7 +27,7 @@ pub(super) enum Order {
     Finish,
 }
 
-/// Builds a log whose newest segment is to be `newest`. Without an order to finish there is none.
+/// Builds a log whose newest segment is to be `newest`. Without an order to finish there is no log.
 pub(super) async fn run(
     location: Location,
     newest: Header,
@@ -40,8 +40,8 @@ pub(super) async fn run(
     };
     let dir = location.open(opening).map_err(crate::Error::from)?;
     let _lock = dir.lock(Access::Append).await?;
-    check_empty(&dir)?;
-    fence(&dir, &newest).await.map_err(crate::Error::from)?;
+    let leftovers = leftovers(&dir)?;
+    begin(&dir, leftovers).await.map_err(crate::Error::from)?;
     let mut site = Site {
         dir,
         newest,
@@ -57,21 +57,33 @@ pub(super) async fn run(
     Err(crate::Error::Interrupted.into())
 }
 
-fn check_empty(dir: &Dir) -> Result<()> {
-    let files = dir.list().map_err(crate::Error::from)?;
-    match files.into_iter().find(|name| name != names::LOCK) {
-        None => Ok(()),
+/// What a restore that was cut short has left. Anything else is not to be touched.
+fn leftovers(dir: &Dir) -> Result<Vec<String>> {
+    let mut files = dir.list().map_err(crate::Error::from)?;
+    let is_unfinished = files.iter().any(|name| name == names::RESTORING);
+    files.retain(|name| name != names::LOCK && name != LOST_AND_FOUND);
+    let is_leftover = |name: &String| {
+        let is_of_log = names::parse_segment(name).is_some() || name == names::RESTORING;
+        is_unfinished && is_of_log
+    };
+    match files.iter().find(|name| !is_leftover(name)) {
+        None => Ok(files),
         Some(file) => Err(Error::NotEmpty {
             dir: dir.path().to_owned(),
-            file,
+            file: file.clone(),
         }),
     }
 }
 
-/// Gives the newest segment's name to a file that is none.
-async fn fence(dir: &Dir, newest: &Header) -> Result<(), Fault> {
-    let file = dir.open(&names::segment(newest.base), Mode::Create)?;
-    file.write_at(UNFINISHED, 0)?.0.sync().await?;
+/// Says durably that a restore is under way, before anything else is done to the directory.
+async fn begin(dir: &Dir, leftovers: Vec<String>) -> Result<(), Fault> {
+    if leftovers.is_empty() {
+        let file = dir.open(names::RESTORING, Mode::Create)?;
+        file.write_at(UNFINISHED, 0)?.0.sync().await?;
+    }
+    dir.sync()?;
+    let mut segments = leftovers.iter().filter(|name| *name != names::RESTORING);
+    segments.try_for_each(|name| dir.remove(name))?;
     dir.sync().map(drop)
 }
 
@@ -110,11 +122,7 @@ impl Site {
     }
 
     fn begin(&self, header: Header, is_first: bool) -> Result<Unfinished, Fault> {
-        let name = if header.base == self.newest.base {
-            names::spare(0)
-        } else {
-            names::segment(header.base)
-        };
+        let name = names::segment(header.base);
         let file = self.dir.open(&name, Mode::Create)?;
         Ok(Unfinished {
             file: file.allocate(header.capacity)?,
@@ -128,11 +136,10 @@ impl Site {
         self.open.take().expect("a segment has begun")
     }
 
-    /// All other names are durable before the one that makes a log of them.
+    /// All of the log is durable before the directory is one.
     fn finish(&self) -> Result<(), Fault> {
         self.dir.sync()?;
-        let name = names::segment(self.newest.base);
-        self.dir.rename_over(&names::spare(0), &name)?;
+        self.dir.remove(names::RESTORING)?;
         self.dir.sync().map(drop)
     }
 }
@@ -173,7 +180,11 @@ fn clear(mut file: File, from: u64, to: u64) -> Result<File, Fault> {
     Ok(file)
 }
 
-/// What stands in the newest segment's place until the log is whole.
-const UNFINISHED: &[u8] = b"An unfinished restore. Remove this directory, and restore again.\n";
+/// For a person who finds it.
+const UNFINISHED: &[u8] =
+    b"A restore into this directory is under way, or was cut short: restore again.\n";
+
+/// What a file system of its own has in its root.
+const LOST_AND_FOUND: &str = "lost+found";
 
 const ZEROS_LEN: usize = 64 * 1024;

@@ -132,9 +132,10 @@ pub enum Error {
     #[error("an archive needs a tokio runtime")]
     NoRuntime,
 
-    /// A directory that was to be restored into holds something.
+    /// A directory that was to be restored into holds something. (A `LOCK`, a `lost+found` and what a
+    /// restore that was cut short has left are nothing.)
     ///
-    /// Next: choose another one. If an earlier restore was cut short here, remove it.
+    /// Next: choose another one.
     #[error("{} is not empty: it holds {file}", dir.display())]
     NotEmpty {
         /// The directory.
@@ -219,11 +220,65 @@ pub enum Error {
 }
 
 impl Error {
-    /// Whether trying again can help. Everything else ends an archiver.
-    pub(super) fn is_passing(&self) -> bool {
-        matches!(
-            self,
-            Self::Store { .. } | Self::TimedOut { .. } | Self::Log(crate::Error::Io(_))
-        )
+    /// Whether trying again can help by itself: the store or the network is not well. Of an error of the
+    /// store that is not transient, such as a permission that is missing, a person has to mend the cause.
+    #[must_use]
+    pub fn is_transient(&self) -> bool {
+        self.prospect() == Prospect::Passes
+    }
+
+    /// Whether an archiver stops. It goes on trying what a person can mend while it runs.
+    pub(super) fn ends_archiver(&self) -> bool {
+        self.prospect() == Prospect::Stays
+    }
+
+    /// Decides for all of the above.
+    fn prospect(&self) -> Prospect {
+        match self {
+            Self::Store { source, .. } if is_refusal(source) => Prospect::NeedsPerson,
+            Self::Store { .. } | Self::TimedOut { .. } | Self::Log(crate::Error::Io(_)) => {
+                Prospect::Passes
+            }
+            _ => Prospect::Stays,
+        }
     }
 }
+
+/// What comes of trying again.
+#[derive(Clone, Copy, Eq, PartialEq)]
+enum Prospect {
+    /// Success, sooner or later.
+    Passes,
+    /// Success once a person has changed something that is not the archive's.
+    NeedsPerson,
+    /// The same error.
+    Stays,
+}
+
+/// Whether a store has understood and said no.
+fn is_refusal(error: &object_store::Error) -> bool {
+    use object_store::Error::{
+        InvalidPath, NotFound, NotImplemented, NotSupported, PermissionDenied, Unauthenticated,
+        UnknownConfigurationKey,
+    };
+    match error {
+        InvalidPath { .. }
+        | NotFound { .. }
+        | NotImplemented { .. }
+        | NotSupported { .. }
+        | PermissionDenied { .. }
+        | Unauthenticated { .. }
+        | UnknownConfigurationKey { .. } => true,
+        // Some calls of some stores, such as a listing at S3, do not say in their type what the answer was.
+        error => sources(error).any(|cause| REFUSALS.iter().any(|said| cause.contains(said))),
+    }
+}
+
+/// The texts of an error and of what it came from.
+fn sources(error: &dyn std::error::Error) -> impl Iterator<Item = String> {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string)
+}
+
+/// What the text of an error says whose answer had one of these statuses.
+const REFUSALS: [&str; 3] = ["status code: 401", "status code: 403", "status code: 404"];

@@ -1,15 +1,18 @@
-//! What an archive holds: its manifest, read from the first entry to the last.
+//! What an archive holds: its manifest, read from the oldest entry that is there to the newest.
 
+use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::SystemTime;
 
+use object_store::path::Path;
+
+use crate::archive::ahead::Ahead;
 use crate::archive::error::{Error, Result};
-use crate::archive::ledger::read_entry;
-use crate::archive::manifest::{Body, Entry, Reached, Shipped, TimePoint};
-use crate::archive::place::Place;
+use crate::archive::manifest::{Body, Entry, Shipped, TimePoint};
+use crate::archive::manifest_writer::{ManifestWriter, read_entry};
+use crate::archive::objects::Objects;
+use crate::archive::sound::{Link, begins_behind, is_sound};
 use crate::archive::times::{millis, system_time};
-use crate::format;
-use crate::format::segment::Predecessor;
 use crate::lsn::Lsn;
 
 /// Up to where to restore.
@@ -43,56 +46,129 @@ pub struct Contents {
     pub gaps: Vec<RangeInclusive<Lsn>>,
     /// The earliest and the latest time that can be restored to.
     pub times: Option<RangeInclusive<SystemTime>>,
+    /// Records up to this one were pruned, or the store has expired them; [`Lsn::ZERO`] if the archive
+    /// still has its first entry and everything that it names.
+    pub expired: Lsn,
 }
 
-/// A manifest that was read, and found to hold.
+/// An object of an archive that is damaged or missing.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct BadObject {
+    /// The object's full name in the store.
+    pub object: String,
+    /// What is wrong with it.
+    pub error: Error,
+    /// The first record that cannot be restored because of it.
+    pub first: Lsn,
+    /// The last one. Below `first` if it is not known that any record is lost: an entry of the manifest
+    /// may name none, and of the newest entries nothing tells what they named.
+    pub last: Lsn,
+}
+
+/// A segment, and the number of the entry that names it.
+#[derive(Debug)]
+pub(super) struct Named {
+    pub(super) entry: u64,
+    pub(super) shipped: Shipped,
+}
+
+/// A manifest that was read.
 #[derive(Debug)]
 pub(super) struct History {
-    /// In the order of their LSNs.
-    pub(super) segments: Vec<Shipped>,
+    segments: Vec<Named>,
+    /// Of these the first that is there with all its parts. Those before it have expired.
+    begin: usize,
     gaps: Vec<RangeInclusive<Lsn>>,
-    reached: Reached,
-    log_id: u64,
-    crc: u32,
+    pub(super) first_entry: u64,
+    pub(super) checkpoint: Option<u64>,
+    /// The parts that are there, and the first LSN of the segment of each.
+    pub(super) parts: BTreeMap<Path, Lsn>,
+    log_id: Option<u64>,
+    /// Of the newest entry.
+    pub(super) number: u64,
+    /// The last entry that was read; `None` before the first one, and behind one that could not be.
+    link: Option<Link>,
+    /// The last LSN that an entry says the archive reached.
+    known: Lsn,
 }
 
 impl History {
-    /// Reads all of it.
-    pub(super) async fn read(place: &Place) -> Result<Self> {
-        let newest = place.newest_entry().await?;
-        if newest == 0 {
-            return Err(Error::Empty {
-                prefix: place.prefix(),
-            });
+    /// Reads all of it, and fails if anything is wrong with the manifest.
+    pub(super) async fn read(objects: &Objects) -> Result<Self> {
+        let (history, bad) = Self::survey(objects).await?;
+        match bad.into_iter().next() {
+            None => Ok(history),
+            Some(bad) => Err(bad.error),
         }
-        let (first, bytes) = read_entry(place, 1).await?;
+    }
+
+    /// Reads what can be read of it, and says what cannot.
+    pub(super) async fn survey(objects: &Objects) -> Result<(Self, Vec<BadObject>)> {
+        let numbers = objects.entries().await?;
+        let (Some(&first), Some(&last)) = (numbers.first(), numbers.last()) else {
+            return Err(Error::Empty {
+                prefix: objects.prefix(),
+            });
+        };
         let mut history = Self {
             segments: Vec::new(),
+            begin: 0,
             gaps: Vec::new(),
-            reached: Reached::default(),
-            log_id: first.log_id,
-            crc: 0,
+            first_entry: first,
+            checkpoint: None,
+            parts: objects.parts().await?,
+            log_id: None,
+            number: last,
+            link: None,
+            known: Lsn::ZERO,
         };
-        history.add(place, first, crc32fast::hash(&bytes))?;
-        for number in 2..=newest {
-            let (entry, bytes) = read_entry(place, number).await?;
-            history.add(place, entry, crc32fast::hash(&bytes))?;
+        let mut bad = BadEntries::default();
+        let all =
+            (first..=last).map(|number| read_if_there(objects, number, numbers.contains(&number)));
+        let mut entries = Ahead::new(all, ENTRIES_AHEAD);
+        for number in first..=last {
+            let read = entries.next().await.expect("each entry is read");
+            let added = read.and_then(|(entry, crc)| history.add(objects, entry, crc));
+            match added {
+                Ok(before) => bad.close(before),
+                Err(error) => {
+                    history.link = None;
+                    bad.open(number, objects, error, history.known)?;
+                }
+            }
         }
-        Ok(history)
+        history.begin = history.first_whole(objects);
+        let oldest = history.checkpoint.unwrap_or(0);
+        Ok((history, bad.into_objects(oldest)))
     }
 
     pub(super) fn contents(&self) -> Contents {
-        let first = self.segments.first();
+        let segments = self.segments();
+        let oldest = self.oldest();
         let times = self.points().next().zip(self.points().last());
+        let gaps = self.gaps.iter().filter(|gap| *gap.start() > oldest);
         Contents {
-            oldest: first.map_or(Lsn::ZERO, |segment| segment.sealed.header.base),
+            oldest,
             end: self.end(),
-            segments: self.segments.len() as u64,
-            bytes: self.segments.iter().map(|segment| segment.sealed.end).sum(),
-            gaps: self.gaps.clone(),
+            segments: segments.len() as u64,
+            bytes: segments.iter().map(|named| named.shipped.sealed.end).sum(),
+            gaps: gaps.cloned().collect(),
             times: times
                 .and_then(|(first, last)| Some(system_time(first.time)?..=system_time(last.time)?)),
+            expired: self.expired(),
         }
+    }
+
+    /// The segments that are there, in the order of their LSNs.
+    pub(super) fn segments(&self) -> &[Named] {
+        &self.segments[self.begin..]
+    }
+
+    /// The segments before this one that the manifest still names.
+    pub(super) fn before(&self, kept: &Named) -> usize {
+        let is_before = |named: &Named| named.entry < kept.entry;
+        self.segments.partition_point(is_before)
     }
 
     /// The last LSN to restore.
@@ -115,8 +191,8 @@ impl History {
     }
 
     /// The segments with the records `from` to `upto`, none of which may be missing.
-    pub(super) fn select(&self, from: Option<Lsn>, upto: Lsn) -> Result<&[Shipped]> {
-        let oldest = self.contents().oldest;
+    pub(super) fn select(&self, from: Option<Lsn>, upto: Lsn) -> Result<&[Named]> {
+        let oldest = self.oldest();
         let from = from.unwrap_or(oldest);
         if oldest == Lsn::ZERO || from < oldest || upto < oldest {
             let asked = from.min(upto);
@@ -136,11 +212,10 @@ impl History {
             let (first, last) = (*gap.start(), *gap.end());
             return Err(Error::Gap { first, last });
         }
-        let start = self.segments.partition_point(|s| s.sealed.last < from);
-        let end = self
-            .segments
-            .partition_point(|s| s.sealed.header.base <= upto);
-        Ok(&self.segments[start..end])
+        let segments = self.segments();
+        let start = segments.partition_point(|named| named.shipped.sealed.last < from);
+        let end = segments.partition_point(|named| named.shipped.sealed.header.base <= upto);
+        Ok(&segments[start..end])
     }
 
     /// The time of the state that ends with `lsn`, as far as it is known: the latest point not after it.
@@ -149,34 +224,96 @@ impl History {
         points.last().and_then(|point| system_time(point.time))
     }
 
+    /// The manifest, to be gone on with. It was read without an error.
+    pub(super) fn to_writer(&self, writer: u64) -> ManifestWriter {
+        let link = self.link.expect("the newest entry was read");
+        ManifestWriter {
+            log_id: self.log_id.expect("an entry was read"),
+            writer,
+            number: self.number,
+            crc: link.crc,
+            reached: link.reached,
+        }
+    }
+
+    fn oldest(&self) -> Lsn {
+        let first = self.segments().first();
+        first.map_or(Lsn::ZERO, |named| named.shipped.sealed.header.base)
+    }
+
     fn end(&self) -> Lsn {
-        self.segments
-            .last()
-            .map_or(Lsn::ZERO, |segment| segment.sealed.last)
+        let last = self.segments.last();
+        last.map_or(Lsn::ZERO, |named| named.shipped.sealed.last)
+    }
+
+    fn expired(&self) -> Lsn {
+        let is_whole = self.first_entry == 1 && self.begin == 0 && self.checkpoint.is_none();
+        match self.segments().first() {
+            _ if is_whole => Lsn::ZERO,
+            Some(oldest) => oldest.shipped.sealed.header.base.prev(),
+            None => self.known,
+        }
     }
 
     fn points(&self) -> impl Iterator<Item = &TimePoint> {
-        self.segments.iter().flat_map(|segment| &segment.times)
+        let segments = self.segments().iter();
+        segments.flat_map(|named| &named.shipped.times)
     }
 
-    /// Adds the next entry if it follows those before it.
-    fn add(&mut self, place: &Place, entry: Entry, crc: u32) -> Result<()> {
-        let object = place.entry(entry.number).to_string();
-        let damaged = |reason| Error::Damaged { object, reason };
-        if entry.log_id != self.log_id || entry.previous != self.crc {
+    /// A rule of the store takes the oldest objects first, parts before the entry that names them. So a
+    /// missing part is damage if anything older is whole, and so is one of the newest segment.
+    fn first_whole(&self, objects: &Objects) -> usize {
+        let is_whole = |named: &Named| {
+            let mut parts = 0..named.shipped.parts.len();
+            parts.all(|index| {
+                self.parts
+                    .contains_key(&objects.part(&named.shipped, index))
+            })
+        };
+        let newest = self.segments.len().saturating_sub(1);
+        self.segments.iter().position(is_whole).unwrap_or(newest)
+    }
+
+    /// Adds the next entry if it follows those before it. Returns how far the archive went before it.
+    fn add(&mut self, objects: &Objects, entry: Entry, crc: u32) -> Result<Lsn> {
+        let damaged = |reason| Error::Damaged {
+            object: objects.entry(entry.number).to_string(),
+            reason,
+        };
+        let is_of_log = *self.log_id.get_or_insert(entry.log_id) == entry.log_id;
+        let is_next = self.link.is_none_or(|link| link.crc == entry.previous);
+        if !is_of_log || !is_next {
             return Err(damaged("it does not follow the entry before it"));
         }
-        if !self.follows(&entry) {
+        if !is_sound(&entry) || !self.link.is_none_or(|link| link.leads_to(&entry)) {
             return Err(damaged("what it names does not join what was before it"));
         }
-        self.crc = crc;
-        self.reached = entry.reached;
+        let before = begins_behind(&entry);
+        if before < self.known {
+            return Err(damaged("it goes less far than an entry before it"));
+        }
+        self.known = entry.reached.last;
+        self.link = Some(Link {
+            crc,
+            reached: entry.reached,
+        });
         match entry.body {
             Body::Claim => {}
             Body::Gap { first, last } => self.add_gap(first, last),
-            Body::Segment(shipped) => self.segments.push(shipped),
+            Body::Segment(shipped) => self.segments.push(Named {
+                entry: entry.number,
+                shipped,
+            }),
+            Body::Checkpoint { entry, first } => self.begin_at(entry, first),
         }
-        Ok(())
+        Ok(before)
+    }
+
+    /// Forgets what a checkpoint says has gone.
+    fn begin_at(&mut self, entry: u64, first: Lsn) {
+        self.checkpoint = self.checkpoint.max(Some(entry));
+        self.segments.retain(|named| named.entry >= entry);
+        self.gaps.retain(|gap| *gap.end() >= first);
     }
 
     /// A gap that goes on is one gap.
@@ -185,63 +322,59 @@ impl History {
         let start = before.map_or(first, |gap| *gap.start());
         self.gaps.push(start..=last);
     }
+}
 
-    fn follows(&self, entry: &Entry) -> bool {
-        let next = self.reached.last.next();
-        let is_empty = self.reached.is_nothing();
-        let reached = Reached {
-            clock: self.reached.clock,
-            ..entry.reached
+async fn read_if_there(objects: &Objects, number: u64, is_there: bool) -> Result<(Entry, u32)> {
+    if !is_there {
+        return Err(Error::Missing {
+            object: objects.entry(number).to_string(),
+        });
+    }
+    let (entry, bytes) = read_entry(objects, number).await?;
+    Ok((entry, crc32fast::hash(&bytes)))
+}
+
+/// The entries that are damaged or missing, and what they may have named.
+#[derive(Default)]
+struct BadEntries {
+    found: Vec<(u64, BadObject)>,
+    /// How many of them had their records bounded by an entry behind them.
+    closed: usize,
+}
+
+impl BadEntries {
+    /// Notes one, behind an archive that went as far as `known`. Other errors are not its.
+    fn open(&mut self, number: u64, objects: &Objects, error: Error, known: Lsn) -> Result<()> {
+        if !matches!(error, Error::Damaged { .. } | Error::Missing { .. }) {
+            return Err(error);
+        }
+        let bad = BadObject {
+            object: objects.entry(number).to_string(),
+            error,
+            first: known.next(),
+            last: Lsn::ZERO,
         };
-        entry.reached.clock >= self.reached.clock
-            && match &entry.body {
-                Body::Claim => reached == self.reached,
-                Body::Gap { first, last } => {
-                    let is_next = *first == next && first <= last && !is_empty;
-                    is_next && (reached.last, reached.segment) == (*last, None)
-                }
-                Body::Segment(shipped) => {
-                    let header = shipped.sealed.header;
-                    // A log that was truncated up to a segment without records names none.
-                    let known = self.reached.segment.zip(header.predecessor);
-                    let joins = known.is_none_or(|(segment, named)| segment == named);
-                    let is_next = is_empty || header.base == next;
-                    is_next
-                        && joins
-                        && is_sound(shipped)
-                        && reached_by(shipped) == (reached.last, reached.segment)
-                }
-            }
+        self.found.push((number, bad));
+        Ok(())
+    }
+
+    /// What is bad up to here named records up to `before` at the most.
+    fn close(&mut self, before: Lsn) {
+        for (_, bad) in &mut self.found[self.closed..] {
+            bad.last = before;
+        }
+        self.closed = self.found.len();
+    }
+
+    /// Those from an entry on, before which a checkpoint needs none.
+    fn into_objects(self, oldest: u64) -> Vec<BadObject> {
+        let needed = self
+            .found
+            .into_iter()
+            .filter(|(number, _)| *number >= oldest);
+        needed.map(|(_, bad)| bad).collect()
     }
 }
 
-fn reached_by(shipped: &Shipped) -> (Lsn, Option<Predecessor>) {
-    let salt = shipped.sealed.header.salt;
-    let end = shipped.sealed.end;
-    (shipped.sealed.last, Some(Predecessor { salt, end }))
-}
-
-/// Whether an entry does not contradict itself, so that whoever builds a file from it need not wonder.
-fn is_sound(shipped: &Shipped) -> bool {
-    let header = shipped.sealed.header;
-    let len: u64 = shipped
-        .parts
-        .iter()
-        .map(|part| part.len)
-        .fold(0, u64::saturating_add);
-    let points = &shipped.times;
-    let is_ordered = |pair: &[TimePoint]| pair[0].lsn < pair[1].lsn && pair[0].time <= pair[1].time;
-    header.base > Lsn::ZERO
-        && header.base <= shipped.sealed.last
-        && header.capacity <= format::SEGMENT_SIZE_LIMIT
-        && (format::DATA_OFFSET..=header.capacity).contains(&shipped.sealed.end)
-        && len == shipped.sealed.end
-        && shipped
-            .parts
-            .first()
-            .is_some_and(|part| part.len >= format::DATA_OFFSET)
-        && points.windows(2).all(is_ordered)
-        && points
-            .iter()
-            .all(|point| (header.base..=shipped.sealed.last).contains(&point.lsn))
-}
+/// Entries that are read at the same time.
+const ENTRIES_AHEAD: usize = 16;

@@ -47,6 +47,9 @@ pub(super) enum Body {
     Gap { first: Lsn, last: Lsn },
     /// A segment is in the archive.
     Segment(Shipped),
+    /// Readers begin with this entry, that of the segment with this first LSN. What lies before it may be
+    /// gone.
+    Checkpoint { entry: u64, first: Lsn },
 }
 
 /// A segment in the archive.
@@ -149,6 +152,9 @@ impl Body {
             Self::Claim => line(text, format_args!("claim")),
             Self::Gap { first, last } => line(text, format_args!("gap {first} {last}")),
             Self::Segment(shipped) => shipped.encode(text),
+            Self::Checkpoint { entry, first } => {
+                line(text, format_args!("checkpoint {entry} {first}"));
+            }
         }
     }
 
@@ -159,6 +165,10 @@ impl Body {
         if let Some(mut fields) = lines.fields("gap") {
             let (first, last) = (fields.lsn()?, fields.lsn()?);
             return Some(Self::Gap { first, last });
+        }
+        if let Some(mut fields) = lines.fields("checkpoint") {
+            let (entry, first) = (fields.number()?, fields.lsn()?);
+            return Some(Self::Checkpoint { entry, first });
         }
         Shipped::decode(lines, log_id).map(Self::Segment)
     }

@@ -25,31 +25,45 @@
 //! # }).unwrap();
 //! ```
 //!
-// In reading order: `manifest` is the format of an entry, `walk` checks a segment's frames, `place` is
-// the store and the names in it. Writing: `archiver` is the handle, `shipper` the task, `step` what it
-// does next, `ledger` the manifest that it writes, `read` a segment as it is shipped, `times` and
-// `retry`. Reading: `history` is a manifest that was read, `restore` fetches, `build` writes the files.
+// In reading order: `manifest` is the format of an entry, `sound` whether entries hold and follow each
+// other, `walk` checks a segment's frames, `objects` is the store and the names in it, `ahead` several
+// calls of it at once. Writing: `archiver` is the handle and `status` what it says, `shipper` the task,
+// `step` what it does next, `manifest_writer` the manifest that it writes, `upload` and `read` a segment on
+// its way, `hold` what the log keeps meanwhile, `times` and `retry`. Reading: `history` is a manifest that
+// was read, `check` a segment that comes back, `verify`, `restore` and `build`, which writes the files.
+// `prune` makes an archive smaller.
 
+mod ahead;
 mod archiver;
 mod build;
+mod check;
 mod error;
 mod history;
-mod ledger;
+mod hold;
 mod manifest;
+mod manifest_writer;
+mod objects;
 mod options;
-mod place;
+mod prune;
 mod read;
 mod restore;
 mod retry;
 mod shipper;
+mod sound;
+mod status;
 mod step;
 mod times;
+mod upload;
+mod verify;
 mod walk;
 
-pub use crate::archive::archiver::{Archiver, Status};
+pub use crate::archive::archiver::Archiver;
 pub use crate::archive::error::{Error, Result};
-pub use crate::archive::history::{Contents, Until};
+pub use crate::archive::history::{BadObject, Contents, Until};
 pub use crate::archive::options::{ArchiveOptions, Overflow};
+pub use crate::archive::prune::{Pruned, prune};
 #[cfg(feature = "sim")]
 pub use crate::archive::restore::restore_on;
-pub use crate::archive::restore::{Restored, contents, restore, restore_from, verify};
+pub use crate::archive::restore::{Restored, restore, restore_from};
+pub use crate::archive::status::Status;
+pub use crate::archive::verify::{Verified, check_manifest, contents, verify};

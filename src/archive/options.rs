@@ -26,6 +26,7 @@ pub struct ArchiveOptions {
     pub(super) attempt_timeout: Duration,
     pub(super) retry_cap: Duration,
     pub(super) time_step: Duration,
+    pub(super) lazy_claim: bool,
     pub(super) seed: Option<u64>,
     pub(super) clock: Clock,
 }
@@ -80,6 +81,16 @@ impl ArchiveOptions {
         self
     }
 
+    /// Takes the archive over with the first segment that there is to ship, and not at the start. Then an
+    /// archiver without news writes no entry. Default: `false`.
+    ///
+    /// For programs that ship what there is and end. A service leaves it `false`: it stops another
+    /// archiver of the same log at once, such as that of a machine that was believed dead.
+    pub fn lazy_claim(mut self, lazy: bool) -> Self {
+        self.lazy_claim = lazy;
+        self
+    }
+
     /// What decides how the waits between attempts are shortened. Default: by chance.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
@@ -101,6 +112,7 @@ impl Default for ArchiveOptions {
             attempt_timeout: ATTEMPT_TIMEOUT_DEFAULT,
             retry_cap: RETRY_CAP_DEFAULT,
             time_step: TIME_STEP_DEFAULT,
+            lazy_claim: false,
             seed: None,
             clock: Arc::new(SystemTime::now),
         }
@@ -115,6 +127,7 @@ impl fmt::Debug for ArchiveOptions {
             .field("attempt_timeout", &self.attempt_timeout)
             .field("retry_cap", &self.retry_cap)
             .field("time_step", &self.time_step)
+            .field("lazy_claim", &self.lazy_claim)
             .field("seed", &self.seed)
             .finish_non_exhaustive()
     }

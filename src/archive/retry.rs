@@ -1,8 +1,108 @@
-//! How long to wait before the next attempt.
+//! The one loop that tries again, and how long it waits in between.
 
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 
+use object_store::path::Path;
+use tokio::sync::watch;
+
+use crate::archive::error::{Error, Result};
+use crate::archive::status::Status;
 use crate::chance::Chance;
+
+/// Tries again what failed for a reason that may pass, and says in the status how it goes.
+pub(super) struct Retry {
+    /// How long one call of the store may take.
+    timeout: Duration,
+    backoff: Mutex<Backoff>,
+    status: watch::Sender<Status>,
+}
+
+impl Retry {
+    pub(super) fn new(timeout: Duration, backoff: Backoff, status: watch::Sender<Status>) -> Self {
+        Self {
+            timeout,
+            backoff: Mutex::new(backoff),
+            status,
+        }
+    }
+
+    pub(super) fn status(&self) -> &watch::Sender<Status> {
+        &self.status
+    }
+
+    /// A call of the store, tried until it succeeds or fails for good. Each attempt that takes longer
+    /// than the timeout is given up.
+    pub(super) async fn call<T, F: Future<Output = Result<T>>>(
+        &self,
+        action: &'static str,
+        object: &Path,
+        attempt: impl Fn() -> F,
+    ) -> Result<T> {
+        self.run(|| within(self.timeout, action, object, attempt()))
+            .await
+    }
+
+    /// Tries until it succeeds or fails for good.
+    pub(super) async fn run<T, F: Future<Output = Result<T>>>(
+        &self,
+        attempt: impl Fn() -> F,
+    ) -> Result<T> {
+        loop {
+            match attempt().await {
+                Ok(value) => {
+                    self.note_success();
+                    return Ok(value);
+                }
+                Err(error) if error.ends_archiver() => return Err(error),
+                Err(error) => self.pause(error).await,
+            }
+        }
+    }
+
+    /// Notes a failure, and waits before the next attempt.
+    pub(super) async fn pause(&self, error: Error) {
+        self.status.send_modify(|status| {
+            status.failures += 1;
+            status.last_error = Some(error);
+        });
+        let wait = self.with_backoff(Backoff::wait);
+        tokio::time::sleep(wait).await;
+    }
+
+    /// Notes that the archive was looked at, and is not another log's.
+    pub(super) fn note_looked(&self) {
+        self.note_success();
+        let set = |status: &mut Status| !std::mem::replace(&mut status.has_looked, true);
+        self.status.send_if_modified(set);
+    }
+
+    fn note_success(&self) {
+        self.with_backoff(Backoff::reset);
+        self.status
+            .send_if_modified(|status| status.last_error.take().is_some());
+    }
+
+    fn with_backoff<T>(&self, change: impl FnOnce(&mut Backoff) -> T) -> T {
+        change(&mut self.backoff.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+}
+
+/// Gives an attempt up when it has taken this long.
+async fn within<T>(
+    time: Duration,
+    action: &'static str,
+    object: &Path,
+    attempt: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let answered = tokio::time::timeout(time, attempt).await;
+    answered.unwrap_or_else(|_| {
+        Err(Error::TimedOut {
+            action,
+            object: object.to_string(),
+        })
+    })
+}
 
 /// Waits that grow twice as long each time, up to a cap, and are shortened by chance.
 #[derive(Clone, Debug)]

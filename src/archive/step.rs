@@ -1,7 +1,6 @@
 //! What an archiver has to do next, from what the archive has and what the log has.
 
 use crate::archive::error::{Error, Result};
-use crate::archive::ledger::Ledger;
 use crate::archive::manifest::Reached;
 use crate::format::segment::{Header, Predecessor};
 use crate::lsn::Lsn;
@@ -19,8 +18,7 @@ pub(super) enum Step {
 
 /// The next step of a log that is durable up to `durable`, or an error if archive and log do not belong
 /// together.
-pub(super) fn next(ledger: &Ledger, kept: &Kept, durable: Lsn, prefix: &str) -> Result<Step> {
-    let reached = &ledger.reached;
+pub(super) fn next(reached: &Reached, kept: &Kept, durable: Lsn, prefix: &str) -> Result<Step> {
     if !is_common(reached, kept, durable) {
         return Err(Error::Diverged {
             prefix: prefix.to_owned(),

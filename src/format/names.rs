@@ -5,6 +5,9 @@ use crate::Lsn;
 /// The file whose lock says who has the directory open.
 pub(crate) const LOCK: &str = "LOCK";
 
+/// The file that a restore has in the directory until all of the log is there.
+pub(crate) const RESTORING: &str = "RESTORING";
+
 /// The name of the segment whose first record is `base`.
 pub(crate) fn segment(base: Lsn) -> String {
     format!("{:020}{SEGMENT_SUFFIX}", base.get())

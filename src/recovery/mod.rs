@@ -43,6 +43,8 @@ use crate::storage::{Dir, Location, Opening};
 #[cfg(feature = "snapshot")]
 pub(crate) use crate::recovery::directory::ToLock;
 pub(crate) use crate::recovery::plan::Start;
+#[cfg(feature = "tools")]
+pub(crate) use crate::recovery::plan::check_finished;
 pub use crate::recovery::report::{Cut, CutReason, RecoveryReport};
 
 /// A log that is being read back: a stream of its records, oldest first.

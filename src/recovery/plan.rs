@@ -51,6 +51,7 @@ impl Plan {
     /// Reads it from the directory.
     pub(super) fn read(dir: &Dir) -> Result<Self> {
         let files = dir.list()?;
+        check_finished(dir, &files)?;
         let mut found: Vec<_> = files
             .iter()
             .filter_map(|name| names::parse_segment(name))
@@ -119,6 +120,16 @@ impl Plan {
                 Ok(self.segments.partition_point(below).saturating_sub(1))
             }
         }
+    }
+}
+
+/// Refuses a directory that a restore has not finished: what is in it is no log yet.
+pub(crate) fn check_finished(dir: &Dir, files: &[String]) -> Result<()> {
+    match files.iter().any(|name| name == names::RESTORING) {
+        true => Err(Error::UnfinishedRestore {
+            dir: dir.path().to_owned(),
+        }),
+        false => Ok(()),
     }
 }
 

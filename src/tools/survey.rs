@@ -7,6 +7,7 @@ use crate::format::{names, statement};
 use crate::lsn::Lsn;
 use crate::record::Record;
 use crate::recovery::Cut;
+use crate::recovery::check_finished;
 use crate::recovery::walk::{Extent, Follow, Walk, Walked};
 use crate::storage::Dir;
 
@@ -251,6 +252,7 @@ pub(super) fn take(
 }
 
 pub(super) fn walk(dir: &Dir, depth: Depth, observer: &mut dyn Observer) -> Result<Walk> {
+    check_finished(dir, &dir.list()?)?;
     let extent = match depth {
         Depth::Headers => Extent::Headers,
         Depth::Newest => Extent::Newest,

@@ -22,12 +22,19 @@ async fn refused(store: &Store, name: &str) {
     let restored = restore_on(&disk, store.shared(), PREFIX, DIR, None, Until::End).await;
     let error = restored.unwrap_err();
     assert!(names(&error, name), "{name}: {error:?}");
-    let verified = verify(store.shared(), PREFIX).await.unwrap_err();
-    assert!(names(&verified, name), "{name}: {verified:?}");
+    let verified = verify(store.shared(), PREFIX).await.unwrap();
+    let [bad] = &verified.bad[..] else {
+        panic!("{name}: {verified:?}");
+    };
+    assert!(
+        bad.object == name && names(&bad.error, name),
+        "{name}: {bad:?}"
+    );
     crate::helpers::settle().await;
     if !segments(&disk).is_empty() {
         let opened = crate::support::options().open_on(&disk, DIR).await;
-        assert!(matches!(opened, Err(tidewal::Error::Corrupt(_))), "{name}");
+        let is_unfinished = matches!(opened, Err(tidewal::Error::UnfinishedRestore { .. }));
+        assert!(is_unfinished, "{name}");
     }
 }
 
@@ -37,7 +44,15 @@ fn every_object_is_missed() {
         let (_, store) = archived(12).await;
         let all = store.names().await;
         let newest = all.iter().rfind(|name| name.contains("manifest")).unwrap();
-        for name in all.iter().filter(|name| *name != newest) {
+        // Of those that a rule of the store may have taken, see `expired.rs`.
+        let may_expire = [
+            &all[0],
+            all.iter().find(|name| name.contains("segments")).unwrap(),
+        ];
+        for name in all
+            .iter()
+            .filter(|name| *name != newest && !may_expire.contains(name))
+        {
             let store = store.fork().await;
             store.remove(name).await;
             refused(&store, name).await;

@@ -148,7 +148,7 @@ fn a_restore_with_a_failing_call_says_so_and_leaves_no_log() {
             if !disk.files(DIR).is_empty() {
                 let opened = options().open_on(&disk, DIR).await;
                 assert!(
-                    matches!(opened, Err(tidewal::Error::Corrupt(_))),
+                    matches!(opened, Err(tidewal::Error::UnfinishedRestore { .. })),
                     "call {call}"
                 );
             }

@@ -2,10 +2,13 @@
 //! of the log, and whatever the store does in between.
 
 mod damage;
+mod expired;
 mod faults;
 mod helpers;
 mod holding;
 mod power;
+mod pruning;
+mod refused;
 mod replaced;
 mod restoring;
 mod shipping;

@@ -1,9 +1,10 @@
 //! What a restore gives, and what it refuses.
 
 use futures::StreamExt;
+use tidewal::Lsn;
 use tidewal::archive::{Error, Until, contents, restore_on, verify};
 use tidewal::sim::SimDisk;
-use tidewal::{Damage, Lsn};
+use tidewal::tools::Depth;
 
 use crate::helpers::{
     PREFIX, append, archived, numbers, open, payload, quick, recover, restore, restored_records,
@@ -178,8 +179,9 @@ fn an_unfinished_restore_is_never_taken_for_a_log() {
                         assert!(restored.is_err());
                         assert!(cut < 4, "operation {cut}, {survival:?}");
                     }
-                    Err(tidewal::Error::Corrupt(corruption)) => {
-                        assert_eq!(corruption.damage, Damage::HeaderDamaged);
+                    Err(tidewal::Error::UnfinishedRestore { dir, .. }) => {
+                        assert_eq!(dir, std::path::Path::new(DIR));
+                        restored_again(&disk, &store).await;
                         unfinished += 1;
                     }
                     Err(error) => panic!("operation {cut}, {survival:?}: {error}"),
@@ -191,6 +193,84 @@ fn an_unfinished_restore_is_never_taken_for_a_log() {
             }
         }
         assert!(unfinished > 20 && finished > 2, "{unfinished}, {finished}");
+    });
+}
+
+/// Nothing but another restore makes a log of an unfinished one: neither reading nor repairing.
+async fn restored_again(disk: &SimDisk, store: &Store) {
+    let refuses =
+        |error: &tidewal::Error| matches!(error, tidewal::Error::UnfinishedRestore { .. });
+    let before = disk.files(DIR);
+    let dir = tidewal::tools::LogDir::on(disk, DIR);
+    for depth in [Depth::Headers, Depth::Newest, Depth::Everything] {
+        assert!(
+            refuses(&dir.survey(depth, &mut ()).await.unwrap_err()),
+            "{depth:?}"
+        );
+    }
+    assert!(refuses(&dir.plan_repair(&mut ()).await.unwrap_err()));
+    assert!(refuses(&options().read_on(disk, DIR).await.unwrap_err()));
+    assert!(refuses(&options().recover_on(disk, DIR).await.unwrap_err()));
+    assert_eq!(disk.files(DIR), before);
+    let restored = restore_on(disk, store.shared(), PREFIX, DIR, None, Until::End).await;
+    assert_eq!(restored.unwrap().end, Lsn::new(12));
+    assert_eq!(recover(disk).await, numbers(1..=12));
+}
+
+/// What a restore left is its own to remove, and what a user has put beside it is not.
+#[test]
+fn an_unfinished_restore_with_a_file_of_a_user_is_left_alone() {
+    run(async {
+        let (_, store) = archived(12).await;
+        let disk = SimDisk::new(1);
+        disk.plant(format!("{DIR}/RESTORING"), b"".to_vec());
+        disk.plant(format!("{DIR}/{:020}.wal", 1), b"a part".to_vec());
+        disk.plant(format!("{DIR}/notes.txt"), b"mine".to_vec());
+        let before = disk.files(DIR);
+        let restored = restore_on(&disk, store.shared(), PREFIX, DIR, None, Until::End).await;
+        assert!(
+            matches!(&restored, Err(Error::NotEmpty { file, .. }) if file == "notes.txt"),
+            "{restored:?}"
+        );
+        let mut after = disk.files(DIR);
+        after.retain(|name| name != "LOCK");
+        assert_eq!(after, before);
+    });
+}
+
+/// The root of a file system of its own, and a name that is not Unicode, which was overlooked.
+#[cfg(unix)]
+#[test]
+fn regression_a_mount_root_is_restored_into_and_a_name_that_is_not_unicode_is_seen() {
+    use std::os::unix::ffi::OsStrExt;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .unwrap();
+    runtime.block_on(async {
+        let store = std::sync::Arc::new(object_store::memory::InMemory::new());
+        let scratch = tempfile::tempdir().unwrap();
+        let log = scratch.path().join("log");
+        let wal = options().open(&log).await.unwrap();
+        append(&wal, 1..=10).await;
+        wal.close().await.unwrap();
+        let wal = options().open(&log).await.unwrap();
+        let archiver = tidewal::archive::Archiver::start(&wal, store.clone(), PREFIX, quick_real());
+        archiver.unwrap().caught_up().await.unwrap();
+        let root = scratch.path().join("root");
+        std::fs::create_dir_all(root.join("lost+found")).unwrap();
+        let odd = root.join(std::ffi::OsStr::from_bytes(b"odd\xff"));
+        std::fs::write(&odd, "mine").unwrap();
+        let into = || tidewal::archive::restore(store.clone(), PREFIX, &root, Until::End);
+        let refused = into().await;
+        assert!(
+            matches!(refused, Err(Error::NotEmpty { .. })),
+            "{refused:?}"
+        );
+        std::fs::remove_file(&odd).unwrap();
+        assert_eq!(into().await.unwrap().end, Lsn::new(10));
+        let wal = options().open(&root).await.unwrap();
+        assert_eq!(wal.durable_lsn(), Lsn::new(10));
     });
 }
 
@@ -228,7 +308,7 @@ fn a_dropped_restore_leaves_no_log_and_frees_the_directory() {
             }
             let opened = options().open_on(&disk, DIR).await;
             assert!(
-                matches!(opened, Err(tidewal::Error::Corrupt(_))),
+                matches!(opened, Err(tidewal::Error::UnfinishedRestore { .. })),
                 "call {call}"
             );
         }

@@ -30,7 +30,7 @@ fn a_segment_is_shipped_when_the_next_one_is_opened() {
             restored_records(&store, Until::End).await,
             numbers(1..=newest - 1)
         );
-        let verified = verify(store.shared(), PREFIX).await.unwrap();
+        let verified = verify(store.shared(), PREFIX).await.unwrap().contents;
         assert_eq!(verified.end, Lsn::new(newest - 1));
         assert_eq!(verified.segments, segments(&disk).len() as u64 - 1);
         assert_eq!(archiver.status().segments, verified.segments);

@@ -27,6 +27,8 @@ pub enum Mishap {
     Hang,
     /// It does what was asked for, and never answers.
     HangAfter,
+    /// It is forbidden.
+    Denied,
 }
 
 impl Mishap {
@@ -45,6 +47,8 @@ struct Inner {
 #[derive(Default)]
 struct State {
     calls: u64,
+    running: u64,
+    most_running: u64,
     planned: BTreeMap<u64, Mishap>,
     always: Option<Mishap>,
     is_unconditional: bool,
@@ -71,6 +75,11 @@ impl Store {
     /// Calls so far.
     pub fn calls(&self) -> u64 {
         self.0.state.lock().unwrap().calls
+    }
+
+    /// How many calls were under way at the same time at the most.
+    pub fn most_running(&self) -> u64 {
+        self.0.state.lock().unwrap().most_running
     }
 
     /// Plans a mishap for the call with this number, the first one being 0.
@@ -150,9 +159,16 @@ impl Store {
     }
 
     async fn perform<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let _running = Running::begin(self);
+        // The others that are under way at the same time get here before any of them goes on.
+        tokio::task::yield_now().await;
         match self.begin() {
             None => work.await,
             Some(Mishap::Before) => Err(mishap()),
+            Some(Mishap::Denied) => Err(Error::PermissionDenied {
+                path: "some/object".into(),
+                source: "not with these credentials".into(),
+            }),
             Some(Mishap::After) => {
                 work.await?;
                 Err(mishap())
@@ -163,6 +179,24 @@ impl Store {
                 std::future::pending().await
             }
         }
+    }
+}
+
+/// A call that is under way.
+struct Running<'a>(&'a Store);
+
+impl<'a> Running<'a> {
+    fn begin(store: &'a Store) -> Self {
+        let mut state = store.0.state.lock().unwrap();
+        state.running += 1;
+        state.most_running = state.most_running.max(state.running);
+        Self(store)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.0.state.lock().unwrap().running -= 1;
     }
 }
 
@@ -232,9 +266,18 @@ impl ObjectStore for Store {
 
     fn delete_stream(
         &self,
-        _: BoxStream<'static, Result<Path>>,
+        objects: BoxStream<'static, Result<Path>>,
     ) -> BoxStream<'static, Result<Path>> {
-        unreachable!("nothing is ever removed")
+        let this = self.clone();
+        let removed = objects.then(move |object| {
+            let this = this.clone();
+            async move {
+                let object = object?;
+                this.perform(this.0.store.delete(&object)).await?;
+                Ok(object)
+            }
+        });
+        removed.boxed()
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {

@@ -191,6 +191,10 @@ pub struct Repair {
     /// Do it
     #[arg(long)]
     pub yes: bool,
+
+    /// It looks like the log of a raft node, and is none: that is never repaired otherwise
+    #[arg(long)]
+    pub not_raft: bool,
 }
 
 /// Append lines, or records with their lengths, from standard input

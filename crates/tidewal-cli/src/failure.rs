@@ -16,7 +16,6 @@ pub enum Failure {
     Input(io::Error),
     Log(Error),
     /// Something that was kept is not what it was, and what to do about it.
-    #[cfg(feature = "archive")]
     Damaged(String, String),
     /// Anything else, and what to do about it.
     Other(String, String),
@@ -45,15 +44,11 @@ impl Failure {
                 String::new(),
             ),
             Self::Log(error) => (with_sources(error), hint(error, dir)),
-            #[cfg(feature = "archive")]
-            Self::Damaged(what, hint) => (what.clone(), hint.clone()),
-            Self::Other(what, hint) => (what.clone(), hint.clone()),
+            Self::Damaged(what, hint) | Self::Other(what, hint) => (what.clone(), hint.clone()),
         };
         say(&what, &hint);
         match self {
-            Self::Log(Error::Corrupt(_)) => ExitCode::from(DAMAGED),
-            #[cfg(feature = "archive")]
-            Self::Damaged(..) => ExitCode::from(DAMAGED),
+            Self::Log(Error::Corrupt(_)) | Self::Damaged(..) => ExitCode::from(DAMAGED),
             _ => ExitCode::from(FAILED),
         }
     }
@@ -96,7 +91,7 @@ fn hint(error: &Error, dir: Option<&Path>) -> String {
             return format!(
                 "restore a backup or a replica; or see `tidewal verify {dir}` for all that is damaged, \
                  `tidewal repair {dir}` for what can be done, and `tidewal dump {dir} --salvage` for \
-                 what can be read"
+                 what can be read; but never repair the log of a raft node (docs/openraft.md)"
             );
         }
         Error::Failed(_) | Error::Interrupted | Error::Poisoned(_) => {
@@ -108,6 +103,11 @@ fn hint(error: &Error, dir: Option<&Path>) -> String {
             "stop the service that has it open, or work on a snapshot of the file system"
         }
         Error::Unsupported { .. } => "use a newer version of tidewal",
+        Error::UnfinishedRestore { .. } => {
+            return format!(
+                "restore again, with `tidewal restore STORE {dir}`; it is nothing to repair"
+            );
+        }
         Error::Truncated { .. } => "leave --from out, or name a later record",
         Error::BeyondEnd { .. } => "leave --from out, or name an earlier record",
         Error::InvalidOptions { .. } => "see the command with --help",
@@ -120,6 +120,9 @@ fn hint(error: &Error, dir: Option<&Path>) -> String {
             io::ErrorKind::NotADirectory => "name the directory that the log's files are in",
             io::ErrorKind::PermissionDenied => "run it as the user that the service runs as",
             io::ErrorKind::Other => "do what the error says, and try again",
+            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                "make room on the disk, and try again"
+            }
             _ => "see what the system says about the disk, such as in `dmesg`",
         },
         _ => "",

@@ -24,6 +24,7 @@ mod json;
 mod look;
 mod manual;
 mod payload;
+mod raft;
 mod repair;
 mod verify;
 mod wait;

@@ -8,12 +8,16 @@ use crate::cli::Repair;
 use crate::failure::{DAMAGED, Failure};
 use crate::inspect::show_damages;
 use crate::look::{Bar, Out, count, quoted};
+use crate::raft::{self, RaftLook};
 use crate::verify::check_is_log;
 use crate::wait::wait_for;
 
 pub fn run(args: &Repair) -> Result<ExitCode, Failure> {
     let dir = LogDir::new(&args.dir);
-    let plan = wait_for(dir.plan_repair(&mut Bar::new("reading")))?;
+    let mut look = RaftLook::new(Bar::new("reading"));
+    let plan = wait_for(dir.plan_repair(&mut look))?;
+    let is_raft = look.is_raft() && !args.not_raft;
+    drop(look);
     check_is_log(&plan.survey)?;
     let mut out = Out::new();
     if plan.is_empty() {
@@ -26,6 +30,12 @@ pub fn run(args: &Repair) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     show(&mut out, &plan)?;
+    if is_raft {
+        return Err(Failure::Damaged(
+            "nothing was changed: this is no log to repair".into(),
+            format!("{}; if it is none, add --not-raft", raft::HINT),
+        ));
+    }
     if args.yes {
         return execute(out, plan);
     }

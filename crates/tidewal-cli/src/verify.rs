@@ -9,18 +9,22 @@ use crate::failure::{DAMAGED, FAILED, Failure};
 use crate::inspect::show_damages;
 use crate::json;
 use crate::look::{Bar, Out, count, quoted, size};
+use crate::raft::{self, RaftLook};
 use crate::wait::wait_for;
 
 pub fn run(args: &Verify) -> Result<ExitCode, Failure> {
     let dir = LogDir::new(&args.dir);
-    let survey = wait_for(dir.survey(Depth::Everything, &mut Bar::new("verifying")))?;
+    let mut look = RaftLook::new(Bar::new("verifying"));
+    let survey = wait_for(dir.survey(Depth::Everything, &mut look))?;
+    let is_raft = look.is_raft();
+    drop(look);
     check_is_log(&survey)?;
     let mut out = Out::new();
     if args.json {
         out.line(&format!("{:#}", json::survey(&survey, &[])))?;
     } else {
         show_damages(&mut out, &survey)?;
-        show_verdict(&mut out, &survey)?;
+        show_verdict(&mut out, &survey, is_raft)?;
     }
     out.flush()?;
     Ok(status(&survey))
@@ -50,7 +54,7 @@ pub fn check_is_log(survey: &Survey) -> Result<(), Failure> {
     ))
 }
 
-fn show_verdict(out: &mut Out, survey: &Survey) -> Result<(), Failure> {
+fn show_verdict(out: &mut Out, survey: &Survey, is_raft: bool) -> Result<(), Failure> {
     let paint = out.paint;
     let read = format!(
         "{} in {}, {} of payload",
@@ -65,6 +69,9 @@ fn show_verdict(out: &mut Out, survey: &Survey) -> Result<(), Failure> {
             "{} {found}; {read} can be read",
             paint.bad("not sound:")
         ))?;
+        if is_raft {
+            return out.line(raft::HINT);
+        }
         return out.line(&format!(
             "see what can be done about it: tidewal repair {}",
             quoted(&survey.dir)

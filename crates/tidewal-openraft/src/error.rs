@@ -11,6 +11,16 @@ use tidewal::{Error, Lsn};
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
+    /// Records of the log that were durable are damaged or missing.
+    ///
+    /// Next: remove the node from the cluster and add a new one. Do not repair the log: a repair keeps what
+    /// comes before the damage, so that votes and entries that the node has promised to keep go back to
+    /// earlier ones, and it could vote twice in one term.
+    #[error(
+        "the log of this raft node is damaged; do not repair it, replace the node by a new one"
+    )]
+    Damaged(#[source] Error),
+
     /// Records that the state is made of are not there.
     ///
     /// Next: open without [`start_at`](tidewal::WalOptions::start_at); if that is not why, remove the
@@ -26,9 +36,9 @@ pub enum OpenError {
 
     /// The log could not be recovered or opened.
     ///
-    /// Next: see there. After [`Error::Corrupt`], remove the node from the cluster and add a new one.
+    /// Next: see there.
     #[error(transparent)]
-    Log(#[from] Error),
+    Log(Error),
 
     /// A record is not what a raft log holds at that place.
     ///
@@ -41,4 +51,13 @@ pub enum OpenError {
         /// What is wrong with it.
         reason: String,
     },
+}
+
+impl From<Error> for OpenError {
+    fn from(error: Error) -> Self {
+        match error {
+            Error::Corrupt(_) => Self::Damaged(error),
+            error => Self::Log(error),
+        }
+    }
 }

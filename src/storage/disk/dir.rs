@@ -128,11 +128,10 @@ impl Backend for OpenDir {
     fn list(&self) -> io::Result<Vec<String>> {
         let mut found = Vec::new();
         for entry in rustix::fs::Dir::read_from(&self.descriptor)? {
-            // A name that is not Unicode is not ours.
-            if let Ok(name) = entry?.file_name().to_str()
-                && ![".", ".."].contains(&name)
-            {
-                found.push(name.to_owned());
+            // A name that is not Unicode is not ours: what replaces the rest of it is in none of ours.
+            let name = entry?.file_name().to_string_lossy().into_owned();
+            if ![".", ".."].contains(&&*name) {
+                found.push(name);
             }
         }
         Ok(found)

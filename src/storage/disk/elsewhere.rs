@@ -85,8 +85,8 @@ impl Backend for PathDir {
     fn list(&self) -> io::Result<Vec<String>> {
         let mut found = Vec::new();
         for entry in fs::read_dir(&self.path)? {
-            // A name that is not Unicode is not ours.
-            found.extend(entry?.file_name().into_string().ok());
+            // A name that is not Unicode is not ours: what replaces the rest of it is in none of ours.
+            found.push(entry?.file_name().to_string_lossy().into_owned());
         }
         Ok(found)
     }

@@ -40,6 +40,7 @@ pub enum Task {
         read."
     )]
     Verify(Look),
+    Prune(Prune),
 }
 
 impl Archive {
@@ -47,7 +48,7 @@ impl Archive {
     pub fn log_dir(&self) -> Option<&Path> {
         match &self.task {
             Task::Ship(args) => Some(&args.dir),
-            Task::Show(_) | Task::Verify(_) => None,
+            Task::Show(_) | Task::Verify(_) | Task::Prune(_) => None,
         }
     }
 }
@@ -55,7 +56,8 @@ impl Archive {
 /// Ship what a log holds and the store does not
 ///
 /// For a log that no service has open: a service ships its own, with the archiver of the library. The
-/// log is closed properly if it was not. While the store is down it goes on trying, and says so.
+/// log is closed properly if it was not. While the store is down it goes on trying, and says so. What the
+/// store forbids is tried for a few seconds only.
 ///
 /// If it is stopped, run it again: it goes on where it was. What an earlier run shipped is believed from
 /// the manifest: before the log is removed, run `archive verify`.
@@ -80,6 +82,37 @@ pub struct Ship {
     pub give_up_after: Option<Duration>,
 }
 
+/// Remove what is not needed any more
+///
+/// Removes the segments before the one that holds a record, or the state of a time, and their entries in
+/// the manifest. First it enters a checkpoint, which says where readers begin, so that it can be stopped at
+/// any moment and run again. Archivers may be at work meanwhile.
+///
+/// A service that is restored from what is left needs a snapshot of everything before it.
+#[derive(Args)]
+#[command(
+    after_help = "Exit status: 0 if nothing before it is left, 1 if the manifest is damaged (then nothing was \
+    removed), 2 if it could not be pruned."
+)]
+pub struct Prune {
+    /// Where the archive is: a directory or a URL
+    #[arg(value_parser = Address::parse)]
+    pub store: Address,
+
+    /// Keep this record and those after it
+    #[arg(long, value_name = "LSN", value_parser = clap::value_parser!(u64).range(1..),
+        required_unless_present = "before_time")]
+    pub before_lsn: Option<u64>,
+
+    /// Keep the state of that time and those after it, such as 2026-11-26T12:00:00Z; UTC
+    #[arg(long, value_name = "TIME", value_parser = moment, conflicts_with = "before_lsn")]
+    pub before_time: Option<SystemTime>,
+
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
 /// An archive that is to be looked at.
 #[derive(Args)]
 pub struct Look {
@@ -95,7 +128,8 @@ pub struct Look {
 /// Make a log's directory of what an archive holds
 ///
 /// Up to the end, to a record or to a point in time. Every object and every record is checked. The
-/// directory must be missing or empty; until all of it is there, no log can be opened in it.
+/// directory must be missing or empty, or one in which a restore was cut short; until all of it is there,
+/// no log can be opened in it.
 ///
 /// A restored log that is appended to is another log from there on: ship it to another place.
 #[derive(Args)]

@@ -1,6 +1,6 @@
 //! What goes wrong with an archive, and what to do next.
 
-use tidewal::archive::Error;
+use tidewal::archive::{BadObject, Error};
 
 use crate::archive::store::Address;
 use crate::failure::{Failure, with_sources};
@@ -18,6 +18,22 @@ pub fn of(error: Error, address: &Address) -> Failure {
         | Error::Missing { .. } => Failure::Damaged(what, hint.into()),
         _ => Failure::Other(what, hint.into()),
     }
+}
+
+/// The failure of a command that has shown what is bad.
+pub fn of_bad_objects(what: String, bad: &[BadObject]) -> Failure {
+    let is_of_manifest = bad.iter().any(|bad| is_entry(&bad.object));
+    let hint = match is_of_manifest {
+        true => {
+            "bring the objects back, such as earlier versions of them: without all of the manifest \
+                 nothing is restored"
+        }
+        false => {
+            "bring the objects back, such as earlier versions of them; or restore what lies before them \
+             with --until-lsn, or behind them with --from"
+        }
+    };
+    Failure::Damaged(what, hint.into())
 }
 
 /// A directory is a store of its own, in which an archive has no prefix to be told by.
@@ -60,13 +76,14 @@ fn hint(error: &Error) -> &'static str {
         Error::Diverged { .. } | Error::Foreign { .. } => "ship this log to another place",
         Error::Empty { .. } => "check the name of the place",
         Error::Fenced { .. } => "find out who else ships this log",
-        Error::NotEmpty { .. } => {
-            "name an empty directory; if an earlier restore was cut short in this one, remove it"
-        }
+        Error::NotEmpty { .. } => "name an empty directory",
         Error::Unconditional { .. } => {
             "use a store that can create an object on condition that there is none"
         }
         Error::Unsupported { .. } => "use a newer version of tidewal",
+        Error::Store { .. } if !error.is_transient() => {
+            "check what the credentials in the environment may do: list, read and write in that place"
+        }
         _ => "check the name of the place, the credentials in the environment, and the network",
     }
 }

@@ -2,6 +2,7 @@
 
 pub mod args;
 mod failure;
+mod prune;
 mod restore;
 mod ship;
 mod show;
@@ -17,6 +18,7 @@ pub fn run(args: &Archive) -> Result<ExitCode, Failure> {
         Task::Ship(args) => ship::run(args),
         Task::Show(args) => show::run(args),
         Task::Verify(args) => show::verify(args),
+        Task::Prune(args) => prune::run(args),
     }
 }
 

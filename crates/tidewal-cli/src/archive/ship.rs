@@ -6,10 +6,10 @@ use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
 
-use tidewal::archive::{self, ArchiveOptions, Archiver, Error, Status};
+use tidewal::archive::{self, ArchiveOptions, Archiver, Status};
 use tidewal::tools::{Depth, LogDir};
 use tidewal::{Lsn, Wal};
-use tokio::time;
+use tokio::time::{self, Instant};
 
 use crate::archive::args::Ship;
 use crate::archive::failure;
@@ -34,7 +34,12 @@ async fn ship(args: &Ship) -> Result<Status, Failure> {
     let place = args.store.make()?;
     let wal = Wal::options().spare_segments(0).open(&args.dir).await?;
     let store = Arc::clone(&place.store);
-    let started = Archiver::start(&wal, store, &place.prefix, ArchiveOptions::new());
+    let started = Archiver::start(
+        &wal,
+        store,
+        &place.prefix,
+        ArchiveOptions::new().lazy_claim(true),
+    );
     let shipped = match started {
         Ok(archiver) => ship_all(&archiver, args).await,
         Err(error) => Err(failure::of(error, &args.store)),
@@ -48,18 +53,15 @@ async fn ship(args: &Ship) -> Result<Status, Failure> {
 
 /// An archiver goes on from the newest entry and does not look at those before it.
 async fn check_whole(place: &Place, args: &Ship) -> Result<(), Failure> {
-    let contents = archive::contents(Arc::clone(&place.store), &place.prefix);
-    let contents = tokio::select! {
-        contents = contents => contents,
+    let checked = archive::check_manifest(Arc::clone(&place.store), &place.prefix);
+    let checked = tokio::select! {
+        checked = checked => checked,
         () = patience(args.give_up_after) => return Err(Failure::Other(
             format!("everything was shipped, and the manifest in {} cannot be read again", args.store),
             "see what is there with `tidewal archive verify`".into(),
         )),
     };
-    match contents {
-        Ok(_) | Err(Error::Empty { .. }) => Ok(()),
-        Err(error) => Err(failure::of(error, &args.store)),
-    }
+    checked.map_err(|error| failure::of(error, &args.store))
 }
 
 /// Waits until everything is there, and says what goes wrong meanwhile.
@@ -67,7 +69,7 @@ async fn ship_all(archiver: &Archiver, args: &Ship) -> Result<Status, Failure> {
     let mut caught_up = pin!(archiver.caught_up());
     let mut patience = pin!(patience(args.give_up_after));
     let mut silence = pin!(time::sleep(SILENCE));
-    let mut failures = 0;
+    let (mut failures, mut refused) = (0, None);
     loop {
         tokio::select! {
             biased;
@@ -77,8 +79,32 @@ async fn ship_all(archiver: &Archiver, args: &Ship) -> Result<Status, Failure> {
             }
             () = &mut patience => return Err(too_late(&archiver.status())),
             () = &mut silence, if !silence.is_elapsed() => tell_silence(&archiver.status(), args),
-            () = time::sleep(LOOK_EVERY) => failures = tell_failures(&archiver.status(), failures),
+            () = time::sleep(LOOK_EVERY) => {
+                let status = archiver.status();
+                failures = tell_failures(&status, failures);
+                refused = refused_since(&status, refused);
+                give_up_if_refused(&status, refused, args)?;
+            }
         }
+    }
+}
+
+/// Since when the store has only said no.
+fn refused_since(status: &Status, since: Option<Instant>) -> Option<Instant> {
+    let is_refused = status
+        .last_error
+        .as_ref()
+        .is_some_and(|error| !error.is_transient());
+    is_refused.then(|| since.unwrap_or_else(Instant::now))
+}
+
+/// A permission does not come by itself.
+fn give_up_if_refused(status: &Status, since: Option<Instant>, args: &Ship) -> Result<(), Failure> {
+    match (since, &status.last_error) {
+        (Some(since), Some(error)) if since.elapsed() >= REFUSED_FOR => {
+            Err(failure::of(error.clone(), &args.store))
+        }
+        _ => Ok(()),
     }
 }
 
@@ -135,6 +161,9 @@ fn show(status: &Status, args: &Ship) -> Result<(), Failure> {
 
 /// How long nothing is said of a store that does not answer.
 const SILENCE: Duration = Duration::from_secs(10);
+
+/// How long it is tried what the store forbids. Some stores take a moment to know a new permission.
+const REFUSED_FOR: Duration = Duration::from_secs(5);
 
 /// How often it is looked whether something has failed.
 const LOOK_EVERY: Duration = Duration::from_millis(100);

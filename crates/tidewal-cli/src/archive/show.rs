@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 use tidewal::Lsn;
-use tidewal::archive::{self, Contents};
+use tidewal::archive::{self, BadObject, Contents, Verified};
 
 use crate::archive::args::Look;
 use crate::archive::failure;
@@ -15,44 +15,81 @@ use crate::look::{Out, columns, count, size};
 use crate::wait::wait_for_network;
 
 pub fn run(args: &Look) -> Result<ExitCode, Failure> {
-    print(&read(args, false)?, args, None)
-}
-
-pub fn verify(args: &Look) -> Result<ExitCode, Failure> {
-    print(
-        &read(args, true)?,
-        args,
-        Some("every record in it was read"),
-    )
-}
-
-/// The manifest, and every record if `all` are to be read.
-fn read(args: &Look, all: bool) -> Result<Contents, Failure> {
-    wait_for_network(async {
+    let contents = wait_for_network(async {
         let place = args.store.open()?;
-        let contents = match all {
-            true => archive::verify(place.store, &place.prefix).await,
-            false => archive::contents(place.store, &place.prefix).await,
-        };
+        let contents = archive::contents(place.store, &place.prefix).await;
         contents.map_err(|error| failure::of(error, &args.store))
-    })
-}
-
-fn print(contents: &Contents, args: &Look, verdict: Option<&str>) -> Result<ExitCode, Failure> {
+    })?;
     let mut out = Out::new();
-    show(&mut out, contents, &args.store, args.json)?;
-    if let (Some(verdict), false) = (verdict, args.json) {
-        let good = out.paint.good("sound:");
-        out.line(&format!("{good} {verdict}"))?;
+    match args.json {
+        true => out.line(&format!("{:#}", to_json(&contents, &args.store)))?,
+        false => show(&mut out, &contents, &args.store)?,
     }
     out.flush()?;
     Ok(ExitCode::SUCCESS)
 }
 
-fn show(out: &mut Out, contents: &Contents, store: &Address, as_json: bool) -> Result<(), Failure> {
-    if as_json {
-        return out.line(&format!("{:#}", to_json(contents, store)));
+pub fn verify(args: &Look) -> Result<ExitCode, Failure> {
+    let verified = wait_for_network(async {
+        let place = args.store.open()?;
+        let verified = archive::verify(place.store, &place.prefix).await;
+        verified.map_err(|error| failure::of(error, &args.store))
+    })?;
+    let mut out = Out::new();
+    match args.json {
+        true => out.line(&format!("{:#}", verified_json(&verified, args)))?,
+        false => show_verified(&mut out, &verified, args)?,
     }
+    out.flush()?;
+    if !verified.is_sound() {
+        let text = format!(
+            "{} in {}",
+            count(verified.bad.len() as u64, "bad object"),
+            args.store
+        );
+        return Err(failure::of_bad_objects(text, &verified.bad));
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn show_verified(out: &mut Out, verified: &Verified, args: &Look) -> Result<(), Failure> {
+    show(out, &verified.contents, &args.store)?;
+    for bad in &verified.bad {
+        let line = format!("{} {}{}", out.paint.bad("bad:"), bad.error, lost(bad));
+        out.line(&line)?;
+    }
+    if verified.is_sound() {
+        let good = out.paint.good("sound:");
+        out.line(&format!("{good} every record in it was read"))?;
+    }
+    Ok(())
+}
+
+fn lost(bad: &BadObject) -> String {
+    match bad.last >= bad.first {
+        true => format!("; it holds the records LSN {} to {}", bad.first, bad.last),
+        false if bad.last == Lsn::ZERO => {
+            format!("; it may have held records from LSN {} on", bad.first)
+        }
+        false => "; it held no record".into(),
+    }
+}
+
+fn verified_json(verified: &Verified, args: &Look) -> Value {
+    let mut all = to_json(&verified.contents, &args.store);
+    let bad = verified.bad.iter().map(|bad| {
+        json!({
+            "object": bad.object,
+            "error": bad.error.to_string(),
+            "first": bad.first.get(),
+            "last": (bad.last >= bad.first).then(|| bad.last.get()),
+        })
+    });
+    all["bad"] = bad.collect();
+    all
+}
+
+fn show(out: &mut Out, contents: &Contents, store: &Address) -> Result<(), Failure> {
     out.line(&out.paint.strong(&store.to_string()))?;
     let facts = [
         ("records", records(contents)),
@@ -72,9 +109,13 @@ fn show(out: &mut Out, contents: &Contents, store: &Address, as_json: bool) -> R
 }
 
 fn records(contents: &Contents) -> String {
+    let expired = match contents.expired {
+        Lsn::ZERO => String::new(),
+        expired => format!("; those up to {expired} were pruned or have expired"),
+    };
     match contents.oldest == Lsn::ZERO {
-        true => "none".into(),
-        false => format!("LSN {} to {}", contents.oldest, contents.end),
+        true => format!("none{expired}"),
+        false => format!("LSN {} to {}{expired}", contents.oldest, contents.end),
     }
 }
 
@@ -108,6 +149,7 @@ fn to_json(contents: &Contents, store: &Address) -> Value {
         "store": store.to_string(),
         "oldest": (!is_empty).then(|| contents.oldest.get()),
         "end": (!is_empty).then(|| contents.end.get()),
+        "expired": (contents.expired != Lsn::ZERO).then(|| contents.expired.get()),
         "segments": contents.segments,
         "bytes": contents.bytes,
         "gaps": gaps.map(|gap| [gap.start().get(), gap.end().get()]).collect::<Vec<_>>(),

@@ -1,7 +1,8 @@
 //! `tidewal archive` and `tidewal restore`
 
 use std::fs;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
+use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 
 use crate::helpers::{Log, Ran, command, missing, tidewal, wait_for};
@@ -129,12 +130,122 @@ fn an_object_that_changed_is_named() {
     bytes[5000] ^= 1;
     fs::write(&part, bytes).unwrap();
     let verified = tidewal(&["archive", "verify", &shipped.store()]);
-    verified.assert_failed(1, "/0000 is damaged");
+    verified.assert_failed(1, "1 bad object in");
+    assert!(
+        verified.text().contains("/0000 is damaged"),
+        "{}",
+        verified.text()
+    );
     shipped
         .restore("copy", &[])
         .assert_failed(1, "/0000 is damaged");
-    let copy = tidewal(&["inspect", &shipped.path("copy")]);
-    assert_eq!(copy.code, 1, "{}{}", copy.text(), copy.stderr);
+    // What the restore left is said to be that by every command, and is nothing to repair.
+    let copy = shipped.path("copy");
+    for command in ["inspect", "verify", "dump", "repair"] {
+        let ran = tidewal(&[command, &copy]);
+        ran.assert_failed(2, "is not finished; restore again");
+        assert!(ran.stderr.contains("next: restore again"), "{}", ran.stderr);
+    }
+    let ran = tidewal(&["repair", "--yes", &copy]);
+    ran.assert_failed(2, "is not finished; restore again");
+    let mut bytes = fs::read(&part).unwrap();
+    bytes[5000] ^= 1;
+    fs::write(&part, bytes).unwrap();
+    shipped.restore("copy", &[]).assert_ok();
+    tidewal(&["verify", &copy]).assert_ok();
+}
+
+#[test]
+fn every_object_that_is_bad_is_named_with_its_records() {
+    let shipped = Shipped::make();
+    let segments = fs::read_dir(Path::new(&shipped.store()).join("segments")).unwrap();
+    let mut parts: Vec<_> = segments
+        .map(|entry| entry.unwrap().path().join("0000"))
+        .collect();
+    parts.sort();
+    for part in &parts[1..3] {
+        fs::write(part, "something else").unwrap();
+    }
+    let verified = tidewal(&["archive", "verify", &shipped.store()]);
+    verified.assert_failed(1, "2 bad objects in");
+    let bad: Vec<_> = verified
+        .lines()
+        .into_iter()
+        .filter(|line| line.starts_with("bad: "))
+        .collect();
+    assert_eq!(bad.len(), 2, "{bad:?}");
+    assert!(
+        bad.iter()
+            .all(|line| line.contains("it holds the records LSN ")),
+        "{bad:?}"
+    );
+    let verified = tidewal(&["archive", "verify", &shipped.store(), "--json"]);
+    let bad = &verified.json()["bad"];
+    assert_eq!(bad.as_array().unwrap().len(), 2, "{bad}");
+    assert!(bad[0]["last"].as_u64() < bad[1]["first"].as_u64(), "{bad}");
+}
+
+#[test]
+fn an_archive_is_pruned_and_shipped_to_again() {
+    let shipped = Shipped::make();
+    let store = shipped.store();
+    let prune = |more: &[&str]| tidewal(&[&["archive", "prune", &store], more].concat());
+    assert_eq!(prune(&[]).code, 2, "what to keep has to be said");
+    prune(&["--before-lsn", "901"]).assert_failed(2, "beyond the end of the archive");
+    let none = prune(&["--before-time", "2001-01-01T00:00:00Z"])
+        .assert_ok()
+        .text();
+    assert!(none.contains("the oldest record is LSN 1\n"), "{none}");
+    let pruned = prune(&["--before-lsn", "800", "--json"]).assert_ok().json();
+    let oldest = pruned["oldest"].as_u64().unwrap();
+    assert!(
+        oldest > 1 && pruned["objects"].as_u64().unwrap() > 1,
+        "{pruned}"
+    );
+    let shown = tidewal(&["archive", "show", &store]).assert_ok().text();
+    let expired = format!("LSN {oldest} to 900; those up to {}", oldest - 1);
+    assert!(shown.contains(&expired), "{shown}");
+    shipped.log.fill(901, 910);
+    shipped.ship().assert_ok();
+    tidewal(&["archive", "verify", &store]).assert_ok();
+    shipped.restore("copy", &[]).assert_ok();
+    assert_eq!(shipped.last_restored("copy"), "record 910");
+}
+
+/// A run without news leaves no trace.
+#[test]
+fn nothing_new_is_nothing_written() {
+    let shipped = Shipped::make();
+    let entries = || {
+        fs::read_dir(Path::new(&shipped.store()).join("manifest"))
+            .unwrap()
+            .count()
+    };
+    let before = entries();
+    for _ in 0..3 {
+        let text = shipped.ship().assert_ok().text();
+        assert!(text.contains("already"), "{text}");
+    }
+    assert_eq!(entries(), before);
+}
+
+/// A rule of the bucket has taken the oldest objects.
+#[test]
+fn an_archive_that_has_expired_in_part_is_shipped_to_and_restored_from() {
+    let shipped = Shipped::make();
+    let store = shipped.store();
+    let oldest = |folder: &str| {
+        let found = fs::read_dir(Path::new(&store).join(folder)).unwrap();
+        found.map(|entry| entry.unwrap().path()).min().unwrap()
+    };
+    fs::remove_dir_all(oldest("segments")).unwrap();
+    for _ in 0..2 {
+        fs::remove_file(oldest("manifest")).unwrap();
+    }
+    shipped.log.fill(901, 910);
+    shipped.ship().assert_ok();
+    shipped.restore("copy", &[]).assert_ok();
+    assert_eq!(shipped.last_restored("copy"), "record 910");
 }
 
 #[test]
@@ -233,7 +344,7 @@ fn an_empty_log_does_not_pass_for_one_that_has_an_archive() {
 #[test]
 fn an_archive_with_a_hole_in_its_manifest_is_no_success() {
     let shipped = Shipped::make();
-    let entry = Path::new(&shipped.store()).join(format!("manifest/{:020}", 1));
+    let entry = Path::new(&shipped.store()).join(format!("manifest/{:020}", 2));
     fs::remove_file(entry).unwrap();
     let ran = shipped.ship();
     ran.assert_failed(1, "is missing");
@@ -309,6 +420,41 @@ fn a_store_that_does_not_answer_is_given_up_if_that_is_asked_for() {
         .unwrap();
     Ran::from(ran).assert_failed(2, "not everything is in the archive");
     tidewal(&["verify", log.path()]).assert_ok();
+}
+
+/// A permission that is missing does not come by itself: the command says so and ends.
+#[test]
+fn regression_a_server_that_forbids_everything_ends_the_command() {
+    let (log, server) = (Log::make(), TcpListener::bind("127.0.0.1:0").unwrap());
+    let address = format!("http://{}", server.local_addr().unwrap());
+    std::thread::spawn(move || {
+        server
+            .incoming()
+            .for_each(|client| forbid(&client.unwrap()));
+    });
+    let ran = command(&["archive", "ship", log.path(), "s3://bucket/log"])
+        .envs(server_environment(&address))
+        .output()
+        .unwrap();
+    let ran = Ran::from(ran);
+    ran.assert_failed(2, "403");
+    assert!(
+        ran.stderr.contains("next: check what the credentials"),
+        "{}",
+        ran.stderr
+    );
+    tidewal(&["verify", log.path()]).assert_ok();
+}
+
+/// Answers one request of a client.
+fn forbid(mut client: &TcpStream) {
+    let mut lines = BufReader::new(client).lines();
+    while lines
+        .next()
+        .is_some_and(|line| !line.unwrap_or_default().is_empty())
+    {}
+    let _ = client
+        .write_all(b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
 }
 
 #[test]

@@ -69,7 +69,7 @@ async fn there_and_back(store: &Arc<dyn ObjectStore>) {
     }
     let wal = options().open(&log).await.unwrap();
     archiver(&wal, store, PREFIX).caught_up().await.unwrap();
-    let verified = verify(Arc::clone(store), PREFIX).await.unwrap();
+    let verified = verify(Arc::clone(store), PREFIX).await.unwrap().contents;
     assert_eq!((verified.oldest, verified.end), (Lsn::FIRST, Lsn::new(60)));
     let restored = restore(Arc::clone(store), PREFIX, &copy, Until::Lsn(Lsn::new(47)));
     assert_eq!(restored.await.unwrap().end, Lsn::new(47));
@@ -105,7 +105,8 @@ async fn fenced(store: &Arc<dyn ObjectStore>) {
     append(&old_wal, 11..=20).await;
     let end = old.caught_up().await.unwrap_err();
     assert!(matches!(end, Error::Fenced { .. }), "{end:?}");
-    verify(Arc::clone(store), "twins").await.unwrap();
+    let verified = verify(Arc::clone(store), "twins").await.unwrap();
+    assert!(verified.is_sound(), "{verified:?}");
 }
 
 fn archiver(wal: &tidewal::Wal, store: &Arc<dyn ObjectStore>, prefix: &str) -> Archiver {

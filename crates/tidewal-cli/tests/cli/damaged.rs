@@ -262,3 +262,37 @@ fn two_logs_in_one_directory_are_for_a_person_to_part() {
         ran.stderr
     );
 }
+
+/// The log of a raft node: a repair would take votes back that the node has given.
+#[test]
+fn regression_the_log_of_a_raft_node_is_not_repaired() {
+    let log = Log::empty();
+    let wal = log.open();
+    wait_for(async {
+        for number in 1..=2000_u64 {
+            let record = [&[1, 1][..], &number.to_le_bytes(), b"an entry"].concat();
+            wal.append(record).await.unwrap();
+        }
+        wal.close().await.unwrap();
+    });
+    log.damage(1, 5000);
+    let before = fs::read(&log.segments()[1]).unwrap();
+    let verified = tidewal(&["verify", log.path()]);
+    assert_eq!(verified.code, 1);
+    let text = verified.text();
+    assert!(
+        text.contains("add a new one") && !text.contains("tidewal repair"),
+        "{text}"
+    );
+    for flags in [&[][..], &["--yes"]] {
+        let repaired = tidewal(&[&["repair", log.path()], flags].concat());
+        repaired.assert_failed(1, "this is no log to repair");
+        assert!(
+            repaired
+                .stderr
+                .contains("next: it looks like the log of a raft node")
+        );
+    }
+    assert_eq!(fs::read(&log.segments()[1]).unwrap(), before);
+    tidewal(&["repair", "--yes", "--not-raft", log.path()]).assert_ok();
+}

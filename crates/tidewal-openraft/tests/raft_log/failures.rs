@@ -312,7 +312,7 @@ fn damage_is_told() {
         });
         let error = try_open(options(), &disk).await.unwrap_err();
         assert!(
-            matches!(error, OpenError::Log(Error::Corrupt(_))),
+            matches!(error, OpenError::Damaged(Error::Corrupt(_))),
             "{error}"
         );
     });

@@ -1,0 +1,55 @@
+//! Whether a log looks like that of a raft node (`docs/openraft.md`, "Records").
+
+use tidewal::Record;
+use tidewal::tools::{Observer, Progress};
+
+/// Looks at the records that go by, on behalf of another observer.
+pub struct RaftLook<O> {
+    observer: O,
+    records: u64,
+    others: u64,
+}
+
+impl<O: Observer> RaftLook<O> {
+    pub fn new(observer: O) -> Self {
+        Self {
+            observer,
+            records: 0,
+            others: 0,
+        }
+    }
+
+    /// Whether all that can be read of the log is what a raft node writes.
+    pub fn is_raft(&self) -> bool {
+        self.records > 0 && self.others == 0
+    }
+}
+
+impl<O: Observer> Observer for RaftLook<O> {
+    fn progress(&mut self, progress: Progress) {
+        self.observer.progress(progress);
+    }
+
+    fn record(&mut self, record: Record) {
+        match is_of_raft(&record) {
+            true => self.records += 1,
+            false => self.others += 1,
+        }
+        self.observer.record(record);
+    }
+}
+
+/// A version, a kind, and a number that is no higher than the record's LSN.
+fn is_of_raft(record: &Record) -> bool {
+    let Some((head, _)) = record.payload.split_first_chunk::<10>() else {
+        return false;
+    };
+    let [version, kind, number @ ..] = *head;
+    let number = u64::from_le_bytes(number);
+    version == 1 && (1..=5).contains(&kind) && (1..=record.lsn.get()).contains(&number)
+}
+
+/// What to do about a raft node whose log is damaged.
+pub const HINT: &str = "it looks like the log of a raft node: do not repair it, because the node would \
+    forget votes and entries that it has promised to keep; remove the node from the cluster, and add a new \
+    one (docs/openraft.md)";
