@@ -1,0 +1,207 @@
+//! The table "What a failed call does" of `docs/durability.md` on a real disk: `strace` lets one system call
+//! of a child process fail, by the file that it is about, and the child says what the log makes of it.
+//!
+//! Where there is no `strace`, or it may not trace, this is skipped and says why.
+
+#![cfg(target_os = "linux")]
+
+use std::path::Path;
+use std::process::Command;
+
+use tidewal::{Error, Lsn, Wal};
+
+/// One call that fails, and what each step of the child says then.
+struct Row {
+    /// Any of these system calls.
+    calls: &'static str,
+    /// The name of its file, or nothing for the directory.
+    file: &'static str,
+    error: &'static str,
+    /// The first, or a later one.
+    nth: u32,
+    steps: [&'static str; 6],
+}
+
+const WRITES: &str = "pwrite64,pwritev,pwritev2";
+const RENAMES: &str = "rename,renameat,renameat2";
+const UNLINKS: &str = "unlink,unlinkat";
+
+/// The files that the second segment is made of, and the segments.
+const SPARE: &str = "00000000000000000001.spare";
+const FIRST: &str = "00000000000000000001.wal";
+const SECOND: &str = "00000000000000000002.wal";
+
+/// What the steps say if nothing fails: the first record fills a segment, and so do the second and fourth.
+const SOUND: [&str; 6] = ["ok", "ok", "ok", "ok", "ok", "ok"];
+const REFUSED: [&str; 6] = ["ok", "segment-unavailable", "ok", "ok", "ok", "ok"];
+const FULL: [&str; 6] = ["ok", "storage-full", "ok", "ok", "ok", "ok"];
+/// Nothing of the batch was written, but the rotation before it is in doubt.
+const POISONED: [&str; 6] = [
+    "ok", "poisoned", "poisoned", "poisoned", "poisoned", "poisoned",
+];
+/// The record may be there.
+const IN_DOUBT: [&str; 6] = [
+    "ok", "failed", "poisoned", "poisoned", "poisoned", "poisoned",
+];
+const KEPT: [&str; 6] = ["ok", "ok", "ok", "ok", "io", "ok"];
+
+const fn row(calls: &'static str, file: &'static str, error: &'static str) -> Row {
+    Row {
+        calls,
+        file,
+        error,
+        nth: 1,
+        steps: REFUSED,
+    }
+}
+
+const ROWS: &[Row] = &[
+    row("openat", SPARE, "EMFILE"),
+    row("openat", SPARE, "ENFILE"),
+    row("openat", SPARE, "EACCES"),
+    row("openat", SPARE, "ENOMEM"),
+    row("fallocate", SPARE, "EFBIG"),
+    row("fallocate", SPARE, "EIO"),
+    row(WRITES, SPARE, "EIO"),
+    row("fdatasync", SPARE, "EIO"),
+    row(RENAMES, SPARE, "EACCES"),
+    row(RENAMES, SPARE, "EIO"),
+    Row {
+        steps: FULL,
+        ..row("openat", SPARE, "ENOSPC")
+    },
+    Row {
+        steps: FULL,
+        ..row("fallocate", SPARE, "ENOSPC")
+    },
+    Row {
+        steps: FULL,
+        ..row("fallocate", SPARE, "EDQUOT")
+    },
+    Row {
+        steps: IN_DOUBT,
+        ..row(WRITES, SECOND, "EIO")
+    },
+    Row {
+        steps: IN_DOUBT,
+        ..row("fdatasync", SECOND, "EIO")
+    },
+    // The link: the record was the first write, and its sync the first sync.
+    Row {
+        nth: 2,
+        steps: POISONED,
+        ..row(WRITES, FIRST, "EIO")
+    },
+    Row {
+        nth: 2,
+        steps: POISONED,
+        ..row("fdatasync", FIRST, "EIO")
+    },
+    Row {
+        steps: KEPT,
+        ..row(UNLINKS, FIRST, "EACCES")
+    },
+];
+
+/// Why it cannot be tried here, if it cannot.
+fn obstacle() -> Option<String> {
+    let traced = Command::new("strace")
+        .args(["-qq", "-f", "-o", "/dev/null", "true"])
+        .status();
+    match traced {
+        Err(error) => Some(format!("strace cannot be run: {error}")),
+        Ok(status) if !status.success() => Some(format!("strace may not trace: {status}")),
+        Ok(_) => None,
+    }
+}
+
+#[test]
+fn each_failed_call_does_what_the_table_says() {
+    if let Some(why) = obstacle() {
+        println!("skipped: {why}");
+        return;
+    }
+    let sound = Row {
+        error: "",
+        steps: SOUND,
+        ..row("openat", SPARE, "")
+    };
+    for row in ROWS.iter().chain([&sound]) {
+        let what = format!("{} of {} fails with {}", row.calls, row.file, row.error);
+        let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+        let log = dir.path().join("log");
+        let said = run_child(row, &log);
+        let outcomes: Vec<_> = said.iter().map(|(outcome, _)| outcome.as_str()).collect();
+        assert_eq!(outcomes, row.steps, "{what}");
+        let acknowledged = said.iter().filter_map(|(_, lsn)| *lsn).max();
+        assert!(acknowledged <= Some(end_of(&log).get()), "{what}: lost");
+    }
+}
+
+/// What the child said of each step: the outcome, and the LSN of an append.
+fn run_child(row: &Row, log: &Path) -> Vec<(String, Option<u64>)> {
+    let mut strace = Command::new("strace");
+    strace.args(["-qq", "-f", "-o", "/dev/null"]);
+    if !row.error.is_empty() {
+        let (calls, error, nth) = (row.calls, row.error, row.nth);
+        let path = log.join(row.file);
+        // By a name in the directory, or by the whole path.
+        strace.args(["-P", row.file, "-P", path.to_str().unwrap()]);
+        strace.args(["-e", &format!("trace={calls}")]);
+        strace.args(["-e", &format!("inject={calls}:error={error}:when={nth}")]);
+    }
+    let output = strace
+        .arg(std::env::current_exe().unwrap())
+        .args(["child", "--exact", "--ignored", "--nocapture"])
+        .env(LOG, log)
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let said = text.lines().filter_map(|line| line.strip_prefix("said "));
+    let said = said.map(|line| match line.split_once(' ') {
+        Some((outcome, lsn)) => (outcome.into(), lsn.parse().ok()),
+        None => (line.into(), None),
+    });
+    said.collect()
+}
+
+fn end_of(log: &Path) -> Lsn {
+    futures::executor::block_on(async {
+        let mut reader = Wal::options().read(log).await.unwrap();
+        while reader.try_next().await.unwrap().is_some() {}
+        reader.report().end
+    })
+}
+
+#[test]
+#[ignore = "the process that the other test starts; does nothing by itself"]
+fn child() {
+    let Ok(log) = std::env::var(LOG) else { return };
+    futures::executor::block_on(async {
+        let options = Wal::options().segment_size(16 * 1024).spare_segments(0);
+        let wal = options.open(log).await.unwrap();
+        for len in [7000, 7000, 10, 7000] {
+            say(wal.append(vec![7; len]).await.map(Some));
+        }
+        // Below the last record, whichever it is, there are whole segments.
+        let mark = wal.durable_lsn();
+        say(wal.truncate_before(mark).await.map(|()| None));
+        say(wal.truncate_before(mark).await.map(|()| None));
+        let _ = wal.close().await;
+    });
+}
+
+fn say(outcome: Result<Option<Lsn>, Error>) {
+    match outcome {
+        Ok(Some(lsn)) => println!("said ok {lsn}"),
+        Ok(None) => println!("said ok"),
+        Err(Error::Failed(_)) => println!("said failed"),
+        Err(Error::Io(_)) => println!("said io"),
+        Err(Error::Poisoned(_)) => println!("said poisoned"),
+        Err(Error::SegmentUnavailable(_)) => println!("said segment-unavailable"),
+        Err(Error::StorageFull(_)) => println!("said storage-full"),
+        Err(other) => println!("said {other:?}"),
+    }
+}
+
+const LOG: &str = "TIDEWAL_SYSCALLS_LOG";
