@@ -59,14 +59,16 @@ impl<S: State> Core<S> {
         }
     }
 
+    /// Begins to count for the next snapshot, and returns what was counted for this one.
+    pub(crate) fn restart_counts(&self) -> (u64, u64) {
+        let records = self.records.swap(0, Ordering::Relaxed);
+        (records, self.bytes.swap(0, Ordering::Relaxed))
+    }
+
     /// Takes a view of the state, between two groups of commands.
-    ///
-    /// What is applied between this and the next record counts for the next snapshot.
     pub(crate) fn freeze(&self) -> Result<Frozen<S>> {
         let machine = self.machine.read();
         machine.check()?;
-        self.records.store(0, Ordering::Relaxed);
-        self.bytes.store(0, Ordering::Relaxed);
         Ok(Frozen {
             lsn: machine.applied,
             sessions: machine.sessions.clone(),

@@ -155,7 +155,7 @@ impl Error {
     #[must_use]
     pub fn is_outcome_unknown(&self) -> bool {
         match self {
-            Self::Interrupted | Self::Panicked { .. } => true,
+            Self::Interrupted | Self::Output { .. } | Self::Panicked { .. } => true,
             Self::Log(error) => error.is_outcome_unknown(),
             _ => false,
         }

@@ -341,8 +341,14 @@ impl<S: State> Shared<S> {
 }
 
 impl<S: State> Drop for Shared<S> {
+    /// The log closes now, also if it is just being truncated: whoever opens the directory next waits for
+    /// that.
     fn drop(&mut self) {
         self.core.asks.end();
+        let mut close = std::pin::pin!(Wal::clone(&self.wal).close());
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        // It closes even if it is polled only once.
+        let _ = close.as_mut().poll(&mut context);
     }
 }
 

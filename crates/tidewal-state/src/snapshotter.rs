@@ -95,9 +95,15 @@ impl<S: State> Snapshotter<S> {
         let core = Arc::clone(&self.core);
         let _turn = core.snapshotting.lock().await;
         let started = Instant::now();
-        self.not_before = started + self.core.policy.pause;
+        let counted = core.restart_counts();
         let made = self.make(reason.full).await;
         self.has_failed = made.is_err();
+        let mut pause = core.policy.pause;
+        if self.has_failed {
+            pause = pause.max(PAUSE_AFTER_FAILURE);
+            core.note_applied(counted.0, counted.1);
+        }
+        self.not_before = started + pause;
         let failed = made.as_ref().err().cloned().map(Arc::new);
         self.core.note(|stats| {
             stats.snapshot_time = started.elapsed();
@@ -204,6 +210,9 @@ enum Next {
 
 /// Longer than anybody waits for a snapshot that is not asked for.
 const FAR_OFF: Duration = Duration::from_secs(24 * 3600);
+
+/// A snapshot that has failed is not tried again at once, whatever the policy.
+const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
 /// Of a snapshot's file.
 const HEADER_LEN: u64 = 4096;

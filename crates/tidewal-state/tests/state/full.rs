@@ -58,6 +58,11 @@ fn without_space_set_aside_it_waits_for_room() {
         tokio::time::sleep(Duration::from_secs(1)).await;
         let error = machine.stats().snapshot_error.unwrap();
         assert!(matches!(&*error, Error::Snapshot(_)), "{error:?}");
+        let failed = machine.stats().records_since_snapshot;
+        assert_eq!(
+            failed, next,
+            "what a failed snapshot was to cover still counts"
+        );
         disk.set_quota(None);
         machine.execute(padded(next, 700)).await.unwrap();
         tokio::time::sleep(Duration::from_secs(20)).await;

@@ -213,6 +213,28 @@ fn dropping_the_last_handle_closes_the_log() {
     });
 }
 
+/// While the log is truncated a task holds a handle of it, too.
+#[test]
+fn dropping_the_last_handle_while_the_log_is_truncated() {
+    run(async {
+        let disk = SimDisk::new(1);
+        for round in 0..30 {
+            let machine = open(&disk).await;
+            machine.execute(transfer(round)).await.unwrap();
+            let mut snapshot = Box::pin(machine.snapshot());
+            for _ in 0..round {
+                if futures::poll!(snapshot.as_mut()).is_ready() {
+                    break;
+                }
+                tokio::task::yield_now().await;
+            }
+            drop(snapshot);
+            drop(machine);
+        }
+        assert_eq!(ids(&open(&disk).await).len(), 30);
+    });
+}
+
 /// The tasks are gone with their runtime: whoever calls is told so, and does not wait.
 #[test]
 fn a_runtime_that_ends_leaves_nobody_waiting() {
