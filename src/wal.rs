@@ -11,7 +11,7 @@ use std::sync::Arc;
 use std::sync::Weak;
 
 use bytes::Bytes;
-#[cfg(feature = "archive")]
+#[cfg(any(feature = "archive", feature = "snapshot"))]
 use tokio::sync::watch;
 
 #[cfg(feature = "snapshot")]
@@ -20,7 +20,7 @@ use crate::error::{Error, Result, TrySubmitError};
 use crate::host::Host;
 use crate::lsn::Lsn;
 use crate::options::{Durability, SyncPolicy, WalOptions};
-#[cfg(feature = "archive")]
+#[cfg(any(feature = "archive", feature = "snapshot"))]
 use crate::queue::Progress;
 use crate::queue::Submitter;
 use crate::queue::completion::Completion;

@@ -6,5 +6,6 @@ mod life;
 mod lives;
 mod once;
 mod oracle;
+mod readme;
 mod snapshots;
 mod versions;

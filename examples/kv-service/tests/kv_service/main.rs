@@ -57,8 +57,8 @@ async fn keep_snapshotting(round: Arc<Round>) {
     }
 }
 
-/// Two snapshots, one of them with nothing appended since the start: one segment is left, nothing has
-/// to be replayed, and all keys are there.
+/// Snapshots, two of them with nothing appended since the start: one segment is left, nothing has to be
+/// replayed, and all keys are there.
 async fn snapshots_at_rest_keep_everything(dir: &Path, mut clients: Vec<Client>) {
     for start in 0..3 {
         let service = Service::start(dir, u64::MAX).await;
@@ -66,7 +66,8 @@ async fn snapshots_at_rest_keep_everything(dir: &Path, mut clients: Vec<Client>)
         let round = Round::new(service, u64::MAX);
         clients = all(clients, |client| client.check(Arc::clone(&round))).await;
         assert_eq!(round.service.snapshot().await.unwrap(), StatusCode::OK);
-        assert_eq!(segments(dir).len(), 1);
+        // The log reaches back to the snapshot before, until that is the only one there is.
+        assert!(start == 0 || segments(dir).len() == 1);
         round.service.kill();
         end(round).await;
     }
@@ -109,24 +110,37 @@ async fn read_contended(service: &Service) -> Vec<Option<String>> {
 async fn a_lost_snapshot_is_noticed() {
     let dir = tempfile::tempdir().unwrap();
     fill_some_segments(&dir).await;
-    fs::remove_file(dir.path().join("snapshot")).unwrap();
+    for path in snapshots(dir.path()) {
+        fs::remove_file(path).unwrap();
+    }
     let (status, text) = process::start_in_vain(dir.path()).await;
     assert!(!status.success());
-    assert!(text.contains("was truncated"), "{text}");
+    assert!(text.contains("no snapshot reaches so far"), "{text}");
 }
 
 #[tokio::test]
 async fn a_damaged_snapshot_is_noticed() {
     let dir = tempfile::tempdir().unwrap();
     fill_some_segments(&dir).await;
-    let path = dir.path().join("snapshot");
-    let mut bytes = fs::read(&path).unwrap();
-    let middle = bytes.len() / 2;
-    bytes[middle] ^= 1;
-    fs::write(&path, bytes).unwrap();
+    for path in snapshots(dir.path()) {
+        let mut bytes = fs::read(&path).unwrap();
+        bytes[4100] ^= 1;
+        fs::write(&path, bytes).unwrap();
+    }
     let (status, text) = process::start_in_vain(dir.path()).await;
     assert!(!status.success());
-    assert!(text.contains("snapshot is damaged"), "{text}");
+    assert!(text.contains("is damaged"), "{text}");
+}
+
+fn snapshots(dir: &Path) -> Vec<std::path::PathBuf> {
+    let paths = fs::read_dir(dir)
+        .unwrap()
+        .map(|entry| entry.unwrap().path());
+    let snapshots: Vec<_> = paths
+        .filter(|path| path.extension() == Some("snapshot".as_ref()))
+        .collect();
+    assert!(!snapshots.is_empty());
+    snapshots
 }
 
 async fn fill_some_segments(dir: &TempDir) {
@@ -162,10 +176,7 @@ async fn ctrl_c_closes_the_log() {
     service.interrupt();
     assert!(service.ended().await.success());
 
-    let mut reader = tidewal::Wal::options()
-        .read(dir.path().join("log"))
-        .await
-        .unwrap();
+    let mut reader = tidewal::Wal::options().read(dir.path()).await.unwrap();
     while reader.try_next().await.unwrap().is_some() {}
     assert_eq!(reader.report().cut, None);
     drop(reader);
@@ -190,7 +201,7 @@ async fn end(round: Arc<Round>) {
 }
 
 fn segments(dir: &Path) -> Vec<String> {
-    fs::read_dir(dir.join("log"))
+    fs::read_dir(dir)
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .filter(|name| Path::new(name).extension() == Some("wal".as_ref()))
