@@ -340,7 +340,8 @@ pub enum Durability {
     ///
     /// Such records are synced at the latest 10 ms after they were written under
     /// [`SyncPolicy::Always`], after the interval under [`SyncPolicy::Interval`], and earlier if
-    /// anything else needs a sync.
+    /// anything else needs a sync. A [`sync`](crate::Wal::sync) that fails says nothing about them: they
+    /// were acknowledged before, and are lost only if the machine dies.
     Written,
 }
 

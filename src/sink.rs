@@ -11,6 +11,7 @@ use futures_sink::Sink;
 
 use crate::error::{Error, Result, TrySubmitError};
 use crate::lsn::Lsn;
+use crate::ordered::OrderedAppender;
 use crate::wal::{PendingAppend, Wal};
 
 impl Wal {
@@ -18,7 +19,7 @@ impl Wal {
     ///
     /// Any number of sinks and producers may use a log at the same time.
     pub fn sink(&self) -> WalSink {
-        WalSink::new(self.clone())
+        WalSink::new(self)
     }
 }
 
@@ -34,16 +35,16 @@ impl Wal {
 /// - **Close** is a flush. It does not close the log, and the sink can be used again.
 /// - **Dropping** it takes nothing back that was submitted.
 ///
-/// While a sink waits for a place in the queue it stands in line with other producers. As with any
-/// future, poll it or drop it: one that is kept and not polled keeps the place that it is given.
+/// While a sink waits for a place in the queue it waits in line with other producers, as a
+/// [`submit`](Wal::submit) does.
 ///
 /// # Errors
 ///
 /// What was sent is answered in order, and the first answer that is an error ends the sink: every later
 /// call returns that error. [`acknowledged`](Self::acknowledged) is then the number of payloads before
-/// it, all of which are in the log. What was sent after it may be in the log or not, and
-/// [`into_pending`](Self::into_pending) tells. To go on after [`Error::StorageFull`], which is not the
-/// end of the log, take a new sink.
+/// it, all of which are in the log. What was sent after it is not in the log if that error says so of
+/// its own payload, because a sink is an [`OrderedAppender`]: nothing behind a refused payload is
+/// appended. To go on after [`Error::StorageFull`], which is not the end of the log, take a new sink.
 ///
 /// [`Error::TooLarge`] is the exception: it is returned for the payload itself, when it is sent, and the
 /// sink is as if that had never happened.
@@ -79,7 +80,7 @@ impl Wal {
 /// ```
 #[must_use = "sinks do nothing unless polled"]
 pub struct WalSink {
-    wal: Wal,
+    appender: OrderedAppender,
     /// Of what was submitted, in order.
     answers: VecDeque<PendingAppend>,
     /// What was sent after all of them, if it could not be submitted at once.
@@ -92,9 +93,9 @@ pub struct WalSink {
 }
 
 impl WalSink {
-    fn new(wal: Wal) -> Self {
+    fn new(wal: &Wal) -> Self {
         Self {
-            wal,
+            appender: wal.ordered(),
             answers: VecDeque::new(),
             slot: Slot::Free,
             sync: Sync::Idle,
@@ -198,8 +199,8 @@ impl WalSink {
 
     /// Asks for the sync without which no answer would come, and waits for it.
     fn poll_sync(&mut self, context: &mut Context<'_>) -> Poll<()> {
-        if matches!(self.sync, Sync::Idle) && self.wal.waits_to_be_asked() {
-            let wal = self.wal.clone();
+        if matches!(self.sync, Sync::Idle) && self.appender.wal().waits_to_be_asked() {
+            let wal = self.appender.wal().clone();
             self.sync = Sync::Asked(Box::pin(async move { wal.sync().await }));
         }
         let Sync::Asked(asked) = &mut self.sync else {
@@ -215,13 +216,14 @@ impl WalSink {
     }
 
     fn submit(&mut self, payload: Bytes) -> Result<()> {
-        match self.wal.try_submit(payload) {
+        // What is too large was never sent, and ends nothing.
+        self.appender.wal().check(&payload)?;
+        match self.appender.try_submit(payload) {
             Ok(answer) => self.answers.push_back(answer),
             Err(TrySubmitError::Full(payload)) => {
-                let wal = self.wal.clone();
-                self.slot = Slot::Waiting(Box::pin(async move { wal.submit(payload).await }));
+                let appender = self.appender.clone();
+                self.slot = Slot::Waiting(Box::pin(async move { appender.submit(payload).await }));
             }
-            Err(TrySubmitError::Refused(error @ Error::TooLarge { .. })) => return Err(error),
             Err(TrySubmitError::Refused(error)) => self.slot = Slot::Refused(error),
         }
         Ok(())

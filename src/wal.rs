@@ -44,6 +44,31 @@ pub use crate::wal::pending::{PendingAppend, PendingBatch};
 /// for that. A process that ends without waiting leaves a log that opens all the same; then only what
 /// was acknowledged is sure to be there.
 ///
+/// # Closing
+///
+/// [`close`](Self::close) takes a handle and closes the log for all of them. Where the handle is a field
+/// of something shared, close a clone: `shared.wal.clone().close().await`. There is no need for an `Arc`
+/// around a `Wal`, or to wait until it is the last one. Every other handle gets [`Error::Closed`].
+///
+/// # Payloads
+///
+/// A payload is owned or static: the record outlives the call. `Vec<u8>`, `String`, `Bytes` and literals
+/// will do, as `impl Into<Bytes>` says. Two compile errors are usual. *"`buffer` does not live long
+/// enough ... argument requires that it is borrowed for `'static`"* is a borrowed slice: append
+/// `Bytes::copy_from_slice(&buffer)`, or give the buffer away. *"the trait bound `Bytes: From<&Vec<u8>>`
+/// is not satisfied"* is a reference to a vector: append the vector, or a clone.
+///
+/// # Timeouts and processes
+///
+/// A log on a real disk runs on threads that tokio's clock does not know. In a test with a *paused*
+/// clock (`start_paused`), tokio sees nothing to do while it waits for the disk and moves the clock on, so
+/// that `tokio::time::timeout` around an append fires at once. Use the simulated disk (feature `sim`)
+/// there, which runs on tokio's clock, or leave the clock running.
+///
+/// Do not use a log in a process that was forked after it was opened. The child has the handle and not
+/// the threads: its appends wait for ever, and the directory stays locked until the child has ended or
+/// has executed another program.
+///
 /// # Examples
 ///
 /// ```

@@ -51,6 +51,12 @@ impl Wal {
         }
     }
 
+    /// Whether a record may be so large.
+    #[cfg(feature = "sink")]
+    pub(crate) fn check(&self, payload: &Bytes) -> Result<()> {
+        self.shared.check(payload)
+    }
+
     /// The durability of appends that name none.
     pub(crate) fn durability(&self) -> Durability {
         self.shared.durability

@@ -28,8 +28,8 @@ pub(crate) enum Then<C: RaftTypeConfig> {
     },
 }
 
-/// The first failure of a log. It ends it: a later record might be durable although that one is not,
-/// and must not be acknowledged.
+/// The first failure of a log, which every later call gets. No later record is acknowledged: the log
+/// appends in order, and takes nothing behind a record that it has refused.
 #[derive(Clone, Default)]
 pub(crate) struct Failure(Arc<OnceLock<Error>>);
 

@@ -11,7 +11,7 @@ use openraft::{
     AnyError, AsyncRuntime, DefensiveError, ErrorSubject, ErrorVerb, LogId, LogState, OptionalSend,
     RaftLogId, RaftLogReader, RaftTypeConfig, StorageError, StorageIOError, Violation, Vote,
 };
-use tidewal::{Durability, Error, Lsn, Recovery, Result, Wal};
+use tidewal::{Durability, Error, Lsn, OrderedAppender, Recovery, Result, Wal};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::completions::{Completions, Failure, Job, Then, trim};
@@ -34,7 +34,8 @@ use crate::rebuild::Rebuild;
 /// the calls, and of an append's entries those may be recorded that come first. The log goes on
 /// working.
 pub struct RaftLog<C: RaftTypeConfig> {
-    wal: Wal,
+    /// Nothing behind a refused record is recorded.
+    appender: OrderedAppender,
     reader: LogReader<C>,
     jobs: mpsc::Sender<Job<C>>,
     failure: Failure,
@@ -73,7 +74,7 @@ where
         drop(C::AsyncRuntime::spawn(completions.run()));
         drop(C::AsyncRuntime::spawn(trim(wal.clone(), trims)));
         Ok(Self {
-            wal,
+            appender: wal.ordered(),
             reader: LogReader::new(rebuild.memory),
             jobs,
             failure,
@@ -96,7 +97,8 @@ impl<C: RaftTypeConfig> RaftLog<C> {
     ) -> Result<()> {
         self.failure.check()?;
         let place = self.jobs.reserve().await.map_err(|_| Error::Interrupted)?;
-        let pending = self.wal.submit_with(record, durability).await?;
+        let submitted = self.appender.submit_with(record, durability).await;
+        let pending = submitted.map_err(first_cause)?;
         place.send(Job {
             pending: Some(pending),
             then,
@@ -299,7 +301,7 @@ where
 impl<C: RaftTypeConfig> Drop for RaftLog<C> {
     /// Closes the log, although the tasks still have a handle: whoever opens it then waits.
     fn drop(&mut self) {
-        let close = pin!(self.wal.clone().close());
+        let close = pin!(self.appender.wal().clone().close());
         let _ = close.poll(&mut Context::from_waker(Waker::noop()));
     }
 }
@@ -309,6 +311,14 @@ impl<C: RaftTypeConfig> fmt::Debug for RaftLog<C> {
         f.debug_struct("RaftLog")
             .field("held", &self.reader.held())
             .finish_non_exhaustive()
+    }
+}
+
+/// What every call gets after the first failure.
+fn first_cause(error: Error) -> Error {
+    match error {
+        Error::EarlierRefused(cause) => Error::clone(&cause),
+        error => error,
     }
 }
 
