@@ -11,7 +11,7 @@ use openraft::{
     AnyError, AsyncRuntime, DefensiveError, ErrorSubject, ErrorVerb, LogId, LogState, OptionalSend,
     RaftLogId, RaftLogReader, RaftTypeConfig, StorageError, StorageIOError, Violation, Vote,
 };
-use tidewal::{Durability, Error, Lsn, OrderedAppender, Recovery, Result, Wal};
+use tidewal::{Durability, Error, Lsn, OrderedAppender, Recovery, Result};
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::completions::{Completions, Failure, Job, Then, trim};
@@ -22,7 +22,7 @@ use crate::options::RaftLogOptions;
 use crate::reader::LogReader;
 use crate::rebuild::Rebuild;
 
-/// The log of a raft node: a [`RaftLogStorage`] over one [`Wal`].
+/// The log of a raft node: a [`RaftLogStorage`] over one [`Wal`](tidewal::Wal).
 ///
 /// See the [module](crate) for what is durable when, what it takes, and what failures do.
 /// When it is dropped, the log under it closes in the background; opening the same directory in the
