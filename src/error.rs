@@ -424,19 +424,16 @@ impl Fault {
         self.0.source.kind() == io::ErrorKind::NotFound
     }
 
+    /// Whether the name that a file was to get is that of a file already.
+    pub(crate) fn is_taken(&self) -> bool {
+        self.0.source.kind() == io::ErrorKind::AlreadyExists
+    }
+
     /// Whether the reason is one for which a system refuses to change a directory before it begins to.
     pub(crate) fn is_refused_at_once(&self) -> bool {
-        use io::ErrorKind::{
-            AlreadyExists, NotFound, OutOfMemory, PermissionDenied, ReadOnlyFilesystem,
-        };
+        use io::ErrorKind::{OutOfMemory, PermissionDenied, ReadOnlyFilesystem};
         let kind = self.0.source.kind();
-        let others = [
-            AlreadyExists,
-            NotFound,
-            OutOfMemory,
-            PermissionDenied,
-            ReadOnlyFilesystem,
-        ];
+        let others = [OutOfMemory, PermissionDenied, ReadOnlyFilesystem];
         self.is_storage_full() || others.contains(&kind)
     }
 }

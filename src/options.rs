@@ -155,7 +155,8 @@ impl WalOptions {
     /// How long opening waits for a log that another process or a reader has open, before it fails with
     /// [`Error::Locked`]. Default: zero, it fails at once. [`Duration::MAX`] waits for ever.
     ///
-    /// A log that is closing in this process is waited for in any case. It is tried again every 20 ms.
+    /// A log that is closing in this process is waited for in any case: as long as this says, and until it
+    /// has closed if this is zero. It is tried again every 20 ms.
     pub fn lock_timeout(mut self, time: Duration) -> Self {
         self.lock_timeout = time;
         self

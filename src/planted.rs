@@ -69,12 +69,14 @@ pub enum Bug {
     RefusalDoesNotCut,
     /// The newest segment is made durable by writing a part of its pages over itself.
     AdoptedInPart,
+    /// A rename that says that a name is missing or taken is taken for one that did nothing.
+    RenameErrorBelieved,
 }
 
 #[cfg(tidewal_planted)]
 impl Bug {
     /// Every one.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::AnswerUnsynced,
         Self::CreateUnsynced,
         Self::RenameUnsynced,
@@ -99,6 +101,7 @@ impl Bug {
         Self::WaitListNotClosed,
         Self::RefusalDoesNotCut,
         Self::AdoptedInPart,
+        Self::RenameErrorBelieved,
     ];
 }
 

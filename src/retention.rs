@@ -111,6 +111,16 @@ impl Retention {
         allowed
     }
 
+    /// Notes that a truncation that [`limit`](Self::limit) was asked for was refused. `truncated` is what
+    /// was noted before it: the next move of the hold must not truncate what its caller was told is kept.
+    pub(crate) fn take_back(&self, truncated: Lsn) {
+        self.kept.send_modify(|kept| kept.truncated = truncated);
+    }
+
+    pub(crate) fn truncated(&self) -> Lsn {
+        self.kept.borrow().truncated
+    }
+
     /// Notes that the segments before the one that begins with `base` are gone.
     pub(crate) fn note_gone(&self, base: Lsn) {
         let is_kept = |sealed: &Sealed| sealed.header.base >= base;

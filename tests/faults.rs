@@ -242,6 +242,54 @@ fn a_rename_of_unknown_outcome_poisons() {
     });
 }
 
+/// A remote file system that has lost an answer asks again, and says what it then finds. What went on in the
+/// old segment would be behind the end that the new one names, and be dropped by the next recovery.
+#[test]
+fn regression_a_rename_that_was_done_and_says_that_a_name_is_missing_or_taken_poisons() {
+    for kind in [io::ErrorKind::NotFound, io::ErrorKind::AlreadyExists] {
+        run(async {
+            let disk = SimDisk::new(1);
+            let wal = open_with_one_segment(&disk).await;
+            disk.fail_after_rename(".spare", 0, kind);
+            let error = wal.append(BIG).await.unwrap_err();
+            assert!(matches!(error, Error::Poisoned(_)), "{error:?}");
+            let error = wal.append("fits").await.unwrap_err();
+            assert!(matches!(error, Error::Poisoned(_)), "{error:?}");
+            assert_eq!(recovered(&disk).await, 1);
+        });
+    }
+}
+
+#[test]
+fn a_name_that_another_file_has_is_refused() {
+    run(async {
+        let disk = SimDisk::new(1);
+        let wal = open_with_one_segment(&disk).await;
+        disk.plant(format!("{DIR}/00000000000000000002.wal"), vec![0; 5000]);
+        let error = wal.append(BIG).await.unwrap_err();
+        assert!(matches!(error, Error::SegmentUnavailable(_)), "{error:?}");
+        assert!(disk.destroy(format!("{DIR}/00000000000000000002.wal")));
+        assert_eq!(wal.append(BIG).await.unwrap().get(), 2);
+    });
+}
+
+/// The system reports a failure once for each open directory, to whoever syncs it next.
+#[test]
+fn regression_a_directory_sync_that_failed_for_a_truncation_is_not_believed_by_a_rotation() {
+    run(async {
+        let disk = SimDisk::new(1);
+        let wal = open_with_one_segment(&disk).await;
+        let second = wal.append(BIG).await.unwrap();
+        disk.fail(Operation::SyncDir, 0, io::ErrorKind::Other);
+        let error = wal.truncate_before(second).await.unwrap_err();
+        assert!(matches!(error, Error::Io(_)), "{error:?}");
+        wal.append("fits").await.unwrap();
+        let error = wal.append(BIG).await.unwrap_err();
+        assert!(matches!(error, Error::Poisoned(_)), "{error:?}");
+        assert_eq!(cause(&error).unwrap().kind(), io::ErrorKind::Other);
+    });
+}
+
 #[test]
 fn the_segment_before_is_opened_before_the_new_one_exists() {
     run(async {
@@ -266,13 +314,15 @@ fn a_truncation_that_cannot_begin_changes_nothing() {
         let disk = SimDisk::new(1);
         let wal = open_with_one_segment(&disk).await;
         let second = wal.append(BIG).await.unwrap();
+        // The segment that is being written is marked through its own file, which needs no opening.
+        wal.append(BIG).await.unwrap();
         disk.fail_on(Operation::Open, ".wal", 0, io::ErrorKind::Other);
         let refused = wal.truncate_before(second).await.unwrap_err();
         assert!(matches!(refused, Error::Io(_)), "{refused:?}");
-        assert_eq!(disk.files(DIR).len(), 2);
+        assert_eq!(disk.files(DIR).len(), 3);
         wal.append(BIG).await.unwrap();
         wal.truncate_before(second).await.unwrap();
-        assert_eq!(disk.files(DIR).len(), 2);
+        assert_eq!(disk.files(DIR).len(), 3);
         wal.close().await.unwrap();
     });
 }

@@ -1,4 +1,4 @@
-//! The header block of a segment (`docs/format.md`, "Header block").
+//! The header block of a segment (`docs/format.md`, "Segment").
 
 use std::ops::{Range, RangeInclusive};
 

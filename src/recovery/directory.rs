@@ -1,11 +1,12 @@
 //! Opening a log's directory, and locking it.
 
 use std::io;
-use std::time::Duration;
+use std::pin::pin;
+use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
-use crate::host::Host;
-use crate::storage::lock::{Access, Lock};
+use crate::host::{Host, race};
+use crate::storage::lock::{Access, Lock, still_closing};
 use crate::storage::{Dir, Location, Opening};
 
 /// A directory that is to be opened and locked.
@@ -21,12 +22,12 @@ impl ToLock {
     ///
     /// The path is resolved again for each attempt: a caller that waits for a log means the one that is
     /// there in the end.
-    pub(crate) async fn lock(&self, is_given_up: impl Fn() -> bool) -> Result<(Dir, Lock)> {
+    pub(crate) async fn lock(&self, is_given_up: impl Fn() -> bool + Sync) -> Result<(Dir, Lock)> {
         let deadline = self.host.now().checked_add(self.timeout);
         loop {
             let now = self.host.now();
             let dir = self.open()?;
-            match dir.lock(self.opening.access).await {
+            match self.lock_now(&dir, deadline, &is_given_up).await {
                 Err(Error::Locked { .. })
                     if deadline.is_none_or(|deadline| now < deadline) && !is_given_up() =>
                 {
@@ -35,6 +36,34 @@ impl ToLock {
                     self.host.sleep_until(Some(next)).await;
                 }
                 locked => return Ok((dir, locked?)),
+            }
+        }
+    }
+
+    /// Locks the directory, after a log of this process that is closing in it.
+    ///
+    /// Something of this process may keep that log's lock, such as a snapshot that is being written. So it is
+    /// not waited for beyond the timeout, if there is one, nor when nobody wants the answer any more.
+    async fn lock_now(
+        &self,
+        dir: &Dir,
+        deadline: Option<Instant>,
+        is_given_up: &(impl Fn() -> bool + Sync),
+    ) -> Result<Lock> {
+        let mut lock = pin!(dir.lock(self.opening.access));
+        loop {
+            let next = self.host.now() + LOCK_PAUSE;
+            let locked = async { Some(lock.as_mut().await) };
+            let pause = async {
+                self.host.sleep_until(Some(next)).await;
+                None
+            };
+            if let Some(locked) = race(locked, pause).await {
+                return locked;
+            }
+            let is_late = deadline.is_some_and(|deadline| deadline <= self.host.now());
+            if is_given_up() || (is_late && !self.timeout.is_zero()) {
+                return Err(still_closing(dir.path()));
             }
         }
     }

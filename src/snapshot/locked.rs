@@ -121,7 +121,7 @@ impl std::fmt::Debug for LockedDir {
 
 async fn lock(
     to_lock: &ToLock,
-    is_given_up: impl Fn() -> bool,
+    is_given_up: impl Fn() -> bool + Sync,
 ) -> Result<(Dir, Lock, Option<u64>), Error> {
     let (dir, lock) = to_lock.lock(is_given_up).await?;
     let log_id = log_id(&dir)?;

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, OnceLock};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::error::{Fault, Result};
 use crate::format::names;
@@ -32,6 +32,7 @@ impl Location {
             backend: self.0.open(opening)?,
             path: self.path().into(),
             lock_file: Arc::default(),
+            failed_sync: Arc::default(),
             #[cfg(tidewal_planted)]
             location: self.clone(),
         })
@@ -52,6 +53,8 @@ pub(crate) struct Dir {
     path: Arc<Path>,
     /// The lock file, where it alone keeps others out.
     lock_file: Arc<OnceLock<FileId>>,
+    /// The first sync of the directory that has failed. Locked while one is under way.
+    failed_sync: Arc<Mutex<Option<Fault>>>,
     #[cfg(tidewal_planted)]
     location: Location,
 }
@@ -133,10 +136,41 @@ impl Dir {
             .map_err(self.fault("remove", name))
     }
 
+    /// Makes the directory's entries durable. Once that has failed, it fails for good.
+    ///
+    /// The system reports the failure of a write once for each open directory, to the next sync of it, which
+    /// may be another's: of a truncation, or of a snapshot. So the failure is noted before another sync can
+    /// begin, and no later one is believed.
     pub(crate) fn sync(&self) -> Result<Synced, Fault> {
-        let synced = self.backend().sync();
-        synced.map_err(self.fault("sync the directory", ""))?;
+        let mut failed = self.failed_sync();
+        if let Some(fault) = &*failed {
+            return Err(fault.clone());
+        }
+        self.sync_noting(&mut failed)?;
+        drop(failed);
         Ok(Synced::and(self.check_present()?))
+    }
+
+    /// As [`sync`](Self::sync) after names were removed of which no one minds if they come back: an earlier
+    /// failure does not matter. One of its own matters to those who sync next.
+    pub(crate) fn sync_removals(&self, bug: Bug) -> Result<Synced, Fault> {
+        if !is_planted(bug) {
+            self.sync_noting(&mut self.failed_sync())?;
+        }
+        Ok(Synced::and(self.check_present()?))
+    }
+
+    fn failed_sync(&self) -> MutexGuard<'_, Option<Fault>> {
+        let failed = self.failed_sync.lock();
+        failed.unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn sync_noting(&self, failed: &mut Option<Fault>) -> Result<(), Fault> {
+        let synced = self.backend().sync();
+        let synced = synced.map_err(self.fault("sync the directory", ""));
+        synced.inspect_err(|fault| {
+            failed.get_or_insert_with(|| fault.clone());
+        })
     }
 
     /// As [`sync`](Self::sync). The bug is what it would be to forget it.
@@ -224,6 +258,7 @@ impl Dir {
             backend: made.map_err(self.fault("create the directory", name))?,
             path: self.path_of(name).into(),
             lock_file: Arc::default(),
+            failed_sync: Arc::default(),
             #[cfg(tidewal_planted)]
             location: self.location.clone(),
         })

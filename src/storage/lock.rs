@@ -54,26 +54,55 @@ impl Closing {
 }
 
 /// The directories that this process has open for appending.
-pub(crate) struct Table(Mutex<Option<HashMap<DirKey, Weak<Entry>>>>);
+pub(crate) struct Table(Mutex<Option<HashMap<DirKey, Known>>>);
 
 impl Table {
     pub(crate) const fn new() -> Self {
         Self(Mutex::new(None))
     }
 
-    fn get(&self, key: &DirKey) -> Option<Arc<Entry>> {
-        self.entries().as_ref()?.get(key)?.upgrade()
+    fn get(&self, key: &DirKey) -> Option<Known> {
+        let entries = self.entries();
+        let known = entries.as_ref()?.get(key)?;
+        known.is_locked().then(|| known.clone())
     }
 
     fn insert(&self, key: DirKey, entry: &Arc<Entry>) {
         let mut entries = self.entries();
         let entries = entries.get_or_insert_default();
-        entries.retain(|_, other| other.strong_count() > 0);
-        entries.insert(key, Arc::downgrade(entry));
+        entries.retain(|_, other| other.is_locked());
+        entries.insert(key, Known::of(entry));
     }
 
-    fn entries(&self) -> MutexGuard<'_, Option<HashMap<DirKey, Weak<Entry>>>> {
+    fn entries(&self) -> MutexGuard<'_, Option<HashMap<DirKey, Known>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// What is known of a log that is open.
+#[derive(Clone)]
+struct Known {
+    entry: Weak<Entry>,
+    gone: watch::Receiver<()>,
+}
+
+impl Known {
+    fn of(entry: &Arc<Entry>) -> Self {
+        Self {
+            entry: Arc::downgrade(entry),
+            gone: entry.gone.subscribe(),
+        }
+    }
+
+    /// Whether the system's locks are still taken. They are for a moment after the last [`Lock`] has gone.
+    fn is_locked(&self) -> bool {
+        self.gone.has_changed().is_ok()
+    }
+
+    /// Whether it is on its way out, or already past its last [`Lock`].
+    fn is_closing(&self) -> bool {
+        let entry = self.entry.upgrade();
+        entry.is_none_or(|entry| entry.closing.load(Ordering::Acquire))
     }
 }
 
@@ -129,9 +158,9 @@ pub(super) async fn acquire(dir: &Dir, access: Access) -> Result<Lock> {
     let key = dir.backend().key();
     loop {
         // Before the system's locks, which tell no process from itself.
-        let holder = dir.backend().lock_table().get(&key);
-        if let Some(holder) = holder {
-            wait_for(holder, dir.path()).await?;
+        let known = dir.backend().lock_table().get(&key);
+        if let Some(known) = known {
+            wait_for(known, dir.path()).await?;
             continue;
         }
         return match lock_all(dir, access) {
@@ -174,15 +203,18 @@ fn lock_all(dir: &Dir, access: Access) -> io::Result<Vec<Held>> {
 
 /// Waits for a log of this process to be gone if it is on its way, and says [`Error::Locked`] if it is
 /// not.
-async fn wait_for(holder: Arc<Entry>, dir: &Path) -> Result<()> {
-    if !holder.closing.load(Ordering::Acquire) {
+async fn wait_for(mut known: Known, dir: &Path) -> Result<()> {
+    if !known.is_closing() {
         return Err(locked(dir, "this process has it open for appending"));
     }
-    let mut gone = holder.gone.subscribe();
-    drop(holder);
     // An error is what is waited for: the sender went with the lock.
-    let _ = gone.changed().await;
+    let _ = known.gone.changed().await;
     Ok(())
+}
+
+/// What a caller hears that has waited long enough for a log of this process to be gone.
+pub(crate) fn still_closing(dir: &Path) -> Error {
+    locked(dir, "this process is still closing it")
 }
 
 fn locked_by_others(dir: &Dir) -> Error {
@@ -198,5 +230,41 @@ fn locked(dir: &Path, holder: &str) -> Error {
     Error::Locked {
         dir: dir.to_owned(),
         holder: holder.into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::FileId;
+
+    static TABLE: Table = Table::new();
+
+    fn key() -> DirKey {
+        DirKey::Inode(FileId {
+            device: 1,
+            inode: 1,
+        })
+    }
+
+    /// A lock of the system, which looks at the table while it is given back.
+    struct System;
+
+    impl Drop for System {
+        fn drop(&mut self) {
+            let known = TABLE.get(&key()).expect("the system's lock is still taken");
+            assert!(known.is_closing(), "who comes now waits");
+        }
+    }
+
+    /// The count of an entry falls to zero before its lock is given back. Who came in between found no entry
+    /// and the system's lock, and was told that another process had it.
+    #[test]
+    fn regression_a_log_is_waited_for_until_its_lock_is_given_back() {
+        let lock = Lock(Entry::new(vec![Box::new(System)]));
+        TABLE.insert(key(), &lock.0);
+        assert!(TABLE.get(&key()).is_some_and(|known| !known.is_closing()));
+        drop(lock);
+        assert!(TABLE.get(&key()).is_none());
     }
 }

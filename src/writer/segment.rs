@@ -56,7 +56,7 @@ impl Segment {
             .await
             .map_err(DiskError::of_preparation)?;
         let segment = names::segment(header.base);
-        rename(dir, &name, &segment, onto)?;
+        rename(dir, (&name, &file), &segment, onto)?;
         let file = file.known_as(segment);
         let unsynced = match header.predecessor {
             None => Bug::CreateUnsynced,
@@ -86,6 +86,11 @@ impl Segment {
             next,
             is_marked: true,
         })
+    }
+
+    /// Whether this header is the segment's.
+    pub(super) fn has(&self, header: &Header) -> bool {
+        self.header == *header
     }
 
     /// The LSN of the next record.
@@ -158,6 +163,13 @@ impl Segment {
         self.is_marked = true;
     }
 
+    /// Says durably that everything before the segment was truncated: through its own file, whatever other
+    /// name that has. A copy under its name would be taken for an exchanged file.
+    pub(super) async fn mark_as_head(mut self) -> Result<Self, Fault> {
+        self.file = write_head_mark(self.file, &self.header).await?.0;
+        Ok(self)
+    }
+
     /// Ends the segment, of which everything must be durable.
     pub(super) async fn seal(self) -> Result<(), Fault> {
         seal(self.file, &self.key, self.next.prev(), self.end).await
@@ -171,26 +183,40 @@ impl Segment {
 
 /// Gives a prepared file its segment's name.
 ///
-/// A rename that fails has done nothing if the system refuses it at once, or if the new name is not there
-/// afterwards. Anything else is in doubt: the name may be that of a segment that the log does not know
-/// of, and records that go on in the old one would be behind its end.
-fn rename(dir: &Dir, spare: &str, segment: &str, onto: Onto) -> Result<(), DiskError> {
+/// Where it is in doubt whether a rename that fails has done something the log is poisoned: the name may be
+/// that of a segment that the log does not know of, and records that go on in the old one would be behind
+/// its end.
+fn rename(
+    dir: &Dir,
+    (spare, file): (&str, &File),
+    segment: &str,
+    onto: Onto,
+) -> Result<(), DiskError> {
     let renamed = match onto {
         Onto::Nothing => dir.rename(spare, segment),
         Onto::Anything => dir.rename_over(spare, segment),
     };
-    let Err(fault) = renamed else {
-        return Ok(());
-    };
+    renamed.map_err(|fault| match did_nothing(dir, file, segment, &fault) {
+        true => DiskError::Refused(fault),
+        false => DiskError::Broken(fault),
+    })
+}
+
+/// Whether a rename that has failed certainly did nothing: the system refused it at once, or the file still
+/// has its old name, and the new one is not there or was taken before.
+///
+/// What the error says is not enough. A remote file system may rename the file, lose the answer, ask again,
+/// and report what the second attempt finds: no old name, or a new one that is taken.
+fn did_nothing(dir: &Dir, file: &File, segment: &str, fault: &Fault) -> bool {
     let is_absent = || {
         let found = dir.open(segment, Mode::Read);
         found.is_err_and(|fault| fault.is_not_found())
     };
-    if fault.is_refused_at_once() || is_absent() {
-        Err(DiskError::Refused(fault))
-    } else {
-        Err(DiskError::Broken(fault))
+    if is_planted(Bug::RenameErrorBelieved) && (fault.is_not_found() || fault.is_taken()) {
+        return true;
     }
+    fault.is_refused_at_once()
+        || (file.check_present().is_ok() && (fault.is_taken() || is_absent()))
 }
 
 /// Says in the header block that the segment ends with its record `last`, and gives back the space
@@ -221,15 +247,14 @@ fn state(file: File, key: &Key, kind: StatementKind, last: Lsn) -> Result<File, 
 /// Says in a segment's header block, durably, that everything before it was truncated.
 pub(super) async fn mark_as_head(dir: &Dir, header: &Header) -> Result<Synced, DiskError> {
     let file = open_to_change(dir, &names::segment(header.base), u64::MAX).await?;
-    write_head_mark(file, header)
-        .await
-        .map_err(DiskError::Broken)
+    let marked = write_head_mark(file, header).await;
+    marked.map(|(_, synced)| synced).map_err(DiskError::Broken)
 }
 
-async fn write_head_mark(file: File, header: &Header) -> Result<Synced, Fault> {
+async fn write_head_mark(file: File, header: &Header) -> Result<(File, Synced), Fault> {
     let mark = segment::encode_head_mark(header);
     let (file, _) = file.write_at(&mark, segment::HEAD_MARK_OFFSET as u64)?;
-    Ok(file.sync_unless(Bug::HeadMarkUnsynced).await?.1)
+    file.sync_unless(Bug::HeadMarkUnsynced).await
 }
 
 impl DiskError {

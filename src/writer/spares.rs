@@ -6,7 +6,6 @@
 //! has nothing ready, the writer makes a file itself; whatever the keeper could not do is tried, and
 //! reported, there.
 
-use std::io;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -70,13 +69,18 @@ impl Spares {
     /// A file for the next segment: one that is ready, or a new one.
     pub(super) fn take(&mut self) -> Result<Spare, Fault> {
         while let Ok(spare) = self.ready.try_recv() {
-            // A copy of the directory that was made of links must not follow what is written now.
-            match spare.file.is_exclusive() {
-                Ok(true) => return Ok(spare),
-                _ => self.maker.discard(&spare.name),
+            if Self::is_usable(&spare.file) {
+                return Ok(spare);
             }
+            self.maker.discard(&spare.name);
         }
         self.maker.make()
+    }
+
+    /// Whether it still has its name, and no other: a copy of the directory that was made of links must not
+    /// follow what is written now.
+    fn is_usable(file: &File) -> bool {
+        file.check_present().is_ok() && file.is_exclusive().is_ok_and(|is| is)
     }
 
     /// Removes a file that did not become a segment.
@@ -145,7 +149,7 @@ impl Maker {
         loop {
             let name = self.next_name();
             match name_it(&name) {
-                Err(fault) if is_taken(&fault) => {}
+                Err(fault) if fault.is_taken() => {}
                 named => return Ok((name, named?)),
             }
         }
@@ -272,7 +276,7 @@ impl Keeper {
         }
         self.owes_removals
             .store(!self.leftovers.is_empty(), Ordering::Relaxed);
-        match self.maker.dir.sync_unless(Bug::RecycleUnsynced) {
+        match self.maker.dir.sync_removals(Bug::RecycleUnsynced) {
             Ok(synced) => {
                 self.stock.append(&mut recycled);
                 self.use_stock();
@@ -281,7 +285,10 @@ impl Keeper {
                     Some(fault) => done.fail(Error::Io(fault)),
                 }
             }
-            Err(fault) => done.fail(Error::Io(fault)),
+            Err(fault) => {
+                recycled.iter().for_each(|name| self.maker.discard(name));
+                done.fail(Error::Io(fault));
+            }
         }
     }
 
@@ -338,20 +345,22 @@ impl Keeper {
 
 /// Creates a file with the name of a spare, which is what the next start removes if this one gets no
 /// further.
+///
+/// The numbers are counted down, so that a keeper's never meet them: where the system cannot rename without
+/// replacing, one of both would take the other's file.
 pub(super) fn create_free(dir: &Dir) -> Result<(String, File), Fault> {
     let taken = dir.list()?;
-    let mut names = (0..).map(names::spare).filter(|name| !taken.contains(name));
+    let numbers = (0..).map(|number| u64::MAX - number);
+    let mut names = numbers
+        .map(names::spare)
+        .filter(|name| !taken.contains(name));
     loop {
         let name = names.next().expect("there are more numbers than files");
         match dir.open(&name, Mode::Create) {
-            Err(fault) if is_taken(&fault) => {}
+            Err(fault) if fault.is_taken() => {}
             created => return Ok((name, created?)),
         }
     }
-}
-
-fn is_taken(fault: &Fault) -> bool {
-    fault.io_error().kind() == io::ErrorKind::AlreadyExists
 }
 
 /// Zeros are written and synced in pieces of this size: a sync of the log that comes meanwhile waits

@@ -249,7 +249,12 @@ impl Segments {
     ///
     /// The first one kept says so, durably, before any file is touched: a log whose beginning is
     /// missing without that word is damaged.
-    pub(super) async fn cut_before(&mut self, before: Lsn) -> Result<Vec<String>, DiskError> {
+    pub(super) async fn cut_before(
+        &mut self,
+        before: Lsn,
+        tail: &mut Tail,
+    ) -> Result<Vec<String>, DiskError> {
+        let truncated = self.retention.truncated();
         let before = self.retention.limit(before);
         let kept = self
             .headers
@@ -259,13 +264,30 @@ impl Segments {
         if kept == 0 {
             return Ok(Vec::new());
         }
-        segment::mark_as_head(&self.dir, &self.headers[kept]).await?;
+        if let Err(error) = self.mark_as_head(&self.headers[kept], tail).await {
+            self.retention.take_back(truncated);
+            return Err(error);
+        }
         self.retention.note_gone(self.headers[kept].base);
         Ok(self
             .headers
             .drain(..kept)
             .map(|header| names::segment(header.base))
             .collect())
+    }
+
+    async fn mark_as_head(&self, head: &Header, tail: &mut Tail) -> Result<(), DiskError> {
+        match tail.take() {
+            Tail::Open(open) if open.has(head) => {
+                let marked = open.mark_as_head().await;
+                *tail = Tail::Open(marked.map_err(DiskError::Broken)?);
+                Ok(())
+            }
+            other => {
+                *tail = other;
+                segment::mark_as_head(&self.dir, head).await.map(drop)
+            }
+        }
     }
 }
 

@@ -14,8 +14,8 @@ use crate::queue::Inbox;
 use crate::queue::answers::Placed;
 use crate::queue::completion::Completion;
 use crate::recovered::Recovered;
-use crate::storage::Dir;
 use crate::storage::lock::{Closing, Lock};
+use crate::storage::{Dir, Present};
 use crate::writer::adopt::adopt;
 use crate::writer::batch::{Batch, DurableUpTo, Unsynced};
 use crate::writer::frames::Frames;
@@ -220,6 +220,7 @@ impl Writer {
     /// Syncs what was written, and answers those who wait for it.
     async fn sync(&mut self) -> Result<(), Fault> {
         let Some(upto) = self.unsynced.upto() else {
+            self.check_present()?;
             self.unsynced.answer_syncs(self.durable);
             return Ok(());
         };
@@ -263,7 +264,7 @@ impl Writer {
             return Ok(());
         }
         let started = self.begin_disk_work();
-        let cut = self.segments.cut_before(before);
+        let cut = self.segments.cut_before(before, &mut self.tail);
         let cut = observe::truncating(self.dir.path(), before, cut).await;
         self.end_disk_work(started);
         let names = match cut {
@@ -287,15 +288,23 @@ impl Writer {
         Ok(())
     }
 
+    /// Checks that the log is still there. What cannot be found is not durable.
+    fn check_present(&self) -> Result<Present, Fault> {
+        match &self.tail {
+            Tail::Open(segment) => segment.check_present().and(self.dir.check_present()),
+            Tail::Recovered { .. } | Tail::Lost => self.dir.check_present(),
+        }
+    }
+
     /// Leaves word that all is durable, in the file that has the segment's name; and says so if that is
     /// not the segment any more.
     fn mark(&mut self) -> Result<(), Fault> {
+        match self.check_present() {
+            Err(fault) if fault.is_not_found() => return Err(fault),
+            _ => {}
+        }
         if let Tail::Open(segment) = &mut self.tail {
-            let present = segment.check_present().and(self.dir.check_present());
-            match present {
-                Err(fault) if fault.is_not_found() => return Err(fault),
-                _ => segment.mark(&self.dir),
-            }
+            segment.mark(&self.dir);
         }
         Ok(())
     }

@@ -10,7 +10,8 @@ use crate::writer::segment::DiskError;
 use crate::writer::spares;
 
 /// Opens a segment to be changed. If it has another name it is replaced by a copy first, of which the
-/// bytes up to `end` are those of the segment.
+/// bytes up to `end` are those of the segment. Where there is no room for a copy the file is changed as it
+/// is, whatever names it has.
 pub(super) async fn open_to_change(dir: &Dir, name: &str, end: u64) -> Result<File, DiskError> {
     let file = dir.open(name, Mode::Write);
     let file = file.map_err(DiskError::of_preparation)?;
@@ -19,8 +20,14 @@ pub(super) async fn open_to_change(dir: &Dir, name: &str, end: u64) -> Result<Fi
         Ok(false) => {}
         Err(fault) => return Err(DiskError::of_preparation(fault)),
     }
-    let copy = replace(dir, name, file, end).await;
-    let copy = copy.map_err(DiskError::of_preparation)?;
+    let copy = match replace(dir, name, file, end).await {
+        // A full disk keeps no log from opening, nor from truncating.
+        Err(fault) if fault.is_storage_full() => {
+            let file = dir.open(name, Mode::Write);
+            return file.map_err(DiskError::of_preparation);
+        }
+        copy => copy.map_err(DiskError::of_preparation)?,
+    };
     // What is written now has to be in the file that has the name after a power cut.
     dir.sync().map_err(DiskError::Broken)?;
     Ok(copy)
@@ -46,25 +53,34 @@ pub(super) async fn replace(dir: &Dir, name: &str, file: File, end: u64) -> Resu
     renamed
 }
 
-/// Copies bytes to a new file, which becomes as long as the old one. Behind them it has a hole: nothing is
-/// appended to a file that is copied.
+/// Copies bytes to a new file, which becomes as long as the old one. Behind them, and where there are zeros,
+/// it has holes: nothing is appended to a file that is copied.
 fn copy_to(file: &File, mut copy: File, end: u64) -> Result<File, Fault> {
     let len = file.len()?;
     let mut buffer = vec![0; PIECE_LEN];
-    let (mut offset, end) = (0, end.min(len));
+    let (mut offset, mut copied, end) = (0, 0, end.min(len));
     while offset < end {
         let wanted = usize::try_from(end - offset).map_or(PIECE_LEN, |left| left.min(PIECE_LEN));
         let filled = file.read_at(&mut buffer[..wanted], offset)?;
         if filled == 0 {
             break;
         }
-        copy = copy.write_at(&buffer[..filled], offset)?.0;
-        offset += filled as u64;
+        for piece in buffer[..filled].chunks(HOLE_LEN) {
+            let next = offset + piece.len() as u64;
+            if piece.iter().any(|&byte| byte != 0) {
+                copy = copy.write_at(piece, offset)?.0;
+                copied = next;
+            }
+            offset = next;
+        }
     }
-    match offset < len {
+    match copied < len {
         true => Ok(copy.write_at(&[0], len - 1)?.0),
         false => Ok(copy),
     }
 }
 
 const PIECE_LEN: usize = 1024 * 1024;
+
+/// Zeros that are left out have at least this length.
+const HOLE_LEN: usize = 64 * 1024;

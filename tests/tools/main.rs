@@ -5,7 +5,6 @@
 mod agreement;
 mod crashes;
 mod repairs;
-mod unreadable;
 mod wreck;
 
 use tidewal_testing::{harness, support};

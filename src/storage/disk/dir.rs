@@ -21,17 +21,18 @@ pub(super) struct OpenDir {
     #[cfg(feature = "tools")]
     parent: Option<Arc<OwnedFd>>,
     stat: Stat,
-    allow_unsynced: bool,
+    /// Whether it could not be synced when it was opened, and may be used all the same.
+    pub(super) is_never_synced: bool,
 }
 
 impl OpenDir {
-    pub(super) fn new(descriptor: OwnedFd, allow_unsynced: bool) -> io::Result<Self> {
+    pub(super) fn new(descriptor: OwnedFd) -> io::Result<Self> {
         Ok(Self {
             stat: fstat(&descriptor)?,
             descriptor: Arc::new(descriptor),
             #[cfg(feature = "tools")]
             parent: None,
-            allow_unsynced,
+            is_never_synced: false,
         })
     }
 
@@ -100,7 +101,7 @@ impl Backend for OpenDir {
     }
 
     fn try_lock_file(&self, access: Access) -> io::Result<Option<(Held, Option<FileId>)>> {
-        loop {
+        for _ in 0..LOCK_ROUNDS {
             let file = match self.open_lock_file(access) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
                 opened => opened?,
@@ -110,6 +111,9 @@ impl Backend for OpenDir {
                 return Ok(Some((held, Some(id))));
             }
         }
+        Err(name_lock_file(&io::Error::other(
+            "another file has the name each time it is opened",
+        )))
     }
 
     #[cfg(target_os = "linux")]
@@ -159,12 +163,13 @@ impl Backend for OpenDir {
     }
 
     fn remove(&self, name: &str) -> io::Result<()> {
-        Ok(unlinkat(&self.descriptor, name, AtFlags::empty())?)
+        let removed = retry_on_intr(|| unlinkat(&self.descriptor, name, AtFlags::empty()));
+        Ok(removed?)
     }
 
     fn sync(&self) -> io::Result<()> {
         match sync(&self.descriptor) {
-            Err(error) if self.allow_unsynced && cannot_be_synced(error) => Ok(()),
+            Err(error) if self.is_never_synced && is_no_sync(error) => Ok(()),
             synced => Ok(synced?),
         }
     }
@@ -185,7 +190,8 @@ impl Backend for OpenDir {
         };
         Ok(Arc::new(Self {
             parent: Some(Arc::clone(&self.descriptor)),
-            ..Self::new(opened?, self.allow_unsynced)?
+            is_never_synced: self.is_never_synced,
+            ..Self::new(opened?)?
         }))
     }
 
@@ -203,23 +209,32 @@ pub(super) fn open_directory(dir: impl AsFd, name: &str) -> Result<OwnedFd, Errn
     retry_on_intr(|| openat(&dir, name, how, Permissions::empty()))
 }
 
+#[cfg(not(target_vendor = "apple"))]
 pub(super) fn sync(directory: impl AsFd) -> Result<(), Errno> {
     retry_on_intr(|| fsync(&directory))
 }
 
-/// Whether the reason for a failed sync is that the file system does not sync directories, or not for
-/// this user. An error of the disk is none.
-pub(super) fn cannot_be_synced(error: Errno) -> bool {
-    [
-        Errno::INVAL,
-        Errno::NOTSUP,
-        Errno::OPNOTSUPP,
-        Errno::NOSYS,
-        Errno::ROFS,
-        Errno::ACCESS,
-        Errno::PERM,
-    ]
-    .contains(&error)
+/// Beyond the disk's own cache, where the file system can do that.
+#[cfg(target_vendor = "apple")]
+pub(super) fn sync(directory: impl AsFd) -> Result<(), Errno> {
+    match retry_on_intr(|| rustix::fs::fcntl_fullfsync(&directory)) {
+        Err(error) if is_no_sync(error) || error == Errno::NOTTY => {
+            retry_on_intr(|| fsync(&directory))
+        }
+        synced => synced,
+    }
+}
+
+/// Whether the reason for a failed sync is that the file system does not sync directories. An error of the
+/// disk is none, and neither is `EROFS`: ext4 says so when it has given up on a disk.
+pub(super) fn is_no_sync(error: Errno) -> bool {
+    let reasons = [Errno::INVAL, Errno::NOTSUP, Errno::OPNOTSUPP, Errno::NOSYS];
+    reasons.contains(&error)
+}
+
+/// The same of a directory that the log is not in, and that may not be this user's.
+pub(super) fn is_no_sync_of_parent(error: Errno) -> bool {
+    is_no_sync(error) || [Errno::ROFS, Errno::ACCESS, Errno::PERM].contains(&error)
 }
 
 /// Whether the reason is that the file system does not lock directories.
@@ -241,14 +256,15 @@ fn name_lock_file(error: &io::Error) -> io::Error {
 }
 
 fn rename(dir: &OwnedFd, from: &str, to: &str) -> io::Result<()> {
-    Ok(rustix::fs::renameat(dir, from, dir, to)?)
+    let renamed = retry_on_intr(|| rustix::fs::renameat(dir, from, dir, to));
+    Ok(renamed?)
 }
 
 #[cfg(any(target_os = "linux", target_os = "android", target_vendor = "apple"))]
 fn rename_to_free_name(dir: &OwnedFd, from: &str, to: &str) -> io::Result<()> {
     use rustix::fs::{RenameFlags, renameat_with};
 
-    match renameat_with(dir, from, dir, to, RenameFlags::NOREPLACE) {
+    match retry_on_intr(|| renameat_with(dir, from, dir, to, RenameFlags::NOREPLACE)) {
         Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => look_and_rename(dir, from, to),
         renamed => Ok(renamed?),
     }
@@ -301,6 +317,10 @@ const REMOTE: [u32; 11] = [
     0x7461_636f,
     0x0bd0_0bd0,
 ];
+
+/// How often the lock file may be exchanged while it is locked. Where inode numbers change by themselves it
+/// always is.
+const LOCK_ROUNDS: usize = 10;
 
 /// A log's directory, and one of a repair, is its owner's.
 pub(super) const PRIVATE: Permissions = Permissions::RWXU;

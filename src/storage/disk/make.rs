@@ -9,13 +9,15 @@ use rustix::io::{Errno, retry_on_intr};
 
 use crate::error::Fault;
 use crate::storage::Opening;
-use crate::storage::disk::dir::{OpenDir, PRIVATE, cannot_be_synced, open_directory, sync};
+use crate::storage::disk::dir::{
+    OpenDir, PRIVATE, is_no_sync, is_no_sync_of_parent, open_directory, sync,
+};
 use crate::storage::lock::Access;
 
 /// Opens the directory that a path stands for. `shown` is what messages call it.
 pub(super) fn open(path: &Path, shown: &Path, opening: Opening) -> Result<OpenDir, Fault> {
     if !opening.create {
-        let opened = open_existing(path, opening);
+        let opened = open_existing(path);
         let dir = opened.map_err(|error| Fault::new("open the directory", shown, error))?;
         return check_syncable(dir, shown, opening);
     }
@@ -28,15 +30,17 @@ pub(super) fn open(path: &Path, shown: &Path, opening: Opening) -> Result<OpenDi
 }
 
 /// A log that could not make its files' names durable says so at once, not after its recovery.
-fn check_syncable(dir: OpenDir, shown: &Path, opening: Opening) -> Result<OpenDir, Fault> {
+fn check_syncable(mut dir: OpenDir, shown: &Path, opening: Opening) -> Result<OpenDir, Fault> {
     if opening.access == Access::Read {
         return Ok(dir);
     }
     match sync(&dir.descriptor) {
-        Err(error) if !(opening.allow_unsynced && cannot_be_synced(error)) => {
-            Err(Fault::new("sync the directory", shown, error.into()))
+        Ok(()) => Ok(dir),
+        Err(error) if opening.allow_unsynced && is_no_sync(error) => {
+            dir.is_never_synced = true;
+            Ok(dir)
         }
-        _ => Ok(dir),
+        Err(error) => Err(Fault::new("sync the directory", shown, error.into())),
     }
 }
 
@@ -61,7 +65,7 @@ impl From<Errno> for MakeError {
 /// One level at a time, each durable before the next: then only the deepest level that exists can be
 /// one that an earlier attempt made and did not get to sync.
 fn make(path: &Path, opening: Opening, permissions: Mode) -> Result<OpenDir, MakeError> {
-    match open_existing(path, opening) {
+    match open_existing(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
         opened => {
             let dir = opened?;
@@ -72,11 +76,11 @@ fn make(path: &Path, opening: Opening, permissions: Mode) -> Result<OpenDir, Mak
     let parent_path = path.parent().ok_or(Errno::NOENT)?;
     let parent = make(parent_path, opening, PARENT)?;
     let Some(Component::Normal(name)) = path.components().next_back() else {
-        return Ok(open_existing(path, opening)?);
+        return Ok(open_existing(path)?);
     };
     let (is_new, made) = make_unsynced(&parent, Path::new(name), permissions)?;
     match sync(&parent.descriptor) {
-        Err(error) if !(opening.allow_unsynced && cannot_be_synced(error)) => {
+        Err(error) if !(opening.allow_unsynced && is_no_sync_of_parent(error)) => {
             if is_new {
                 // So that the next attempt does not take it for one that is durable.
                 let _ = unlinkat(&parent.descriptor, name, AtFlags::REMOVEDIR);
@@ -84,14 +88,14 @@ fn make(path: &Path, opening: Opening, permissions: Mode) -> Result<OpenDir, Mak
             let fault = Fault::new("sync the directory", parent_path, error.into());
             Err(MakeError::Unsynced(fault))
         }
-        _ => Ok(OpenDir::new(made, opening.allow_unsynced)?),
+        _ => Ok(OpenDir::new(made)?),
     }
 }
 
-fn open_existing(path: &Path, opening: Opening) -> io::Result<OpenDir> {
+fn open_existing(path: &Path) -> io::Result<OpenDir> {
     let how = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
     let opened = retry_on_intr(|| open_path(path, how, Mode::empty()))?;
-    OpenDir::new(opened, opening.allow_unsynced)
+    OpenDir::new(opened)
 }
 
 /// The name of a directory that was there before is the concern of those who made it, as far as it cannot
@@ -99,7 +103,7 @@ fn open_existing(path: &Path, opening: Opening) -> io::Result<OpenDir> {
 fn sync_parent(dir: &OpenDir) -> Result<(), Errno> {
     let synced = open_directory(&dir.descriptor, "..").and_then(sync);
     match synced {
-        Err(error) if !cannot_be_synced(error) => Err(error),
+        Err(error) if !is_no_sync_of_parent(error) => Err(error),
         _ => Ok(()),
     }
 }

@@ -66,12 +66,26 @@ impl Locator for DiskPath {
 static LOCK_TABLE: lock::Table = lock::Table::new();
 
 /// A file, or a directory, while it is locked.
-struct HeldLock(fs::File);
+struct HeldLock {
+    file: fs::File,
+    /// The process that has locked it.
+    process: u32,
+}
+
+impl HeldLock {
+    fn new(file: fs::File) -> Self {
+        let process = std::process::id();
+        Self { file, process }
+    }
+}
 
 impl Drop for HeldLock {
-    /// Closing the file would not do: a process that is being started holds a copy of it for a moment.
+    /// Closing the file would not do: a process that is being started holds a copy of it for a moment. In a
+    /// process that was forked off it is closed and nothing else: its lock is that of the parent, too.
     fn drop(&mut self) {
-        let _ = self.0.unlock();
+        if self.process == std::process::id() {
+            let _ = self.file.unlock();
+        }
     }
 }
 
@@ -81,7 +95,7 @@ fn lock_file(file: fs::File, access: Access) -> io::Result<Held> {
         Access::Read => file.try_lock_shared(),
     };
     match locked {
-        Ok(()) => Ok(Box::new(HeldLock(file))),
+        Ok(()) => Ok(Box::new(HeldLock::new(file))),
         Err(TryLockError::WouldBlock) => Err(io::ErrorKind::WouldBlock.into()),
         Err(TryLockError::Error(error)) => Err(error),
     }
@@ -95,4 +109,27 @@ fn random() -> u64 {
     hasher.write_u128(since_epoch.map_or(0, |elapsed| elapsed.as_nanos()));
     hasher.write_u32(std::process::id());
     hasher.finish()
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    /// A clone of the file stands for the parent's, as a fork leaves it.
+    #[test]
+    fn regression_a_process_that_was_forked_off_does_not_give_back_its_parents_lock() {
+        let dir = tempfile::tempdir().expect("there is room for a directory");
+        let path = dir.path().join("LOCK");
+        let parent = fs::File::create(&path).expect("it can be created");
+        parent.try_lock().expect("it is free");
+        let inherited = HeldLock {
+            file: parent.try_clone().expect("a descriptor is free"),
+            process: std::process::id() + 1,
+        };
+        drop(inherited);
+        let other = fs::File::open(&path).expect("it is there");
+        assert!(matches!(other.try_lock(), Err(TryLockError::WouldBlock)));
+        drop(HeldLock::new(parent));
+        other.try_lock().expect("its owner has given it back");
+    }
 }

@@ -29,7 +29,8 @@ pub(super) fn create(dir: impl AsFd, name: &str) -> io::Result<std::fs::File> {
 
 /// What a name stands for; of a link, the link itself.
 pub(super) fn look_up(dir: impl AsFd, name: &str) -> io::Result<Stat> {
-    Ok(statat(dir, name, AtFlags::SYMLINK_NOFOLLOW)?)
+    let stat = retry_on_intr(|| statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW));
+    Ok(stat?)
 }
 
 fn check(stat: &Stat) -> io::Result<()> {

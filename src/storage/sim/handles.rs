@@ -188,7 +188,8 @@ impl Backend for SimDir {
 
     fn rename(&self, from: &str, to: &str, onto: Onto) -> io::Result<()> {
         self.perform(Operation::Rename, On::Name(from), |model| {
-            model.rename(self.dir, from, to, onto)
+            model.rename(self.dir, from, to, onto)?;
+            model.mishaps.fail_late(from)
         })
     }
 

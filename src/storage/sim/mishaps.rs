@@ -11,6 +11,8 @@ pub(super) struct Mishaps {
     /// The operations that were made to fail, and the names of their files.
     failed: Vec<(Operation, String)>,
     errors: Vec<(Planned, io::ErrorKind)>,
+    /// For renames that are done, and then reported as failed.
+    late_errors: Vec<(Planned, io::ErrorKind)>,
     shorts: Vec<(Planned, ())>,
     stalls: Vec<(Planned, Duration)>,
 }
@@ -50,6 +52,14 @@ impl Mishaps {
         self.errors.push((planned, error));
     }
 
+    pub(super) fn plan_late_error(&mut self, file: &str, skip: u64, error: io::ErrorKind) {
+        let planned = Planned {
+            file: file.to_owned(),
+            ..Planned::any(Operation::Rename, skip)
+        };
+        self.late_errors.push((planned, error));
+    }
+
     pub(super) fn plan_short(&mut self, operation: Operation, skip: u64) {
         self.shorts.push((Planned::any(operation, skip), ()));
     }
@@ -71,11 +81,27 @@ impl Mishaps {
 
     /// How many have not come about.
     pub(super) fn len(&self) -> usize {
-        self.errors.len() + self.shorts.len() + self.stalls.len()
+        self.errors.len() + self.late_errors.len() + self.shorts.len() + self.stalls.len()
     }
 
     pub(super) fn fail(&mut self, operation: Operation, file: &str) -> io::Result<()> {
-        let Some(error) = take_due(&mut self.errors, operation, file) else {
+        let due = take_due(&mut self.errors, operation, file);
+        self.note_failed(due, operation, file)
+    }
+
+    /// Of a rename that was done.
+    pub(super) fn fail_late(&mut self, file: &str) -> io::Result<()> {
+        let due = take_due(&mut self.late_errors, Operation::Rename, file);
+        self.note_failed(due, Operation::Rename, file)
+    }
+
+    fn note_failed(
+        &mut self,
+        due: Option<io::ErrorKind>,
+        operation: Operation,
+        file: &str,
+    ) -> io::Result<()> {
+        let Some(error) = due else {
             return Ok(());
         };
         self.failed.push((operation, file.to_owned()));

@@ -179,6 +179,15 @@ impl SimDisk {
             .plan_error(operation, file, skip, error);
     }
 
+    /// Lets the rename that comes after `skip` others, of a file whose name ends with `file`, be done and
+    /// fail all the same, once.
+    ///
+    /// A remote file system does so that has lost an answer and has asked again: the old name is not found
+    /// then, or the new one is taken.
+    pub fn fail_after_rename(&self, file: &str, skip: u64, error: io::ErrorKind) {
+        self.model().mishaps.plan_late_error(file, skip, error);
+    }
+
     /// The operations that were made to fail since the disk was started, or
     /// [`clear_faults`](Self::clear_faults) was called, and the names of their files.
     #[must_use]

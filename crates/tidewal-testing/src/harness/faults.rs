@@ -20,6 +20,8 @@ use crate::support::{DIR, options, run};
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Mishap {
     Error(io::ErrorKind),
+    /// It is done, and reports this error all the same. For renames.
+    LateError(io::ErrorKind),
     /// It moves half of the bytes, and the rest finds the disk full.
     ShortThenFull,
     /// It takes an hour.
@@ -28,7 +30,7 @@ pub enum Mishap {
 
 /// What can go wrong with each kind of call.
 pub const MISHAPS: &[(Operation, &[Mishap])] = {
-    use io::ErrorKind::{Other, PermissionDenied, StorageFull};
+    use io::ErrorKind::{AlreadyExists, NotFound, Other, PermissionDenied, StorageFull};
     const BROKEN: Mishap = Mishap::Error(Other);
     const FULL: Mishap = Mishap::Error(StorageFull);
     const DENIED: Mishap = Mishap::Error(PermissionDenied);
@@ -40,6 +42,13 @@ pub const MISHAPS: &[(Operation, &[Mishap])] = {
         (Operation::Read, &[BROKEN]),
         (Operation::Remove, &[BROKEN, DENIED]),
         (Operation::Rename, &[BROKEN, FULL, DENIED]),
+        (
+            Operation::Rename,
+            &[
+                Mishap::LateError(NotFound),
+                Mishap::LateError(AlreadyExists),
+            ],
+        ),
         (Operation::Sync, &[BROKEN, FULL, Mishap::Stall]),
         (Operation::SyncDir, &[BROKEN, FULL]),
         (Operation::Write, &[BROKEN, FULL, Mishap::ShortThenFull]),
@@ -105,7 +114,7 @@ impl Scenario<'_> {
             driver.is_manual = self.policy == SyncPolicy::Manual;
             let consequence = self.work(&mut driver, mishap).await;
             tokio::time::sleep(Duration::from_secs(7200)).await;
-            assert_is_documented(&disk, consequence);
+            assert_is_documented(&disk, mishap, consequence);
             let happened = disk.clear_faults() == 0;
             self.reopen(&disk, &journal).await;
             happened
@@ -179,7 +188,7 @@ fn of(error: &Error, mishap: Mishap) -> Consequence {
 }
 
 /// The rows of the table, as far as what failed and the file's name tell them apart.
-fn assert_is_documented(disk: &SimDisk, consequence: Consequence) {
+fn assert_is_documented(disk: &SimDisk, mishap: Mishap, consequence: Consequence) {
     use Consequence::{Nothing, Poisoned, Refused, Reported};
     let failed = disk.failed_operations();
     let Some((operation, file)) = failed.first() else {
@@ -187,6 +196,9 @@ fn assert_is_documented(disk: &SimDisk, consequence: Consequence) {
     };
     let is_segment = file.contains(".wal");
     let documented: &[Consequence] = match operation {
+        Operation::Rename if matches!(mishap, Mishap::LateError(_)) => {
+            &[Poisoned, Reported, Nothing]
+        }
         Operation::Write | Operation::Sync if is_segment => &[Poisoned, Reported, Nothing],
         Operation::SyncDir => &[Poisoned, Reported, Nothing],
         Operation::Open if is_segment => &[Refused, Reported, Nothing],
@@ -204,7 +216,7 @@ impl Mishap {
     /// The error that whoever waits has to see, if any.
     fn kind(self) -> Option<io::ErrorKind> {
         match self {
-            Self::Error(kind) => Some(kind),
+            Self::Error(kind) | Self::LateError(kind) => Some(kind),
             Self::ShortThenFull => Some(io::ErrorKind::StorageFull),
             Self::Stall => None,
         }
@@ -214,6 +226,7 @@ impl Mishap {
 fn plan(disk: &SimDisk, operation: Operation, skip: u64, mishap: Mishap) {
     match mishap {
         Mishap::Error(kind) => disk.fail(operation, skip, kind),
+        Mishap::LateError(kind) => disk.fail_after_rename("", skip, kind),
         Mishap::ShortThenFull => {
             disk.shorten(operation, skip);
             disk.fail(operation, skip + 1, io::ErrorKind::StorageFull);
