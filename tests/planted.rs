@@ -15,11 +15,13 @@ use tidewal_testing::harness::faults::{EVERYTHING, MISHAPS, Scenario};
 use tidewal_testing::harness::lives::{Deaths, live_and_die};
 use tidewal_testing::harness::ordered::{Tally, nothing_behind_a_refusal_is_appended};
 use tidewal_testing::harness::steps::Step::{Append, Truncate};
-use tidewal_testing::harness::{kept, leftovers, sectors as bad_sectors, trials, windows};
+use tidewal_testing::harness::{
+    kept, leftovers, outsiders, sectors as bad_sectors, trials, windows,
+};
 
 type Instrument = (&'static str, fn());
 
-const INSTRUMENTS: [Instrument; 9] = [
+const INSTRUMENTS: [Instrument; 10] = [
     ("cuts", cuts),
     ("lives", lives),
     ("faults", faults),
@@ -29,6 +31,10 @@ const INSTRUMENTS: [Instrument; 9] = [
     ("windows", windows::nobody_waits_longer_than_the_interval),
     ("kept", kept::no_one_waits_for_a_kept_future),
     ("ordered", ordered),
+    (
+        "outsiders",
+        outsiders::nothing_acknowledged_is_lost_to_others,
+    ),
 ];
 
 /// Power cuts and kills everywhere in short workloads, and in one that uses its files again.
@@ -125,4 +131,18 @@ fn every_planted_bug_is_noticed() {
         }
     }
     assert!(unnoticed.is_empty(), "{unnoticed:?}");
+}
+
+/// By the one instrument that is made for them, and quickly.
+#[test]
+fn the_bugs_of_the_directory_are_noticed() {
+    for bug in [
+        Bug::PathResolvedAnew,
+        Bug::LockFileAlone,
+        Bug::PresenceUnchecked,
+    ] {
+        let noticed = notice(Some(bug), outsiders::nothing_acknowledged_is_lost_to_others);
+        println!("{bug:?}: {noticed:?}");
+        assert!(noticed.is_some(), "{bug:?}");
+    }
 }

@@ -63,17 +63,20 @@ use crate::storage::{Location, lock};
 
 /// A simulated disk. Clones are the same disk.
 #[derive(Clone)]
-pub struct SimDisk(Arc<Shared>);
+pub struct SimDisk {
+    model: Arc<Mutex<Model>>,
+    /// The logs that the process has open.
+    locks: Arc<lock::Table>,
+}
 
 impl SimDisk {
     /// An empty disk. Everything that happens by chance on it is decided by `seed`.
     #[must_use]
     pub fn new(seed: u64) -> Self {
-        let model = Mutex::new(Model::new(seed));
-        Self(Arc::new(Shared {
-            model,
-            locks: lock::Table::new(),
-        }))
+        Self {
+            model: Arc::new(Mutex::new(Model::new(seed))),
+            locks: Arc::new(lock::Table::new()),
+        }
     }
 
     /// A second disk with the same contents, volatile and durable, and the same chances to come.
@@ -82,11 +85,20 @@ impl SimDisk {
     /// in several ways.
     #[must_use]
     pub fn fork(&self) -> Self {
-        let model = Mutex::new(self.model().fork());
-        Self(Arc::new(Shared {
-            model,
-            locks: lock::Table::new(),
-        }))
+        Self {
+            model: Arc::new(Mutex::new(self.model().fork())),
+            locks: Arc::new(lock::Table::new()),
+        }
+    }
+
+    /// The same disk as another process of the same machine sees it: what that has open is not closing
+    /// in this one, and only the system's locks are between them.
+    #[must_use]
+    pub fn another_process(&self) -> Self {
+        Self {
+            model: Arc::clone(&self.model),
+            locks: Arc::new(lock::Table::new()),
+        }
     }
 
     /// Starts the chances on this disk anew, from another seed.
@@ -336,11 +348,11 @@ impl SimDisk {
     }
 
     fn model(&self) -> MutexGuard<'_, Model> {
-        self.0.model.lock().unwrap_or_else(PoisonError::into_inner)
+        self.model.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn locks(&self) -> &lock::Table {
-        &self.0.locks
+        &self.locks
     }
 }
 
@@ -350,11 +362,6 @@ impl std::fmt::Debug for SimDisk {
             .field("operations", &self.operations())
             .finish_non_exhaustive()
     }
-}
-
-struct Shared {
-    model: Mutex<Model>,
-    locks: lock::Table,
 }
 
 /// Which of the volatile changes remain when the power goes.

@@ -10,6 +10,7 @@ pub mod kept;
 pub mod leftovers;
 pub mod lives;
 pub mod ordered;
+pub mod outsiders;
 pub mod sectors;
 pub mod steps;
 pub mod windows;
