@@ -5,6 +5,7 @@
 mod agreement;
 mod crashes;
 mod repairs;
+mod unreadable;
 mod wreck;
 
 use tidewal_testing::{harness, support};
