@@ -174,7 +174,7 @@ pub enum Error {
     ///
     /// Next: split it, or raise `max_record_size` (a record) or `segment_size` (a batch, which must
     /// fit one segment).
-    #[error("{len} bytes are too many, the limit is {max}")]
+    #[error("a record or batch of {len} bytes is too large, the limit is {max}")]
     #[non_exhaustive]
     TooLarge {
         /// Bytes that were to be appended.
