@@ -161,10 +161,14 @@ async fn measure(target: &Target, producers: u64, stop: Arc<AtomicBool>) -> Meas
             tokio::spawn(async move {
                 let mut latencies = Vec::new();
                 let mut at = producer;
-                while !stop.load(Ordering::Relaxed) {
+                // Once at least, however short the round is.
+                loop {
                     let called = Instant::now();
                     target.call(at).await;
                     latencies.push(called.elapsed());
+                    if stop.load(Ordering::Relaxed) {
+                        break;
+                    }
                     at = at.wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(31);
                 }
                 latencies
@@ -199,7 +203,7 @@ fn median(mut numbers: Vec<f64>) -> f64 {
     numbers[numbers.len() / 2]
 }
 
-async fn execute_beside_append(dir: &Path, rounds: usize) {
+async fn execute_beside_append(dir: &Path, rounds: usize, size: &Size) {
     println!("execute beside append, medians of {rounds} rounds, in turns");
     println!("| producers | append/s | execute/s | ratio (least..most) | p50 us | p99 us |");
     println!("|---|---|---|---|---|---|");
@@ -215,12 +219,12 @@ async fn execute_beside_append(dir: &Path, rounds: usize) {
         let log = Target::Log(wal.clone().typed());
         let execute = Target::Machine(machine.clone());
         for target in [&log, &execute] {
-            measure_for(target, producers, Duration::from_millis(500)).await;
+            measure_for(target, producers, size.round).await;
         }
         let (mut logs, mut executes) = (Vec::new(), Vec::new());
         for _ in 0..rounds {
-            logs.push(measure_for(&log, producers, ROUND).await);
-            executes.push(measure_for(&execute, producers, ROUND).await);
+            logs.push(measure_for(&log, producers, size.round).await);
+            executes.push(measure_for(&execute, producers, size.round).await);
             wal.truncate_before(wal.durable_lsn()).await.unwrap();
             machine.snapshot().await.unwrap();
         }
@@ -253,7 +257,7 @@ fn print_row(producers: u64, logs: &[Measured], executes: &[Measured]) {
     );
 }
 
-async fn snapshot_under_load(dir: &Path, mib: u64) {
+async fn snapshot_under_load(dir: &Path, mib: u64, size: &Size) {
     let dir = dir.join("large");
     let machine = StateMachine::options()
         .snapshots(SnapshotPolicy::default().only_when_asked().keep(1))
@@ -266,7 +270,7 @@ async fn snapshot_under_load(dir: &Path, mib: u64) {
     println!("| | calls/s | p50 us | p99 us | longest us | snapshot s | frozen us |");
     println!("|---|---|---|---|---|---|---|");
     for _ in 0..3 {
-        let alone = measure_for(&target, 64, Duration::from_secs(2)).await;
+        let alone = measure_for(&target, 64, size.alone).await;
         print_load("without", &alone, None);
         let stop = Arc::new(AtomicBool::new(false));
         let work = measure(&target, 64, Arc::clone(&stop));
@@ -305,10 +309,10 @@ fn print_load(name: &str, measured: &Measured, stats: Option<tidewal_state::Stat
     );
 }
 
-async fn starts(dir: &Path) {
+async fn starts(dir: &Path, size: &Size) {
     println!("\na start, by what it has to apply");
     println!("| records after the snapshot | s |\n|---|---|");
-    for records in [10_000_u64, 100_000, 1_000_000] {
+    for &records in size.records {
         let dir = dir.join(format!("start-{records}"));
         let machine = StateMachine::<Table>::open(&dir).await.unwrap();
         let batch = |from: u64| (from..from + 100).map(|at| Command::Set { at, to: 1 });
@@ -337,7 +341,14 @@ async fn starts(dir: &Path) {
 }
 
 fn main() {
-    let (mut rounds, mut mib, mut dir) = (7, 1024, None);
+    // `cargo test` runs it, too, to see that it works: then it is small, and its figures say nothing.
+    let is_bench = std::env::args().any(|argument| argument == "--bench");
+    let (mut rounds, mut mib, mut dir) = if is_bench {
+        (7, 1024, None)
+    } else {
+        (1, 4, None)
+    };
+    let size = if is_bench { &FULL } else { &SMALL };
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
         match name.as_str() {
@@ -352,10 +363,27 @@ fn main() {
     let dir = tempfile::tempdir_in(parent).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        execute_beside_append(dir.path(), rounds).await;
-        snapshot_under_load(dir.path(), mib).await;
-        starts(dir.path()).await;
+        execute_beside_append(dir.path(), rounds, size).await;
+        snapshot_under_load(dir.path(), mib, size).await;
+        starts(dir.path(), size).await;
     });
 }
 
-const ROUND: Duration = Duration::from_millis(600);
+/// How long things are measured for, and how many records a start has to apply.
+struct Size {
+    round: Duration,
+    alone: Duration,
+    records: &'static [u64],
+}
+
+const FULL: Size = Size {
+    round: Duration::from_millis(600),
+    alone: Duration::from_secs(2),
+    records: &[10_000, 100_000, 1_000_000],
+};
+
+const SMALL: Size = Size {
+    round: Duration::from_millis(20),
+    alone: Duration::from_millis(20),
+    records: &[1000],
+};
