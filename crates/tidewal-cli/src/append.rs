@@ -85,9 +85,15 @@ async fn print_all(
     is_quiet: bool,
 ) -> Result<(), Failure> {
     let mut out = Out::new();
-    let mut last = None;
+    let (mut last, mut refused) = (None, None);
     while let Some(pending) = answers.recv().await {
-        let lsn = pending.await?;
+        let lsn = match pending.await {
+            Ok(lsn) => lsn,
+            Err(error) => {
+                refused = Some(error);
+                break;
+            }
+        };
         last = Some(lsn);
         if !is_quiet {
             out.line(&lsn.to_string()).map_err(say_what_happened)?;
@@ -99,7 +105,9 @@ async fn print_all(
     if let (true, Some(lsn)) = (is_quiet, last) {
         out.line(&lsn.to_string()).map_err(say_what_happened)?;
     }
-    out.flush().map_err(say_what_happened)
+    out.flush().map_err(say_what_happened)?;
+    // How far it got is said before why it got no further.
+    refused.map_or(Ok(()), |error| Err(error.into()))
 }
 
 /// Elsewhere it is no error if nobody reads any more. Here a part of the input may not have been

@@ -3,17 +3,17 @@
 use std::process::ExitCode;
 use std::time::Duration;
 
-use serde_json::json;
 use tidewal::tools::{Depth, LogDir, Observer, Progress};
 use tidewal::{Error, Lsn, Reader, Record, Wal};
 
 use crate::cli::{Dump, Format};
 use crate::failure::{DAMAGED, Failure};
 use crate::look::Out;
-use crate::payload::{escaped, hex};
+use crate::payload::{PIECE_LEN, escape, hex};
 use crate::wait::wait_for;
 
 pub fn run(args: &Dump) -> Result<ExitCode, Failure> {
+    check_range(args)?;
     let mut printer = Printer {
         out: Out::new(),
         args,
@@ -29,6 +29,16 @@ pub fn run(args: &Dump) -> Result<ExitCode, Failure> {
     let code = dumped?;
     flushed?;
     Ok(code)
+}
+
+fn check_range(args: &Dump) -> Result<(), Failure> {
+    match (args.from, args.to) {
+        (Some(from), Some(to)) if from > to => Err(Failure::Other(
+            format!("--from {from} is behind --to {to}"),
+            "name a first record that is not behind the last one".into(),
+        )),
+        _ => Ok(()),
+    }
 }
 
 async fn dump(args: &Dump, printer: &mut Printer<'_>) -> Result<(), Failure> {
@@ -88,16 +98,38 @@ impl Printer<'_> {
         if self.args.raw {
             return self.print_raw(payload);
         }
-        let line = match self.args.format {
-            Format::Text => format!("{lsn}\t{}", escaped(payload)),
-            Format::Hex => format!("{lsn}\t{}", hex(payload)),
-            Format::Json => match std::str::from_utf8(payload) {
-                Ok(text) => json!({ "lsn": lsn.get(), "len": payload.len(), "text": text }),
-                Err(_) => json!({ "lsn": lsn.get(), "len": payload.len(), "hex": hex(payload) }),
+        match self.args.format {
+            Format::Text => {
+                self.out.bytes(format!("{lsn}\t").as_bytes())?;
+                escape(payload, &mut |text| self.out.bytes(text.as_bytes()))?;
             }
-            .to_string(),
-        };
-        self.out.line(&line)
+            Format::Hex => {
+                self.out.bytes(format!("{lsn}\t").as_bytes())?;
+                self.print_hex(payload)?;
+            }
+            Format::Json => self.print_json(lsn, payload)?,
+        }
+        self.out.bytes(b"\n")
+    }
+
+    fn print_json(&mut self, lsn: Lsn, payload: &[u8]) -> Result<(), Failure> {
+        let head = format!("{{\"len\":{},\"lsn\":{lsn},", payload.len());
+        self.out.bytes(head.as_bytes())?;
+        if let Ok(text) = std::str::from_utf8(payload) {
+            self.out.bytes(b"\"text\":")?;
+            let written = serde_json::to_writer(self.out.writer(), text);
+            written.map_err(|error| Failure::Output(error.into()))?;
+        } else {
+            self.out.bytes(b"\"hex\":\"")?;
+            self.print_hex(payload)?;
+            self.out.bytes(b"\"")?;
+        }
+        self.out.bytes(b"}")
+    }
+
+    fn print_hex(&mut self, payload: &[u8]) -> Result<(), Failure> {
+        let mut pieces = payload.chunks(PIECE_LEN);
+        pieces.try_for_each(|piece| self.out.bytes(hex(piece).as_bytes()))
     }
 
     fn print_raw(&mut self, payload: &[u8]) -> Result<(), Failure> {

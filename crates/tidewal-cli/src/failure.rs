@@ -102,12 +102,15 @@ fn hint(error: &Error, dir: Option<&Path>) -> String {
         Error::Locked { .. } => {
             "stop the service that has it open, or work on a snapshot of the file system"
         }
-        Error::Unsupported { .. } => "use a newer version of tidewal",
         Error::UnfinishedRestore { .. } => {
             return format!(
                 "restore again, with `tidewal restore STORE {dir}`; it is nothing to repair"
             );
         }
+        Error::Unsupported { .. } => {
+            "use a newer version of tidewal; if none has ever written to this log, restore a backup"
+        }
+        Error::LsnsExhausted { .. } => "read it with `tidewal dump`; no record can follow",
         Error::Truncated { .. } => "leave --from out, or name a later record",
         Error::BeyondEnd { .. } => "leave --from out, or name an earlier record",
         Error::InvalidOptions { .. } => "see the command with --help",

@@ -9,7 +9,7 @@ use tidewal::{Error, Result};
 use crate::cli::Inspect;
 use crate::failure::{Failure, with_sources};
 use crate::json;
-use crate::look::{Bar, Out, columns, count, quoted, size};
+use crate::look::{Bar, Out, columns, count, known_end, quoted, size};
 use crate::verify::status;
 use crate::wait::wait_for;
 
@@ -86,7 +86,14 @@ fn facts(survey: &Survey, holders: &[Holder]) -> Vec<(&'static str, String)> {
 }
 
 fn records(survey: &Survey) -> String {
-    let (oldest, end) = (survey.oldest, survey.end);
+    let oldest = survey.oldest;
+    let Some(end) = known_end(survey) else {
+        let proven = survey.proven;
+        return match proven >= oldest {
+            true => format!("LSN {oldest} to {proven} or more: how the log ends cannot be read"),
+            false => "not known: how the log ends cannot be read".into(),
+        };
+    };
     let about = if survey.in_use { " or more" } else { "" };
     match end >= oldest {
         true => format!("LSN {oldest} to {end}{about}"),
@@ -105,6 +112,7 @@ fn ending(survey: &Survey) -> String {
             cut.reason.label()
         ),
         _ if survey.in_use => "on the move: somebody appends".into(),
+        _ if survey.damages.is_empty() => "not known, see below".into(),
         _ => "damaged, see below".into(),
     }
 }

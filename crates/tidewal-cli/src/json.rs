@@ -5,6 +5,7 @@ use tidewal::tools::{Depth, Ending, Holder, SegmentSurvey, Survey};
 use tidewal::{Corruption, Cut, Lsn};
 
 use crate::failure::with_sources;
+use crate::look::known_end;
 
 pub fn survey(survey: &Survey, holders: &[Holder]) -> Value {
     let segments = |segments: &[SegmentSurvey]| segments.iter().map(segment).collect::<Vec<_>>();
@@ -15,7 +16,7 @@ pub fn survey(survey: &Survey, holders: &[Holder]) -> Value {
         "in_use": survey.in_use,
         "holders": holders.iter().map(holder).collect::<Vec<_>>(),
         "oldest": survey.oldest.get(),
-        "end": survey.end.get(),
+        "end": known_end(survey).map(Lsn::get),
         "proven_durable": survey.proven.get(),
         "ending": survey.ending.as_ref().map(ending),
         "segments": segments(&survey.segments),

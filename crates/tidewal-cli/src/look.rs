@@ -5,8 +5,8 @@ use std::path::Path;
 
 use anstyle::{AnsiColor, Style};
 use indicatif::{ProgressBar, ProgressStyle};
-use tidewal::Record;
-use tidewal::tools::{Observer, Progress};
+use tidewal::tools::{Observer, Progress, Survey};
+use tidewal::{Lsn, Record};
 
 use crate::failure::Failure;
 
@@ -72,6 +72,11 @@ impl Out {
         self.stream.write_all(bytes).map_err(Failure::Output)
     }
 
+    /// For what writes piece by piece.
+    pub fn writer(&mut self) -> &mut impl Write {
+        &mut self.stream
+    }
+
     pub fn flush(&mut self) -> Result<(), Failure> {
         self.stream.flush().map_err(Failure::Output)
     }
@@ -97,6 +102,10 @@ impl Observer for Bar {
     }
 
     fn record(&mut self, _: Record) {}
+
+    fn wants_records(&self) -> bool {
+        false
+    }
 }
 
 impl Drop for Bar {
@@ -112,6 +121,16 @@ pub fn count(number: u64, what: &str) -> String {
         "{} {what}{plural}",
         crate::measure::report::thousands(number)
     )
+}
+
+/// The last record of a log, unless the header of its newest segment cannot be read. Such a log may hold any
+/// number of records.
+pub fn known_end(survey: &Survey) -> Option<Lsn> {
+    let is_known = match survey.segments.last() {
+        Some(newest) => newest.header.is_some() && (newest.last.is_some() || survey.in_use),
+        None => survey.obstacles.is_empty(),
+    };
+    is_known.then_some(survey.end)
 }
 
 /// `64.0 MiB`.

@@ -2,9 +2,10 @@
 
 use std::fmt::Write;
 
-/// On one line, with everything escaped that is not text, so that it can be read back.
-pub fn escaped(payload: &[u8]) -> String {
-    let mut text = String::with_capacity(payload.len());
+/// On one line, with everything escaped that is not text, so that it can be read back. Piece by piece, so
+/// that a large payload is not in memory a second time.
+pub fn escape<E>(payload: &[u8], write: &mut impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
+    let mut text = String::with_capacity(PIECE_LEN);
     for chunk in payload.utf8_chunks() {
         for letter in chunk.valid().chars() {
             match letter {
@@ -12,12 +13,16 @@ pub fn escaped(payload: &[u8]) -> String {
                 letter if letter.is_control() => text.extend(letter.escape_default()),
                 letter => text.push(letter),
             }
+            if text.len() >= PIECE_LEN {
+                write(&text)?;
+                text.clear();
+            }
         }
         for byte in chunk.invalid() {
             let _ = write!(text, "\\x{byte:02x}");
         }
     }
-    text
+    write(&text)
 }
 
 pub fn hex(payload: &[u8]) -> String {
@@ -28,9 +33,30 @@ pub fn hex(payload: &[u8]) -> String {
     text
 }
 
+/// How much of a payload is put into words at once.
+pub const PIECE_LEN: usize = 64 * 1024;
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn escaped(payload: &[u8]) -> String {
+        let mut pieces = Vec::new();
+        escape(payload, &mut |text| {
+            pieces.push(text.to_owned());
+            Ok::<_, ()>(())
+        })
+        .unwrap();
+        let longest = pieces.iter().map(String::len).max();
+        assert!(longest.is_none_or(|len| len < PIECE_LEN + 64));
+        pieces.concat()
+    }
+
+    #[test]
+    fn a_large_payload_comes_in_pieces() {
+        let payload = "grün\n".repeat(PIECE_LEN);
+        assert_eq!(escaped(payload.as_bytes()), "grün\\n".repeat(PIECE_LEN));
+    }
 
     #[test]
     fn text_stays_and_the_rest_is_escaped() {

@@ -2,6 +2,7 @@
 
 use std::process::ExitCode;
 
+use tidewal::Error;
 use tidewal::tools::{Depth, Ending, LogDir, Survey};
 
 use crate::cli::Verify;
@@ -64,18 +65,18 @@ fn show_verdict(out: &mut Out, survey: &Survey, is_raft: bool) -> Result<(), Fai
     );
     if !survey.is_sound() {
         let places = survey.damages.len() as u64 + survey.damages_left_out;
-        let found = count(places, "damaged place");
+        let found = match (places, survey.obstacles.len() as u64) {
+            (0, unread) => format!("{} not read", count(unread, "file")),
+            (places, _) => count(places, "damaged place"),
+        };
         out.line(&format!(
             "{} {found}; {read} can be read",
             paint.bad("not sound:")
         ))?;
-        if is_raft {
-            return out.line(raft::HINT);
-        }
-        return out.line(&format!(
-            "see what can be done about it: tidewal repair {}",
-            quoted(&survey.dir)
-        ));
+        return match is_raft && survey.obstacles.is_empty() {
+            true => out.line(raft::HINT),
+            false => out.line(&next_step(survey)),
+        };
     }
     if survey.segments.is_empty() {
         return out.line(&format!(
@@ -96,6 +97,23 @@ fn show_verdict(out: &mut Out, survey: &Survey, is_raft: bool) -> Result<(), Fai
             cut.reason.label()
         )),
         _ => Ok(()),
+    }
+}
+
+/// A repair has to read everything, and to know what it keeps.
+fn next_step(survey: &Survey) -> String {
+    let is_later = |error: &Error| matches!(error, Error::Unsupported { .. });
+    match survey.obstacles.is_empty() {
+        _ if survey.obstacles.iter().any(is_later) => {
+            "use a newer version of tidewal: this one can neither read nor repair what a later one has \
+             written"
+                .into()
+        }
+        true => format!(
+            "see what can be done about it: tidewal repair {}",
+            quoted(&survey.dir)
+        ),
+        false => "see why these files cannot be read, and verify again".into(),
     }
 }
 

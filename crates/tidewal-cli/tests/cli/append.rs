@@ -1,6 +1,7 @@
 //! `tidewal append`
 
 use std::io::{BufRead, BufReader, Write};
+use std::process::Command;
 
 use crate::helpers::{Log, start, tidewal, tidewal_with_input};
 
@@ -100,4 +101,28 @@ fn a_reader_of_lsns_that_leaves_early_is_an_error_and_the_log_is_closed() {
     let json = tidewal(&["inspect", log.path(), "--json"]).json();
     assert_eq!(json["ending"]["kind"], "closed");
     assert_eq!(json["end"], 1);
+}
+
+/// Where the system allows it: a file system of its own that is full soon.
+#[test]
+fn on_a_full_disk_quiet_says_how_far_it_got() {
+    let log = Log::empty();
+    let mount = ["-t", "tmpfs", "-o", "size=3m", "tmpfs", log.path()];
+    let mounted = Command::new("mount").args(mount).output();
+    if !mounted.is_ok_and(|output| output.status.success()) {
+        println!("skipped: a file system cannot be mounted here");
+        return;
+    }
+    let input = format!("{}\n", "x".repeat(999)).repeat(5000);
+    let arguments = ["append", log.path(), "--segment-size", "1MiB", "--quiet"];
+    let ran = tidewal_with_input(&arguments, input.as_bytes());
+    let dumped = tidewal(&["dump", log.path(), "--format", "hex"]);
+    let unmounted = Command::new("umount").arg(log.path()).status().unwrap();
+    assert!(unmounted.success());
+    ran.assert_failed(2, "no room on the disk");
+    let lines = ran.lines();
+    assert_eq!(lines.len(), 1, "{lines:?}");
+    let last: u64 = lines[0].parse().unwrap();
+    assert!((1000..5000).contains(&last), "{last}");
+    assert!(dumped.assert_ok().lines().len() as u64 >= last);
 }

@@ -296,3 +296,47 @@ fn regression_the_log_of_a_raft_node_is_not_repaired() {
     assert_eq!(fs::read(&log.segments()[1]).unwrap(), before);
     tidewal(&["repair", "--yes", "--not-raft", log.path()]).assert_ok();
 }
+
+/// Changes a segment's file.
+type Harm<'a> = &'a dyn Fn(&std::path::Path);
+
+/// Nothing says that a log is empty whose newest header cannot be read.
+#[test]
+fn a_log_whose_end_cannot_be_read_is_not_called_empty() {
+    let later = |path: &std::path::Path| {
+        let mut bytes = fs::read(path).unwrap();
+        bytes[8] = 2;
+        let crc = crc32fast::hash(&bytes[..68]);
+        bytes[68..72].copy_from_slice(&crc.to_le_bytes());
+        fs::write(path, &bytes).unwrap();
+    };
+    let reserved = |path: &std::path::Path| {
+        let mut bytes = fs::read(path).unwrap();
+        bytes[2000] = 1;
+        fs::write(path, &bytes).unwrap();
+    };
+    let damaged = |path: &std::path::Path| {
+        let mut bytes = fs::read(path).unwrap();
+        bytes[20] ^= 1;
+        fs::write(path, &bytes).unwrap();
+    };
+    let harms: [(Harm, i32); 3] = [(&later, 2), (&reserved, 2), (&damaged, 1)];
+    for (harm, code) in harms {
+        for records in [900, 50] {
+            let log = Log::empty();
+            log.fill(1, records);
+            harm(log.segments().last().unwrap());
+            let ran = tidewal(&["inspect", log.path()]);
+            assert_eq!(ran.code, code);
+            let text = ran.text();
+            assert!(!text.contains("none;"), "{text}");
+            assert!(text.contains("how the log ends cannot be read"), "{text}");
+            let json = tidewal(&["inspect", log.path(), "--json"]).json();
+            assert_eq!(json["end"], serde_json::Value::Null);
+            let text = tidewal(&["verify", log.path()]).text();
+            let is_later = text.contains("use a newer version of tidewal");
+            let is_repair = text.contains("tidewal repair");
+            assert_eq!((is_later, is_repair), (code == 2, code == 1), "{text}");
+        }
+    }
+}

@@ -72,6 +72,19 @@ fn a_reader_that_leaves_early_is_no_error() {
 }
 
 #[test]
+fn a_range_that_ends_before_it_begins_is_an_error() {
+    let log = Log::make();
+    for more in [&[][..], &["--salvage"]] {
+        let arguments = [&["dump", log.path(), "--from", "10", "--to", "5"], more].concat();
+        let ran = tidewal(&arguments);
+        ran.assert_failed(2, "--from 10 is behind --to 5");
+        assert_eq!(ran.text(), "");
+    }
+    let ran = tidewal(&["dump", log.path(), "--from", "5", "--to", "5", "--raw"]);
+    assert_eq!(ran.assert_ok().text(), "record 5\n");
+}
+
+#[test]
 fn records_that_are_not_there_are_errors() {
     let log = Log::make();
     tidewal(&["dump", log.path(), "--from", "902"]).assert_failed(2, "beyond the end of the log");
