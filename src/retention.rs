@@ -234,6 +234,17 @@ mod tests {
         }
     }
 
+    #[test]
+    fn regression_a_refused_truncation_is_not_done_by_the_next_move_of_the_hold() {
+        let retention = Retention::default();
+        retention.begin(Some(1), vec![sealed(1, 10), sealed(11, 20)]);
+        retention.hold(Lsn::ZERO, u64::MAX);
+        let truncated = retention.truncated();
+        retention.limit(Lsn::new(11));
+        retention.take_back(truncated);
+        assert_eq!(retention.hold(Lsn::new(11), u64::MAX), None);
+    }
+
     /// An archiver that was dropped between its move of the hold and the truncation that follows.
     #[test]
     fn a_truncation_that_its_archiver_did_not_live_to_ask_for_is_found_by_the_next_one() {

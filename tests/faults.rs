@@ -416,3 +416,66 @@ fn a_failed_idle_mark_changes_nothing() {
         });
     }
 }
+
+fn spares(disk: &SimDisk) -> Vec<String> {
+    let mut files = disk.files(DIR);
+    files.retain(|name| name.ends_with(".spare"));
+    files
+}
+
+/// A log with spares ready.
+async fn open_with_spares(disk: &SimDisk) -> Wal {
+    let wal = options()
+        .spare_segments(2)
+        .open_on(disk, DIR)
+        .await
+        .unwrap();
+    wal.append(BIG).await.unwrap();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!(spares(disk).len(), 2);
+    wal
+}
+
+/// Each of them was tried, and its failure refused a batch.
+#[test]
+fn regression_spares_that_were_removed_refuse_no_append() {
+    run(async {
+        let disk = SimDisk::new(1);
+        let wal = open_with_spares(&disk).await;
+        for name in spares(&disk) {
+            assert!(disk.destroy(format!("{DIR}/{name}")));
+        }
+        assert_eq!(wal.append(BIG).await.unwrap().get(), 2);
+        wal.close().await.unwrap();
+    });
+}
+
+#[test]
+fn regression_a_truncation_whose_sync_fails_leaves_no_recycled_files() {
+    run(async {
+        let disk = SimDisk::new(1);
+        let wal = open_with_spares(&disk).await;
+        wal.append(BIG).await.unwrap();
+        let last = wal.append(BIG).await.unwrap();
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let before = spares(&disk);
+        disk.fail(Operation::SyncDir, 0, io::ErrorKind::Other);
+        let error = wal.truncate_before(last).await.unwrap_err();
+        assert!(matches!(error, Error::Io(_)), "{error:?}");
+        assert_eq!(spares(&disk), before);
+    });
+}
+
+#[test]
+fn regression_a_sync_with_nothing_to_do_fails_where_the_directory_was_removed() {
+    run(async {
+        let disk = SimDisk::new(1);
+        let wal = open_with_one_segment(&disk).await;
+        wal.sync().await.unwrap();
+        disk.remove_dir(DIR).unwrap();
+        let error = wal.sync().await.unwrap_err();
+        assert_eq!(cause(&error).unwrap().kind(), io::ErrorKind::NotFound);
+        let error = wal.append("later").await.unwrap_err();
+        assert!(matches!(error, Error::Poisoned(_)), "{error:?}");
+    });
+}

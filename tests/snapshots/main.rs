@@ -4,4 +4,5 @@ mod crashes;
 mod damage;
 mod faults;
 mod helpers;
+mod holding;
 mod life;

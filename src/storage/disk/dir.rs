@@ -324,3 +324,17 @@ const LOCK_ROUNDS: usize = 10;
 
 /// A log's directory, and one of a repair, is its owner's.
 pub(super) const PRIVATE: Permissions = Permissions::RWXU;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Ext4 answers so once it has given up on its journal; the parent of a log may be on a read-only disk.
+    #[test]
+    fn regression_a_disk_that_has_become_read_only_is_no_file_system_without_directory_syncs() {
+        for error in [Errno::ROFS, Errno::ACCESS, Errno::PERM] {
+            assert!(!is_no_sync(error) && is_no_sync_of_parent(error));
+        }
+        assert!(!is_no_sync_of_parent(Errno::IO));
+    }
+}

@@ -1,0 +1,39 @@
+//! What a snapshot that is being written keeps from others, on the real disk.
+
+use std::io::Write;
+use std::sync::mpsc;
+use std::time::Duration;
+
+use tidewal::{Error, Wal};
+use tokio::sync::oneshot;
+
+/// Such a snapshot keeps the directory locked after the log has closed. Opening the log waited for it, and for
+/// ever where the snapshot waited for what comes after that.
+#[tokio::test]
+async fn regression_a_log_that_a_snapshot_keeps_locked_is_waited_for_no_longer_than_was_asked_for()
+{
+    let dir = tempfile::tempdir().unwrap();
+    let wal = Wal::options().open(dir.path()).await.unwrap();
+    let lsn = wal.append("record").await.unwrap();
+    let (begun, begins) = oneshot::channel();
+    let (go, may_go) = mpsc::channel();
+    let snapshots = wal.snapshots();
+    let writing = tokio::spawn(async move {
+        let contents = move |output: &mut tidewal::snapshot::SnapshotOutput| {
+            begun.send(()).expect("the test waits for it");
+            may_go.recv().expect("the test lets it go");
+            output.write_all(b"contents")
+        };
+        snapshots.write(lsn, contents).await
+    });
+    begins.await.unwrap();
+    wal.close().await.unwrap();
+    let options = Wal::options().lock_timeout(Duration::from_millis(50));
+    let opened = tokio::time::timeout(Duration::from_secs(60), options.open(dir.path())).await;
+    let error = opened.expect("it waits for no longer").unwrap_err();
+    assert!(matches!(error, Error::Locked { .. }), "{error:?}");
+    go.send(()).unwrap();
+    drop(writing.await.unwrap());
+    let wal = Wal::options().open(dir.path()).await.unwrap();
+    assert_eq!(wal.durable_lsn(), lsn);
+}
