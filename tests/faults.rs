@@ -419,7 +419,7 @@ fn a_failed_idle_mark_changes_nothing() {
 
 fn spares(disk: &SimDisk) -> Vec<String> {
     let mut files = disk.files(DIR);
-    files.retain(|name| name.ends_with(".spare"));
+    files.retain(|name| name.contains(".spare"));
     files
 }
 
