@@ -1,4 +1,4 @@
-//! The names of the files of a log (`docs/format.md`, "The directory").
+//! The names of the files of a log (`docs/format.md`, "Files").
 
 use crate::Lsn;
 
