@@ -264,6 +264,11 @@ impl Dir {
         })
     }
 
+    /// Removes an empty directory in this one, if it can be; nothing depends on it.
+    pub(crate) fn remove_subdir(&self, name: &str) {
+        let _ = self.backend().remove_subdir(name);
+    }
+
     /// Gives a file of the directory that this one is in a second name here; never that of another file.
     pub(crate) fn link_from_parent(&self, name: &str, second: &str) -> Result<(), Fault> {
         let linked = self.backend().link_from_parent(name, second);

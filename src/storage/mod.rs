@@ -86,6 +86,11 @@ pub(crate) trait Backend: Send + Sync {
     /// Opens a directory in this one. If `create` it is made where it is missing, durably.
     #[cfg(feature = "tools")]
     fn open_subdir(&self, name: &str, create: bool) -> io::Result<Arc<dyn Backend>>;
+    /// Removes an empty directory in this one, where that can be done.
+    #[cfg(feature = "tools")]
+    fn remove_subdir(&self, _name: &str) -> io::Result<()> {
+        Ok(())
+    }
     /// Gives a file of the directory that this one was opened in a second name here; never that of
     /// another file.
     #[cfg(feature = "tools")]

@@ -528,9 +528,9 @@ impl Work {
             lsn: seal.last,
             offset: seal.segment.end,
         });
-        kept.chain(begin)
+        kept.chain(longer)
+            .chain(begin)
             .chain(head)
-            .chain(longer)
             .chain(removed)
             .chain(seal)
             .collect()

@@ -1,8 +1,9 @@
 //! Doing what a plan says.
 //!
 //! Three parts, each durable before the next begins: everything that will be taken out of the log or
-//! changed is kept in a new folder; the log is changed; and it is read again, to see. In the first part
-//! nothing of the log changes. From then on nothing can be lost any more, and what a crash leaves is
+//! changed is kept in a new folder, and what is to be longer or new takes its space; the log is changed;
+//! and it is read again, to see. In the first part nothing of the log is lost, and if there is no room for
+//! it, nothing of it stays. From then on nothing can be lost any more, and what a crash leaves is
 //! either still refused, and can be repaired again, or what the repair was to make of it.
 //!
 //! Files are kept by a second name (a hard link), so that it needs no space and no assumption about
@@ -48,8 +49,9 @@ impl RepairPlan {
     /// # Errors
     ///
     /// [`Error::Locked`](crate::Error::Locked) if somebody has the log open.
-    /// [`Error::Io`](crate::Error::Io) if an operation failed (a full disk, say), or if the log has
-    /// changed since the plan was made; plan again then.
+    /// [`Error::Io`](crate::Error::Io) if an operation failed, or if the log has changed since the plan was
+    /// made; plan again then. If the disk is too full to begin, nothing of the repair is left behind: make
+    /// room, and plan again.
     ///
     /// # Cancel safety
     ///
@@ -79,9 +81,36 @@ async fn do_all(dir: &Dir, plan: &RepairPlan) -> Result<PathBuf> {
     let name = plan.folder.file_name().unwrap_or_default();
     let name = name.to_string_lossy().into_owned();
     let folder = dir.make_subdir(&name)?;
-    keep(dir, &folder, plan).await?;
+    if let Err(fault) = prepare(dir, &folder, plan).await {
+        if fault.is_storage_full() {
+            leave_nothing(dir, &name, &folder);
+        }
+        return Err(fault.into());
+    }
     change(dir, &plan.work).await?;
     Ok(folder.path().to_owned())
+}
+
+/// Everything that takes space, before anything is taken out of the log.
+async fn prepare(dir: &Dir, folder: &Dir, plan: &RepairPlan) -> Result<(), Fault> {
+    keep(dir, folder, plan).await?;
+    for (name, len) in &plan.work.extend {
+        mend::extend(dir, name, *len).await?;
+    }
+    if let Some(begin) = plan.work.begin {
+        mend::begin(dir, &header(dir, begin)).await?;
+    }
+    Ok(())
+}
+
+/// Takes back what was kept: the log still has it, and space is short. What cannot be removed does no
+/// harm.
+fn leave_nothing(dir: &Dir, name: &str, folder: &Dir) {
+    for file in folder.list().unwrap_or_default() {
+        let _ = folder.remove(&file);
+    }
+    let _ = folder.sync();
+    dir.remove_subdir(name);
 }
 
 /// Makes everything that goes durable under another name.
@@ -124,18 +153,12 @@ async fn copy(dir: &Dir, name: &str, folder: &Dir, second: &str) -> Result<(), F
 
 /// Changes the log, of which everything that goes has been kept.
 ///
-/// A new beginning comes before what it replaces goes: a directory without segments would be a new log,
-/// which begins at LSN 1. Segments behind the end go newest first, and the end is sealed when all of them
+/// A new beginning is there before what it replaces goes: a directory without segments would be a new
+/// log, which begins at LSN 1. Segments behind the end go newest first, and the end is sealed when all of them
 /// have gone: until then one of them, or the link to them, keeps the log from being opened.
 async fn change(dir: &Dir, work: &Work) -> Result<(), Fault> {
-    if let Some(begin) = work.begin {
-        mend::begin(dir, &header(dir, begin)).await?;
-    }
     if let Some(header) = &work.mark_head {
         mend::mark_as_head(dir, header).await?;
-    }
-    for (name, len) in &work.extend {
-        mend::extend(dir, name, *len).await?;
     }
     mend::remove(dir, &work.remove)?;
     if let Some(seal) = &work.seal {

@@ -4,16 +4,25 @@ use crate::error::Fault;
 use crate::format::segment::Header;
 use crate::lsn::Lsn;
 use crate::recovered::LastSegment;
-use crate::storage::{Dir, Onto};
+use crate::storage::{Dir, File, Mode, Onto};
 use crate::writer::adopt;
 use crate::writer::segment::{self, Segment};
 use crate::writer::spares::{Spare, create_free};
 use crate::writer::unshare::open_to_change;
 
-/// Opens a segment without records, and seals it.
+/// Opens a segment without records, and seals it. If that fails before it has its name, its file goes.
 pub(crate) async fn begin(dir: &Dir, header: &Header) -> Result<(), Fault> {
-    let spare = spare(dir, header.capacity)?;
-    match Segment::open(dir, spare, *header, Onto::Nothing).await {
+    let (name, file) = create_free(dir)?;
+    let begun = begin_in(dir, name.clone(), file, header).await;
+    if begun.is_err() {
+        let _ = dir.remove(&name);
+    }
+    begun
+}
+
+async fn begin_in(dir: &Dir, name: String, file: File, header: &Header) -> Result<(), Fault> {
+    let file = file.allocate(header.capacity)?;
+    match Segment::open(dir, Spare { name, file }, *header, Onto::Nothing).await {
         Ok(segment) => segment.seal().await,
         Err(error) => Err(error.into()),
     }
@@ -25,10 +34,17 @@ pub(crate) async fn mark_as_head(dir: &Dir, header: &Header) -> Result<(), Fault
     Ok(())
 }
 
-/// Makes a file as long as it should be.
+/// Makes a file as long as it should be. If there is no room, it takes no more space than before.
 pub(crate) async fn extend(dir: &Dir, name: &str, len: u64) -> Result<(), Fault> {
-    let file = open_to_change(dir, name, u64::MAX).await?.allocate(len)?;
-    file.sync().await.map(drop)
+    let file = open_to_change(dir, name, u64::MAX).await?;
+    let before = file.len()?;
+    match file.allocate(len) {
+        Ok(file) => file.sync().await.map(drop),
+        Err(fault) => {
+            dir.open(name, Mode::Write)?.release(before);
+            Err(fault)
+        }
+    }
 }
 
 /// Removes names, in this order, and makes that durable.
@@ -40,11 +56,4 @@ pub(crate) fn remove(dir: &Dir, names: &[String]) -> Result<(), Fault> {
 /// Makes the records of a segment durable up to its new end, and says that it ends there.
 pub(crate) async fn end(dir: &Dir, segment: &LastSegment, last: Lsn) -> Result<(), Fault> {
     adopt::adopt_last(dir, segment, last).await
-}
-
-/// A file with the name of a spare, which is what the next start removes if this one gets no further.
-fn spare(dir: &Dir, len: u64) -> Result<Spare, Fault> {
-    let (name, file) = create_free(dir)?;
-    let file = file.allocate(len)?;
-    Ok(Spare { name, file })
 }

@@ -84,8 +84,32 @@ fn fail_everywhere(before: &Before, disk: &SimDisk) {
             }
             let _label = Label(format!("{operation:?} {skip} fails: {:?}", outcome.err()));
             go_on(before, &fork);
+            if matches!(operation, Operation::Create | Operation::Allocate) {
+                full_at(disk, operation, skip);
+            }
         }
     }
+}
+
+/// An operation that takes space finds none. Nothing is left of the repair: there would be less room than
+/// before.
+fn full_at(disk: &SimDisk, operation: Operation, skip: u64) {
+    let fork = disk.fork();
+    let planned = plan(&fork).unwrap();
+    fork.fail(operation, skip, std::io::ErrorKind::StorageFull);
+    let Err(error) = execute(planned) else {
+        return;
+    };
+    let Error::Io(fault) = &error else {
+        panic!("{error:?}");
+    };
+    assert_eq!(fault.io_error().kind(), std::io::ErrorKind::StorageFull);
+    let names = |disk: &SimDisk| {
+        let mut names: Vec<_> = files(disk).into_iter().map(|(name, _)| name).collect();
+        names.retain(|name| !name.ends_with("/LOCK"));
+        names
+    };
+    assert_eq!(names(&fork), names(disk), "something is left behind");
 }
 
 /// Whatever stands there now: a service that starts either is refused or finds all that recovery

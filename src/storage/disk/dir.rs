@@ -196,6 +196,15 @@ impl Backend for OpenDir {
     }
 
     #[cfg(feature = "tools")]
+    fn remove_subdir(&self, name: &str) -> io::Result<()> {
+        Ok(rustix::fs::unlinkat(
+            &self.descriptor,
+            name,
+            AtFlags::REMOVEDIR,
+        )?)
+    }
+
+    #[cfg(feature = "tools")]
     fn link_from_parent(&self, name: &str, second: &str) -> io::Result<()> {
         let parent = self.parent.as_ref().ok_or(io::ErrorKind::NotFound)?;
         let (here, flags) = (&self.descriptor, AtFlags::empty());

@@ -148,6 +148,11 @@ impl Backend for PathDir {
     }
 
     #[cfg(feature = "tools")]
+    fn remove_subdir(&self, name: &str) -> io::Result<()> {
+        fs::remove_dir(self.path.join(name))
+    }
+
+    #[cfg(feature = "tools")]
     fn link_from_parent(&self, name: &str, second: &str) -> io::Result<()> {
         let parent = self.path.parent().ok_or(io::ErrorKind::NotFound)?;
         fs::hard_link(parent.join(name), self.path.join(second))
