@@ -231,7 +231,7 @@ impl OrderedAppender {
         self.order.check()?;
         let submitted = self.wal.try_submit_in(Some(&self.order), payload.into());
         if let Err(TrySubmitError::Refused(error)) = &submitted {
-            self.order.end(error);
+            self.wal.end(&self.order, error);
         }
         submitted
     }
@@ -251,7 +251,7 @@ impl OrderedAppender {
     /// Ends the sequence if this is an error.
     pub(crate) fn note<T>(&self, submitted: Result<T>) -> Result<T> {
         if let Err(error) = &submitted {
-            self.order.end(error);
+            self.wal.end(&self.order, error);
         }
         submitted
     }

@@ -22,6 +22,7 @@ use crate::error::{Error, Fault, Result};
 use crate::host::Host;
 use crate::lsn::Lsn;
 use crate::queue::answers::Answer;
+use crate::queue::order::Order;
 use crate::queue::request::{Append, Cost, Request, Taken};
 use crate::queue::shared::{NotTaken, Shared};
 use crate::retention::Retention;
@@ -77,8 +78,14 @@ impl Submitter {
     pub(crate) fn try_submit(&self, append: Append) -> Result<Answer, NotSubmitted> {
         self.shared.push(append).map_err(|refused| match refused {
             NotTaken::Full(append) => NotSubmitted::Full(append),
+            NotTaken::Refused(_, error) => NotSubmitted::Refused(error),
             NotTaken::Closed => NotSubmitted::Refused(self.shared.refusal()),
         })
+    }
+
+    /// Ends a sequence of appends of which one was refused before it was in the queue.
+    pub(crate) fn end(&self, order: &Order, error: &Error) {
+        self.shared.end(order, error);
     }
 
     /// Waits for a place in the queue for a request that brings no record. It needs one, because its

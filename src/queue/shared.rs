@@ -16,6 +16,7 @@ use crate::error::{Error, Fault, Result};
 use crate::host::Host;
 use crate::planted::{Bug, is_planted};
 use crate::queue::answers::{Answer, Answers, Claim};
+use crate::queue::order::Order;
 use crate::queue::request::{Append, Cost, Request, Taken};
 use crate::queue::wait_list::{Turn, WaitList, Wakers};
 use crate::retention::Retention;
@@ -74,6 +75,8 @@ pub(super) trait Enter: Sized {
     type Entered;
 
     fn list(state: &mut State) -> &mut WaitList;
+    /// Why it must not get in any more, whatever place there is.
+    fn check(&self) -> Result<()>;
     /// What it takes of a queue of this size.
     fn place(&self, size: Cost) -> Cost;
     /// Takes the next place in the order of requests.
@@ -86,6 +89,10 @@ impl Enter for Append {
 
     fn list(state: &mut State) -> &mut WaitList {
         &mut state.appends
+    }
+
+    fn check(&self) -> Result<()> {
+        self.order.as_ref().map_or(Ok(()), Order::check)
     }
 
     fn place(&self, size: Cost) -> Cost {
@@ -110,6 +117,10 @@ impl Enter for Request {
         &mut state.controls
     }
 
+    fn check(&self) -> Result<()> {
+        Ok(())
+    }
+
     fn place(&self, _: Cost) -> Cost {
         controls(1)
     }
@@ -125,6 +136,8 @@ impl Enter for Request {
 pub(super) enum NotTaken<E> {
     /// There is no place for it now.
     Full(E),
+    /// It must not get in any more. It may still have a turn, to be given up.
+    Refused(E, Error),
     Closed,
 }
 
@@ -196,6 +209,9 @@ impl Shared {
         if state.closed {
             return Err(NotTaken::Closed);
         }
+        if let Err(error) = entrant.check() {
+            return Err(NotTaken::Refused(entrant, error));
+        }
         let list = E::list(&mut state);
         if list.enter(*turn, place) {
             return Ok(self.put_in(state, entrant));
@@ -237,6 +253,7 @@ impl Shared {
         match self.push(entrant) {
             Ok(entered) => Ok(entered),
             Err(NotTaken::Closed) => Err(self.refusal()),
+            Err(NotTaken::Refused(_, error)) => Err(error),
             Err(NotTaken::Full(entrant)) => Waiting::new(self, entrant).await,
         }
     }
@@ -258,6 +275,13 @@ impl Shared {
         }
         self.put(state, request);
         Ok(())
+    }
+
+    /// Ends a sequence of appends. What of it is not in the queue yet will not get there.
+    pub(super) fn end(&self, order: &Order, error: &Error) {
+        // Whoever is about to put an append in has either done so, or will see that it is too late.
+        let _state = self.lock();
+        order.end(error);
     }
 
     fn put_in<E: Enter>(&self, mut state: MutexGuard<'_, State>, entrant: E) -> E::Entered {
@@ -294,7 +318,7 @@ fn place_of(cost: Cost, size: Cost) -> Cost {
 /// A caller who waits for a place.
 struct Waiting<'a, E: Enter> {
     shared: &'a Shared,
-    /// Gone when it is in the queue.
+    /// Gone when it is in the queue, or the queue is closed.
     entrant: Option<E>,
     turn: Turn,
 }
@@ -323,6 +347,11 @@ impl<E: Enter + Unpin> Future for Waiting<'_, E> {
             Err(NotTaken::Full(entrant)) => {
                 this.entrant = Some(entrant);
                 Poll::Pending
+            }
+            Err(NotTaken::Refused(entrant, error)) => {
+                // Its turn is given up when this is dropped.
+                this.entrant = Some(entrant);
+                Poll::Ready(Err(error))
             }
         }
     }

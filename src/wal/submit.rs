@@ -51,6 +51,11 @@ impl Wal {
         }
     }
 
+    /// Ends a sequence, so that nothing of it comes to be submitted any more.
+    pub(crate) fn end(&self, order: &Order, error: &Error) {
+        self.shared.submitter.end(order, error);
+    }
+
     /// Whether a record may be so large.
     #[cfg(feature = "sink")]
     pub(crate) fn check(&self, payload: &Bytes) -> Result<()> {

@@ -119,6 +119,35 @@ fn a_record_that_is_too_large_ends_a_sequence_and_not_what_was_before_it() {
     });
 }
 
+/// Clones wait for places in the queue while another clone is refused one for good.
+#[test]
+fn what_waits_for_a_place_when_a_clone_is_refused_is_refused_too() {
+    run(async {
+        let (disk, wal) = stalled(options().queue_records(1)).await;
+        drop(wal.submit("queued").await.unwrap());
+        let appender = wal.ordered();
+        let clone = appender.clone();
+        let mut waiting = task::spawn(appender.append("waits"));
+        let mut batch = task::spawn(appender.append_batch(["of", "a batch"]));
+        let mut other = task::spawn(wal.append("relies on nothing"));
+        assert_pending!(waiting.poll());
+        assert_pending!(batch.poll());
+        assert_pending!(other.poll());
+        let refused = clone.append(vec![0; 20_000]).await;
+        assert!(matches!(refused, Err(Error::TooLarge { .. })));
+        for error in [waiting.await.unwrap_err(), batch.await.unwrap_err()] {
+            let Error::EarlierRefused(cause) = &error else {
+                panic!("{error:?}");
+            };
+            assert!(matches!(**cause, Error::TooLarge { .. }), "{error:?}");
+        }
+        // Their turns are given up.
+        assert_eq!(other.await.unwrap(), Lsn::new(4));
+        let records = appended(&disk, &wal).await;
+        assert_eq!(records, ["queued", "relies on nothing"]);
+    });
+}
+
 #[test]
 fn a_queue_that_is_full_is_no_refusal_and_neither_is_a_submit_that_is_dropped() {
     run(async {
