@@ -41,8 +41,9 @@ pub enum SnapshotError {
         what: &'static str,
     },
 
-    /// A snapshot got its name and the directory could not be synced, now or earlier: that snapshot may
-    /// or may not be found later, and no other is made.
+    /// The directory could not be synced, now or earlier, by a snapshot or by the log: it is not known
+    /// whether the snapshots that there are would be found after a power cut, and no other is made. One that
+    /// just got its name loses it again if possible, and may still be found later.
     ///
     /// Next: truncate nothing, and reopen the log. A sync is never tried again, because one that
     /// succeeds then would prove nothing.

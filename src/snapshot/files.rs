@@ -1,6 +1,7 @@
 //! What is done to the files of snapshots, in which order (`docs/snapshots.md`, "Orderings").
 
 use std::io;
+use std::sync::{PoisonError, RwLockReadGuard};
 
 use crate::error::Fault;
 use crate::format::names;
@@ -59,14 +60,18 @@ impl Target<'_> {
 
     /// Gives the synced file its name, and makes that durable.
     ///
-    /// A damaged file of the same name goes first: renaming never replaces a file.
+    /// A damaged file of the same name goes first: renaming never replaces a file. If the directory cannot be
+    /// synced the name is taken back: the next process would find it in the cache, and take it for durable.
     pub(super) fn publish(&self, _: Synced, replaces: bool) -> Result<Synced> {
         let name = names::snapshot(self.lsn);
         if replaces {
             self.dir.remove(&name)?;
         }
         self.dir.rename(names::SNAPSHOT_SPARE, &name)?;
-        self.dir.sync().map_err(SnapshotError::Failed)
+        sync_names(self.dir).inspect_err(|_| {
+            // If that fails too there is nothing more to be done.
+            let _ = self.dir.remove(&name);
+        })
     }
 
     pub(super) fn snapshot(&self, len: u64, synced: Synced) -> Snapshot {
@@ -77,6 +82,7 @@ impl Target<'_> {
 /// The files with names of snapshots, oldest first, of which those of another log than `log_id` are
 /// foreign.
 pub(super) fn list(dir: &Dir, log_id: Option<u64>) -> Result<Vec<SnapshotFile>> {
+    let _reading = reading(dir);
     let names = dir.list()?;
     let mut lsns: Vec<_> = names
         .iter()
@@ -84,27 +90,38 @@ pub(super) fn list(dir: &Dir, log_id: Option<u64>) -> Result<Vec<SnapshotFile>> 
         .collect();
     lsns.sort_unstable();
     let look = |lsn| {
-        Ok(SnapshotFile {
+        Some(SnapshotFile {
             lsn,
             path: dir.path_of(&names::snapshot(lsn)),
             state: state_of(dir, log_id, lsn)?,
         })
     };
-    lsns.into_iter().map(look).collect()
+    Ok(lsns.into_iter().filter_map(look).collect())
 }
 
-fn state_of(dir: &Dir, log_id: Option<u64>, lsn: Lsn) -> Result<SnapshotState> {
-    match SnapshotInput::open(dir, lsn) {
-        Ok(input) if is_foreign(log_id, input.header().log_id) => Ok(SnapshotState::Foreign),
-        Ok(input) => Ok(SnapshotState::Whole {
+/// `None` if the file has gone meanwhile.
+fn state_of(dir: &Dir, log_id: Option<u64>, lsn: Lsn) -> Option<SnapshotState> {
+    Some(match SnapshotInput::open(dir, lsn) {
+        Ok(input) if is_foreign(log_id, input.header().log_id) => SnapshotState::Foreign,
+        Ok(input) => SnapshotState::Whole {
             len: input.total_len(),
-        }),
-        Err(SnapshotError::Damaged { .. }) => Ok(SnapshotState::Damaged),
-        Err(SnapshotError::Unsupported { version, .. }) => {
-            Ok(SnapshotState::Unsupported { version })
-        }
-        Err(error) => Err(error),
-    }
+        },
+        Err(SnapshotError::Missing { .. }) => return None,
+        Err(SnapshotError::Damaged { .. }) => SnapshotState::Damaged,
+        Err(SnapshotError::Unsupported { version, .. }) => SnapshotState::Unsupported { version },
+        Err(_) => SnapshotState::Unreadable,
+    })
+}
+
+/// As long as this is held, no file that had the name of a snapshot is written over.
+fn reading(dir: &Dir) -> RwLockReadGuard<'_, ()> {
+    let readers = dir.snapshot_readers().read();
+    readers.unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Makes the names of snapshots durable. Where that has failed once, none is.
+fn sync_names(dir: &Dir) -> Result<Synced> {
+    dir.sync().map_err(SnapshotError::Failed)
 }
 
 /// A log without a segment has no id yet; then it is the log's end that does not fit the snapshot.
@@ -123,6 +140,7 @@ pub(super) fn read<T>(
     lsn: Lsn,
     contents: impl FnOnce(&mut SnapshotInput) -> io::Result<T>,
 ) -> Result<(Snapshot, T)> {
+    let _reading = reading(dir);
     let mut input = SnapshotInput::open(dir, lsn)?;
     let header = *input.header();
     if is_foreign(log_id, header.log_id) {
@@ -132,14 +150,11 @@ pub(super) fn read<T>(
     }
     let read = contents(&mut input);
     let read = input.finish(read)?;
-    let synced = dir.sync()?;
+    let synced = sync_names(dir)?;
     Ok((Snapshot::new(header.log_id, lsn, header.len, synced), read))
 }
 
 /// Removes what is before `kept`; the largest file is set aside for the next snapshot.
-///
-/// The directory is synced before that file can be written to: otherwise a crash could bring back its
-/// old name, on contents of another snapshot.
 pub(super) fn remove_before(dir: &Dir, log_id: Option<u64>, kept: &Snapshot) -> Result<usize> {
     if is_foreign(log_id, kept.log_id) {
         return Err(SnapshotError::Foreign {
@@ -148,21 +163,33 @@ pub(super) fn remove_before(dir: &Dir, log_id: Option<u64>, kept: &Snapshot) -> 
     }
     let mut older = list(dir, log_id)?;
     older.retain(|file| file.lsn < kept.lsn && is_ours(file.state));
-    if older.is_empty() {
+    let count = older.len();
+    if count == 0 {
         return Ok(0);
     }
-    if !has_spare(dir)? {
-        let largest = older.iter().max_by_key(|file| len_of(file.state));
-        let largest = largest.expect("the list is not empty").lsn;
-        dir.rename(&names::snapshot(largest), names::SNAPSHOT_SPARE)?;
-        older.retain(|file| file.lsn != largest);
-        remove_all(dir, &older)?;
-        dir.sync()?;
-        return Ok(older.len() + 1);
+    if let Some(set_aside) = set_one_aside(dir, &older)? {
+        older.retain(|file| file.lsn != set_aside);
     }
     remove_all(dir, &older)?;
-    dir.sync()?;
-    Ok(older.len())
+    sync_names(dir)?;
+    Ok(count)
+}
+
+/// Makes the largest file the space for the next snapshot, unless there is some, or one of them may be being
+/// read: what has another name can still be read, and would be written over.
+fn set_one_aside(dir: &Dir, older: &[SnapshotFile]) -> Result<Option<Lsn>> {
+    let Ok(_no_reader) = dir.snapshot_readers().try_write() else {
+        return Ok(None);
+    };
+    let largest = older.iter().max_by_key(|file| len_of(file.state));
+    let largest = largest.map(|file| file.lsn);
+    match largest {
+        Some(lsn) if !has_spare(dir)? => {
+            dir.rename(&names::snapshot(lsn), names::SNAPSHOT_SPARE)?;
+            Ok(largest)
+        }
+        _ => Ok(None),
+    }
 }
 
 fn remove_all(dir: &Dir, files: &[SnapshotFile]) -> Result<(), Fault> {
@@ -202,12 +229,15 @@ pub(super) fn reserve(dir: &Dir, bytes: u64) -> Result<()> {
 
 /// The file that was set aside, or a new one. What is in it does not matter, but to a backup of hard links
 /// that has it too.
-fn open_spare(dir: &Dir) -> Result<File, Fault> {
+///
+/// What was set aside is opened only when the directory is synced: otherwise a crash could bring back an old
+/// name of it, that of a snapshot, on contents of another one.
+fn open_spare(dir: &Dir) -> Result<File> {
     match dir.open(names::SNAPSHOT_SPARE, Mode::Write) {
         Err(fault) if fault.io_error().kind() == io::ErrorKind::NotFound => {}
-        Err(fault) => return Err(fault),
-        Ok(file) if file.is_exclusive()? => return Ok(file),
+        Err(fault) => return Err(fault.into()),
+        Ok(file) if file.is_exclusive()? => return sync_names(dir).map(|_| file),
         Ok(_) => dir.remove(names::SNAPSHOT_SPARE)?,
     }
-    dir.open(names::SNAPSHOT_SPARE, Mode::Create)
+    Ok(dir.open(names::SNAPSHOT_SPARE, Mode::Create)?)
 }

@@ -85,6 +85,7 @@ impl LockedDir {
     /// [`Damaged`](crate::snapshot::SnapshotError::Damaged),
     /// [`Foreign`](crate::snapshot::SnapshotError::Foreign),
     /// [`Unsupported`](crate::snapshot::SnapshotError::Unsupported),
+    /// [`Failed`](crate::snapshot::SnapshotError::Failed),
     /// [`Io`](crate::snapshot::SnapshotError::Io);
     /// [`Contents`](crate::snapshot::SnapshotError::Contents) with what `contents` has returned;
     /// [`Interrupted`](crate::snapshot::SnapshotError::Interrupted) if it has panicked.

@@ -188,19 +188,22 @@ impl Snapshots {
 
     /// Removes the snapshots before `kept`, which is durable. Returns how many there were.
     ///
-    /// Damaged ones are removed too, and those of other logs or of later versions are left alone. If no
-    /// space is set aside yet, the largest file becomes that, and is kept under another name.
+    /// Damaged ones are removed too, and those of other logs or of later versions, and what cannot be read,
+    /// are left alone. If no space is set aside yet, and no snapshot is being read, the largest file becomes
+    /// that, and is kept under another name.
     ///
     /// # Errors
     ///
     /// [`SnapshotError::Foreign`] if `kept` is a snapshot of another log; [`SnapshotError::Closed`],
-    /// [`SnapshotError::Io`]. Some may then be gone, and no one that is needed is.
+    /// [`SnapshotError::Failed`], [`SnapshotError::Io`]. Some may then be gone, and no one that is needed is.
     pub async fn remove_before(&self, kept: &Snapshot) -> Result<usize> {
         let (this, kept) = (self.clone(), kept.clone());
         let remove = async move {
-            let _turn = this.turn.lock().await;
+            let mut turn = this.turn.lock().await;
+            check(turn.as_ref())?;
             let _lock = this.site.hold()?;
-            files::remove_before(&this.site.dir, this.retention.log_id(), &kept)
+            let removed = files::remove_before(&this.site.dir, this.retention.log_id(), &kept);
+            note(&mut turn, removed)
         };
         self.site.run(remove).await
     }
@@ -212,14 +215,15 @@ impl Snapshots {
     ///
     /// # Errors
     ///
-    /// [`SnapshotError::StorageFull`], [`SnapshotError::Closed`], [`SnapshotError::Io`]. What was set
-    /// aside before still is.
+    /// [`SnapshotError::StorageFull`], [`SnapshotError::Closed`], [`SnapshotError::Failed`],
+    /// [`SnapshotError::Io`]. What was set aside before still is.
     pub async fn reserve(&self, bytes: u64) -> Result<()> {
         let this = self.clone();
         let reserve = async move {
-            let _turn = this.turn.lock().await;
+            let mut turn = this.turn.lock().await;
+            check(turn.as_ref())?;
             let _lock = this.site.hold()?;
-            files::reserve(&this.site.dir, bytes)
+            note(&mut turn, files::reserve(&this.site.dir, bytes))
         };
         self.site.run(reserve).await
     }
@@ -229,10 +233,16 @@ impl Snapshots {
         F: FnOnce(&mut SnapshotOutput) -> io::Result<()>,
     {
         let mut turn = self.turn.lock().await;
-        if let Some(fault) = &*turn {
-            return Err(SnapshotError::Failed(fault.clone()));
-        }
+        check(turn.as_ref())?;
         let _lock = self.site.hold()?;
+        let written = self.write_in_turn(lsn, contents).await;
+        note(&mut turn, written)
+    }
+
+    async fn write_in_turn<F>(&self, lsn: Lsn, contents: F) -> Result<Snapshot>
+    where
+        F: FnOnce(&mut SnapshotOutput) -> io::Result<()>,
+    {
         let target = Target {
             dir: &self.site.dir,
             log_id: self.log_id_for(lsn)?,
@@ -244,11 +254,8 @@ impl Snapshots {
             files::Standing::Damaged => true,
         };
         let (len, synced) = target.fill(&self.site.closing, contents).await?;
-        let published = target.publish(synced, replaced);
-        if let Err(SnapshotError::Failed(fault)) = &published {
-            *turn = Some(fault.clone());
-        }
-        published.map(|synced| target.snapshot(len, synced))
+        let synced = target.publish(synced, replaced)?;
+        Ok(target.snapshot(len, synced))
     }
 
     /// The log's id, if record `lsn` is durable.
@@ -262,6 +269,18 @@ impl Snapshots {
             }),
         }
     }
+}
+
+/// Refuses what comes after a failed sync of the directory.
+fn check(failed: Option<&Fault>) -> Result<()> {
+    failed.map_or(Ok(()), |fault| Err(SnapshotError::Failed(fault.clone())))
+}
+
+fn note<T>(turn: &mut Option<Fault>, done: Result<T>) -> Result<T> {
+    if let Err(SnapshotError::Failed(fault)) = &done {
+        turn.get_or_insert_with(|| fault.clone());
+    }
+    done
 }
 
 impl std::fmt::Debug for Snapshots {
@@ -330,6 +349,8 @@ pub enum SnapshotState {
         /// Bytes of contents.
         len: u64,
     },
+    /// It is no regular file, or the system fails to read it. It is left alone.
+    Unreadable,
     /// It was written by a later version of the format.
     Unsupported {
         /// The version in its header.

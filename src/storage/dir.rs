@@ -3,6 +3,8 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+#[cfg(feature = "snapshot")]
+use std::sync::RwLock;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::error::{Fault, Result};
@@ -33,6 +35,8 @@ impl Location {
             path: self.path().into(),
             lock_file: Arc::default(),
             failed_sync: Arc::default(),
+            #[cfg(feature = "snapshot")]
+            snapshot_readers: Arc::default(),
             #[cfg(tidewal_planted)]
             location: self.clone(),
         })
@@ -55,6 +59,8 @@ pub(crate) struct Dir {
     lock_file: Arc<OnceLock<FileId>>,
     /// The first sync of the directory that has failed. Locked while one is under way.
     failed_sync: Arc<Mutex<Option<Fault>>>,
+    #[cfg(feature = "snapshot")]
+    snapshot_readers: Arc<RwLock<()>>,
     #[cfg(tidewal_planted)]
     location: Location,
 }
@@ -82,6 +88,12 @@ impl Dir {
     #[cfg(feature = "tools")]
     pub(crate) fn holders(&self) -> Vec<lock::Holder> {
         self.backend().holders()
+    }
+
+    /// Held by those who read snapshots, from before they open them.
+    #[cfg(feature = "snapshot")]
+    pub(crate) fn snapshot_readers(&self) -> &RwLock<()> {
+        &self.snapshot_readers
     }
 
     /// Notes that others are kept out by this lock file and nothing else.
@@ -259,6 +271,8 @@ impl Dir {
             path: self.path_of(name).into(),
             lock_file: Arc::default(),
             failed_sync: Arc::default(),
+            #[cfg(feature = "snapshot")]
+            snapshot_readers: Arc::default(),
             #[cfg(tidewal_planted)]
             location: self.location.clone(),
         })

@@ -161,6 +161,37 @@ fn a_damaged_one_is_replaced() {
     });
 }
 
+/// What is no file, or cannot be read, is in the way of no other snapshot.
+#[cfg(unix)]
+#[test]
+fn an_odd_entry_is_listed_and_left_alone() {
+    let dir = tempfile::tempdir().unwrap();
+    let runtime = tokio::runtime::Runtime::new().unwrap();
+    runtime.block_on(async {
+        let wal = options().open(dir.path()).await.unwrap();
+        for _ in 0..4 {
+            wal.append("record").await.unwrap();
+        }
+        let entry = |number: u64| dir.path().join(format!("{number:020}.snapshot"));
+        std::fs::create_dir(entry(1)).unwrap();
+        std::os::unix::fs::symlink("nowhere", entry(2)).unwrap();
+        let snapshots = wal.snapshots();
+        write(&snapshots, lsn(3)).await.unwrap();
+        let newest = write(&snapshots, lsn(4)).await.unwrap();
+        let listed = snapshots.list().await.unwrap();
+        let whole = SnapshotState::Whole { len: 700 };
+        let unreadable = SnapshotState::Unreadable;
+        let states: Vec<_> = listed.iter().map(|file| file.state).collect();
+        assert_eq!(states, [unreadable, unreadable, whole, whole]);
+        assert_eq!(snapshots.remove_before(&newest).await.unwrap(), 1);
+        assert!(entry(1).is_dir() && entry(2).is_symlink());
+        wal.close().await.unwrap();
+        let locked = options().lock(dir.path()).await.unwrap();
+        assert_eq!(locked.snapshots().await.unwrap().len(), 3);
+        locked.read_snapshot(lsn(4), read_all).await.unwrap();
+    });
+}
+
 /// A log that was lost, or that a repair has cut, does not go on from a snapshot that is ahead of it.
 #[test]
 fn a_snapshot_ahead_of_its_log_is_an_error() {

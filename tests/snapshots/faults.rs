@@ -78,6 +78,68 @@ fn a_failed_sync_of_the_directory_is_final() {
     });
 }
 
+/// It may be in the cache only, where the next start would find it, and truncate the log because of it.
+#[test]
+fn a_name_that_could_not_be_made_durable_is_taken_back() {
+    run(async {
+        let (disk, wal) = small_log(1).await;
+        write(&wal.snapshots(), lsn(1)).await.unwrap();
+        disk.fail(Operation::SyncDir, 0, io::ErrorKind::Other);
+        let failed = write(&wal.snapshots(), lsn(2)).await;
+        assert!(
+            matches!(failed, Err(SnapshotError::Failed(_))),
+            "{failed:?}"
+        );
+        let listed = wal.snapshots().list().await.unwrap();
+        assert_eq!(listed.len(), 1, "{listed:?}");
+        assert_eq!(listed[0].lsn, lsn(1));
+    });
+}
+
+/// The system reports the failure once. That the next sync succeeds says nothing of the name.
+#[test]
+fn no_snapshot_is_called_durable_after_a_failed_sync_of_the_directory() {
+    run(async {
+        let (disk, wal) = small_log(1).await;
+        let snapshots = wal.snapshots();
+        write(&snapshots, lsn(1)).await.unwrap();
+        let second = write(&snapshots, lsn(2)).await.unwrap();
+        disk.fail(Operation::SyncDir, 0, io::ErrorKind::Other);
+        for failed in [
+            snapshots.read(lsn(1), read_all).await.map(drop),
+            snapshots.read(lsn(2), read_all).await.map(drop),
+            write(&snapshots, lsn(2)).await.map(drop),
+            write(&snapshots, lsn(3)).await.map(drop),
+            snapshots.remove_before(&second).await.map(drop),
+        ] {
+            assert!(
+                matches!(failed, Err(SnapshotError::Failed(_))),
+                "{failed:?}"
+            );
+        }
+    });
+}
+
+/// The old name of the file that is set aside may come back with a power cut, on what is in it then.
+#[test]
+fn what_was_set_aside_is_not_written_to_before_its_old_name_is_gone_for_good() {
+    run(async {
+        let (disk, wal) = small_log(1).await;
+        let snapshots = wal.snapshots();
+        write(&snapshots, lsn(1)).await.unwrap();
+        let second = write(&snapshots, lsn(2)).await.unwrap();
+        disk.fail(Operation::SyncDir, 0, io::ErrorKind::Other);
+        snapshots.remove_before(&second).await.unwrap_err();
+        write(&snapshots, lsn(3)).await.unwrap_err();
+        disk.restart(Survival::Nothing);
+        let locked = options().lock_on(&disk, DIR).await.unwrap();
+        for number in [1, 2] {
+            let (_, found) = locked.read_snapshot(lsn(number), read_all).await.unwrap();
+            assert_eq!(found, contents(lsn(number), false));
+        }
+    });
+}
+
 /// A file whose sync has failed is not written to again: its pages may be lost, and count as clean.
 #[test]
 fn a_failed_sync_takes_a_new_file() {

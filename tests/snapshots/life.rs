@@ -310,3 +310,56 @@ fn options_are_checked_first() {
         assert!(disk.files(DIR).is_empty());
     });
 }
+
+/// A file that was removed between the listing of the directory and the look into it.
+#[test]
+fn a_file_that_goes_while_it_is_listed_is_passed_over() {
+    run(async {
+        let (disk, wal) = small_log(1).await;
+        let snapshots = wal.snapshots();
+        write(&snapshots, lsn(1)).await.unwrap();
+        write(&snapshots, lsn(2)).await.unwrap();
+        disk.fail(tidewal::sim::Operation::Open, 0, io::ErrorKind::NotFound);
+        let listed = snapshots.list().await.unwrap();
+        let lsns: Vec<_> = listed.iter().map(|file| file.lsn.get()).collect();
+        assert_eq!(lsns, [2]);
+    });
+}
+
+/// Its file is removed while it is read, and would be what the next snapshot is written into.
+#[test]
+fn a_snapshot_that_is_being_read_is_not_written_over() {
+    within_a_minute(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let wal = options().open(dir.path()).await.unwrap();
+            for _ in 0..3 {
+                wal.append("record").await.unwrap();
+            }
+            let snapshots = wal.snapshots();
+            let large = |number| put(contents(lsn(number), true));
+            snapshots.write(lsn(1), large(1)).await.unwrap();
+            let (begins, begun) = std::sync::mpsc::channel();
+            let (goes_on, go_on) = std::sync::mpsc::channel::<()>();
+            let reader = snapshots.clone();
+            let reading = tokio::spawn(async move {
+                let read = reader.read(lsn(1), move |input| {
+                    let mut first = [0; 8];
+                    io::Read::read_exact(input, &mut first)?;
+                    begins.send(()).unwrap();
+                    go_on.recv().unwrap();
+                    Ok([first.to_vec(), read_all(input)?].concat())
+                });
+                read.await
+            });
+            begun.recv().unwrap();
+            let second = snapshots.write(lsn(2), large(2)).await.unwrap();
+            assert_eq!(snapshots.remove_before(&second).await.unwrap(), 1);
+            snapshots.write(lsn(3), large(3)).await.unwrap();
+            goes_on.send(()).unwrap();
+            let (_, found) = reading.await.unwrap().unwrap();
+            assert!(found == contents(lsn(1), true));
+        });
+    });
+}
