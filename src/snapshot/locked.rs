@@ -19,8 +19,8 @@ use crate::storage::{Dir, Mode};
 ///
 /// # Cancel safety
 ///
-/// Its calls work in the background. If a future is dropped, the directory may stay locked until the
-/// function that was given to it returns.
+/// `snapshots` and `read_snapshot` work in the background. If the future is dropped, the directory stays
+/// locked until the function that was given to it returns.
 pub struct LockedDir {
     context: Context,
     site: Site,
@@ -108,6 +108,10 @@ impl LockedDir {
     /// # Errors
     ///
     /// Those of [`WalOptions::recover`](crate::WalOptions::recover).
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`WalOptions::recover`](crate::WalOptions::recover).
     pub async fn recover(self, start: Lsn) -> Result<Recovery, Error> {
         let locked = (self.site.dir, self.lock);
         Recovery::start_locked(self.context, Start::At(start), locked).await

@@ -114,8 +114,8 @@ impl Wal {
 ///
 /// # Cancel safety
 ///
-/// Each call does its work in the background: if its future is dropped after it was first polled, the work
-/// still goes on to its end, and only the answer is lost.
+/// `write`, `list`, `read`, `remove_before` and `reserve` work in the background: if the future is dropped
+/// after it was first polled, the work still goes on to its end, and only the answer is lost.
 #[derive(Clone)]
 pub struct Snapshots {
     site: Site,

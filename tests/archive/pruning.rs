@@ -257,3 +257,49 @@ fn it_is_pruned_again_and_again() {
         }
     });
 }
+
+/// `prune`: "If the future is dropped before it completes, some of what may be removed is removed."
+///
+/// `prune`: "Call it again."
+///
+/// `check_manifest`: "Cancel safe: it only reads."
+#[test]
+fn it_can_be_dropped_at_every_step_and_called_again() {
+    run(async {
+        let (disk, store) = archived(23).await;
+        let needed = *segments(&disk).last().unwrap();
+        let mut steps = 0;
+        loop {
+            let store = store.fork().await;
+            let before = store.names().await;
+            let is_done = {
+                let mut pruning = tokio_test::task::spawn(prune_to(&store, needed));
+                let mut left = steps;
+                loop {
+                    if pruning.poll().is_ready() {
+                        break true;
+                    }
+                    if left == 0 {
+                        break false;
+                    }
+                    left -= 1;
+                    tokio::task::yield_now().await;
+                }
+            };
+            let parts = store.names().await;
+            assert!(is_done || parts.len() <= before.len() + 1, "{parts:?}");
+            check(&store, needed, 23).await;
+            prune_to(&store, needed).await.unwrap();
+            check(&store, needed, 23).await;
+            if is_done {
+                break;
+            }
+            steps += 1;
+        }
+        assert!(steps > 0, "it was never dropped");
+        let store = store.fork().await;
+        let before = store.names().await;
+        drop(tokio_test::task::spawn(check_manifest(store.shared(), PREFIX)).poll());
+        assert_eq!(store.names().await, before);
+    });
+}

@@ -7,7 +7,7 @@ use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
 use crate::helpers::{log, ms, next_batch, queued, settle, stalled, taking};
 use crate::support::{options, run};
 
-/// `Wal::submit`: "Once the log is closed no one waits."
+/// `Wal::submit` says "Once the log is closed no one waits."
 #[test]
 fn no_one_waits_for_a_kept_submit_once_the_log_is_closed() {
     run(async {
@@ -30,7 +30,7 @@ fn no_one_waits_for_a_kept_submit_once_the_log_is_closed() {
     });
 }
 
-/// `Wal::submit`: "they pass where there is room for them beside it"
+/// `Wal::submit` says "they pass where there is room for them beside it"
 #[test]
 fn others_pass_a_kept_submit_where_there_is_room_for_both() {
     run(async {
@@ -48,7 +48,7 @@ fn others_pass_a_kept_submit_where_there_is_room_for_both() {
     });
 }
 
-/// `Wal::submit`: "and otherwise 10 ms after room was offered to it"
+/// `Wal::submit` says "and otherwise 10 ms after room was offered to it"
 #[test]
 fn a_kept_submit_that_needs_the_whole_queue_is_passed_after_ten_milliseconds() {
     run(async {
@@ -80,7 +80,7 @@ fn a_kept_submit_that_needs_the_whole_queue_is_passed_after_ten_milliseconds() {
     });
 }
 
-/// `Wal::submit`: "When it is polled again, it is in turn before all who came after it."
+/// `Wal::submit` says "When it is polled again, it is in turn before all who came after it."
 #[test]
 fn a_kept_submit_that_is_polled_again_has_kept_its_turn() {
     run(async {
@@ -147,7 +147,7 @@ fn small_records_do_not_starve_a_large_one() {
     });
 }
 
-/// `Wal::try_submit`: "it does not push ahead of them"
+/// `Wal::try_submit` says "it does not push ahead of them"
 #[test]
 fn try_submit_takes_room_that_no_one_who_waits_needs() {
     run(async {

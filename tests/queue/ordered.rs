@@ -101,7 +101,7 @@ async fn every_call(appender: &OrderedAppender) -> Vec<Error> {
     ]
 }
 
-/// `OrderedAppender`: "What was submitted before it is not affected."
+/// `OrderedAppender` says "What was submitted before it is not affected."
 #[test]
 fn a_record_that_is_too_large_ends_a_sequence_and_not_what_was_before_it() {
     run(async {
