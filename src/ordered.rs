@@ -42,7 +42,7 @@ impl Wal {
 /// has a place in the queue was never submitted.
 ///
 /// A handle is cheap to clone, and all clones are the same sequence, in the order in which their
-/// submissions return.
+/// submissions return. What waits for a place in the queue when another clone is refused is refused as well.
 ///
 /// # Examples
 ///

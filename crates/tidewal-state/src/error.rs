@@ -170,6 +170,7 @@ fn list(skipped: &[SnapshotFile]) -> String {
         let what = match file.state {
             SnapshotState::Damaged => "is damaged",
             SnapshotState::Foreign => "is of another log",
+            SnapshotState::Unreadable => "cannot be read",
             SnapshotState::Unsupported { .. } => "is of a later version",
             _ => "was not used",
         };

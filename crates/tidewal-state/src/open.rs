@@ -60,6 +60,9 @@ impl<S: State> Start<S> {
                     Err(Error::Snapshot(SnapshotError::Damaged { .. })) => {
                         file.state = SnapshotState::Damaged;
                     }
+                    Err(Error::Snapshot(SnapshotError::Io(_))) => {
+                        file.state = SnapshotState::Unreadable;
+                    }
                     read => return read,
                 }
             }
@@ -100,11 +103,16 @@ impl<S: State> Start<S> {
         }
     }
 
-    /// What a snapshot covered was durable, even if the snapshot is damaged now.
+    /// What a snapshot covered was durable, even if the snapshot is damaged now or cannot be read.
     fn check_end(&self) -> Result<()> {
-        let is_damaged = |file: &&SnapshotFile| file.state == SnapshotState::Damaged;
-        let damaged = self.skipped.iter().filter(is_damaged).map(|file| file.lsn);
-        match damaged.max() {
+        let is_lost = |file: &&SnapshotFile| {
+            matches!(
+                file.state,
+                SnapshotState::Damaged | SnapshotState::Unreadable
+            )
+        };
+        let lost = self.skipped.iter().filter(is_lost).map(|file| file.lsn);
+        match lost.max() {
             Some(snapshot) if snapshot > self.machine.applied => Err(Error::BehindSnapshot {
                 snapshot,
                 end: self.machine.applied,

@@ -123,6 +123,29 @@ fn a_damaged_snapshot_is_passed_over() {
     });
 }
 
+/// The disk fails on its header, or on what is behind it.
+#[test]
+fn a_snapshot_that_cannot_be_read_is_passed_over() {
+    run(async {
+        let disk = SimDisk::new(1);
+        let machine = open(&disk).await;
+        for round in 0..4 {
+            fill(&machine, round * 30..round * 30 + 30).await;
+            machine.snapshot().await.unwrap();
+        }
+        let expected = machine.query(Ledger::clone).unwrap();
+        machine.close().await.unwrap();
+        let names = files(&disk, "snapshot");
+        for at in [0, 4096, 4500] {
+            let fork = disk.fork();
+            fork.make_unreadable(format!("{DIR}/{}", names[1]), at, false);
+            let machine = open(&fork).await;
+            assert_eq!(machine.query(Ledger::clone).unwrap(), expected, "byte {at}");
+            assert_eq!(machine.stats().records_since_snapshot, 30);
+        }
+    });
+}
+
 #[test]
 fn without_a_usable_snapshot_the_start_says_so() {
     run(async {
