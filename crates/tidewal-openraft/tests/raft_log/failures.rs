@@ -65,8 +65,8 @@ fn a_failure_while_nothing_waits_reaches_the_next_call() {
     });
 }
 
-/// Fills the disk, so that a large entry is refused and a small one behind it is not.
-async fn void_some(disk: &SimDisk, log: &mut RaftLog<Types>) {
+/// Fills the disk, so that a large entry is refused, and with it a small one behind it that has room.
+async fn refuse_some(disk: &SimDisk, log: &mut RaftLog<Types>) {
     let next = Model::of(log).await.next_index();
     log.blocking_append([entry(1, next, vec![0; 9000])])
         .await
@@ -89,27 +89,63 @@ async fn void_some(disk: &SimDisk, log: &mut RaftLog<Types>) {
     disk.set_quota(None);
 }
 
+/// A log without one of its records, of which those behind it count for nothing: what an appender leaves
+/// that goes on behind a refusal. This crate's does not, and reads it all the same.
+async fn without(missing: Lsn, log: RaftLog<Types>, disk: &SimDisk) -> SimDisk {
+    drop(log);
+    let mut records = options().recover_on(disk, DIR).await.unwrap();
+    let copy = SimDisk::new(5);
+    let wal = options().open_on(&copy, DIR).await.unwrap();
+    while let Some(record) = records.try_next().await.unwrap() {
+        if record.lsn != missing {
+            wal.append(record.payload).await.unwrap();
+        }
+    }
+    wal.close().await.unwrap();
+    copy
+}
+
+/// A node with a vote and one entry, which lives on as if there were nothing behind them.
+async fn live_on_behind_one_entry(disk: &SimDisk) {
+    for life in 0..3 {
+        disk.restart(Survival::Nothing);
+        let mut log = open(disk).await;
+        let state = Model::of(&mut log).await;
+        assert_eq!(state.vote, Some(Vote::new(1, 1)));
+        assert_eq!(state.next_index(), life + 1);
+        assert_eq!(state.entries.get(&0).unwrap().1, 9000);
+        log.blocking_append([entry(3, life + 1, vec![3])])
+            .await
+            .unwrap();
+    }
+}
+
 #[test]
-fn what_follows_a_refused_record_counts_for_nothing() {
+fn nothing_is_recorded_behind_a_refused_record() {
     run(async {
         let disk = SimDisk::new(3);
         let mut log = open(&disk).await;
         log.save_vote(&Vote::new(1, 1)).await.unwrap();
-        void_some(&disk, &mut log).await;
+        refuse_some(&disk, &mut log).await;
         drop(log);
-        assert_eq!(count_records(&disk).await, 3, "vote, large and small");
+        assert_eq!(count_records(&disk).await, 2, "vote and first entry");
+        live_on_behind_one_entry(&disk).await;
+    });
+}
 
-        for life in 0..3 {
-            disk.restart(Survival::Nothing);
-            let mut log = open(&disk).await;
-            let state = Model::of(&mut log).await;
-            assert_eq!(state.vote, Some(Vote::new(1, 1)));
-            assert_eq!(state.next_index(), life + 1);
-            assert_eq!(state.entries.get(&0).unwrap().1, 9000);
-            log.blocking_append([entry(3, life + 1, vec![3])])
-                .await
-                .unwrap();
+#[test]
+fn what_follows_a_missing_record_counts_for_nothing() {
+    run(async {
+        let disk = SimDisk::new(3);
+        let mut log = open(&disk).await;
+        log.save_vote(&Vote::new(1, 1)).await.unwrap();
+        for (term, index, len) in [(1, 0, 9000), (2, 1, 9000), (2, 2, 1)] {
+            let entry = entry(term, index, vec![0; len]);
+            log.blocking_append([entry]).await.unwrap();
         }
+        let disk = without(Lsn::new(3), log, &disk).await;
+        assert_eq!(count_records(&disk).await, 3, "vote, first entry and last");
+        live_on_behind_one_entry(&disk).await;
     });
 }
 
@@ -117,52 +153,69 @@ fn what_follows_a_refused_record_counts_for_nothing() {
 /// log never begins with such a segment.
 #[test]
 fn void_records_in_a_segment_of_their_own_go_with_it() {
+    run(async {
+        let disk = SimDisk::new(4);
+        let mut log = open(&disk).await;
+        for index in 0..3 {
+            log.blocking_append([entry(1, index, vec![0; 9000])])
+                .await
+                .unwrap();
+        }
+        let disk = without(Lsn::new(2), log, &disk).await;
+        assert_eq!(count_records(&disk).await, 2);
+
+        let mut log = open(&disk).await;
+        assert_eq!(Model::of(&mut log).await.next_index(), 1);
+        log.blocking_append([entry(2, 1, vec![3; 100])])
+            .await
+            .unwrap();
+        log.purge(log_id(1, 0)).await.unwrap();
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let expected = Model::of(&mut log).await;
+        drop(log);
+        for _ in 0..2 {
+            assert_eq!(Model::of(&mut open(&disk).await).await, expected);
+        }
+        let mut reader = options().read_on(&disk, DIR).await.unwrap();
+        let first = reader.try_next().await.unwrap().unwrap();
+        assert_eq!(first.lsn, Lsn::new(3), "the void record is still there");
+    });
+}
+
+/// There is no room for the next such operation, and then there is.
+#[test]
+fn what_is_refused_at_a_rotation_takes_what_follows_with_it() {
     let tried = [Operation::Allocate, Operation::Create, Operation::Write]
         .into_iter()
-        .filter(|operation| run(void_first(*operation)))
+        .filter(|operation| run(refuse_once(*operation)))
         .count();
     assert!(tried > 0, "there was never room for the second one only");
 }
 
-/// There is no room for the next such operation, and then there is. Returns whether that voids a record.
-async fn void_first(operation: Operation) -> bool {
+/// Returns whether the operation was one that a record needed.
+async fn refuse_once(operation: Operation) -> bool {
     let disk = SimDisk::new(4);
     let mut log = open(&disk).await;
     log.blocking_append([entry(1, 0, vec![0; 9000])])
         .await
         .unwrap();
     disk.fail(operation, 0, io::ErrorKind::StorageFull);
-    let (refused, refused_flushed) = callback();
-    let (void, void_flushed) = callback();
-    log.append([entry(1, 1, vec![1; 9000])], refused)
+    let (first, first_flushed) = callback();
+    let (second, second_flushed) = callback();
+    log.append([entry(1, 1, vec![1; 9000])], first)
         .await
         .unwrap();
-    log.append([entry(1, 2, vec![2; 9000])], void)
+    log.append([entry(1, 2, vec![2; 9000])], second)
         .await
         .unwrap();
-    let was_refused = refused_flushed.await.is_err();
-    assert_eq!(void_flushed.await.is_err(), was_refused);
+    let was_refused = first_flushed.await.is_err();
+    assert_eq!(second_flushed.await.is_err(), was_refused);
     drop(log);
-    if !was_refused || count_records(&disk).await != 2 {
-        return false;
-    }
-
-    let mut log = open(&disk).await;
-    assert_eq!(Model::of(&mut log).await.next_index(), 1);
-    log.blocking_append([entry(2, 1, vec![3; 100])])
-        .await
-        .unwrap();
-    log.purge(log_id(1, 0)).await.unwrap();
-    tokio::time::sleep(Duration::from_millis(1)).await;
-    let expected = Model::of(&mut log).await;
-    drop(log);
-    for _ in 0..2 {
-        assert_eq!(Model::of(&mut open(&disk).await).await, expected);
-    }
-    let mut reader = options().read_on(&disk, DIR).await.unwrap();
-    let first = reader.try_next().await.unwrap().unwrap();
-    assert_eq!(first.lsn, Lsn::new(3), "the void record is still there");
-    true
+    let recorded = if was_refused { 1 } else { 3 };
+    assert_eq!(count_records(&disk).await, recorded);
+    let next = Model::of(&mut open(&disk).await).await.next_index();
+    assert_eq!(next, recorded);
+    was_refused
 }
 
 #[test]
@@ -171,22 +224,41 @@ fn the_very_first_record_can_be_the_refused_one() {
         let disk = SimDisk::new(11);
         let mut log = open(&disk).await;
         disk.fail(Operation::Allocate, 0, io::ErrorKind::StorageFull);
-        let (refused, refused_flushed) = callback();
-        let (void, void_flushed) = callback();
-        log.append([entry(1, 0, vec![1])], refused).await.unwrap();
-        log.append([entry(1, 1, vec![2])], void).await.unwrap();
-        assert!(refused_flushed.await.is_err());
-        assert!(void_flushed.await.is_err());
+        let (first, first_flushed) = callback();
+        let (second, second_flushed) = callback();
+        log.append([entry(1, 0, vec![1])], first).await.unwrap();
+        log.append([entry(1, 1, vec![2])], second).await.unwrap();
+        assert!(first_flushed.await.is_err());
+        assert!(second_flushed.await.is_err());
         drop(log);
-        assert_eq!(count_records(&disk).await, 1);
-
-        let mut log = open(&disk).await;
-        assert_eq!(Model::of(&mut log).await, Model::default());
-        log.save_vote(&Vote::new(1, 1)).await.unwrap();
-        drop(log);
-        let vote = open(&disk).await.read_vote().await.unwrap();
-        assert_eq!(vote, Some(Vote::new(1, 1)));
+        assert_eq!(count_records(&disk).await, 0);
+        begin_with_a_vote(&disk).await;
     });
+}
+
+#[test]
+fn the_very_first_record_can_be_the_missing_one() {
+    run(async {
+        let disk = SimDisk::new(11);
+        let mut log = open(&disk).await;
+        for index in 0..2 {
+            log.blocking_append([entry(1, index, vec![1])])
+                .await
+                .unwrap();
+        }
+        let disk = without(Lsn::FIRST, log, &disk).await;
+        assert_eq!(count_records(&disk).await, 1);
+        begin_with_a_vote(&disk).await;
+    });
+}
+
+async fn begin_with_a_vote(disk: &SimDisk) {
+    let mut log = open(disk).await;
+    assert_eq!(Model::of(&mut log).await, Model::default());
+    log.save_vote(&Vote::new(1, 1)).await.unwrap();
+    drop(log);
+    let vote = open(disk).await.read_vote().await.unwrap();
+    assert_eq!(vote, Some(Vote::new(1, 1)));
 }
 
 async fn count_records(disk: &SimDisk) -> u64 {

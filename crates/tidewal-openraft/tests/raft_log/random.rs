@@ -28,7 +28,11 @@ fn random_calls_and_deaths() {
     }
     println!("{seeds} seeds: {seen:?}");
     assert!(seen.cuts > seeds / 2 && seen.kills > seeds / 4 && seen.full > seeds / 10);
-    assert!(seen.voids > 0 && seen.truncated > seeds / 10);
+    assert!(seen.truncated > seeds / 10);
+    assert_eq!(
+        seen.voids, 0,
+        "something was recorded behind a refused record"
+    );
 }
 
 /// What happened in all stories.
