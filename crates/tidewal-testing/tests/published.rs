@@ -226,8 +226,9 @@ fn a_poisoned_log_says_so() {
     run_published(|snapshotter| async move {
         let disk = SimDisk::new(1);
         let wal = options().open_on(&disk, DIR).await.unwrap();
-        disk.fail(Operation::Sync, 0, std::io::ErrorKind::Other);
-        wal.append("x").await.unwrap_err();
+        wal.append("x").await.unwrap();
+        disk.fail_on(Operation::Sync, ".wal", 0, std::io::ErrorKind::Other);
+        wal.append("y").await.unwrap_err();
         let published = Published::of(DIR, &snapshotter);
         assert_eq!(published.gauge("tidewal_poisoned").to_string(), "1");
     });
