@@ -39,6 +39,10 @@ pub(crate) struct Opening {
     /// Whether it, and its parents, are created where they are missing. What is created is durable.
     pub(crate) create: bool,
     /// Whether it may be one that cannot be synced.
+    #[cfg_attr(
+        not(unix),
+        expect(dead_code, reason = "there no directory can be synced")
+    )]
     pub(crate) allow_unsynced: bool,
 }
 
