@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use crate::cli::Append;
 use crate::failure::Failure;
 use crate::input::{self, Framing};
-use crate::look::Out;
+use crate::output::Out;
 use crate::wait::wait_for;
 
 pub fn run(args: &Append) -> Result<ExitCode, Failure> {

@@ -7,8 +7,8 @@ use std::process::ExitCode;
 use std::thread;
 
 use crate::args::Args;
+use crate::display::{columns, count};
 use crate::failure::Failure;
-use crate::look::{Out, columns};
 use crate::measure::figures::{Outcome, Point, Sweep, Unit};
 use crate::measure::lab::Lab;
 use crate::measure::machine::{self, Setting};
@@ -16,6 +16,7 @@ use crate::measure::plan::Scale;
 use crate::measure::report::{self, thousands};
 use crate::measure::scratch::{MIB, scratch_in};
 use crate::measure::{Scenario, intervals, plot};
+use crate::output::Out;
 
 pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     check(args)?;
@@ -240,7 +241,7 @@ fn answer(sweep: &Sweep) -> String {
         "Use an interval of {} here{from}: with {} it made {:.0} % more appends per second than none, \
          with a p99 of {} instead of {}{otherwise}.",
         interval_name(Some(best.millis)),
-        crate::look::count(best.producers as u64, "producer"),
+        count(best.producers as u64, "producer"),
         (best.factor - 1.0) * 100.0,
         Unit::Time.text(best.p99),
         Unit::Time.text(best.p99_without)

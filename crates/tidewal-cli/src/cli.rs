@@ -6,6 +6,8 @@ use std::time::Duration;
 use clap::{Args, Parser, Subcommand, ValueEnum, ValueHint};
 use clap_complete::Shell;
 
+use crate::values;
+
 /// Looks into a tidewal log, mends it, and uses it from a shell
 #[derive(Parser)]
 #[command(
@@ -220,60 +222,17 @@ pub struct Append {
 
     /// Sync at most so long after a batch's first record, such as 500us, 5ms or 1s [default: as soon as
     /// the disk is free]
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = values::time)]
     pub interval: Option<Duration>,
 
     /// The size of new segments, such as 16MiB: from 16KiB up to 4GiB less one byte
-    #[arg(long, value_name = "SIZE", value_parser = segment_size, default_value = "64MiB")]
+    #[arg(long, value_name = "SIZE", value_parser = values::segment_size, default_value = "64MiB")]
     pub segment_size: u64,
 
     /// Print the last LSN only, at the end
     #[arg(long, short)]
     pub quiet: bool,
 }
-
-/// A number with a unit: 500us, 5ms, 1s.
-pub fn time(text: &str) -> Result<Duration, String> {
-    let units = [("us", 1e-6), ("µs", 1e-6), ("ms", 1e-3), ("s", 1.0)];
-    let parsed = units.iter().find_map(|(unit, size)| {
-        let number: f64 = text.strip_suffix(unit)?.trim().parse().ok()?;
-        Duration::try_from_secs_f64(number * size).ok()
-    });
-    parsed
-        .filter(|time| !time.is_zero())
-        .ok_or_else(|| "a time such as 500us, 5ms or 1s".into())
-}
-
-/// A size that the library takes for a segment.
-fn segment_size(text: &str) -> Result<u64, String> {
-    let size = size(text)?;
-    match (SEGMENT_SIZE_MIN..=SEGMENT_SIZE_MAX).contains(&size) {
-        true => Ok(size),
-        false => Err(format!(
-            "a segment has from 16KiB ({SEGMENT_SIZE_MIN} bytes) up to {SEGMENT_SIZE_MAX} bytes"
-        )),
-    }
-}
-
-/// A number with a unit, or of bytes.
-fn size(text: &str) -> Result<u64, String> {
-    let units = [
-        ("GiB", 1 << 30),
-        ("MiB", 1 << 20),
-        ("KiB", 1 << 10),
-        ("B", 1),
-        ("", 1),
-    ];
-    let parsed = units.iter().find_map(|(unit, size): &(&str, u64)| {
-        let number: u64 = text.strip_suffix(unit)?.trim().parse().ok()?;
-        number.checked_mul(*size)
-    });
-    parsed.ok_or_else(|| "a size such as 64KiB, 16MiB or 1GiB".into())
-}
-
-/// The limits of `WalOptions::segment_size`.
-const SEGMENT_SIZE_MIN: u64 = 16 * 1024;
-const SEGMENT_SIZE_MAX: u64 = u32::MAX as u64;
 
 const EXIT_CODES: &str = "\
 Exit status: 0 if all is well, 1 if the log is damaged, 2 if something could not be done.

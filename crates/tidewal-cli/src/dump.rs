@@ -8,7 +8,7 @@ use tidewal::{Error, Lsn, Reader, Record, Wal};
 
 use crate::cli::{Dump, Format};
 use crate::failure::{DAMAGED, Failure};
-use crate::look::Out;
+use crate::output::Out;
 use crate::payload::{PIECE_LEN, escape, hex};
 use crate::wait::wait_for;
 

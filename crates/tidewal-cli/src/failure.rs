@@ -6,7 +6,7 @@ use std::process::ExitCode;
 
 use tidewal::Error;
 
-use crate::look::{Paint, quoted};
+use crate::display::{Paint, quoted};
 
 /// Why a command could not do what it was asked for.
 pub enum Failure {

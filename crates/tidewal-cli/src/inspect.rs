@@ -7,10 +7,11 @@ use tidewal::tools::{Depth, Ending, Holder, LogDir, SegmentSurvey, Survey};
 use tidewal::{Error, Result};
 
 use crate::cli::Inspect;
-use crate::failure::{Failure, with_sources};
+use crate::display::{columns, count, quoted, size};
+use crate::failure::Failure;
+use crate::findings::{known_end, show_damages, status};
 use crate::json;
-use crate::look::{Bar, Out, columns, count, known_end, quoted, size};
-use crate::verify::status;
+use crate::output::{Bar, Out};
 use crate::wait::wait_for;
 
 pub fn run(args: &Inspect) -> Result<ExitCode, Failure> {
@@ -172,24 +173,4 @@ fn row(segment: &SegmentSurvey) -> Vec<String> {
         size(segment.len),
         statement,
     ]
-}
-
-/// Everything that is wrong, by place.
-pub fn show_damages(out: &mut Out, survey: &Survey) -> Result<(), Failure> {
-    let paint = out.paint;
-    for damage in &survey.damages {
-        out.line(&format!("{} {damage}", paint.bad("damaged:")))?;
-    }
-    if survey.damages_left_out > 0 {
-        let more = count(survey.damages_left_out, "more place");
-        out.line(&format!("{} {more}", paint.bad("damaged:")))?;
-    }
-    for obstacle in &survey.obstacles {
-        out.line(&format!(
-            "{} {}",
-            paint.bad("not read:"),
-            with_sources(obstacle)
-        ))?;
-    }
-    Ok(())
 }

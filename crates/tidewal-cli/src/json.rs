@@ -5,7 +5,7 @@ use tidewal::tools::{Depth, Ending, Holder, SegmentSurvey, Survey};
 use tidewal::{Corruption, Cut, Lsn};
 
 use crate::failure::with_sources;
-use crate::look::known_end;
+use crate::findings::known_end;
 
 pub fn survey(survey: &Survey, holders: &[Holder]) -> Value {
     let segments = |segments: &[SegmentSurvey]| segments.iter().map(segment).collect::<Vec<_>>();

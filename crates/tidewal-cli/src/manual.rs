@@ -9,7 +9,7 @@ use clap::Command;
 use clap_complete::Shell;
 
 use crate::failure::Failure;
-use crate::look::Out;
+use crate::output::Out;
 
 pub fn completions(shell: Shell, mut command: Command) -> Result<ExitCode, Failure> {
     let mut script = Vec::new();

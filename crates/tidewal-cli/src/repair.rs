@@ -5,11 +5,11 @@ use std::process::ExitCode;
 use tidewal::tools::{LogDir, RepairPlan, RepairStep};
 
 use crate::cli::Repair;
+use crate::display::{count, quoted};
 use crate::failure::{DAMAGED, Failure};
-use crate::inspect::show_damages;
-use crate::look::{Bar, Out, count, quoted};
+use crate::findings::{check_is_log, show_damages};
+use crate::output::{Bar, Out};
 use crate::raft::{self, RaftLook};
-use crate::verify::check_is_log;
 use crate::wait::wait_for;
 
 pub fn run(args: &Repair) -> Result<ExitCode, Failure> {

@@ -6,10 +6,11 @@ use tidewal::Error;
 use tidewal::tools::{Depth, Ending, LogDir, Survey};
 
 use crate::cli::Verify;
-use crate::failure::{DAMAGED, FAILED, Failure};
-use crate::inspect::show_damages;
+use crate::display::{count, quoted, size};
+use crate::failure::Failure;
+use crate::findings::{check_is_log, show_damages, status};
 use crate::json;
-use crate::look::{Bar, Out, count, quoted, size};
+use crate::output::{Bar, Out};
 use crate::raft::{self, RaftLook};
 use crate::wait::wait_for;
 
@@ -29,30 +30,6 @@ pub fn run(args: &Verify) -> Result<ExitCode, Failure> {
     }
     out.flush()?;
     Ok(status(&survey))
-}
-
-/// Damage is certain; what was not read may be damaged too.
-pub fn status(survey: &Survey) -> ExitCode {
-    match (survey.obstacles.is_empty(), survey.damages.is_empty()) {
-        (false, _) => ExitCode::from(FAILED),
-        (true, false) => ExitCode::from(DAMAGED),
-        (true, true) => ExitCode::SUCCESS,
-    }
-}
-
-/// A name that was mistyped must not look like a log that is in order.
-pub fn check_is_log(survey: &Survey) -> Result<(), Failure> {
-    let has_files = !survey.segments.is_empty() || !survey.leftovers.is_empty();
-    if has_files || survey.dir.join("LOCK").exists() {
-        return Ok(());
-    }
-    Err(Failure::Other(
-        format!(
-            "{} is not a log's directory: there is no LOCK and no segment",
-            survey.dir.display()
-        ),
-        "name the directory that the log's files are in".into(),
-    ))
 }
 
 fn show_verdict(out: &mut Out, survey: &Survey, is_raft: bool) -> Result<(), Failure> {

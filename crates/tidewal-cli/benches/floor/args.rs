@@ -94,15 +94,6 @@ impl Args {
     }
 }
 
-/// The flags that give another process of this program the same scale.
-pub fn flags(scale: Scale) -> &'static [&'static str] {
-    match scale {
-        Scale::Full => &["--bench"],
-        Scale::Quick => &["--bench", "--quick"],
-        Scale::Test => &["--test"],
-    }
-}
-
 fn seconds(text: &str) -> Result<Duration, String> {
     let number: f64 = text.parse().map_err(|_| "a number of seconds".to_owned())?;
     match Duration::try_from_secs_f64(number) {

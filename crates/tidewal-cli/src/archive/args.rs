@@ -6,7 +6,7 @@ use std::time::{Duration, SystemTime};
 use clap::{Args, Subcommand, ValueHint};
 
 use crate::archive::store::Address;
-use crate::cli;
+use crate::values;
 
 /// Ship a log's segments to an object store, and look at what is there
 ///
@@ -78,7 +78,7 @@ pub struct Ship {
     pub store: Address,
 
     /// Stop after such a time, such as 90s, if not everything is there [default: go on trying]
-    #[arg(long, value_name = "TIME", value_parser = cli::time)]
+    #[arg(long, value_name = "TIME", value_parser = values::time)]
     pub give_up_after: Option<Duration>,
 }
 
@@ -105,7 +105,7 @@ pub struct Prune {
     pub before_lsn: Option<u64>,
 
     /// Keep the state of that time and those after it, such as 2026-11-26T12:00:00Z; UTC
-    #[arg(long, value_name = "TIME", value_parser = moment, conflicts_with = "before_lsn")]
+    #[arg(long, value_name = "TIME", value_parser = values::point_in_time, conflicts_with = "before_lsn")]
     pub before_time: Option<SystemTime>,
 
     /// Print JSON
@@ -151,7 +151,7 @@ pub struct Restore {
     pub until_lsn: Option<u64>,
 
     /// Only what was durable at that time, such as 2026-11-26T12:00:00Z; UTC
-    #[arg(long, value_name = "TIME", value_parser = moment, conflicts_with = "until_lsn")]
+    #[arg(long, value_name = "TIME", value_parser = values::point_in_time, conflicts_with = "until_lsn")]
     pub until_time: Option<SystemTime>,
 
     /// Leave out the segments that end before this record: for services that have a snapshot
@@ -161,9 +161,4 @@ pub struct Restore {
     /// Print JSON
     #[arg(long)]
     pub json: bool,
-}
-
-fn moment(text: &str) -> Result<SystemTime, String> {
-    humantime::parse_rfc3339_weak(text)
-        .map_err(|_| "a time in UTC, such as 2026-11-26T12:00:00Z".into())
 }

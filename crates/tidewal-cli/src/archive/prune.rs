@@ -9,8 +9,9 @@ use tidewal::archive::{self, Pruned, Until};
 
 use crate::archive::args::Prune;
 use crate::archive::failure;
+use crate::display::count;
 use crate::failure::Failure;
-use crate::look::{Out, count};
+use crate::output::Out;
 use crate::wait::wait_for_network;
 
 pub fn run(args: &Prune) -> Result<ExitCode, Failure> {

@@ -9,8 +9,9 @@ use tidewal::archive::{self, Error, Restored, Until};
 use crate::archive::args::Restore;
 use crate::archive::failure;
 use crate::archive::show::at;
+use crate::display::{count, quoted, size};
 use crate::failure::{Failure, with_sources};
-use crate::look::{Out, count, quoted, size};
+use crate::output::Out;
 use crate::wait::wait_for_network;
 
 pub fn run(args: &Restore) -> Result<ExitCode, Failure> {

@@ -14,9 +14,10 @@ use tokio::time::{self, Instant};
 use crate::archive::args::Ship;
 use crate::archive::failure;
 use crate::archive::store::Place;
+use crate::display::{count, size};
 use crate::failure::{Failure, note, with_sources};
-use crate::look::{Bar, Out, count, size};
-use crate::verify::check_is_log;
+use crate::findings::check_is_log;
+use crate::output::{Bar, Out};
 use crate::wait::{wait_for, wait_for_network};
 
 pub fn run(args: &Ship) -> Result<ExitCode, Failure> {

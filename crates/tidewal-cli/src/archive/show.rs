@@ -10,8 +10,9 @@ use tidewal::archive::{self, BadObject, Contents, Verified};
 use crate::archive::args::Look;
 use crate::archive::failure;
 use crate::archive::store::Address;
+use crate::display::{columns, count, size};
 use crate::failure::Failure;
-use crate::look::{Out, columns, count, size};
+use crate::output::Out;
 use crate::wait::wait_for_network;
 
 pub fn run(args: &Look) -> Result<ExitCode, Failure> {

@@ -8,11 +8,11 @@ use clap::ValueEnum;
 use tidewal::{Wal, WalOptions};
 use tokio::task::JoinSet;
 
-use crate::args;
 use crate::measure::SMALL;
 use crate::measure::lab::Lab;
 use crate::measure::load::{self, Load, Timed};
 use crate::measure::machine;
+use crate::measure::plan::Scale;
 use crate::measure::scratch::{KIB, MIB};
 
 /// What such a process does.
@@ -79,7 +79,7 @@ pub fn peak(lab: &Lab, probe: Probe, arenas: Arenas) -> Option<f64> {
         command.env("MALLOC_ARENA_MAX", "1");
     }
     let output = command
-        .args(args::flags(lab.scale))
+        .args(flags(lab.scale))
         .arg(probe.argument())
         .arg(format!("--seconds={}", lab.slice.as_secs_f64()))
         .arg("--dir")
@@ -139,6 +139,15 @@ fn resident(name: &str) -> Option<u64> {
         .parse()
         .ok()?;
     Some(kib * 1024)
+}
+
+/// The flags that give another process of this program the same scale.
+fn flags(scale: Scale) -> &'static [&'static str] {
+    match scale {
+        Scale::Full => &["--bench"],
+        Scale::Quick => &["--bench", "--quick"],
+        Scale::Test => &["--test"],
+    }
 }
 
 const FLOOD_QUEUE: usize = 8 * MIB;

@@ -1,0 +1,64 @@
+//! What a survey says of a log, for the commands that show one.
+
+use std::process::ExitCode;
+
+use tidewal::Lsn;
+use tidewal::tools::Survey;
+
+use crate::display::count;
+use crate::failure::{DAMAGED, FAILED, Failure, with_sources};
+use crate::output::Out;
+
+/// Damage is certain; what was not read may be damaged too.
+pub fn status(survey: &Survey) -> ExitCode {
+    match (survey.obstacles.is_empty(), survey.damages.is_empty()) {
+        (false, _) => ExitCode::from(FAILED),
+        (true, false) => ExitCode::from(DAMAGED),
+        (true, true) => ExitCode::SUCCESS,
+    }
+}
+
+/// A name that was mistyped must not look like a log that is in order.
+pub fn check_is_log(survey: &Survey) -> Result<(), Failure> {
+    let has_files = !survey.segments.is_empty() || !survey.leftovers.is_empty();
+    if has_files || survey.dir.join("LOCK").exists() {
+        return Ok(());
+    }
+    Err(Failure::Other(
+        format!(
+            "{} is not a log's directory: there is no LOCK and no segment",
+            survey.dir.display()
+        ),
+        "name the directory that the log's files are in".into(),
+    ))
+}
+
+/// Everything that is wrong, by place.
+pub fn show_damages(out: &mut Out, survey: &Survey) -> Result<(), Failure> {
+    let paint = out.paint;
+    for damage in &survey.damages {
+        out.line(&format!("{} {damage}", paint.bad("damaged:")))?;
+    }
+    if survey.damages_left_out > 0 {
+        let more = count(survey.damages_left_out, "more place");
+        out.line(&format!("{} {more}", paint.bad("damaged:")))?;
+    }
+    for obstacle in &survey.obstacles {
+        out.line(&format!(
+            "{} {}",
+            paint.bad("not read:"),
+            with_sources(obstacle)
+        ))?;
+    }
+    Ok(())
+}
+
+/// The last record of a log, unless the header of its newest segment cannot be read. Such a log may hold any
+/// number of records.
+pub fn known_end(survey: &Survey) -> Option<Lsn> {
+    let is_known = match survey.segments.last() {
+        Some(newest) => newest.header.is_some() && (newest.last.is_some() || survey.in_use),
+        None => survey.obstacles.is_empty(),
+    };
+    is_known.then_some(survey.end)
+}
