@@ -1,5 +1,5 @@
 //! The house rules that can be read off the source: who may import whom, who may touch what
-//! (ARCHITECTURE.md, "Arrows").
+//! (ARCHITECTURE.md, "Dependencies").
 
 use std::fs;
 use std::path::{Path, PathBuf};
