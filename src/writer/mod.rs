@@ -2,8 +2,8 @@
 //!
 //! In reading order: [`task`] is the loop, [`gather`] takes requests out of the queue until a batch is
 //! to be written, [`batch`] is the life of a batch as a chain of types, [`frames`] the
-//! bytes that it becomes, [`tail`] is where the log ends and how it moves to a new segment, [`segment`] is the file that is being written, [`spares`] keeps
-//! files ready for rotation, [`adopt`] makes a recovered log fit to be continued, [`watch`] looks on while
+//! bytes that it becomes, [`tail`] is where the log ends and how it moves to a new segment, [`segment`] is the file that is being written, [`spares`] has
+//! files ready for rotation, which [`preallocator`] makes, [`adopt`] makes a recovered log fit to be continued, [`watch`] looks on while
 //! the disk works, for those who want to hear of it. [`unshare`] keeps backups of hard
 //! links as they are. (`mend` is what a repair writes.)
 
@@ -13,6 +13,7 @@ mod frames;
 mod gather;
 #[cfg(feature = "tools")]
 pub(crate) mod mend;
+mod preallocator;
 mod segment;
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 mod slow;

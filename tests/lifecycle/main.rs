@@ -1,5 +1,6 @@
 //! The life of a log: closed, dropped, left behind by its runtime, recovered, rotated, truncated.
 
+mod bytes;
 mod closing;
 mod cuts;
 mod helpers;

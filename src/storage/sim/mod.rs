@@ -115,6 +115,12 @@ impl SimDisk {
         self.model().operations
     }
 
+    /// How many bytes were written to files since the disk was made, whatever became of them.
+    #[must_use]
+    pub fn written_bytes(&self) -> u64 {
+        self.model().written_bytes
+    }
+
     /// Cuts the power now: every operation fails until [`restart`](Self::restart).
     pub fn cut_power(&self) {
         self.model().off = true;

@@ -20,6 +20,8 @@ pub(super) struct Model {
     /// Which life of the machine this is; handles of an earlier one are dead.
     pub(super) generation: u64,
     pub(super) operations: u64,
+    /// Of all writes that were done.
+    pub(super) written_bytes: u64,
     pub(super) cut_at: Option<u64>,
     pub(super) off: bool,
     pub(super) quota: Option<u64>,
@@ -121,6 +123,7 @@ impl Model {
         Self {
             generation: 0,
             operations: 0,
+            written_bytes: 0,
             cut_at: None,
             off: false,
             quota: None,
@@ -393,6 +396,7 @@ impl Model {
 
     pub(super) fn write(&mut self, inode: InodeId, offset: usize, bytes: &[u8]) -> io::Result<()> {
         self.take_space(inode, offset + bytes.len())?;
+        self.written_bytes += bytes.len() as u64;
         self.edit(
             inode,
             Edit::Write {

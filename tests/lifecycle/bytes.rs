@@ -1,0 +1,48 @@
+//! How many bytes a log writes for those that it was given.
+
+use std::time::Duration;
+
+use tidewal::Wal;
+use tidewal::sim::SimDisk;
+
+use crate::support::{DIR, options, run};
+
+/// A file that was being made when a truncated segment came was written to its end, and then removed, at
+/// each rotation: every byte was written twice, for as long as truncation kept up.
+#[test]
+fn regression_with_prompt_truncation_every_byte_is_written_once() {
+    run(async {
+        for spares in [1, 2] {
+            let disk = SimDisk::new(1);
+            disk.set_sync_time(Duration::from_millis(1));
+            let options = options().segment_size(SEGMENT_LEN).spare_segments(spares);
+            let wal = options.open_on(&disk, DIR).await.unwrap();
+            // The first segments have no old ones to take the place of.
+            rotate(&wal, 12).await;
+            let before = (disk.written_bytes(), wal.stats());
+            rotate(&wal, 8).await;
+            let written = disk.written_bytes() - before.0;
+            let payload = wal.stats().payload_bytes - before.1.payload_bytes;
+            assert!(
+                written * 10 <= payload * 13,
+                "{spares} spares: {written} bytes written for {payload}"
+            );
+        }
+    });
+}
+
+/// Appends until so many segments more were opened, and truncates as soon as one was left.
+async fn rotate(wal: &Wal, times: u64) {
+    let last = wal.stats().segments + times;
+    let mut opened = wal.stats().segments;
+    while opened < last {
+        let lsn = wal.append([7; 4096].as_slice()).await.unwrap();
+        if wal.stats().segments > opened {
+            opened = wal.stats().segments;
+            wal.truncate_before(lsn).await.unwrap();
+        }
+    }
+}
+
+/// Several times what is written at once of a new file.
+const SEGMENT_LEN: u64 = 4 * 1024 * 1024;
