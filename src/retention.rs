@@ -1,8 +1,9 @@
-//! What the writer tells an archiver, and what an archiver forbids the writer.
+//! Which segments are complete, and which of them have to be kept whatever is truncated.
 //!
 //! The writer notes each segment that is complete, and asks before it gives one away or opens another.
-//! Without an archiver it is never told no.
+//! Without a hold it is never told no.
 
+use std::collections::BTreeMap;
 #[cfg(feature = "archive")]
 use std::sync::atomic::{AtomicBool, Ordering};
 
@@ -19,6 +20,18 @@ pub(crate) struct Sealed {
     pub(crate) last: Lsn,
     /// Where that ends, in bytes from the start of the file.
     pub(crate) end: u64,
+}
+
+/// Names a hold among those of a log.
+#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+pub(crate) struct HoldId(u64);
+
+impl HoldId {
+    /// The archiver's. It outlives its archiver, so that the next one goes on from it.
+    #[cfg(feature = "archive")]
+    pub(crate) const ARCHIVER: Self = Self(0);
+    /// The first of those that are numbered as they come.
+    const FIRST: Self = Self(1);
 }
 
 /// What has to be kept, whatever is truncated.
@@ -41,38 +54,49 @@ pub(crate) struct Kept {
     pub(crate) open: Option<Header>,
     /// Everything below it was given free.
     pub(crate) truncated: Lsn,
-    pub(crate) hold: Option<Hold>,
+    holds: BTreeMap<HoldId, Hold>,
 }
 
 impl Kept {
-    /// The segments that are there only because they are held back.
-    pub(crate) fn held_back(&self) -> &[Sealed] {
-        let Some(hold) = self.hold else {
-            return &[];
-        };
-        let is_let_go = |sealed: &Sealed| sealed.header.base < hold.from;
+    #[cfg(feature = "archive")]
+    pub(crate) fn hold(&self, id: HoldId) -> Option<Hold> {
+        self.holds.get(&id).copied()
+    }
+
+    /// The segments that were truncated and that this hold keeps, whatever others keep.
+    pub(crate) fn held_back(&self, hold: Hold) -> &[Sealed] {
+        let is_let_go = |sealed: &Sealed| sealed.last < hold.from;
         let rest = &self.sealed[self.sealed.partition_point(is_let_go)..];
         let is_truncated = |sealed: &Sealed| sealed.last < self.truncated;
         &rest[..rest.partition_point(is_truncated)]
     }
 
-    /// Whether a segment is still there that was truncated and is not held back.
-    #[cfg(feature = "archive")]
-    fn is_put_off(&self) -> bool {
-        let free = self
-            .hold
-            .map_or(self.truncated, |hold| hold.from.min(self.truncated));
-        self.sealed.first().is_some_and(|oldest| oldest.last < free)
+    /// Bytes that those take on disk.
+    pub(crate) fn held_bytes(&self, hold: Hold) -> u64 {
+        let segments = self.held_back(hold).iter();
+        segments.map(|sealed| sealed.header.capacity).sum()
     }
 
-    /// Bytes that those take on disk.
-    pub(crate) fn held_bytes(&self) -> u64 {
-        let held = self.held_back().iter();
-        held.map(|sealed| sealed.header.capacity).sum()
+    /// How much of what lies before `before` no hold keeps.
+    fn free_before(&self, before: Lsn) -> Lsn {
+        let held = self.holds.values().map(|hold| hold.from).min();
+        held.map_or(before, |from| before.min(from))
+    }
+
+    /// What to truncate before, if a segment is still there that was truncated and is not held back.
+    fn put_off(&self) -> Option<Lsn> {
+        let free = self.free_before(self.truncated);
+        let oldest = self.sealed.first()?;
+        (oldest.last < free).then_some(self.truncated)
+    }
+
+    fn is_exhausted(&self, hold: Hold) -> bool {
+        let bytes = self.held_bytes(hold);
+        bytes > 0 && bytes >= hold.limit
     }
 }
 
-/// Between the writer and an archiver.
+/// Between the writer and those who hold back what it would give away.
 #[derive(Default)]
 pub(crate) struct Retention {
     kept: watch::Sender<Kept>,
@@ -103,7 +127,7 @@ impl Retention {
     pub(crate) fn limit(&self, before: Lsn) -> Lsn {
         let mut allowed = before;
         self.kept.send_if_modified(|kept| {
-            allowed = kept.hold.map_or(before, |hold| before.min(hold.from));
+            allowed = kept.free_before(before);
             let moves = before > kept.truncated;
             kept.truncated = kept.truncated.max(before);
             moves
@@ -130,8 +154,57 @@ impl Retention {
     /// Whether so much is held back that no further segment may be opened.
     pub(crate) fn is_exhausted(&self) -> bool {
         let kept = self.kept.borrow();
-        let held = kept.held_bytes();
-        held > 0 && kept.hold.is_some_and(|hold| held >= hold.limit)
+        kept.holds.values().any(|&hold| kept.is_exhausted(hold))
+    }
+}
+
+/// The side of those who hold.
+///
+/// What is moved or let go may have put off a truncation. Then the LSN is returned that the log is to be
+/// truncated before once more. The move and the look are one step: a truncation comes before both, and is
+/// seen, or after both, and is not put off.
+#[cfg_attr(
+    not(test),
+    expect(dead_code, reason = "backups, followers and outboxes will hold")
+)]
+impl Retention {
+    /// Holds back what begins with `from`. Segments of which a truncation has begun may still go: who must
+    /// know asks the writer for something afterwards, which it does not serve before the truncation ends.
+    pub(crate) fn add_hold(&self, hold: Hold) -> HoldId {
+        let mut id = HoldId::FIRST;
+        self.kept.send_modify(|kept| {
+            if let Some((newest, _)) = kept.holds.last_key_value() {
+                id = id.max(HoldId(newest.0 + 1));
+            }
+            kept.holds.insert(id, hold);
+        });
+        id
+    }
+
+    /// Holds back no more than what begins with `from`. A hold never moves back.
+    pub(crate) fn move_hold(&self, id: HoldId, from: Lsn) -> Option<Lsn> {
+        self.change_holds(|holds| {
+            if let Some(hold) = holds.get_mut(&id) {
+                hold.from = hold.from.max(from);
+            }
+        })
+    }
+
+    pub(crate) fn remove_hold(&self, id: HoldId) -> Option<Lsn> {
+        self.change_holds(|holds| {
+            holds.remove(&id);
+        })
+    }
+
+    fn change_holds(&self, change: impl FnOnce(&mut BTreeMap<HoldId, Hold>)) -> Option<Lsn> {
+        let mut put_off = None;
+        self.kept.send_if_modified(|kept| {
+            let before = kept.holds.clone();
+            change(&mut kept.holds);
+            put_off = kept.put_off();
+            kept.holds != before
+        });
+        put_off
     }
 }
 
@@ -161,22 +234,15 @@ impl Retention {
         self.kept.subscribe()
     }
 
-    /// Holds back what begins with `from`, or with where an earlier hold already is. Returns what to
-    /// truncate before if a truncation was put off that need not be any more.
-    ///
-    /// The move and the look are one step: a truncation comes before both, and is seen, or after both,
-    /// and is not put off.
+    /// Holds back what begins with `from`, or with where the hold of an earlier archiver already is.
+    /// Returns what to truncate before, as for any other hold.
     pub(crate) fn hold(&self, from: Lsn, limit: u64) -> Option<Lsn> {
-        let mut put_off = None;
-        self.kept.send_if_modified(|kept| {
-            let from = kept.hold.map_or(from, |hold| hold.from.max(from));
-            let hold = Some(Hold { from, limit });
-            let moves = kept.hold != hold;
-            kept.hold = hold;
-            put_off = kept.is_put_off().then_some(kept.truncated);
-            moves
-        });
-        put_off
+        self.change_holds(|holds| {
+            let hold = holds.entry(HoldId::ARCHIVER);
+            let hold = hold.or_insert(Hold { from, limit });
+            hold.from = hold.from.max(from);
+            hold.limit = limit;
+        })
     }
 }
 
@@ -232,6 +298,55 @@ mod tests {
             let left = retention.subscribe().borrow().sealed.len();
             assert_eq!(left, 1, "round {round}");
         }
+    }
+
+    #[test]
+    fn what_one_hold_lets_go_another_keeps() {
+        let retention = Retention::default();
+        retention.begin(Some(1), vec![sealed(1, 10), sealed(11, 20), sealed(21, 30)]);
+        let from = |lsn| Hold {
+            from: Lsn::new(lsn),
+            limit: u64::MAX,
+        };
+        let (first, second) = (retention.add_hold(from(1)), retention.add_hold(from(11)));
+        retention.hold(Lsn::new(11), u64::MAX);
+        truncate(&retention, Lsn::new(31));
+        let left = || retention.subscribe().borrow().sealed.len();
+        assert_eq!(left(), 3);
+        assert_eq!(retention.remove_hold(first), Some(Lsn::new(31)));
+        truncate(&retention, Lsn::new(31));
+        assert_eq!(left(), 2, "the others still keep it");
+        assert_eq!(retention.move_hold(second, Lsn::new(21)), None);
+        assert_eq!(
+            retention.hold(Lsn::new(31), u64::MAX),
+            Some(Lsn::new(31)),
+            "what lies before the lowest of them goes"
+        );
+        truncate(&retention, Lsn::new(31));
+        assert_eq!(left(), 1);
+        assert_eq!(retention.move_hold(second, Lsn::new(1)), None, "back");
+        assert_eq!(retention.remove_hold(second), Some(Lsn::new(31)));
+    }
+
+    #[test]
+    fn a_hold_has_a_limit_of_its_own() {
+        let retention = Retention::default();
+        retention.begin(Some(1), vec![sealed(1, 10), sealed(11, 20)]);
+        let hold = |from, limit| Hold {
+            from: Lsn::new(from),
+            limit,
+        };
+        let patient = retention.add_hold(hold(1, u64::MAX));
+        retention.add_hold(hold(11, 4096));
+        truncate(&retention, Lsn::new(11));
+        assert!(
+            !retention.is_exhausted(),
+            "the first segment counts for one"
+        );
+        truncate(&retention, Lsn::new(21));
+        assert!(retention.is_exhausted());
+        retention.remove_hold(patient);
+        assert!(retention.is_exhausted());
     }
 
     #[test]

@@ -117,7 +117,7 @@ impl Archiver {
     #[must_use]
     pub fn status(&self) -> Status {
         Status {
-            held_bytes: self.retention.subscribe().borrow().held_bytes(),
+            held_bytes: hold::held_bytes(&self.retention.subscribe().borrow()),
             ..self.status.borrow().clone()
         }
     }

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 
 use crate::archive::options::{ArchiveOptions, Overflow};
 use crate::lsn::Lsn;
-use crate::retention::{Kept, Retention, Sealed};
+use crate::retention::{HoldId, Kept, Retention, Sealed};
 use crate::wal::{Wal, WeakWal};
 
 /// The log, as long as it is open, and what it holds back.
@@ -19,7 +19,7 @@ pub(super) struct HeldLog {
 
 impl HeldLog {
     pub(super) fn new(wal: &Wal) -> Self {
-        let limit = wal.retention().subscribe().borrow().hold;
+        let limit = wal.retention().subscribe().borrow().hold(HoldId::ARCHIVER);
         Self {
             log: wal.downgrade(),
             retention: Arc::clone(wal.retention()),
@@ -49,7 +49,7 @@ pub(super) fn give_up(wal: &Wal, options: &ArchiveOptions) -> impl Future<Output
             return future::pending().await;
         }
         loop {
-            let from = match news.wait_for(|kept| kept.held_bytes() > max).await {
+            let from = match news.wait_for(|kept| held_bytes(kept) > max).await {
                 Ok(kept) => first_kept(&kept, max),
                 Err(_) => return,
             };
@@ -60,9 +60,9 @@ pub(super) fn give_up(wal: &Wal, options: &ArchiveOptions) -> impl Future<Output
 
 /// Where the hold has to stand so that no more than `max` bytes are held back.
 fn first_kept(kept: &Kept, max: u64) -> Lsn {
-    let mut excess = kept.held_bytes().saturating_sub(max);
+    let mut excess = held_bytes(kept).saturating_sub(max);
     let mut from = Lsn::ZERO;
-    for sealed in kept.held_back() {
+    for sealed in held_back(kept) {
         if excess == 0 {
             break;
         }
@@ -72,11 +72,23 @@ fn first_kept(kept: &Kept, max: u64) -> Lsn {
     from
 }
 
+fn held_back(kept: &Kept) -> &[Sealed] {
+    let hold = kept.hold(HoldId::ARCHIVER);
+    hold.map_or(&[], |hold| kept.held_back(hold))
+}
+
+/// Bytes that the archiver holds back.
+pub(super) fn held_bytes(kept: &Kept) -> u64 {
+    let hold = kept.hold(HoldId::ARCHIVER);
+    hold.map_or(0, |hold| kept.held_bytes(hold))
+}
+
 /// Waits until a segment is not held back any more.
 pub(super) async fn let_go(mut news: watch::Receiver<Kept>, sealed: Sealed) {
     let _ = news.wait_for(|kept| is_let_go(kept, &sealed)).await;
 }
 
 pub(super) fn is_let_go(kept: &Kept, sealed: &Sealed) -> bool {
-    kept.hold.is_some_and(|hold| hold.from > sealed.header.base)
+    let hold = kept.hold(HoldId::ARCHIVER);
+    hold.is_some_and(|hold| hold.from > sealed.header.base)
 }

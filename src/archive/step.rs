@@ -4,7 +4,7 @@ use crate::archive::error::{Error, Result};
 use crate::archive::manifest::Reached;
 use crate::format::segment::{Header, Predecessor};
 use crate::lsn::Lsn;
-use crate::retention::{Kept, Sealed};
+use crate::retention::{HoldId, Kept, Sealed};
 
 /// The next step.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -27,7 +27,8 @@ pub(super) fn next(reached: &Reached, kept: &Kept, durable: Lsn, prefix: &str) -
     }
     let next = reached.last.next();
     // What is not held back may go at any moment.
-    let from = kept.hold.map_or(next, |hold| hold.from.max(next));
+    let hold = kept.hold(HoldId::ARCHIVER);
+    let from = hold.map_or(next, |hold| hold.from.max(next));
     let missing = kept.sealed.iter().find(|sealed| sealed.header.base >= from);
     Ok(match missing {
         None => Step::Wait,
