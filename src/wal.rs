@@ -28,8 +28,7 @@ use crate::queue::request::Request;
 #[cfg(any(feature = "archive", feature = "snapshot"))]
 use crate::retention::Retention;
 use crate::stats::Stats;
-use crate::storage::Dir;
-use crate::storage::lock::Closing;
+use crate::storage::{Closing, Dir};
 
 pub use crate::wal::durable_lsns::DurableLsns;
 pub use crate::wal::pending::{PendingAppend, PendingBatch};

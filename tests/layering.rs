@@ -300,8 +300,8 @@ fn only_the_disk_touches_files() {
 
 #[test]
 fn receipts_are_made_at_one_place() {
-    assert_only_in("Synced::and(", &["storage/dir.rs", "storage/mod.rs"]);
-    assert_only_in("Wrote::all(", &["storage/mod.rs"]);
+    assert_only_in("Synced::and(", &["storage/dir.rs", "storage/file.rs"]);
+    assert_only_in("Wrote::all(", &["storage/file.rs"]);
     assert_only_in("Present::", &["storage/dir.rs", "storage/receipts.rs"]);
 }
 

@@ -12,8 +12,7 @@ use crate::format::names;
 use crate::format::segment::{self, Header};
 use crate::format::statement::{Statement, StatementKind};
 use crate::lsn::Lsn;
-use crate::storage::lock::Access;
-use crate::storage::{Dir, File, Location, Mode, Opening};
+use crate::storage::{Access, Dir, File, Location, Mode, Opening};
 
 /// What a builder is told to do. Segments come in the order of their LSNs.
 pub(super) enum Order {

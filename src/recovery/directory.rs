@@ -6,8 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::host::{Host, race};
-use crate::storage::lock::{Access, Lock, still_closing};
-use crate::storage::{Dir, Location, Opening};
+use crate::storage::{Access, Dir, Location, Lock, Opening, still_closing};
 
 /// A directory that is to be opened and locked.
 pub(crate) struct ToLock {

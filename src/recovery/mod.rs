@@ -37,8 +37,7 @@ use crate::recovered::Recovered;
 #[cfg(not(feature = "snapshot"))]
 use crate::recovery::directory::ToLock;
 use crate::recovery::replay::{Event, Room, Source};
-use crate::storage::lock::{Access, Lock};
-use crate::storage::{Dir, Location, Opening};
+use crate::storage::{Access, Dir, Location, Lock, Opening};
 
 #[cfg(feature = "snapshot")]
 pub(crate) use crate::recovery::directory::ToLock;

@@ -14,8 +14,7 @@ use crate::recovery::plan::{Plan, Planned, Start};
 use crate::recovery::report::RecoveryReport;
 use crate::recovery::scan::{Chunk, Scan, Stop};
 use crate::recovery::tail::{self, Verdict};
-use crate::storage::Dir;
-use crate::storage::lock::Lock;
+use crate::storage::{Dir, Lock};
 
 /// What a replay sends, in this order: once, any number of times, once.
 pub(super) enum Event {

@@ -10,8 +10,7 @@ use crate::snapshot::error::{Result, SnapshotError};
 use crate::snapshot::input::SnapshotInput;
 use crate::snapshot::output::SnapshotOutput;
 use crate::snapshot::{Snapshot, SnapshotFile, SnapshotState};
-use crate::storage::lock::Closing;
-use crate::storage::{Dir, File, Mode, Synced};
+use crate::storage::{Closing, Dir, File, Mode, Synced};
 
 /// A snapshot that is to be written.
 pub(super) struct Target<'a> {

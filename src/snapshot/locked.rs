@@ -9,8 +9,7 @@ use crate::lsn::Lsn;
 use crate::recovery::{Context, Recovery, Start, ToLock};
 use crate::snapshot::error::Result;
 use crate::snapshot::{Site, Snapshot, SnapshotFile, SnapshotInput, files};
-use crate::storage::lock::{Access, Lock};
-use crate::storage::{Dir, Mode};
+use crate::storage::{Access, Dir, Lock, Mode};
 
 /// The directory of a log, locked for appending and not read yet: the time to read a snapshot.
 /// [`WalOptions::lock`](crate::WalOptions::lock) makes one.

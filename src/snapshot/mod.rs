@@ -80,8 +80,7 @@ use crate::lsn::Lsn;
 use crate::queue::Progress;
 use crate::retention::Retention;
 use crate::snapshot::files::Target;
-use crate::storage::lock::{Closing, Lock};
-use crate::storage::{Dir, Synced};
+use crate::storage::{Closing, Dir, Lock, Synced};
 use crate::wal::Wal;
 
 pub use crate::snapshot::error::{Result, SnapshotError};

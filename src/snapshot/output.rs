@@ -7,8 +7,7 @@ use crate::format::snapshot::{
     self, CHUNK_HEADER_LEN, CHUNK_LEN, CHUNKS_OFFSET, Header, encode_chunk_header,
 };
 use crate::snapshot::error::SnapshotError;
-use crate::storage::lock::Closing;
-use crate::storage::{File, Synced};
+use crate::storage::{Closing, File, Synced};
 
 /// Where a function writes the contents of a snapshot: an [`io::Write`].
 ///

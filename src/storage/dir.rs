@@ -10,9 +10,11 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use crate::error::{Fault, Result};
 use crate::format::names;
 use crate::planted::{Bug, is_planted};
-use crate::storage::lock::{self, Access, Lock};
+#[cfg(tidewal_planted)]
+use crate::storage::access::Access;
+use crate::storage::access::FileId;
+use crate::storage::backend::{Backend, Locator, Onto, Opening};
 use crate::storage::receipts::{Present, Synced};
-use crate::storage::{Backend, File, FileId, Locator, Mode, Onto, Opening};
 
 /// Where a log's directory is, or will be: a path, which is resolved when the directory is opened.
 #[derive(Clone)]
@@ -76,20 +78,6 @@ impl Dir {
         self.path().join(name)
     }
 
-    /// Takes the directory for reading or for appending.
-    ///
-    /// Waits for a log in this process whose last handle was dropped and that is still closing;
-    /// for no other.
-    pub(crate) async fn lock(&self, access: Access) -> Result<Lock> {
-        lock::acquire(self, access).await
-    }
-
-    /// The processes that have it locked, as far as the system says.
-    #[cfg(feature = "tools")]
-    pub(crate) fn holders(&self) -> Vec<lock::Holder> {
-        self.backend().holders()
-    }
-
     /// Held by those who read snapshots, from before they open them.
     #[cfg(feature = "snapshot")]
     pub(crate) fn snapshot_readers(&self) -> &RwLock<()> {
@@ -111,23 +99,6 @@ impl Dir {
 
     pub(crate) fn list(&self) -> Result<Vec<String>, Fault> {
         self.backend().list().map_err(self.fault("list", ""))
-    }
-
-    pub(crate) fn open(&self, name: &str, mode: Mode) -> Result<File, Fault> {
-        let action = match mode {
-            Mode::Create => "create",
-            Mode::Read | Mode::Write => "open",
-        };
-        let raw = self.backend().open(name, mode);
-        let raw = raw.map_err(self.fault(action, name))?;
-        let id = raw.id();
-        Ok(File {
-            raw,
-            id,
-            dir: self.clone(),
-            name: name.into(),
-            len: 0,
-        })
     }
 
     /// Gives a file another name, which must be free.
@@ -200,10 +171,16 @@ impl Dir {
     }
 
     /// Checks that a file still has its name in the directory, and that others are still kept out.
-    pub(super) fn check_file(&self, file: &File) -> Result<Present, Fault> {
+    ///
+    /// It has to be the file with this number, and at least as long.
+    pub(super) fn check_file(
+        &self,
+        name: &str,
+        id: Option<FileId>,
+        len: u64,
+    ) -> Result<Present, Fault> {
         self.check_lock_file()?;
-        let File { name, id, len, .. } = file;
-        Present::file(self.backend().as_ref(), name, *id, *len).map_err(self.fault("find", name))
+        Present::file(self.backend().as_ref(), name, id, len).map_err(self.fault("find", name))
     }
 
     fn check_lock_file(&self) -> Result<(), Fault> {

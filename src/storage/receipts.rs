@@ -8,7 +8,8 @@ use std::io;
 
 use crate::format::names;
 use crate::planted::{Bug, is_planted};
-use crate::storage::{Backend, FileId};
+use crate::storage::access::FileId;
+use crate::storage::backend::Backend;
 
 /// Receipt: bytes were handed to the operating system.
 #[derive(Clone, Copy, Debug)]

@@ -39,12 +39,11 @@ use std::path::Path;
 
 use crate::error::Result;
 use crate::storage::disk::DiskPath;
-use crate::storage::lock::Access;
 #[cfg(feature = "sim")]
 use crate::storage::sim::SimDisk;
-use crate::storage::{Dir, Location, Opening};
+use crate::storage::{Access, Dir, Location, Opening};
 
-pub use crate::storage::lock::Holder;
+pub use crate::storage::LockOwner;
 pub use crate::tools::plan::{RepairPlan, RepairStep};
 pub use crate::tools::repair::Repaired;
 pub use crate::tools::survey::{
@@ -106,8 +105,8 @@ impl LogDir {
     /// # Errors
     ///
     /// [`Error::Io`](crate::Error::Io) if the directory cannot be opened.
-    pub fn holders(&self) -> Result<Vec<Holder>> {
-        Ok(self.open()?.holders())
+    pub fn lock_owners(&self) -> Result<Vec<LockOwner>> {
+        Ok(self.open()?.lock_owners())
     }
 
     fn open(&self) -> Result<Dir> {

@@ -34,8 +34,7 @@ use crate::queue::completion::Completion;
 use crate::queue::{self, Submitter};
 use crate::recovered::Recovered;
 use crate::stats::counters::Counters;
-use crate::storage::Dir;
-use crate::storage::lock::Lock;
+use crate::storage::{Dir, Lock};
 
 /// Starts a writer that goes on from what was recovered. Returns once that is durable.
 pub(crate) async fn start(

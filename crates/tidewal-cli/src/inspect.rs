@@ -3,7 +3,7 @@
 use std::path::Path;
 use std::process::ExitCode;
 
-use tidewal::tools::{Depth, Ending, Holder, LogDir, SegmentSurvey, Survey};
+use tidewal::tools::{Depth, Ending, LockOwner, LogDir, SegmentSurvey, Survey};
 use tidewal::{Error, Result};
 
 use crate::cli::Inspect;
@@ -17,12 +17,12 @@ use crate::wait::wait_for;
 pub fn run(args: &Inspect) -> Result<ExitCode, Failure> {
     let survey = wait_for(look(&args.dir))?;
     // After the survey, which holds the lock itself.
-    let holders = LogDir::new(&args.dir).holders()?;
+    let lock_owners = LogDir::new(&args.dir).lock_owners()?;
     let mut out = Out::new();
     if args.json {
-        out.line(&format!("{:#}", json::survey(&survey, &holders)))?;
+        out.line(&format!("{:#}", json::survey(&survey, &lock_owners)))?;
     } else {
-        show(&mut out, &survey, &holders)?;
+        show(&mut out, &survey, &lock_owners)?;
     }
     out.flush()?;
     Ok(status(&survey))
@@ -38,10 +38,10 @@ async fn look(dir: &Path) -> Result<Survey> {
     }
 }
 
-fn show(out: &mut Out, survey: &Survey, holders: &[Holder]) -> Result<(), Failure> {
+fn show(out: &mut Out, survey: &Survey, lock_owners: &[LockOwner]) -> Result<(), Failure> {
     let paint = out.paint;
     out.line(&paint.strong(&survey.dir.display().to_string()))?;
-    for (name, value) in facts(survey, holders) {
+    for (name, value) in facts(survey, lock_owners) {
         out.line(&format!("  {name:10} {value}"))?;
     }
     show_segments(out, &survey.segments)?;
@@ -63,7 +63,7 @@ fn show(out: &mut Out, survey: &Survey, holders: &[Holder]) -> Result<(), Failur
     Ok(())
 }
 
-fn facts(survey: &Survey, holders: &[Holder]) -> Vec<(&'static str, String)> {
+fn facts(survey: &Survey, lock_owners: &[LockOwner]) -> Vec<(&'static str, String)> {
     let mut facts = vec![("records", records(survey))];
     facts.push(("ends", ending(survey)));
     facts.push((
@@ -82,7 +82,7 @@ fn facts(survey: &Survey, holders: &[Holder]) -> Vec<(&'static str, String)> {
     if !survey.others.is_empty() {
         facts.push(("not ours", survey.others.join(", ")));
     }
-    facts.push(("open", holders_text(survey, holders)));
+    facts.push(("open", lock_owners_text(survey, lock_owners)));
     facts
 }
 
@@ -118,8 +118,8 @@ fn ending(survey: &Survey) -> String {
     }
 }
 
-fn holders_text(survey: &Survey, holders: &[Holder]) -> String {
-    let known: Vec<_> = holders.iter().map(ToString::to_string).collect();
+fn lock_owners_text(survey: &Survey, lock_owners: &[LockOwner]) -> String {
+    let known: Vec<_> = lock_owners.iter().map(ToString::to_string).collect();
     match (known.is_empty(), survey.in_use) {
         (false, _) => known.join(", "),
         (true, true) => "for appending, by a process that the system does not name".into(),

@@ -1,20 +1,20 @@
 //! A survey as JSON. What is not known is `null`.
 
 use serde_json::{Value, json};
-use tidewal::tools::{Depth, Ending, Holder, SegmentSurvey, Survey};
+use tidewal::tools::{Depth, Ending, LockOwner, SegmentSurvey, Survey};
 use tidewal::{Corruption, Cut, Lsn};
 
 use crate::failure::with_sources;
 use crate::findings::known_end;
 
-pub fn survey(survey: &Survey, holders: &[Holder]) -> Value {
+pub fn survey(survey: &Survey, lock_owners: &[LockOwner]) -> Value {
     let segments = |segments: &[SegmentSurvey]| segments.iter().map(segment).collect::<Vec<_>>();
     json!({
         "dir": survey.dir.to_string_lossy(),
         "sound": is_sound(survey),
         "read": read(survey),
         "in_use": survey.in_use,
-        "holders": holders.iter().map(holder).collect::<Vec<_>>(),
+        "lock_owners": lock_owners.iter().map(lock_owner).collect::<Vec<_>>(),
         "oldest": survey.oldest.get(),
         "end": known_end(survey).map(Lsn::get),
         "proven_durable": survey.proven.get(),
@@ -46,13 +46,13 @@ fn read(survey: &Survey) -> &'static str {
     }
 }
 
-fn holder(holder: &Holder) -> Value {
-    let access = if holder.appends {
+fn lock_owner(lock_owner: &LockOwner) -> Value {
+    let access = if lock_owner.appends {
         "appending"
     } else {
         "reading"
     };
-    json!({ "pid": holder.pid, "name": holder.name, "access": access })
+    json!({ "pid": lock_owner.pid, "name": lock_owner.name, "access": access })
 }
 
 fn ending(ending: &Ending) -> Value {

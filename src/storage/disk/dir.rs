@@ -9,10 +9,11 @@ use rustix::fs::{AtFlags, Mode as Permissions, OFlags, Stat, fstat, fsync, opena
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::format::names;
+use crate::storage::access::{Access, DirKey, FileId, Held, LockOwner};
+use crate::storage::backend::{Backend, BackendFile, Found, Mode, Onto};
 use crate::storage::disk::file::DiskFile;
 use crate::storage::disk::{LOCK_TABLE, lock_file, random, regular};
-use crate::storage::lock::{self, Access, Holder};
-use crate::storage::{Backend, BackendFile, DirKey, FileId, Found, Held, Mode, Onto};
+use crate::storage::lock_table::LockTable;
 
 /// A directory of the machine's file system.
 pub(super) struct OpenDir {
@@ -83,7 +84,7 @@ impl Backend for OpenDir {
         DirKey::Inode(regular::id(&self.stat))
     }
 
-    fn lock_table(&self) -> &lock::Table {
+    fn lock_table(&self) -> &LockTable {
         &LOCK_TABLE
     }
 
@@ -117,15 +118,15 @@ impl Backend for OpenDir {
     }
 
     #[cfg(target_os = "linux")]
-    fn holders(&self) -> Vec<Holder> {
-        use crate::storage::disk::holders;
+    fn lock_owners(&self) -> Vec<LockOwner> {
+        use crate::storage::disk::lock_owners;
 
         let lock = regular::look_up(&self.descriptor, names::LOCK);
-        holders::of(&[Some(self.stat), lock.ok()])
+        lock_owners::of(&[Some(self.stat), lock.ok()])
     }
 
     #[cfg(not(target_os = "linux"))]
-    fn holders(&self) -> Vec<Holder> {
+    fn lock_owners(&self) -> Vec<LockOwner> {
         Vec::new()
     }
 

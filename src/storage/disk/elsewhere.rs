@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use crate::error::Fault;
 use crate::format::names;
+use crate::storage::access::{Access, DirKey, FileId, Held, LockOwner};
+use crate::storage::backend::{Backend, BackendFile, Found, Mode, Onto, Opening};
 use crate::storage::disk::file::DiskFile;
 use crate::storage::disk::{LOCK_TABLE, lock_file, random};
-use crate::storage::lock::{self, Access, Holder};
-use crate::storage::{Backend, BackendFile, DirKey, FileId, Found, Held, Mode, Onto, Opening};
+use crate::storage::lock_table::LockTable;
 
 /// A directory by its path.
 pub(super) struct PathDir {
@@ -52,7 +53,7 @@ impl Backend for PathDir {
         DirKey::Path(self.path.clone())
     }
 
-    fn lock_table(&self) -> &lock::Table {
+    fn lock_table(&self) -> &LockTable {
         &LOCK_TABLE
     }
 
@@ -78,7 +79,7 @@ impl Backend for PathDir {
         }
     }
 
-    fn holders(&self) -> Vec<Holder> {
+    fn lock_owners(&self) -> Vec<LockOwner> {
         Vec::new()
     }
 

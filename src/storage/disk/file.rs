@@ -4,7 +4,8 @@ use std::fs;
 use std::io::{self, IoSlice};
 use std::task::{Context, Poll};
 
-use crate::storage::{BackendFile, FileId};
+use crate::storage::access::FileId;
+use crate::storage::backend::BackendFile;
 
 /// A regular file.
 pub(super) struct DiskFile {

@@ -8,11 +8,11 @@ use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, open as open_path, unlinkat};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::error::Fault;
-use crate::storage::Opening;
+use crate::storage::access::Access;
+use crate::storage::backend::Opening;
 use crate::storage::disk::dir::{
     OpenDir, PRIVATE, is_no_sync, is_no_sync_of_parent, open_directory, sync,
 };
-use crate::storage::lock::Access;
 
 /// Opens the directory that a path stands for. `shown` is what messages call it.
 pub(super) fn open(path: &Path, shown: &Path, opening: Opening) -> Result<OpenDir, Fault> {
@@ -130,7 +130,7 @@ fn make_unsynced(
 #[cfg(feature = "tools")]
 pub(super) fn make_in(parent: &OpenDir, name: &str, permissions: Mode) -> io::Result<OwnedFd> {
     let (_, made) = make_unsynced(parent, Path::new(name), permissions)?;
-    crate::storage::Backend::sync(parent)?;
+    crate::storage::backend::Backend::sync(parent)?;
     Ok(made)
 }
 

@@ -10,7 +10,7 @@ mod dir;
 mod elsewhere;
 mod file;
 #[cfg(target_os = "linux")]
-mod holders;
+mod lock_owners;
 #[cfg(unix)]
 mod make;
 #[cfg(unix)]
@@ -24,8 +24,10 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::Fault;
-use crate::storage::lock::{self, Access};
-use crate::storage::{Backend, Held, Location, Locator, Opening};
+use crate::storage::access::{Access, Held};
+use crate::storage::backend::{Backend, Locator, Opening};
+use crate::storage::dir::Location;
+use crate::storage::lock_table::LockTable;
 
 /// A path on the machine's file system.
 pub(crate) struct DiskPath {
@@ -63,7 +65,7 @@ impl Locator for DiskPath {
 }
 
 /// The directories that this process has open for appending.
-static LOCK_TABLE: lock::Table = lock::Table::new();
+static LOCK_TABLE: LockTable = LockTable::new();
 
 /// A file, or a directory, while it is locked.
 struct HeldLock {

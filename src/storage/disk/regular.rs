@@ -6,7 +6,8 @@ use std::os::fd::AsFd;
 use rustix::fs::{AtFlags, FileType, Mode, OFlags, Stat, fstat, openat, statat};
 use rustix::io::retry_on_intr;
 
-use crate::storage::{FileId, Found};
+use crate::storage::access::FileId;
+use crate::storage::backend::Found;
 
 /// Opens a file that exists, if it is a regular one.
 ///

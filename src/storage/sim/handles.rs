@@ -11,12 +11,11 @@ use tokio::time::Sleep;
 
 use crate::error::Fault;
 use crate::format::names;
-use crate::storage::lock::{self, Access, Holder};
+use crate::storage::access::{Access, DirKey, FileId, Held, LockOwner};
+use crate::storage::backend::{Backend, BackendFile, Found, Locator, Mode, Onto, Opening};
+use crate::storage::lock_table::LockTable;
 use crate::storage::sim::model::{DirId, InodeId, Lockable, Model, On, power_is_off};
 use crate::storage::sim::{Operation, SimDisk};
-use crate::storage::{
-    Backend, BackendFile, DirKey, FileId, Found, Held, Locator, Mode, Onto, Opening,
-};
 
 /// A path on a simulated disk, as seen from one life of the machine.
 pub(super) struct SimPath {
@@ -114,7 +113,7 @@ impl Backend for SimDir {
         DirKey::Inode(self.id(self.dir))
     }
 
-    fn lock_table(&self) -> &lock::Table {
+    fn lock_table(&self) -> &LockTable {
         self.disk.locks()
     }
 
@@ -140,7 +139,7 @@ impl Backend for SimDir {
         }
     }
 
-    fn holders(&self) -> Vec<Holder> {
+    fn lock_owners(&self) -> Vec<LockOwner> {
         Vec::new()
     }
 

@@ -57,16 +57,17 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use crate::storage::dir::Location;
+use crate::storage::lock_table::LockTable;
 use crate::storage::sim::handles::SimPath;
 use crate::storage::sim::model::Model;
-use crate::storage::{Location, lock};
 
 /// A simulated disk. Clones are the same disk.
 #[derive(Clone)]
 pub struct SimDisk {
     model: Arc<Mutex<Model>>,
     /// The logs that the process has open.
-    locks: Arc<lock::Table>,
+    locks: Arc<LockTable>,
 }
 
 impl SimDisk {
@@ -75,7 +76,7 @@ impl SimDisk {
     pub fn new(seed: u64) -> Self {
         Self {
             model: Arc::new(Mutex::new(Model::new(seed))),
-            locks: Arc::new(lock::Table::new()),
+            locks: Arc::new(LockTable::new()),
         }
     }
 
@@ -87,7 +88,7 @@ impl SimDisk {
     pub fn fork(&self) -> Self {
         Self {
             model: Arc::new(Mutex::new(self.model().fork())),
-            locks: Arc::new(lock::Table::new()),
+            locks: Arc::new(LockTable::new()),
         }
     }
 
@@ -97,7 +98,7 @@ impl SimDisk {
     pub fn another_process(&self) -> Self {
         Self {
             model: Arc::clone(&self.model),
-            locks: Arc::new(lock::Table::new()),
+            locks: Arc::new(LockTable::new()),
         }
     }
 
@@ -357,7 +358,7 @@ impl SimDisk {
         self.model.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn locks(&self) -> &lock::Table {
+    fn locks(&self) -> &LockTable {
         &self.locks
     }
 }

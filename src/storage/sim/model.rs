@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::chance::Chance;
-use crate::storage::Onto;
-use crate::storage::lock::Access;
+use crate::storage::access::Access;
+use crate::storage::backend::Onto;
 use crate::storage::sim::Operation;
 use crate::storage::sim::mishaps::Mishaps;
 use crate::storage::sim::pages::BadPages;
@@ -361,12 +361,12 @@ impl Model {
         if !is_free {
             return Err(io::ErrorKind::WouldBlock.into());
         }
-        *locked.holders(access) += 1;
+        *locked.count_of(access) += 1;
         Ok(())
     }
 
     pub(super) fn unlock(&mut self, what: Lockable, access: Access) {
-        *self.locked(what).holders(access) -= 1;
+        *self.locked(what).count_of(access) -= 1;
     }
 
     fn locked(&mut self, what: Lockable) -> &mut Locked {
@@ -498,7 +498,7 @@ impl DirState {
 }
 
 impl Locked {
-    fn holders(&mut self, access: Access) -> &mut usize {
+    fn count_of(&mut self, access: Access) -> &mut usize {
         match access {
             Access::Append => &mut self.appenders,
             Access::Read => &mut self.readers,

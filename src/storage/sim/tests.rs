@@ -1,6 +1,7 @@
 use super::*;
-use crate::storage::lock::Access;
-use crate::storage::{Dir, Mode, Opening};
+use crate::storage::access::Access;
+use crate::storage::backend::{Mode, Opening};
+use crate::storage::dir::Dir;
 
 fn open_dir(disk: &SimDisk) -> Dir {
     let opening = Opening {

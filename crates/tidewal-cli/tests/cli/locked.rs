@@ -21,9 +21,9 @@ fn while_somebody_appends_only_inspect_looks_and_says_who() {
     assert!(json["ending"].is_null());
     assert_eq!(json["read"], "headers");
     if cfg!(target_os = "linux") {
-        assert_eq!(json["holders"][0]["pid"], writer.id());
-        assert_eq!(json["holders"][0]["name"], "tidewal");
-        assert_eq!(json["holders"][0]["access"], "appending");
+        assert_eq!(json["lock_owners"][0]["pid"], writer.id());
+        assert_eq!(json["lock_owners"][0]["name"], "tidewal");
+        assert_eq!(json["lock_owners"][0]["access"], "appending");
     }
     for command in ["verify", "dump", "repair", "append"] {
         tidewal(&[command, log.path()]).assert_failed(2, "in use");

@@ -4,25 +4,25 @@ use std::fs;
 
 use rustix::fs::{Stat, major, minor};
 
-use crate::storage::lock::Holder;
+use crate::storage::access::LockOwner;
 
 /// The processes that hold a lock of one of these files, by their numbers.
-pub(super) fn of(files: &[Option<Stat>]) -> Vec<Holder> {
+pub(super) fn of(files: &[Option<Stat>]) -> Vec<LockOwner> {
     let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
     let is_wanted = |lock: &Line| files.iter().flatten().any(|file| lock.is_of(file));
-    let mut holders: Vec<_> = locks
+    let mut owners: Vec<_> = locks
         .lines()
         .filter_map(Line::parse)
         .filter(is_wanted)
-        .map(|lock| Holder {
+        .map(|lock| LockOwner {
             pid: lock.pid,
             name: name_of(lock.pid),
             appends: lock.is_exclusive,
         })
         .collect();
-    holders.sort_by_key(|holder| holder.pid);
-    holders.dedup();
-    holders
+    owners.sort_by_key(|owner| owner.pid);
+    owners.dedup();
+    owners
 }
 
 /// A line of `/proc/locks`, such as `1: FLOCK  ADVISORY  WRITE 1234 08:01:131090 0 EOF`.
