@@ -4,10 +4,10 @@ use std::fmt;
 use std::num::ParseIntError;
 use std::str::FromStr;
 
-/// A log sequence number: the place of a record in the log.
+/// A log sequence number: the position of a record in the log.
 ///
-/// LSNs are dense: the first record of a log has LSN 1 and each record after it has the next one.
-/// [`Lsn::ZERO`] stands for "before the first record", and is never the LSN of a record.
+/// LSNs are dense: the first record of a log has LSN 1, and each record after it has the next
+/// number. [`Lsn::ZERO`] means "before the first record" and is never the LSN of a record.
 ///
 /// # Examples
 ///
@@ -20,7 +20,7 @@ use std::str::FromStr;
 /// assert_eq!("8".parse(), Ok(Lsn::new(8)));
 /// ```
 ///
-/// With the feature `serde` it is serialized as its number.
+/// With the feature `serde`, an LSN is serialized as its number.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[cfg_attr(
     feature = "serde",
@@ -33,33 +33,32 @@ impl Lsn {
     /// The LSN of a log's first record.
     pub const FIRST: Self = Self(1);
 
-    /// Before the first record: what an empty log reports as its end.
+    /// Before the first record: the end that an empty log reports.
     pub const ZERO: Self = Self(0);
 
-    /// A log that ends with a later record is not opened for appending: it could come to the last LSN that
-    /// there is while it is open. At ten million records a second it takes 228 years to get from here to
-    /// there.
+    /// A log that ends after this LSN is not opened for appending: it could reach the last LSN
+    /// while it is open. At ten million records a second, that would take 228 years from here.
     pub(crate) const APPENDED_MAX: Self = Self(u64::MAX - (1 << 56));
 
-    /// Makes an LSN of its number, for instance one that a snapshot has stored.
+    /// Makes an LSN from its number, for example one that is stored in a snapshot.
     #[must_use]
     pub const fn new(number: u64) -> Self {
         Self(number)
     }
 
-    /// Its number.
+    /// The number.
     #[must_use]
     pub const fn get(self) -> u64 {
         self.0
     }
 
-    /// The LSN that follows this one. The largest number, 2^64 - 1, stays as it is.
+    /// The next LSN. The largest number, 2^64 - 1, stays as it is.
     #[must_use]
     pub const fn next(self) -> Self {
         Self(self.0.saturating_add(1))
     }
 
-    /// The LSN before this one. [`Lsn::ZERO`] stays as it is.
+    /// The previous LSN. [`Lsn::ZERO`] stays as it is.
     #[must_use]
     pub const fn prev(self) -> Self {
         Self(self.0.saturating_sub(1))
@@ -74,12 +73,12 @@ impl Lsn {
         }
     }
 
-    /// `count` LSNs further on.
+    /// The LSN `count` records after this one, at most the largest.
     pub(crate) const fn plus(self, count: u64) -> Self {
         Self(self.0.saturating_add(count))
     }
 
-    /// How far it is ahead of `earlier`; 0 if that is not earlier.
+    /// The distance from `earlier` to this LSN, or 0 if `earlier` is not earlier.
     pub(crate) const fn since(self, earlier: Self) -> u64 {
         self.0.saturating_sub(earlier.0)
     }

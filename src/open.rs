@@ -1,4 +1,4 @@
-//! Where the parts are put together: the only place that knows all of them.
+//! Where the parts are put together. No other module knows all of them.
 
 use std::path::Path;
 
@@ -27,11 +27,11 @@ impl Wal {
     ///
     /// # Errors
     ///
-    /// Those of [`WalOptions::open`].
+    /// The errors of [`WalOptions::open`].
     ///
     /// # Cancel safety
     ///
-    /// That of [`WalOptions::open`].
+    /// Like [`WalOptions::open`]: if the future is dropped before it completes, no log is open.
     pub async fn open(dir: impl AsRef<Path>) -> Result<Self> {
         WalOptions::new().open(dir).await
     }
@@ -40,11 +40,12 @@ impl Wal {
     ///
     /// # Errors
     ///
-    /// Those of [`WalOptions::recover`].
+    /// The errors of [`WalOptions::recover`].
     ///
     /// # Cancel safety
     ///
-    /// That of [`WalOptions::recover`].
+    /// Like [`WalOptions::recover`]: if the future is dropped before it completes, no segment was
+    /// changed.
     pub async fn recover(dir: impl AsRef<Path>) -> Result<Recovery> {
         WalOptions::new().recover(dir).await
     }
@@ -52,75 +53,90 @@ impl Wal {
 
 /// Opening a directory.
 impl WalOptions {
-    /// Opens a log without reading its records, for callers who have nothing to replay.
+    /// Opens a log for appending without reading its records, for callers that have nothing to
+    /// replay.
     ///
-    /// Creates the directory and its parents if need be. Checks that the segments join and how the
-    /// newest one ends; the records of the others are not read, and `start_at` plays no part.
+    /// Creates the directory and its parents if necessary. Checks the headers of all segments and
+    /// how the newest segment ends. It does not read the records of the other segments, and ignores
+    /// `start_at`.
     ///
     /// # Errors
     ///
-    /// Those of [`recover`](Self::recover) and of [`Recovery::into_wal`].
+    /// The errors of [`recover`](Self::recover) and of [`Recovery::into_wal`].
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before it completes, no log is open; the directory is given free
+    /// If the future is dropped before it completes, no log is open, and the directory is unlocked
     /// shortly afterwards.
     pub async fn open(self, dir: impl AsRef<Path>) -> Result<Wal> {
         self.open_in(Place::on_disk(dir.as_ref())).await
     }
 
-    /// Locks the directory and begins to read the log back.
+    /// Locks the directory and starts reading the log.
     ///
-    /// Creates the directory and its parents if need be. An empty directory is an empty log. Files
-    /// that are not the log's are left alone.
+    /// Creates the directory and its parents if necessary. An empty directory is an empty log.
+    /// Files that do not belong to the log are left alone.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidOptions`](crate::Error::InvalidOptions);
-    /// [`Error::Locked`](crate::Error::Locked), at once, if somebody has the directory open (but a log
-    /// that is closing in this process is waited for);
-    /// [`Error::Corrupt`](crate::Error::Corrupt) if a segment is missing, foreign or damaged;
-    /// [`Error::Unsupported`](crate::Error::Unsupported);
-    /// [`Error::Truncated`](crate::Error::Truncated); [`Error::Io`](crate::Error::Io). What is wrong
-    /// inside a segment is reported by the [`Recovery`] when it gets there.
+    /// - [`Error::InvalidOptions`](crate::Error::InvalidOptions)
+    /// - [`Error::Locked`](crate::Error::Locked) if the directory is open elsewhere, at once unless
+    ///   [`lock_timeout`](Self::lock_timeout) is set. A log that is closing in this process is
+    ///   waited for.
+    /// - [`Error::NoLog`](crate::Error::NoLog) with [`create(false)`](Self::create), if there is no
+    ///   log.
+    /// - [`Error::Corrupt`](crate::Error::Corrupt) if a segment is missing, foreign or damaged.
+    /// - [`Error::Unsupported`](crate::Error::Unsupported),
+    ///   [`Error::Truncated`](crate::Error::Truncated),
+    ///   [`Error::UnfinishedRestore`](crate::Error::UnfinishedRestore),
+    ///   [`Error::Io`](crate::Error::Io)
+    ///
+    /// The [`Recovery`] reports damage inside a segment when it reaches it.
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before it completes, no segment was changed; the directory and its lock
-    /// file may have been created. It is given free shortly afterwards.
+    /// If the future is dropped before it completes, no segment was changed. The directory and its
+    /// lock file may have been created. The directory is unlocked shortly afterwards.
     pub async fn recover(self, dir: impl AsRef<Path>) -> Result<Recovery> {
         self.recover_in(Place::on_disk(dir.as_ref())).await
     }
 
-    /// Reads a log that is not to be appended to.
+    /// Opens a log for reading only.
     ///
-    /// Any number of readers may have a log open at once. A directory that does not exist is an error.
+    /// Any number of readers may have a log open at the same time. A directory that does not exist
+    /// is an error.
     ///
     /// # Errors
     ///
-    /// Those of [`recover`](Self::recover).
+    /// The errors of [`recover`](Self::recover).
     ///
     /// # Cancel safety
     ///
-    /// That of [`recover`](Self::recover).
+    /// Like [`recover`](Self::recover): if the future is dropped before it completes, no segment
+    /// was changed.
     pub async fn read(self, dir: impl AsRef<Path>) -> Result<Reader> {
         self.read_in(Place::on_disk(dir.as_ref())).await
     }
 
-    /// Locks the directory without reading the log, for a service that has to read a snapshot first: see
-    /// [`snapshot`](crate::snapshot). [`LockedDir::recover`] goes on from there.
+    /// Locks the directory without reading the log, for a service that must read a snapshot first:
+    /// see [`snapshot`](crate::snapshot). [`LockedDir::recover`] continues from there.
     ///
-    /// Creates the directory and its parents if need be. `start_at` plays no part.
+    /// Creates the directory and its parents if necessary, and ignores `start_at`.
     ///
     /// # Errors
     ///
-    /// [`Error::InvalidOptions`](crate::Error::InvalidOptions);
-    /// [`Error::Locked`](crate::Error::Locked), at once, if the directory is open (but a log that is
-    /// closing in this process is waited for); [`Error::Io`](crate::Error::Io).
+    /// - [`Error::InvalidOptions`](crate::Error::InvalidOptions)
+    /// - [`Error::Locked`](crate::Error::Locked) if the directory is open elsewhere, at once unless
+    ///   [`lock_timeout`](Self::lock_timeout) is set. A log that is closing in this process is
+    ///   waited for.
+    /// - [`Error::NoLog`](crate::Error::NoLog) with [`create(false)`](Self::create), if there is no
+    ///   log.
+    /// - [`Error::Io`](crate::Error::Io)
     ///
     /// # Cancel safety
     ///
-    /// That of [`recover`](Self::recover).
+    /// Like [`recover`](Self::recover): if the future is dropped before it completes, no segment
+    /// was changed.
     #[cfg(feature = "snapshot")]
     pub async fn lock(self, dir: impl AsRef<Path>) -> Result<LockedDir> {
         self.lock_in(Place::on_disk(dir.as_ref())).await
@@ -160,64 +176,65 @@ impl WalOptions {
 
 /// Opening a directory of a simulated disk.
 ///
-/// These need a tokio runtime, whose clock they use.
+/// These functions need a tokio runtime and use its clock.
 #[cfg(feature = "sim")]
 impl WalOptions {
-    /// As [`open`](Self::open), on a simulated disk.
+    /// Like [`open`](Self::open), on a simulated disk.
     ///
     /// # Errors
     ///
-    /// Those of [`open`](Self::open).
+    /// The errors of [`open`](Self::open).
     pub async fn open_on(self, disk: &SimDisk, dir: impl AsRef<Path>) -> Result<Wal> {
         self.open_in(Place::simulated(disk, dir.as_ref())).await
     }
 
-    /// As [`recover`](Self::recover), on a simulated disk.
+    /// Like [`recover`](Self::recover), on a simulated disk.
     ///
     /// # Errors
     ///
-    /// Those of [`recover`](Self::recover).
+    /// The errors of [`recover`](Self::recover).
     pub async fn recover_on(self, disk: &SimDisk, dir: impl AsRef<Path>) -> Result<Recovery> {
         self.recover_in(Place::simulated(disk, dir.as_ref())).await
     }
 
-    /// As [`lock`](Self::lock), on a simulated disk.
+    /// Like [`lock`](Self::lock), on a simulated disk.
     ///
     /// # Errors
     ///
-    /// Those of [`lock`](Self::lock).
+    /// The errors of [`lock`](Self::lock).
     #[cfg(feature = "snapshot")]
     pub async fn lock_on(self, disk: &SimDisk, dir: impl AsRef<Path>) -> Result<LockedDir> {
         self.lock_in(Place::simulated(disk, dir.as_ref())).await
     }
 
-    /// As [`read`](Self::read), on a simulated disk.
+    /// Like [`read`](Self::read), on a simulated disk.
     ///
     /// # Errors
     ///
-    /// Those of [`read`](Self::read).
+    /// The errors of [`read`](Self::read).
     pub async fn read_on(self, disk: &SimDisk, dir: impl AsRef<Path>) -> Result<Reader> {
         self.read_in(Place::simulated(disk, dir.as_ref())).await
     }
 }
 
 impl Recovery {
-    /// Makes the recovered log one to append to.
+    /// Opens the recovered log for appending.
     ///
-    /// Reads on to the end if the stream has not ended, verifying the records and passing them over.
-    /// Then makes durable whatever may have been read from the system's cache only, seals the place
-    /// where the log ends, and removes what was truncated and files that an earlier process had in
-    /// reserve. The next append opens a new segment.
+    /// If the stream has not ended, reads on to the end of the log, verifies the records and skips
+    /// them. Then makes everything durable that may have been read from the system's cache only,
+    /// seals the end of the log, and removes truncated segments and the spare files of an earlier
+    /// process. The next append opens a new segment.
     ///
     /// # Errors
     ///
-    /// Those of the stream, also if it has reported them before; [`Error::Io`](crate::Error::Io) if a
-    /// file could not be written. The log can then be recovered again.
-    /// [`Error::LsnsExhausted`](crate::Error::LsnsExhausted) if there are too few LSNs left.
+    /// The errors of the stream, including one that the stream has already reported.
+    /// [`Error::Io`](crate::Error::Io) if a file could not be written. The log can then be
+    /// recovered again. [`Error::LsnsExhausted`](crate::Error::LsnsExhausted) if there are too few
+    /// LSNs left.
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before it completes, no log is open; the directory is given free
+    /// If the future is dropped before it completes, no log is open, the directory is unlocked
     /// shortly afterwards, and nothing is lost.
     pub async fn into_wal(self) -> Result<Wal> {
         let path = self.path().to_owned();

@@ -1,16 +1,16 @@
-//! Options, their defaults and their bounds: the one place where both are written down.
+//! Options, with their defaults and bounds.
 
 use std::path::Path;
 use std::time::Duration;
 
 use crate::{Error, Lsn, Result, format};
 
-/// How a log is opened and how it behaves.
+/// How a log is opened and how it works.
 ///
 /// A consuming builder: set what differs from the defaults, then [`open`](Self::open),
-/// [`recover`](Self::recover) or [`read`](Self::read) a directory. Setters never fail; a value out of
-/// bounds is reported by the opening call as [`Error::InvalidOptions`], with the option's name and
-/// its bound. No option is stored on disk: a log can be reopened with other options at any time.
+/// [`recover`](Self::recover) or [`read`](Self::read) a directory. Setters never fail. The opening
+/// call reports a value out of bounds as [`Error::InvalidOptions`], with the name and the bound of
+/// the option. No option is stored on disk: a log can be reopened with other options at any time.
 ///
 /// # Examples
 ///
@@ -56,29 +56,29 @@ impl WalOptions {
         Self::default()
     }
 
-    /// When the log syncs. Default: [`SyncPolicy::Always`]. An interval must not be
-    /// zero, and at most one day.
+    /// When the log syncs. Default: [`SyncPolicy::Always`]. An interval must be above zero and at
+    /// most one day.
     pub fn sync_policy(mut self, policy: SyncPolicy) -> Self {
         self.sync_policy = policy;
         self
     }
 
-    /// What an append waits for unless the call says otherwise. Default: [`Durability::Durable`].
+    /// What an append waits for, unless the call says otherwise. Default: [`Durability::Durable`].
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
         self
     }
 
-    /// The size of a segment file in bytes. Default: 64 MiB; from 16 KiB to 4 GiB - 1.
+    /// The size of a segment file in bytes. Default: 64 MiB. Allowed: 16 KiB to 4 GiB - 1.
     ///
-    /// Space is taken, and given back by `truncate_before`, in whole segments. A record and an atomic
-    /// batch must fit into one.
+    /// The log takes space in whole segments, and `truncate_before` frees whole segments. A record
+    /// or an atomic batch must fit into one segment.
     pub fn segment_size(mut self, bytes: u64) -> Self {
         self.segment_size = bytes;
         self
     }
 
-    /// How many bytes one group commit writes at most. Default: 4 MiB; at least 1.
+    /// The most bytes that one group commit writes. Default: 4 MiB. Minimum: 1.
     ///
     /// A single record or atomic batch that is larger is written alone.
     pub fn max_batch_bytes(mut self, bytes: usize) -> Self {
@@ -86,110 +86,113 @@ impl WalOptions {
         self
     }
 
-    /// How many records one group commit writes at most. Default: 16,384; at least 1.
+    /// The most records that one group commit writes. Default: 16,384. Minimum: 1.
     ///
-    /// An atomic batch of more records is written alone.
+    /// An atomic batch with more records is written alone.
     pub fn max_batch_records(mut self, records: usize) -> Self {
         self.max_batch_records = records;
         self
     }
 
-    /// The largest payload in bytes. Default: 16 MiB, or what a segment holds if that is less; at
-    /// most what a segment holds.
+    /// The largest payload in bytes. Default: 16 MiB, or what a segment holds if that is less.
+    /// Maximum: what a segment holds.
     ///
-    /// It bounds appending only: a log written with a larger limit is still read.
+    /// It limits appending only: a log that was written with a larger limit can still be read.
     pub fn max_record_size(mut self, bytes: usize) -> Self {
         self.max_record_size = Some(bytes);
         self
     }
 
-    /// How many bytes may wait to be written before producers have to wait. Default: 64 MiB; from 1
-    /// to 4 GiB - 1, so that a slip, bits for bytes, is refused instead of filling memory.
+    /// How many bytes may wait to be written before producers must wait (back-pressure). Default:
+    /// 64 MiB. Allowed: 1 to 4 GiB - 1, so a bits-for-bytes mistake is refused instead of filling
+    /// memory.
     ///
-    /// Each record counts with its payload and 20 bytes. A record or batch larger than the whole
-    /// budget takes all of it, and so still gets through.
+    /// Each record counts as its payload plus 20 bytes. A record or batch that is larger than the
+    /// whole budget takes all of it, so it still gets through.
     pub fn queue_bytes(mut self, bytes: usize) -> Self {
         self.queue_bytes = bytes;
         self
     }
 
-    /// How many records may wait to be written before producers have to wait. Default: 65,536; from
-    /// 1 to 4,294,967,295.
+    /// How many records may wait to be written before producers must wait (back-pressure). Default:
+    /// 65,536. Allowed: 1 to 4,294,967,295.
     pub fn queue_records(mut self, records: usize) -> Self {
         self.queue_records = records;
         self
     }
 
-    /// How many files are kept written ahead, ready to become segments. Default: 1; at most 64.
+    /// How many files are preallocated to become segments. Default: 1. Maximum: 64.
     ///
-    /// They are prepared in the background once the log has opened its first segment. As many truncated
-    /// segments are kept beside them, to be the next ones: they take up to `2 * files * segment_size`
-    /// bytes beside the log. With 0 nothing is kept, and a rotation makes its batch wait for a new file.
+    /// A background task prepares them once the log has opened its first segment. Beside them, the
+    /// log recycles up to the same number of truncated segments. Together they take up to
+    /// `2 * files * segment_size` bytes beside the log. With 0, nothing is preallocated or
+    /// recycled, and a rotation makes its batch wait for a new file.
     pub fn spare_segments(mut self, files: usize) -> Self {
         self.spare_segments = files;
         self
     }
 
-    /// The first record that recovery delivers. Default: the oldest that is kept.
+    /// The first record that recovery delivers. Default: the oldest one kept.
     ///
-    /// Use the LSN after that of your snapshot, and [`Lsn::FIRST`] if there is none: then a lost
-    /// snapshot over a truncated log is an error and not a state that lacks its beginning. Segments
-    /// that end below it are not read. [`Error::Truncated`] is reported when opening if that record is
-    /// no longer kept; [`Error::BeyondEnd`] by the stream and by `into_wal` if the log ends more than
-    /// one record before it.
+    /// Use the LSN after the one of your snapshot, or [`Lsn::FIRST`] if there is no snapshot. A
+    /// lost snapshot over a truncated log is then an error, instead of a state that lacks its
+    /// beginning. Segments that end before this LSN are not read. If the record is no longer kept,
+    /// opening fails with [`Error::Truncated`]. If the log ends more than one record before it, the
+    /// stream and `into_wal` fail with [`Error::BeyondEnd`].
     pub fn start_at(mut self, lsn: Lsn) -> Self {
         self.start_at = Some(lsn);
         self
     }
 
-    /// Whether a log is created where there is none. Default: `true`.
+    /// Whether to create a log where there is none. Default: `true`.
     ///
-    /// With `false` a directory that does not exist, or that was never a log's, is
-    /// [`Error::NoLog`], and stays as it is: so an unmounted volume does not become a new log that
-    /// begins at LSN 1. It is for every start of a service but its first.
+    /// With `false`, a directory that does not exist, or that never held a log, is the error
+    /// [`Error::NoLog`] and stays as it is. An unmounted volume then does not become a new log that
+    /// begins at LSN 1. Set it on every start of a service but its first.
     pub fn create(mut self, create: bool) -> Self {
         self.create = create;
         self
     }
 
-    /// How long opening waits for a log that another process or a reader has open, before it fails with
-    /// [`Error::Locked`]. Default: zero, it fails at once. [`Duration::MAX`] waits for ever.
+    /// How long opening waits for a log that another process or a reader has open, before it fails
+    /// with [`Error::Locked`]. Default: zero, which fails at once. [`Duration::MAX`] waits forever.
     ///
-    /// A log that is closing in this process is waited for in any case: as long as this says, and until it
-    /// has closed if this is zero. It is tried again every 20 ms.
+    /// A log that is closing in this process is always waited for: as long as this option says, or
+    /// until it has closed if this option is zero. Opening tries again every 20 ms.
     pub fn lock_timeout(mut self, time: Duration) -> Self {
         self.lock_timeout = time;
         self
     }
 
-    /// Whether a log may be opened for appending in a directory that cannot be synced, because its file
-    /// system does not do that. Default: `false`, which is [`Error::Io`] with the name of the directory.
+    /// Whether a log may be opened for appending in a directory whose file system cannot sync
+    /// directories. Default: `false`, which fails with [`Error::Io`] and the name of the directory.
     ///
-    /// With `true` a new segment's name is as durable as the file system makes it: if the file system
-    /// loses it in a power cut, acknowledged records are lost with it. An error of the disk is an error
-    /// all the same.
+    /// With `true`, a new segment's name is only as durable as the file system makes it: if the
+    /// file system loses it in a power cut, acknowledged records are lost with it. An error of the
+    /// disk is still an error.
     pub fn allow_unsynced_directory(mut self, allow: bool) -> Self {
         self.allow_unsynced_directory = allow;
         self
     }
 
-    /// The value of the label `log` on the metrics of this log, which tells it from others of the same
-    /// process. Default: its directory, as it was given.
+    /// The value of the label `log` on the metrics of this log, which distinguishes it from other
+    /// logs of the process. Default: the directory as it was given.
     #[cfg(feature = "metrics")]
     pub fn metrics_label(mut self, label: impl Into<String>) -> Self {
         self.metrics_label = Some(label.into());
         self
     }
 
-    /// From which age on a sync is slow: a warning is logged while it runs, again whenever its age has
-    /// doubled, and once more when it has ended. Default: 1 second; from 1 ms to one day.
+    /// The age from which a sync is slow. A warning is logged while the sync runs, again each time
+    /// its age has doubled, and once more when it has ended. Default: 1 second. Allowed: 1 ms to
+    /// one day.
     #[cfg(feature = "tracing")]
     pub fn slow_sync_after(mut self, age: Duration) -> Self {
         self.slow_sync_after = age;
         self
     }
 
-    /// What tells this log from others where it is published.
+    /// The name under which the log is published.
     pub(crate) fn label_for(&self, dir: &Path) -> String {
         let label = self.metrics_label.clone();
         label.unwrap_or_else(|| dir.display().to_string())
@@ -275,34 +278,38 @@ impl Default for WalOptions {
 
 /// When the log syncs.
 ///
-/// Whatever the policy, a sync also happens on [`sync`](crate::Wal::sync), on rotation and on
-/// [`close`](crate::Wal::close), and every sync answers everything written before it.
+/// Under every policy, a sync also happens on [`sync`](crate::Wal::sync), on rotation and on
+/// [`close`](crate::Wal::close). Every sync makes everything written before it durable.
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum SyncPolicy {
-    /// As soon as the disk is free: whatever arrives during one sync shares the next. A lone producer
-    /// waits for nothing but its own sync. After a sync that answered several, the next one waits a
-    /// moment for them to come back: until none has come for 30 µs or a quarter of a sync, whichever
-    /// is less, and half a sync at most.
+    /// Sync as soon as the previous sync completes. Appends that arrive in the meantime share the
+    /// next one. A lone producer waits only for its own sync.
+    ///
+    /// After a sync that acknowledged several appends, the writer lingers briefly so that those
+    /// producers can join the next batch: until none arrives for 30 µs or a quarter of a sync,
+    /// whichever is less, and at most half a sync.
     #[default]
     Always,
 
-    /// At most this long between a batch's first record and its sync.
+    /// Sync at most this long after the first record of a batch.
     ///
-    /// The time counts from when that record was submitted, and later arrivals do not prolong it. A
-    /// batch that reaches a limit is synced earlier; one that fills the queue while others wait for a
-    /// place is written earlier. Fewer syncs, for disks where they are dear.
+    /// The time counts from the submission of that record, and later arrivals do not prolong it. A
+    /// batch that reaches a limit is synced earlier. A batch that fills the queue while callers
+    /// wait for room is written earlier. This means fewer syncs, for disks where they are
+    /// expensive.
     Interval(Duration),
 
-    /// Only on [`sync`](crate::Wal::sync), rotation and [`close`](crate::Wal::close).
+    /// Sync only on [`sync`](crate::Wal::sync), on rotation and on [`close`](crate::Wal::close).
     ///
     /// An append with [`Durability::Durable`] waits until one of them happens.
     Manual,
 }
 
-/// What the log asks about a policy. Each is a whole `match`: a new policy has to answer all of them.
+/// What the log asks about a policy. Each function is a complete `match`, so a new policy must
+/// answer all of them.
 impl SyncPolicy {
-    /// How long a batch may wait for more, if it may.
+    /// How long a batch may wait for more records, if at all.
     pub(crate) fn interval(self) -> Option<Duration> {
         match self {
             Self::Interval(interval) => Some(interval),
@@ -318,7 +325,7 @@ impl SyncPolicy {
         }
     }
 
-    /// Whether records become durable only once a caller asks for it.
+    /// Whether records become durable only when a caller requests a sync.
     #[cfg(feature = "sink")]
     pub(crate) fn waits_to_be_asked(self) -> bool {
         match self {
@@ -332,17 +339,17 @@ impl SyncPolicy {
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Durability {
-    /// Until the record is on disk: it survives a power cut.
+    /// Wait until the record is on disk: it survives a power cut.
     #[default]
     Durable,
 
-    /// Until the record is handed to the operating system: it survives a killed process, not a dead
-    /// machine.
+    /// Wait until the operating system has the record: it survives a killed process, but not a
+    /// power cut or a crash of the machine.
     ///
     /// Such records are synced at the latest 10 ms after they were written under
     /// [`SyncPolicy::Always`], after the interval under [`SyncPolicy::Interval`], and earlier if
-    /// anything else needs a sync. A [`sync`](crate::Wal::sync) that fails says nothing about them: they
-    /// were acknowledged before, and are lost only if the machine dies.
+    /// anything else needs a sync. A failed [`sync`](crate::Wal::sync) says nothing about them:
+    /// they were acknowledged before, and are lost only if the machine dies.
     Written,
 }
 
@@ -363,7 +370,7 @@ const SLOW_SYNC_MIN: Duration = Duration::from_millis(1);
 const _: () = assert!(SEGMENT_SIZE_MIN > format::DATA_OFFSET);
 const _: () = assert!(SEGMENT_SIZE_MAX <= format::SEGMENT_SIZE_LIMIT);
 
-/// Bounded from above so that a slip, bits for bytes, is refused instead of filling memory.
+/// Bounded so that a bits-for-bytes mistake is refused instead of filling memory.
 fn is_budget(amount: usize) -> bool {
     (1..=u32::MAX as usize).contains(&amount)
 }

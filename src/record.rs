@@ -8,11 +8,11 @@ use crate::Lsn;
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Record {
-    /// Its place in the log.
+    /// The record's position in the log.
     pub lsn: Lsn,
-    /// Its bytes, as they were appended.
+    /// The record's bytes, as they were appended.
     ///
-    /// A slice of the buffer that the file was read into. Whoever keeps it keeps that buffer, which is
-    /// usually 1 MiB: copy small payloads that are to live long.
+    /// The payload is a slice of the buffer that the file was read into, and keeps that buffer
+    /// alive. A buffer is usually 1 MiB: copy small payloads that you keep for long.
     pub payload: Bytes,
 }

@@ -15,7 +15,7 @@ use crate::ordered::OrderedAppender;
 use crate::wal::{PendingAppend, Wal};
 
 impl Wal {
-    /// A sink of payloads that appends to this log, with many of them in flight: see [`WalSink`].
+    /// A sink of payloads that appends to this log with many of them in flight: see [`WalSink`].
     ///
     /// Any number of sinks and producers may use a log at the same time.
     pub fn sink(&self) -> WalSink {
@@ -23,36 +23,39 @@ impl Wal {
     }
 }
 
-/// A `futures::Sink` of payloads. [`Wal::sink`] makes one.
+/// A `futures::Sink` of payloads, made by [`Wal::sink`].
 ///
-/// To send is to [`submit`](Wal::submit): it waits for a place in the log's queue and not for the disk,
-/// so that a stream which is `forward`ed has many records in flight, and they share their syncs. The
-/// answers are kept in the order of sending, [`max_in_flight`](Self::max_in_flight) of them.
+/// Sending is like [`submit`](Wal::submit): it waits for room in the log's queue and not for the
+/// disk. A stream that is `forward`ed therefore has many records in flight, and they share their
+/// syncs. The sink keeps up to [`max_in_flight`](Self::max_in_flight) answers, in the order of
+/// sending.
 ///
-/// - **Flush** is done when everything sent so far is acknowledged, as the log's policy and durability
-///   say. Under [`SyncPolicy::Manual`](crate::SyncPolicy::Manual), where an append waits until somebody
-///   asks, the sink asks: when it is flushed, and when it holds as many answers as it may.
+/// - **Flush** completes when everything sent so far is acknowledged, according to the log's policy
+///   and durability. Under [`SyncPolicy::Manual`](crate::SyncPolicy::Manual), where an append waits
+///   for an explicit sync, the sink requests one when it is flushed, and when it holds as many
+///   answers as it may.
 /// - **Close** is a flush. It does not close the log, and the sink can be used again.
-/// - **Dropping** it takes nothing back that was submitted.
+/// - **Dropping** the sink does not take back what was submitted.
 ///
-/// While a sink waits for a place in the queue it waits in line with other producers, as a
+/// While a sink waits for room in the queue, it waits in turn with other producers, as
 /// [`submit`](Wal::submit) does.
 ///
 /// # Errors
 ///
-/// What was sent is answered in order, and the first answer that is an error ends the sink: every later
-/// call returns that error. [`acknowledged`](Self::acknowledged) is then the number of payloads before
-/// it, all of which are in the log. What was sent after it is not in the log if that error says so of
-/// its own payload, because a sink is an [`OrderedAppender`]: nothing behind a refused payload is
-/// appended. To go on after [`Error::StorageFull`], which is not the end of the log, take a new sink.
+/// Payloads are answered in the order of sending. The first answer that is an error ends the sink:
+/// every later call returns that error. [`acknowledged`](Self::acknowledged) is then the number of
+/// payloads before it, all of which are in the log. If the error says that its own payload is
+/// certainly not appended, then nothing sent after it is appended either, because a sink is an
+/// [`OrderedAppender`]. To continue after [`Error::StorageFull`], which does not end the log, make
+/// a new sink.
 ///
-/// [`Error::TooLarge`] is the exception: it is returned for the payload itself, when it is sent, and the
-/// sink is as if that had never happened.
+/// [`Error::TooLarge`] is the exception: sending returns it for the payload itself, and the sink
+/// stays as it was before.
 ///
 /// # Cancel safety
 ///
-/// If the sink is dropped, what was submitted stays submitted, and only the answers are lost. The one
-/// payload that may still wait for a place in the queue is then certainly not appended.
+/// If the sink is dropped, what was submitted stays submitted, and only the answers are lost. The
+/// one payload that may still wait for room in the queue is then certainly not appended.
 ///
 /// # Examples
 ///
@@ -81,7 +84,7 @@ impl Wal {
 #[must_use = "sinks do nothing unless polled"]
 pub struct WalSink {
     appender: OrderedAppender,
-    /// Of what was submitted, in order.
+    /// The answers to what was submitted, in order.
     answers: VecDeque<PendingAppend>,
     /// What was sent after all of them, if it could not be submitted at once.
     slot: Slot,
@@ -106,41 +109,41 @@ impl WalSink {
         }
     }
 
-    /// How many payloads may be sent and not yet acknowledged before the sink makes its sender wait.
-    /// Default: 4,096. At least 1; with 1 each of them waits for its own sync.
+    /// How many payloads may be sent and not yet acknowledged before the sink makes its sender
+    /// wait. Default: 4,096. Minimum: 1, with which each payload waits for its own sync.
     ///
-    /// It bounds the answers: 40 bytes each, and a place of 24 for the waker of one that has been
-    /// waited for. The payloads are bounded by the log's
-    /// [`queue_bytes`](crate::WalOptions::queue_bytes).
+    /// It bounds the memory for answers: 40 bytes each, and 24 more for each one that has been
+    /// polled and waits. The log's [`queue_bytes`](crate::WalOptions::queue_bytes) bounds the
+    /// payloads.
     pub fn max_in_flight(mut self, payloads: usize) -> Self {
         self.in_flight_max = payloads.max(1);
         self
     }
 
-    /// How many of the payloads sent were acknowledged: the first so many.
+    /// The number of payloads that were acknowledged. These are always the first ones sent.
     #[must_use]
     pub fn acknowledged(&self) -> u64 {
         self.acknowledged
     }
 
-    /// The LSN of the last payload that was acknowledged, `None` if there is none yet. After a flush it
-    /// is that of the last one sent.
+    /// The LSN of the last payload that was acknowledged, or `None` if there is none yet. After a
+    /// flush, this is the last payload sent.
     #[must_use]
     pub fn last_lsn(&self) -> Option<Lsn> {
         self.last_lsn
     }
 
-    /// How many payloads were sent and are not yet acknowledged.
+    /// The number of payloads that were sent and are not yet acknowledged.
     #[must_use]
     pub fn in_flight(&self) -> usize {
         self.answers.len() + usize::from(!matches!(self.slot, Slot::Free))
     }
 
-    /// The answers that the sink has not looked at, in the order of sending: after an error, those of
-    /// the payloads sent after the one that failed.
+    /// The answers that the sink has not looked at, in the order of sending. After an error, these
+    /// are the answers to the payloads sent after the one that failed.
     ///
-    /// A payload that still waits for a place in the queue, which can only be the last one sent, is
-    /// taken back and has none: it is certainly not appended.
+    /// A payload that still waits for room in the queue, which can only be the last one sent, is
+    /// taken back and has no answer: it is certainly not appended.
     #[must_use = "only the answers say which records are durable"]
     pub fn into_pending(self) -> Vec<PendingAppend> {
         self.answers.into()
@@ -165,7 +168,7 @@ impl WalSink {
         }
     }
 
-    /// Sends on what waits for a place in the queue.
+    /// Submits the payload that waits for room in the queue.
     fn poll_slot(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if let Slot::Waiting(submission) = &mut self.slot {
             match ready!(submission.as_mut().poll(context)) {
@@ -180,7 +183,7 @@ impl WalSink {
         Poll::Ready(())
     }
 
-    /// Takes the answer that is next.
+    /// Takes the next answer.
     fn poll_answer(&mut self, context: &mut Context<'_>) -> Poll<Result<()>> {
         let Some(answer) = self.answers.front_mut() else {
             return Poll::Pending;
@@ -197,7 +200,7 @@ impl WalSink {
         }
     }
 
-    /// Asks for the sync without which no answer would come, and waits for it.
+    /// Requests the sync without which no answer would come, and waits for it.
     fn poll_sync(&mut self, context: &mut Context<'_>) -> Poll<()> {
         if matches!(self.sync, Sync::Idle) && self.appender.wal().waits_to_be_asked() {
             let wal = self.appender.wal().clone();
@@ -210,13 +213,13 @@ impl WalSink {
             self.sync = Sync::Idle;
             return Poll::Ready(());
         }
-        // The log has ended, and so every answer comes by itself.
+        // The log has ended, so every answer arrives without a sync.
         self.sync = Sync::InVain;
         Poll::Pending
     }
 
     fn submit(&mut self, payload: Bytes) -> Result<()> {
-        // What is too large was never sent, and ends nothing.
+        // A payload that is too large was never sent, and does not end the sink.
         self.appender.wal().check(&payload)?;
         match self.appender.try_submit(payload) {
             Ok(answer) => self.answers.push_back(answer),
@@ -242,7 +245,7 @@ impl Sink<Bytes> for WalSink {
     fn poll_ready(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
         let keep = self.in_flight_max - 1;
         ready!(self.poll_settle(context, keep))?;
-        // Errors are to be heard of as early as possible.
+        // Report errors as early as possible.
         while self.poll_answer(context)?.is_ready() {}
         Poll::Ready(Ok(()))
     }
@@ -281,24 +284,24 @@ impl fmt::Debug for WalSink {
     }
 }
 
-/// What was sent last, if it was not submitted at once.
+/// The last payload sent, if it was not submitted at once.
 enum Slot {
     Free,
-    /// The queue had no place.
+    /// The queue had no room.
     Waiting(Asked<PendingAppend>),
-    /// The log takes nothing more.
+    /// The log refused the payload.
     Refused(Error),
 }
 
-/// A sync that the sink has asked for.
+/// A sync that the sink has requested.
 enum Sync {
     Idle,
     Asked(Asked<Lsn>),
-    /// It failed, and the log has ended.
+    /// The sync failed, and the log has ended.
     InVain,
 }
 
 type Asked<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
 
-/// A few times what arrives during one sync of a fast disk.
+/// A few times as many as arrive during one sync of a fast disk.
 const IN_FLIGHT_MAX_DEFAULT: usize = 4096;

@@ -9,8 +9,8 @@ use crate::helpers::{
 };
 use crate::support::{DIR, options, run};
 
-/// `WalOptions::open`: "If the future is dropped before it completes, no log is open; the directory is
-/// given free shortly afterwards."
+/// `WalOptions::open`: "If the future is dropped before it completes, no log is open, and the
+/// directory is unlocked shortly afterwards."
 #[test]
 fn after_a_dropped_open_no_log_is_open_and_the_directory_is_given_free() {
     for log in LOGS {
@@ -24,10 +24,11 @@ fn after_a_dropped_open_no_log_is_open_and_the_directory_is_given_free() {
     }
 }
 
-/// `WalOptions::recover`: "If the future is dropped before it completes, no segment was changed; the
-/// directory and its lock file may have been created."
+/// `WalOptions::recover`: "If the future is dropped before it completes, no segment was changed."
 ///
-/// `WalOptions::recover`: "It is given free shortly afterwards."
+/// `WalOptions::recover`: "The directory and its lock file may have been created."
+///
+/// `WalOptions::recover`: "The directory is unlocked shortly afterwards."
 #[test]
 fn after_a_dropped_recover_no_segment_was_changed_and_the_directory_is_given_free() {
     for log in LOGS {
@@ -46,7 +47,8 @@ fn after_a_dropped_recover_no_segment_was_changed_and_the_directory_is_given_fre
     }
 }
 
-/// `WalOptions::read`: "That of `recover`."
+/// `WalOptions::read`: "Like `recover`: if the future is dropped before it completes, no segment
+/// was changed."
 #[test]
 fn after_a_dropped_read_no_segment_was_changed_and_the_directory_is_given_free() {
     for log in LOGS {
@@ -65,8 +67,8 @@ fn after_a_dropped_read_no_segment_was_changed_and_the_directory_is_given_free()
     }
 }
 
-/// `Recovery::into_wal`: "If the future is dropped before it completes, no log is open; the directory is
-/// given free shortly afterwards, and nothing is lost."
+/// `Recovery::into_wal`: "If the future is dropped before it completes, no log is open, the
+/// directory is unlocked shortly afterwards, and nothing is lost."
 #[test]
 fn after_a_dropped_into_wal_no_log_is_open_the_directory_is_given_free_and_nothing_is_lost() {
     for log in LOGS {

@@ -12,7 +12,8 @@ use tokio_test::task;
 use crate::helpers::{assert_records, payload};
 use crate::support::{options, within_a_minute};
 
-/// `Wal::open`: "That of `WalOptions::open`."
+/// `Wal::open`: "Like `WalOptions::open`: if the future is dropped before it completes, no log is
+/// open."
 #[test]
 fn a_log_whose_open_was_dropped_is_given_free() {
     for prepare in [nothing, closed, cut_off] {
@@ -20,7 +21,8 @@ fn a_log_whose_open_was_dropped_is_given_free() {
     }
 }
 
-/// `Wal::recover`: "That of `WalOptions::recover`."
+/// `Wal::recover`: "Like `WalOptions::recover`: if the future is dropped before it completes, no
+/// segment was changed."
 #[test]
 fn a_log_whose_recovery_was_dropped_when_it_began_is_given_free() {
     for prepare in [nothing, closed, cut_off] {

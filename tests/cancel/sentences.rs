@@ -47,7 +47,9 @@ fn what_has_happened_then_is_said_at_each_future() {
             let mut said = said().into_iter();
             said.any(|(of, text)| of == owner && text.contains(name))
         });
-        let of_twin = item.docs.starts_with("As [`");
+        let of_twin = ["As [`", "Like [`"]
+            .iter()
+            .any(|start| item.docs.starts_with(start));
         let its_own = !item.sections("Cancel safety").is_empty();
         assert!(its_own || of_type || of_twin, "{} says nothing", item.name);
     }

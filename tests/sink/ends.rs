@@ -25,7 +25,7 @@ fn what_was_submitted_stays_submitted_when_the_sink_is_dropped() {
     });
 }
 
-/// `WalSink`: "The one payload that may still wait for a place in the queue is then certainly not
+/// `WalSink`: "The one payload that may still wait for room in the queue is then certainly not
 /// appended."
 #[test]
 fn what_waits_for_a_place_is_not_appended_when_the_sink_is_dropped() {

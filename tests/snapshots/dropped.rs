@@ -85,7 +85,8 @@ fn a_dropped_read_keeps_the_directory_locked_until_its_function_returns() {
     });
 }
 
-/// `WalOptions::lock`: "That of `recover`."
+/// `WalOptions::lock`: "Like `recover`: if the future is dropped before it completes, no segment
+/// was changed."
 ///
 /// `LockedDir::recover`: "That of `WalOptions::recover`."
 #[test]
