@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::workload::{self, Workload};
 
 /// What a run is to do.
 #[derive(Clone, Debug)]
@@ -12,11 +14,20 @@ pub struct Args {
     pub rounds: usize,
     pub seconds: Duration,
     pub dir: Option<PathBuf>,
-    pub producers: Vec<usize>,
-    pub len: usize,
+    pub workloads: Vec<Workload>,
+    /// Whether logs are read back too, and memory is measured.
+    pub parts: Parts,
     pub only: Vec<String>,
     pub markdown: Option<PathBuf>,
+    /// For `--check`: bytes of a payload, and how many appends.
+    pub len: usize,
     pub appends: usize,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Parts {
+    pub recovery: bool,
+    pub memory: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -26,6 +37,8 @@ pub enum Mode {
     Check,
     /// What is traced: this peer, some appends, each followed by a mark.
     Traced(String),
+    /// A process of which the memory counts: this peer, under load.
+    MemoryOf(String),
     List,
     Help,
 }
@@ -33,14 +46,14 @@ pub enum Mode {
 pub const HELP: &str = "\
 tidewal beside its peers, each on its durable path.
 
-  --rounds N           rounds, in each of which every peer is measured (5)
-  --seconds S          for how long each is measured in a round (0.6), after a warm-up of 0.2
-  --producers A,B,..   producers, each with one append in flight (1,16,64,1024)
-  --len N              bytes of a payload (100)
+  --workloads A,B,..   only these, by the names that --list prints; `recovery` and `memory` too
+  --only A,B,..        only these peers
+  --rounds N           rounds, in each of which every peer is measured (3)
+  --seconds S          for how long each is measured in a round (0.5), after a warm-up of 0.2
   --dir D              where to write: on the disk in question (beside the executable)
-  --only A,B,..        only these peers, by the names that --list prints
   --markdown FILE      write the tables there, too
   --check              count the syncs of each peer under strace instead
+  --len N              bytes of a payload in a check (100)
   --appends N          so many appends of each peer in a check (50)
   --list               print the names
 ";
@@ -49,13 +62,17 @@ impl Default for Args {
     fn default() -> Self {
         Self {
             mode: Mode::Compare,
-            rounds: 5,
-            seconds: Duration::from_millis(600),
+            rounds: 3,
+            seconds: Duration::from_millis(500),
             dir: None,
-            producers: vec![1, 16, 64, 1024],
-            len: 100,
+            workloads: workload::ALL.to_vec(),
+            parts: Parts {
+                recovery: true,
+                memory: true,
+            },
             only: Vec::new(),
             markdown: None,
+            len: 100,
             appends: 50,
         }
     }
@@ -79,13 +96,14 @@ impl Args {
             "--rounds" => self.rounds = value()?.parse()?,
             "--seconds" => self.seconds = Duration::try_from_secs_f64(value()?.parse()?)?,
             "--dir" => self.dir = Some(value()?.into()),
-            "--producers" => self.producers = numbers(&value()?)?,
+            "--workloads" => self.choose(&value()?)?,
             "--len" => self.len = value()?.parse()?,
             "--only" => self.only = value()?.split(',').map(str::to_owned).collect(),
             "--markdown" => self.markdown = Some(value()?.into()),
             "--appends" => self.appends = value()?.parse()?,
             "--check" => self.mode = Mode::Check,
             "--traced" => self.mode = Mode::Traced(value()?),
+            "--memory-of" => self.mode = Mode::MemoryOf(value()?),
             "--list" => self.mode = Mode::List,
             "--help" | "-h" => self.mode = Mode::Help,
             _ => bail!("unknown"),
@@ -93,29 +111,37 @@ impl Args {
         Ok(())
     }
 
-    fn validated(self) -> Result<Self> {
-        let producers = self
-            .producers
+    fn choose(&mut self, list: &str) -> Result<()> {
+        let names: Vec<&str> = list.split(',').collect();
+        let known = |name: &str| workload::ALL.iter().any(|workload| workload.name == name);
+        let unknown = names
             .iter()
-            .all(|&n| (1..=MOST_PRODUCERS).contains(&n));
-        if self.rounds == 0 || self.seconds.is_zero() || self.appends == 0 || !producers {
-            bail!(
-                "rounds, seconds, appends and producers are at least 1, producers at most {MOST_PRODUCERS}"
-            );
-        }
-        if !(SHORTEST..=LONGEST).contains(&self.len) {
-            bail!("a payload has {SHORTEST} to {LONGEST} bytes");
-        }
+            .find(|&&name| !known(name) && name != RECOVERY && name != MEMORY);
+        ensure!(unknown.is_none(), "no workload is called {unknown:?}");
+        self.workloads
+            .retain(|workload| names.contains(&workload.name));
+        self.parts = Parts {
+            recovery: names.contains(&RECOVERY),
+            memory: names.contains(&MEMORY),
+        };
+        Ok(())
+    }
+
+    fn validated(self) -> Result<Self> {
+        ensure!(
+            self.rounds > 0 && !self.seconds.is_zero() && self.appends > 0,
+            "rounds, seconds and appends are at least 1"
+        );
+        ensure!(
+            (SHORTEST..=LONGEST).contains(&self.len),
+            "a payload has {SHORTEST} to {LONGEST} bytes"
+        );
         Ok(self)
     }
 }
 
-fn numbers(list: &str) -> Result<Vec<usize>> {
-    list.split(',').map(|word| Ok(word.parse()?)).collect()
-}
-
-/// One thread each, for some of the peers.
-pub const MOST_PRODUCERS: usize = 16 * 1024;
+pub const RECOVERY: &str = "recovery";
+pub const MEMORY: &str = "memory";
 
 /// So that the mark of `--check` fits.
 const SHORTEST: usize = 24;
@@ -131,10 +157,16 @@ mod tests {
 
     #[test]
     fn flags_and_their_values_are_taken() {
-        let args =
-            parse("--rounds 3 --seconds 0.5 --producers 1,4 --only tidewal,okaywal").unwrap();
-        assert_eq!((args.rounds, args.seconds), (3, Duration::from_millis(500)));
-        assert_eq!(args.producers, [1, 4]);
+        let args = parse("--rounds 5 --seconds 0.6 --workloads 64,1,memory --only tidewal,okaywal");
+        let args = args.unwrap();
+        assert_eq!((args.rounds, args.seconds), (5, Duration::from_millis(600)));
+        let names: Vec<_> = args
+            .workloads
+            .iter()
+            .map(|workload| workload.name)
+            .collect();
+        assert_eq!(names, ["1", "64"]);
+        assert!(args.parts.memory && !args.parts.recovery);
         assert_eq!(args.only, ["tidewal", "okaywal"]);
         assert_eq!(args.mode, Mode::Compare);
     }
@@ -145,7 +177,7 @@ mod tests {
             "--nonsense",
             "--rounds",
             "--rounds 0",
-            "--producers 0",
+            "--workloads 2",
             "--len 1",
         ] {
             assert!(parse(line).is_err(), "{line}");

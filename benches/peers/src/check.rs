@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use anyhow::{Context, Result, ensure};
 
 use crate::args::Args;
-use crate::measure::{Marks, Producer};
+use crate::measure::{Marks, Producer, traced_workload};
 use crate::peers::{CONTROL, Entry, State};
 use crate::trace::{CALLS, Verdict, judge};
 
@@ -80,9 +80,9 @@ fn trace(entry: &Entry, args: &Args, dir: &Path) -> Result<Verdict> {
 
 /// What is traced: one producer, a mark after each acknowledgement.
 pub fn be_traced(entry: &Entry, args: &Args, dir: &Path) -> Result<()> {
-    let peer = (entry.open)(dir, State::New)?;
+    let peer = (entry.open)(dir, State::Traced)?;
     let marks = Marks::begin(dir);
-    let producer = Producer::marked(marks, args.len, args.appends);
+    let producer = Producer::marked(marks, traced_workload(args.len), args.appends);
     peer.start(producer).join()?;
     Ok(())
 }

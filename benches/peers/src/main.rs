@@ -2,39 +2,40 @@
 
 mod args;
 mod check;
+mod compare;
 mod machine;
 mod measure;
+mod memory;
 mod peers;
+mod recovery;
+mod resources;
 mod table;
 mod trace;
+mod workload;
 
-use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, bail};
 use tempfile::TempDir;
 
-use args::{Args, HELP, Mode};
-use measure::{Figures, measure};
-use peers::{ALL, CONTROL, Entry, FLOOR, Peer, State};
-use table::{Column, legend, table};
+use args::{Args, HELP, MEMORY, Mode, RECOVERY};
+use peers::{ALL, CONTROL, Entry, FLOOR};
+use table::legend;
 
 fn main() -> Result<()> {
     let args = Args::parse(std::env::args().skip(1))?;
-    let runtime = runtime(&args)?;
+    let runtime = runtime()?;
     // The peers find the runtime by this.
     let _in = runtime.enter();
     let entries = chosen(&args.only)?;
     let text = match &args.mode {
         Mode::Help => HELP.to_owned(),
-        Mode::List => ALL
-            .iter()
-            .fold(String::new(), |text, entry| text + entry.name + "\n"),
+        Mode::List => list(),
         Mode::Compare => compare(&entries, &args)?,
         Mode::Check => checked(&entries, &args)?,
         Mode::Traced(name) => traced(name, &args)?,
+        Mode::MemoryOf(name) => memory::measured(&entry(name)?, given_dir(&args)?)?,
     };
     print!("{text}");
     if let Some(path) = &args.markdown {
@@ -44,20 +45,30 @@ fn main() -> Result<()> {
 }
 
 /// The default one, with room for a blocked thread for each producer.
-fn runtime(args: &Args) -> Result<tokio::runtime::Runtime> {
-    let most = args.producers.iter().max().copied().unwrap_or(1);
+fn runtime() -> Result<tokio::runtime::Runtime> {
+    let producers = workload::ALL.iter().map(|workload| workload.producers);
+    let most = producers.max().unwrap_or(1);
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.enable_all().max_blocking_threads(most + 64);
     Ok(runtime.build()?)
 }
 
+fn list() -> String {
+    let peers = ALL.iter().map(|entry| format!("{}\n", entry.name));
+    let workloads = workload::ALL
+        .iter()
+        .map(|workload| format!("  {}: {}\n", workload.name, workload.title()));
+    format!(
+        "Peers:\n{}Workloads:\n{}  {RECOVERY}\n  {MEMORY}\n",
+        peers.map(|name| format!("  {name}")).collect::<String>(),
+        workloads.collect::<String>()
+    )
+}
+
 /// The peers that are asked for: all, or some and the bare disk.
 fn chosen(only: &[String]) -> Result<Vec<Entry>> {
     for name in only {
-        ensure!(
-            ALL.iter().any(|entry| entry.name == name),
-            "no peer is called {name}, see --list"
-        );
+        entry(name)?;
     }
     let wanted = |entry: &&Entry| {
         only.is_empty() || entry.name == FLOOR || only.iter().any(|name| name == entry.name)
@@ -65,13 +76,20 @@ fn chosen(only: &[String]) -> Result<Vec<Entry>> {
     Ok(ALL.iter().filter(wanted).copied().collect())
 }
 
-fn traced(name: &str, args: &Args) -> Result<String> {
+fn entry(name: &str) -> Result<Entry> {
     let mut all = ALL.iter().chain([&CONTROL]);
-    let entry = all
-        .find(|entry| entry.name == name)
-        .context("no such peer")?;
-    let dir = args.dir.as_deref().context("--dir")?;
-    check::be_traced(entry, args, dir)?;
+    let entry = all.find(|entry| entry.name == name);
+    entry
+        .copied()
+        .with_context(|| format!("no peer is called {name}, see --list"))
+}
+
+fn given_dir(args: &Args) -> Result<&Path> {
+    args.dir.as_deref().context("--dir")
+}
+
+fn traced(name: &str, args: &Args) -> Result<String> {
+    check::be_traced(&entry(name)?, args, given_dir(args)?)?;
     Ok(String::new())
 }
 
@@ -87,100 +105,28 @@ fn checked(entries: &[Entry], args: &Args) -> Result<String> {
     Ok(text + "\nEach peer syncs before it acknowledges; the control was caught.\n")
 }
 
-/// A peer, opened, and what was measured of it.
-struct Contender {
-    entry: Entry,
-    peer: Box<dyn Peer>,
-    /// By count of producers.
-    columns: Vec<Vec<Figures>>,
-}
-
 fn compare(entries: &[Entry], args: &Args) -> Result<String> {
     let dir = scratch(args)?;
-    if machine::is_memory(dir.path()) {
+    let dir = dir.path();
+    if machine::is_memory(dir) {
         eprintln!("This is a file system in memory: what follows says nothing about a disk.");
     }
-    let mut contenders = Vec::new();
-    for entry in entries {
-        eprintln!("opening {}", entry.name);
-        let opened = open(entry, args, dir.path());
-        contenders.push(opened.with_context(|| entry.name.to_owned())?);
-    }
-    for round in 0..args.rounds {
-        for nth in 0..args.producers.len() {
-            measure_all(&mut contenders, args, round, nth)?;
-        }
-    }
-    Ok(report(entries, &contenders, args, dir.path()))
-}
-
-fn open(entry: &Entry, args: &Args, dir: &Path) -> Result<Contender> {
-    let dir = dir.join(entry.name);
-    fs::create_dir(&dir)?;
-    Ok(Contender {
-        entry: *entry,
-        peer: (entry.open)(&dir, State::Settled)?,
-        columns: vec![Vec::new(); args.producers.len()],
-    })
-}
-
-/// Each once, from another one on in each round.
-fn measure_all(all: &mut [Contender], args: &Args, round: usize, nth: usize) -> Result<()> {
-    let producers = args.producers[nth];
-    for turn in 0..all.len() {
-        let which = (turn + (round * args.producers.len() + nth) * STEP) % all.len();
-        let contender = &mut all[which];
-        let name = contender.entry.name;
-        let figures = contender
-            .measure(producers, args)
-            .with_context(|| name.to_owned())?;
-        eprintln!(
-            "round {} of {}, {producers} producers, {name}: {:.0} appends/s, p50 {:?}, p99 {:?}",
-            round + 1,
-            args.rounds,
-            figures.appends_per_second,
-            figures.p50,
-            figures.p99
-        );
-        contender.columns[nth].push(figures);
-    }
-    Ok(())
-}
-
-impl Contender {
-    fn measure(&self, producers: usize, args: &Args) -> Result<Figures> {
-        let producers = match self.entry.name == FLOOR {
-            true => 1,
-            false => producers,
-        };
-        let figures = measure(&*self.peer, producers, args.seconds, args.len)?;
-        self.peer.trim()?;
-        std::thread::sleep(REST);
-        Ok(figures)
-    }
-}
-
-fn report(entries: &[Entry], contenders: &[Contender], args: &Args, dir: &Path) -> String {
     let mut text = format!(
         "{}\n\n{} rounds of {:?} for each, in an order that turns; medians, ratios within a round.\n",
         machine::describe(dir),
         args.rounds,
         args.seconds,
     );
-    for (nth, &producers) in args.producers.iter().enumerate() {
-        let columns: Vec<Column> = contenders.iter().map(|c| c.column(nth)).collect();
-        write!(text, "{}", table(producers, args.len, &columns)).expect("a string takes all");
+    if !args.workloads.is_empty() {
+        text += &compare::compare(entries, args, dir)?;
     }
-    text + &legend(entries, version)
-}
-
-impl Contender {
-    fn column(&self, nth: usize) -> Column {
-        Column {
-            name: self.entry.name,
-            rounds: self.columns[nth].clone(),
-        }
+    if args.parts.recovery {
+        text += &recovery::compare(entries, args, dir)?;
     }
+    if args.parts.memory {
+        text += &memory::compare(entries, dir)?;
+    }
+    Ok(text + &legend(entries, version))
 }
 
 fn version(entry: &Entry) -> Option<String> {
@@ -213,9 +159,3 @@ fn beside_the_executable() -> Result<PathBuf> {
         .context("an executable is in a directory")?
         .to_owned())
 }
-
-/// How far the order is turned from one pass to the next.
-const STEP: usize = 3;
-
-/// For what a peer still does in the background after it was trimmed.
-const REST: Duration = Duration::from_millis(20);

@@ -1,5 +1,6 @@
-//! Producers in a closed loop, and what one of them has seen.
+//! Producers, and what they have seen.
 
+use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -11,19 +12,25 @@ use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 
 use crate::peers::Peer;
+use crate::resources::{Device, Spent, Used};
+use crate::workload::{Call, Workload};
 
-/// One producer: it appends, waits for the acknowledgement, and appends again.
+/// One producer. It makes each payload itself, as a service does that encodes its records.
 pub struct Producer {
     pub index: usize,
-    payload: Bytes,
-    load: Load,
-    begun: Instant,
+    pub workload: Workload,
+    span: Span,
+    /// Appends until the next one that is timed.
+    until_timed: u64,
+    /// When appends were begun that are under way, oldest first; `None` of those that are not timed.
+    begun: VecDeque<Option<Instant>>,
+    is_over: bool,
     samples: Samples,
 }
 
 /// How long a producer goes on.
 #[derive(Clone)]
-enum Load {
+pub enum Span {
     /// For a time. What is acknowledged between the two counts.
     Timed { from: Instant, until: Instant },
     /// For so many appends, each of which carries its number, and is followed by a mark.
@@ -35,53 +42,79 @@ enum Load {
 }
 
 impl Producer {
-    fn new(index: usize, payload: Bytes, load: Load) -> Self {
+    pub fn new(index: usize, workload: Workload, span: Span) -> Self {
         Self {
             index,
-            payload,
-            load,
-            begun: Instant::now(),
+            workload,
+            span,
+            until_timed: 0,
+            begun: VecDeque::new(),
+            is_over: false,
             samples: Samples::new(),
         }
     }
 
     /// A producer whose appends can be found in a trace.
-    pub fn marked(marks: Marks, len: usize, appends: usize) -> Self {
-        let load = Load::Marked {
-            marks,
-            done: 0,
-            of: appends,
-        };
-        Self::new(0, vec![b'.'; len].into(), load)
+    pub fn marked(marks: Marks, workload: Workload, appends: usize) -> Self {
+        let of = appends;
+        Self::new(0, workload, Span::Marked { marks, done: 0, of })
     }
 
-    /// The payload of the next append, or `None` at the end.
-    pub fn next(&self) -> Option<Bytes> {
-        match &self.load {
-            Load::Timed { until, .. } => (self.begun < *until).then(|| self.payload.clone()),
-            Load::Marked { done, of, .. } => (done < of).then(|| self.marked_payload(*done)),
+    /// The payload of the next append, which begins now; `None` at the end.
+    pub fn next(&mut self) -> Option<Bytes> {
+        self.begin().then(|| self.payload())
+    }
+
+    /// The payloads of the next atomic batch.
+    pub fn next_batch(&mut self) -> Option<Vec<Bytes>> {
+        let records = 0..self.workload.call.records();
+        self.begin()
+            .then(|| records.map(|_| self.payload()).collect())
+    }
+
+    fn begin(&mut self) -> bool {
+        if let Span::Marked { done, of, .. } = self.span {
+            return done < of;
         }
+        let begun = (self.until_timed == 0).then(Instant::now);
+        self.until_timed = match self.until_timed {
+            0 => self.workload.timed_one_in() - 1,
+            left => left - 1,
+        };
+        if !self.is_over {
+            self.begun.push_back(begun);
+        }
+        !self.is_over
     }
 
-    fn marked_payload(&self, number: usize) -> Bytes {
-        let mut payload = self.payload.to_vec();
-        let tag = tag(number);
-        payload[..tag.len()].copy_from_slice(tag.as_bytes());
+    fn payload(&self) -> Bytes {
+        let mut payload = vec![FILLER; self.workload.len];
+        match &self.span {
+            Span::Timed { .. } => {
+                payload[..8].copy_from_slice(&self.samples.count.to_le_bytes());
+            }
+            Span::Marked { done, .. } => {
+                let tag = tag(*done);
+                payload[..tag.len()].copy_from_slice(tag.as_bytes());
+            }
+        }
         payload.into()
     }
 
-    /// The append is acknowledged. The next one begins at once, so that one look at the clock is
-    /// the end of the one and the start of the other.
+    /// The oldest append under way is acknowledged.
     pub fn acknowledged(&mut self) {
-        match &mut self.load {
-            Load::Timed { from, until } => {
-                let (begun, now) = (self.begun, Instant::now());
-                self.begun = now;
-                if (*from..*until).contains(&now) {
-                    self.samples.add(now - begun);
+        match &mut self.span {
+            Span::Timed { from, until } => {
+                let begun = self.begun.pop_front().flatten();
+                if let Some(begun) = begun {
+                    let now = Instant::now();
+                    self.samples.is_counting = (*from..*until).contains(&now);
+                    self.is_over |= now >= *until;
+                    self.samples.time(now - begun);
                 }
+                self.samples.count(self.workload.call.records());
             }
-            Load::Marked { marks, done, .. } => {
+            Span::Marked { marks, done, .. } => {
                 marks.leave(*done);
                 *done += 1;
             }
@@ -93,26 +126,44 @@ impl Producer {
     }
 }
 
-/// Latencies, in nanoseconds, to within a hundredth.
-pub struct Samples(Histogram<u32>);
+/// Latencies, in nanoseconds, to within a hundredth, and how many records there were.
+pub struct Samples {
+    latencies: Histogram<u32>,
+    count: u64,
+    is_counting: bool,
+}
 
 impl Samples {
     pub fn new() -> Self {
         let histogram = Histogram::new_with_bounds(1, LONGEST_LATENCY_NANOS, 2);
-        Self(histogram.expect("the bounds are in order"))
+        Self {
+            latencies: histogram.expect("the bounds are in order"),
+            count: 0,
+            is_counting: false,
+        }
     }
 
-    fn add(&mut self, latency: Duration) {
-        let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
-        self.0.saturating_record(nanos);
+    fn time(&mut self, latency: Duration) {
+        if self.is_counting {
+            let nanos = u64::try_from(latency.as_nanos()).unwrap_or(u64::MAX);
+            self.latencies.saturating_record(nanos);
+        }
+    }
+
+    fn count(&mut self, records: u64) {
+        if self.is_counting {
+            self.count += records;
+        }
     }
 
     fn merge(&mut self, other: &Self) {
-        self.0.add(&other.0).expect("the bounds are the same");
+        let merged = self.latencies.add(&other.latencies);
+        merged.expect("the bounds are the same");
+        self.count += other.count;
     }
 
     fn quantile(&self, quantile: f64) -> Duration {
-        Duration::from_nanos(self.0.value_at_quantile(quantile))
+        Duration::from_nanos(self.latencies.value_at_quantile(quantile))
     }
 }
 
@@ -132,42 +183,60 @@ impl Running {
 }
 
 /// What was measured of one peer in one round.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Default)]
 pub struct Figures {
-    pub appends_per_second: f64,
+    pub records_per_second: f64,
     pub p50: Duration,
     pub p99: Duration,
+    /// Processor time of the whole process for each record.
+    pub processor: Duration,
+    /// Bytes that the disk was given, by any process, for each byte of payload.
+    pub disk_ratio: Option<f64>,
 }
 
 /// Lets the producers append for that long, after a warm-up, and says what they saw.
 pub fn measure(
     peer: &dyn Peer,
-    producers: usize,
-    seconds: Duration,
-    len: usize,
+    workload: &Workload,
+    (warm_up, seconds): (Duration, Duration),
+    device: &Device,
 ) -> Result<Figures> {
-    let payload = Bytes::from(vec![0x5a; len]);
-    let from = Instant::now() + WARM_UP;
+    let from = Instant::now() + warm_up;
     let until = from + seconds;
-    let running: Vec<Running> = (0..producers)
-        .map(|index| {
-            let load = Load::Timed { from, until };
-            peer.start(Producer::new(index, payload.clone(), load))
-        })
+    let running: Vec<Running> = (0..workload.producers)
+        .map(|index| peer.start(Producer::new(index, *workload, Span::Timed { from, until })))
         .collect();
+    sleep_until(from);
+    let before = Used::now(device);
+    sleep_until(until);
+    let spent = Used::now(device).since(before);
     let mut all = Samples::new();
     for producer in running {
         all.merge(&producer.join()?);
     }
-    Ok(Figures {
-        appends_per_second: ratio(all.0.len()) / seconds.as_secs_f64(),
-        p50: all.quantile(0.5),
-        p99: all.quantile(0.99),
-    })
+    Ok(figures(&all, workload, seconds, spent))
 }
 
-#[expect(clippy::cast_precision_loss, reason = "nobody appends 2^53 times")]
-fn ratio(count: u64) -> f64 {
+fn figures(all: &Samples, workload: &Workload, seconds: Duration, spent: Spent) -> Figures {
+    let records = float(all.count);
+    let payload = records * float(workload.len as u64);
+    Figures {
+        records_per_second: records / seconds.as_secs_f64(),
+        p50: all.quantile(0.5),
+        p99: all.quantile(0.99),
+        processor: spent.processor.div_f64(records.max(1.0)),
+        disk_ratio: spent
+            .disk_bytes
+            .map(|bytes| float(bytes) / payload.max(1.0)),
+    }
+}
+
+fn sleep_until(time: Instant) {
+    thread::sleep(time.saturating_duration_since(Instant::now()));
+}
+
+#[expect(clippy::cast_precision_loss, reason = "nothing here comes near 2^53")]
+fn float(count: u64) -> f64 {
     count as f64
 }
 
@@ -200,10 +269,22 @@ pub fn tag(number: usize) -> String {
     format!("tidewal-check-{number:06}")
 }
 
+/// What is traced: one producer, one record at a time.
+pub fn traced_workload(len: usize) -> Workload {
+    Workload {
+        name: "traced",
+        producers: 1,
+        in_flight: 1,
+        len,
+        call: Call::Durable,
+        state: crate::peers::State::Traced,
+        variants: true,
+    }
+}
+
 pub const MARK_BEGIN: &str = "tidewal-mark-begin";
 pub const MARK_ACKNOWLEDGED: &str = "tidewal-mark-acknowledged-";
 
-/// Long enough for a thousand threads to be there.
-const WARM_UP: Duration = Duration::from_millis(200);
+const FILLER: u8 = 0x5a;
 
 const LONGEST_LATENCY_NANOS: u64 = 60_000_000_000;

@@ -5,17 +5,63 @@ use std::time::Duration;
 
 use crate::measure::Figures;
 use crate::peers::{Entry, FLOOR, TIDEWAL};
+use crate::workload::Workload;
 
-/// One peer's figures with one count of producers, a round each.
+/// One peer's figures with one workload, a round each.
 pub struct Column {
     pub name: &'static str,
     pub rounds: Vec<Figures>,
 }
 
-/// The table for one count of producers.
-pub fn table(producers: usize, len: usize, columns: &[Column]) -> String {
-    let plural = if producers == 1 { "" } else { "s" };
-    let mut text = format!("\n### {producers} producer{plural}, {len} B\n\n{HEAD}");
+/// One line a workload: this log, the best peer, and where a peer is ahead.
+pub fn summary(tables: &[(&Workload, Vec<Column>)]) -> String {
+    let mut text = format!("\n### All at a glance\n\n{SUMMARY_HEAD}");
+    for (workload, columns) in tables {
+        text += &summary_row(workload, columns);
+    }
+    text
+}
+
+const SUMMARY_HEAD: &str = "\
+|  | tidewal, records/s | p50 | p99 | processor time a record | disk bytes a byte | the best peer, records/s | tidewal by that |
+|---|---:|---:|---:|---:|---:|---|---:|
+";
+
+fn summary_row(workload: &Workload, columns: &[Column]) -> String {
+    let Some(tidewal) = find(columns, TIDEWAL) else {
+        return String::new();
+    };
+    let peers = columns
+        .iter()
+        .filter(|peer| ![FLOOR, TIDEWAL].contains(&peer.name));
+    let best = peers.max_by(|a, b| a.speed().total_cmp(&b.speed()));
+    let (name, ratio) = match best {
+        Some(best) => (
+            format!("{}, {}", best.name, count(best.speed())),
+            relative(tidewal, Some(best), speed_ratio),
+        ),
+        None => (String::new(), String::new()),
+    };
+    format!(
+        "| {} | {} | {} | {} | {} | {} | {name} | {ratio} |\n",
+        workload.title(),
+        count(tidewal.speed()),
+        time(latency(tidewal, |f| f.p50)),
+        time(latency(tidewal, |f| f.p99)),
+        nanos(latency(tidewal, |f| f.processor)),
+        disk(tidewal),
+    )
+}
+
+impl Column {
+    fn speed(&self) -> f64 {
+        median(&sorted(self.rounds.iter().map(speed)))
+    }
+}
+
+/// The table for one workload.
+pub fn table(workload: &Workload, columns: &[Column]) -> String {
+    let mut text = format!("\n### Peers: {}\n\n{HEAD}", workload.title());
     for column in columns {
         text += &row(column, columns);
     }
@@ -23,15 +69,15 @@ pub fn table(producers: usize, len: usize, columns: &[Column]) -> String {
 }
 
 const HEAD: &str = "\
-|  | appends/s | least to most | of tidewal's | p50 | p99 | p50 in bare syncs |
-|---|---:|---:|---:|---:|---:|---:|
+|  | records/s | least to most | of tidewal's | p50 | p99 | p50 in bare syncs | processor time a record | disk bytes a byte |
+|---|---:|---:|---:|---:|---:|---:|---:|---:|
 ";
 
 fn row(column: &Column, all: &[Column]) -> String {
     let speed = sorted(column.rounds.iter().map(speed));
     let (p50, p99) = (latency(column, |f| f.p50), latency(column, |f| f.p99));
     format!(
-        "| {} | {} | {} to {} | {} | {} | {} | {} |\n",
+        "| {} | {} | {} to {} | {} | {} | {} | {} | {} | {} |\n",
         column.name,
         count(median(&speed)),
         count(speed[0]),
@@ -40,7 +86,17 @@ fn row(column: &Column, all: &[Column]) -> String {
         time(p50),
         time(p99),
         relative(column, find(all, FLOOR), p50_ratio),
+        nanos(latency(column, |f| f.processor)),
+        disk(column),
     )
+}
+
+/// Bytes that the disk was given for each byte of payload, where that can be told.
+fn disk(column: &Column) -> String {
+    let ratios: Option<Vec<f64>> = column.rounds.iter().map(|f| f.disk_ratio).collect();
+    ratios.map_or(String::new(), |ratios| {
+        format!("{:.2}", median(&sorted(ratios.into_iter())))
+    })
 }
 
 fn find<'a>(columns: &'a [Column], name: &str) -> Option<&'a Column> {
@@ -48,11 +104,11 @@ fn find<'a>(columns: &'a [Column], name: &str) -> Option<&'a Column> {
 }
 
 fn speed(figures: &Figures) -> f64 {
-    figures.appends_per_second
+    figures.records_per_second
 }
 
 fn speed_ratio(a: &Figures, b: &Figures) -> f64 {
-    a.appends_per_second / b.appends_per_second
+    a.records_per_second / b.records_per_second
 }
 
 fn p50_ratio(a: &Figures, b: &Figures) -> f64 {
@@ -97,7 +153,7 @@ fn wins(peer: &Column, tidewal: &Column) -> Option<String> {
     let less = |of| latency(peer, of) < latency(tidewal, of);
     let wins = [
         (
-            "appends/s",
+            "records/s",
             ratio > 1.0 || speed_of(peer) > speed_of(tidewal),
         ),
         ("p50", less(|f| f.p50)),
@@ -118,19 +174,19 @@ pub fn legend(entries: &[Entry], version: impl Fn(&Entry) -> Option<String>) -> 
     text
 }
 
-fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
+pub fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
     let mut values: Vec<f64> = values.collect();
     values.sort_by(f64::total_cmp);
     values
 }
 
 /// Of sorted values, of which there is one at least. Of an even number the lower one.
-fn median(sorted: &[f64]) -> f64 {
+pub fn median(sorted: &[f64]) -> f64 {
     sorted[(sorted.len() - 1) / 2]
 }
 
 /// To three digits or so, in groups of three.
-fn count(value: f64) -> String {
+pub fn count(value: f64) -> String {
     let digits = match value {
         100_000.0.. => format!("{:.0}", (value / 1_000.0).round() * 1_000.0),
         10_000.0.. => format!("{:.0}", (value / 100.0).round() * 100.0),
@@ -146,6 +202,13 @@ fn count(value: f64) -> String {
     grouped
 }
 
+fn nanos(seconds: f64) -> String {
+    match seconds * 1e9 {
+        nanos @ 10_000.0.. => time(nanos / 1e9),
+        nanos => format!("{} ns", count(nanos)),
+    }
+}
+
 fn time(seconds: f64) -> String {
     match seconds * 1e6 {
         micros @ 10_000.0.. => format!("{:.1} ms", micros / 1e3),
@@ -159,10 +222,12 @@ mod tests {
     use super::*;
 
     fn column(name: &'static str, speeds: &[f64], micros: u64) -> Column {
-        let rounds = speeds.iter().map(|&appends_per_second| Figures {
-            appends_per_second,
+        let rounds = speeds.iter().map(|&records_per_second| Figures {
+            records_per_second,
             p50: Duration::from_micros(micros),
             p99: Duration::from_micros(2 * micros),
+            processor: Duration::from_nanos(450),
+            disk_ratio: Some(1.234),
         });
         Column {
             name,
@@ -177,10 +242,27 @@ mod tests {
             column(TIDEWAL, &[10_000.0, 20_000.0, 40_000.0], 120),
             column("peer", &[5_000.0, 4_000.0, 30_000.0], 150),
         ];
-        let text = table(4, 100, &columns);
-        let row = "| peer | 5,000 | 4,000 to 30,000 | 0.50 x | 150 µs | 300 µs | 1.50 x |";
+        let text = table(&workload(), &columns);
+        let row = "| peer | 5,000 | 4,000 to 30,000 | 0.50 x | 150 µs | 300 µs | 1.50 x | 450 ns | 1.23 |";
         assert!(text.contains(row), "{text}");
         assert!(text.contains("No peer is better"), "{text}");
+    }
+
+    fn workload() -> Workload {
+        crate::workload::ALL[0]
+    }
+
+    #[test]
+    fn the_summary_names_the_best_peer() {
+        let columns = vec![
+            column(FLOOR, &[90_000.0], 1),
+            column(TIDEWAL, &[10_000.0], 120),
+            column("slow", &[2_000.0], 130),
+            column("fast", &[20_000.0], 130),
+        ];
+        let text = summary(&[(&workload(), columns)]);
+        let row = "| 1 producer, 100 B | 10,000 | 120 µs | 240 µs | 450 ns | 1.23 | fast, 20,000 | 0.50 x |";
+        assert!(text.contains(row), "{text}");
     }
 
     #[test]
@@ -194,7 +276,7 @@ mod tests {
         let text = better(&columns);
         assert_eq!(
             text,
-            "\nBetter than tidewal here: fast (appends/s); quick (p50, p99).\n"
+            "\nBetter than tidewal here: fast (records/s); quick (p50, p99).\n"
         );
     }
 

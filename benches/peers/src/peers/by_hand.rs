@@ -2,29 +2,36 @@
 //! without checksums, and without recovery.
 
 use std::fs::File;
-use std::io::Write;
+use std::io::{BufRead, BufReader, BufWriter, Read, Write};
 use std::path::Path;
 
-use anyhow::{Context, Result, anyhow};
+use anyhow::{Result, anyhow};
 use bytes::Bytes;
 use tokio::io::AsyncWriteExt;
-use tokio::sync::{Mutex, mpsc, oneshot};
+use tokio::sync::{Mutex, MutexGuard, mpsc, oneshot};
 use tokio::task::spawn_blocking;
 
-use super::{AsyncLog, Entry, tasks};
+use super::{Answered, AsyncLog, Entry, MIB, Recovery, tasks};
+use crate::workload::Call;
 
 pub const MUTEX: Entry = Entry {
     name: "by-hand-mutex",
     of: None,
     how: "`tokio::sync::Mutex` around a `tokio::fs::File`; `write_all`, `flush`, `sync_data` for each append",
+    calls: &[Call::Durable, Call::Written],
     open: |dir, _| Ok(tasks(Mutexed::create(dir)?)),
+    ..Entry::BASE
 };
 
 pub const CHANNEL: Entry = Entry {
     name: "by-hand-channel",
     of: None,
     how: "`mpsc`, `recv_many`, one `write_all` and `sync_data` in one `spawn_blocking` for each batch, answers by `oneshot`",
+    calls: &[Call::Durable, Call::Written],
+    pipelines: true,
     open: |dir, _| Ok(tasks(Channel::create(dir, File::sync_data)?)),
+    recovery: Some(Recovery { fill, read }),
+    ..Entry::BASE
 };
 
 pub const CONTROL: Entry = Entry {
@@ -32,6 +39,7 @@ pub const CONTROL: Entry = Entry {
     of: None,
     how: "`by-hand-channel` without its `sync_data`",
     open: |dir, _| Ok(tasks(Channel::create(dir, |_| Ok(()))?)),
+    ..Entry::BASE
 };
 
 fn create(dir: &Path) -> Result<File> {
@@ -70,16 +78,30 @@ impl Mutexed {
     }
 }
 
-impl AsyncLog for Mutexed {
+impl Mutexed {
     /// The `flush`, which is often forgotten, costs nothing: `sync_data` would wait for the write,
     /// too, but keep its error for itself.
-    async fn append(&self, payload: Bytes) -> Result<()> {
+    async fn write(&self, payload: &[u8]) -> Result<MutexGuard<'_, tokio::fs::File>> {
         let mut framed = Vec::with_capacity(payload.len() + 4);
-        frame(&mut framed, &payload)?;
+        frame(&mut framed, payload)?;
         let mut file = self.file.lock().await;
         file.write_all(&framed).await?;
         file.flush().await?;
-        Ok(file.sync_data().await?)
+        Ok(file)
+    }
+}
+
+impl AsyncLog for Mutexed {
+    type Pending = std::future::Ready<Result<()>>;
+
+    async fn submit(&self, payload: Bytes) -> Result<Self::Pending> {
+        let file = self.write(&payload).await?;
+        file.sync_data().await?;
+        Ok(std::future::ready(Ok(())))
+    }
+
+    async fn append_written(&self, payload: Bytes) -> Result<()> {
+        self.write(&payload).await.map(drop)
     }
 
     async fn trim(&self) -> Result<()> {
@@ -87,7 +109,11 @@ impl AsyncLog for Mutexed {
     }
 }
 
-type Waiting = (Bytes, oneshot::Sender<()>);
+struct Waiting {
+    payload: Bytes,
+    is_synced: bool,
+    answer: oneshot::Sender<()>,
+}
 
 struct Channel {
     requests: mpsc::Sender<Waiting>,
@@ -114,33 +140,77 @@ async fn write(
     let (mut batch, mut bytes) = (Vec::new(), Vec::new());
     while waiting.recv_many(&mut batch, MOST_AT_ONCE).await > 0 {
         bytes.clear();
-        for (payload, _) in &batch {
-            frame(&mut bytes, payload)?;
+        for waiting in &batch {
+            frame(&mut bytes, &waiting.payload)?;
         }
+        let is_synced = batch.iter().any(|waiting| waiting.is_synced);
         (file, bytes) = spawn_blocking(move || {
             file.write_all(&bytes)?;
-            sync(&file)?;
+            if is_synced {
+                sync(&file)?;
+            }
             anyhow::Ok((file, bytes))
         })
         .await??;
-        for (_, answer) in batch.drain(..) {
-            let _ = answer.send(());
+        for waiting in batch.drain(..) {
+            let _ = waiting.answer.send(());
         }
     }
     Ok(())
 }
 
-impl AsyncLog for Channel {
-    async fn append(&self, payload: Bytes) -> Result<()> {
+impl Channel {
+    async fn send(&self, payload: Bytes, is_synced: bool) -> Result<Answered> {
         let (answer, answered) = oneshot::channel();
-        let sent = self.requests.send((payload, answer)).await;
+        let waiting = Waiting {
+            payload,
+            is_synced,
+            answer,
+        };
+        let sent = self.requests.send(waiting).await;
         sent.map_err(|_| anyhow!("the writer has ended"))?;
-        answered.await.context("the writer has failed")
+        Ok(Answered(answered))
+    }
+}
+
+impl AsyncLog for Channel {
+    type Pending = Answered;
+
+    async fn submit(&self, payload: Bytes) -> Result<Answered> {
+        self.send(payload, true).await
+    }
+
+    async fn append_written(&self, payload: Bytes) -> Result<()> {
+        self.send(payload, false).await?.await
     }
 
     async fn trim(&self) -> Result<()> {
         start_again(&self.again)
     }
+}
+
+fn fill(dir: &Path, count: usize, len: usize) -> Result<()> {
+    let mut file = BufWriter::new(create(dir)?);
+    let mut framed = Vec::new();
+    frame(&mut framed, &vec![0x5a; len])?;
+    for _ in 0..count {
+        file.write_all(&framed)?;
+    }
+    Ok(file.into_inner()?.sync_all()?)
+}
+
+/// What people write for it: a buffered reader, and memory of its own for each record.
+fn read(dir: &Path) -> Result<(u64, u64)> {
+    let mut file = BufReader::with_capacity(MIB, File::open(dir.join("log"))?);
+    let (mut records, mut bytes, mut len) = (0, 0, [0; 4]);
+    while !file.fill_buf()?.is_empty() {
+        file.read_exact(&mut len)?;
+        let mut payload = vec![0; u32::from_le_bytes(len) as usize];
+        file.read_exact(&mut payload)?;
+        records += 1;
+        bytes += std::hint::black_box(payload).len() as u64;
+    }
+    Ok((records, bytes))
 }
 
 const MOST_AT_ONCE: usize = 4096;

@@ -23,20 +23,24 @@ use chunked_wal::{
 use codeq::{Decode, Encode};
 use tokio::sync::{mpsc, oneshot};
 
-use super::{AsyncLog, Entry, SEGMENT, tasks};
+use super::{Answered, AsyncLog, Entry, SEGMENT, tasks};
 
 pub const EACH: Entry = Entry {
     name: "chunked-wal",
     of: Some("chunked-wal"),
     how: "`append` and `send_pending(true, ..)` behind a mutex for each append, default options (it waits 1 ms for more)",
+    is_variant: true,
     open: |dir, _| Ok(tasks(Each(Mutex::new(Log::open(dir, None)?)))),
+    ..Entry::BASE
 };
 
 pub const BATCHED: Entry = Entry {
     name: "chunked-wal-batched",
     of: Some("chunked-wal"),
     how: "a task with `recv_many` before it, one `send_pending(true, ..)` a batch, `flush_batch_wait` of zero",
+    pipelines: true,
     open: |dir, _| Ok(tasks(Batched::open(dir)?)),
+    ..Entry::BASE
 };
 
 struct Log {
@@ -89,8 +93,11 @@ impl Each {
 }
 
 impl AsyncLog for Each {
-    async fn append(&self, payload: Bytes) -> Result<()> {
-        Ok(self.send(&payload)?.await??)
+    type Pending = std::future::Ready<Result<()>>;
+
+    async fn submit(&self, payload: Bytes) -> Result<Self::Pending> {
+        self.send(&payload)?.await??;
+        Ok(std::future::ready(Ok(())))
     }
 
     async fn trim(&self) -> Result<()> {
@@ -113,10 +120,11 @@ impl Batched {
         Ok(Self(requests))
     }
 
-    async fn ask(&self, request: Request, answered: oneshot::Receiver<()>) -> Result<()> {
-        let sent = self.0.send(request).await;
+    async fn ask(&self, ask: impl FnOnce(oneshot::Sender<()>) -> Request) -> Result<Answered> {
+        let (answer, answered) = oneshot::channel();
+        let sent = self.0.send(ask(answer)).await;
         sent.map_err(|_| anyhow!("the writer has ended"))?;
-        answered.await.context("the writer has failed")
+        Ok(Answered(answered))
     }
 }
 
@@ -144,14 +152,14 @@ async fn batch(mut log: Log, mut waiting: mpsc::Receiver<Request>) -> Result<()>
 }
 
 impl AsyncLog for Batched {
-    async fn append(&self, payload: Bytes) -> Result<()> {
-        let (answer, answered) = oneshot::channel();
-        self.ask(Request::Append(payload, answer), answered).await
+    type Pending = Answered;
+
+    async fn submit(&self, payload: Bytes) -> Result<Answered> {
+        self.ask(|answer| Request::Append(payload, answer)).await
     }
 
     async fn trim(&self) -> Result<()> {
-        let (answer, answered) = oneshot::channel();
-        self.ask(Request::Trim(answer), answered).await
+        self.ask(Request::Trim).await?.await
     }
 }
 

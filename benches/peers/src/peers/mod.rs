@@ -13,19 +13,24 @@ mod sqlite;
 mod tidewal;
 mod wal_db;
 
+use std::collections::VecDeque;
 use std::fs::{self, File};
 use std::path::Path;
+use std::pin::Pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::thread;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result, bail};
 use bytes::Bytes;
+use tokio::sync::oneshot;
 
 use crate::measure::{Producer, Running, Samples};
+use crate::workload::{Call, Workload};
 
 /// A log to which producers append.
 pub trait Peer {
-    /// Starts a producer in a closed loop.
+    /// Starts a producer.
     fn start(&self, producer: Producer) -> Running;
 
     /// Gives back the space of what was appended. No producer is there.
@@ -40,16 +45,63 @@ pub struct Entry {
     pub of: Option<&'static str>,
     /// The call that was chosen.
     pub how: &'static str,
+    /// Whether there is another way to call the same peer that is better for most.
+    pub is_variant: bool,
+    /// Which appends it knows.
+    pub calls: &'static [Call],
+    /// Whether a producer can have several appends in flight.
+    pub pipelines: bool,
+    /// In which states it can be measured.
+    pub states: &'static [State],
     pub open: fn(&Path, State) -> Result<Box<dyn Peer>>,
+    pub recovery: Option<Recovery>,
+}
+
+/// Reading a log back.
+#[derive(Clone, Copy)]
+pub struct Recovery {
+    /// Writes so many records of so many bytes, durably, and closes the log.
+    pub fill: fn(&Path, usize, usize) -> Result<()>,
+    /// Opens the log and reads its records. Returns how many there were, and the bytes of their
+    /// payloads.
+    pub read: fn(&Path) -> Result<(u64, u64)>,
+}
+
+impl Entry {
+    /// What most peers are: the rest is said where they differ.
+    const BASE: Self = Self {
+        name: "",
+        of: None,
+        how: "",
+        is_variant: false,
+        calls: &[Call::Durable],
+        pipelines: false,
+        states: &[State::Settled, State::New],
+        open: |_, _| bail!("it has no way to be opened"),
+        recovery: None,
+    };
+
+    /// Whether it can do what a workload asks for, and is measured with it.
+    pub fn takes(&self, workload: &Workload) -> bool {
+        self.name == FLOOR
+            || (self.calls.contains(&workload.call)
+                && self.states.contains(&workload.state)
+                && (self.pipelines || workload.in_flight == 1)
+                && (workload.variants || !self.is_variant))
+    }
 }
 
 /// The state to open a log in.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
     /// As a service has it after its first minutes.
     Settled,
-    /// As it is created, without big files, which only make a trace long.
+    /// As it is created.
     New,
+    /// As it is opened again after a clean end.
+    Reopened,
+    /// As it is created, without big files, which only make a trace long.
+    Traced,
 }
 
 /// All of them, in the order of the tables.
@@ -83,7 +135,19 @@ pub const FLOOR: &str = floor::ENTRY.name;
 
 /// A log whose append is a future.
 pub trait AsyncLog: Send + Sync + 'static {
-    fn append(&self, payload: Bytes) -> impl Future<Output = Result<()>> + Send;
+    /// The answer to one append.
+    type Pending: Future<Output = Result<()>> + Send;
+
+    /// Hands a record over. The answer comes once it is durable.
+    fn submit(&self, payload: Bytes) -> impl Future<Output = Result<Self::Pending>> + Send;
+
+    fn append_written(&self, _payload: Bytes) -> impl Future<Output = Result<()>> + Send {
+        async { bail!("it has no such append") }
+    }
+
+    fn append_batch(&self, _payloads: Vec<Bytes>) -> impl Future<Output = Result<()>> + Send {
+        async { bail!("it has no atomic batches") }
+    }
 
     fn trim(&self) -> impl Future<Output = Result<()>> + Send;
 }
@@ -91,6 +155,14 @@ pub trait AsyncLog: Send + Sync + 'static {
 /// A log whose append blocks the thread.
 pub trait BlockingLog: Send + Sync + 'static {
     fn append(&self, producer: usize, payload: &[u8]) -> Result<()>;
+
+    fn append_written(&self, _producer: usize, _payload: &[u8]) -> Result<()> {
+        bail!("it has no such append")
+    }
+
+    fn append_batch(&self, _producer: usize, _payloads: &[Bytes]) -> Result<()> {
+        bail!("it has no atomic batches")
+    }
 
     fn trim(&self) -> Result<()>;
 }
@@ -126,12 +198,48 @@ impl<L: AsyncLog> Peer for Tasks<L> {
     }
 }
 
-async fn append_all(log: Arc<impl AsyncLog>, mut producer: Producer) -> Result<Samples> {
-    while let Some(payload) = producer.next() {
-        log.append(payload).await?;
-        producer.acknowledged();
+async fn append_all<L: AsyncLog>(log: Arc<L>, mut producer: Producer) -> Result<Samples> {
+    match (producer.workload.call, producer.workload.in_flight) {
+        (Call::Durable, 1) => {
+            while let Some(payload) = producer.next() {
+                log.submit(payload).await?.await?;
+                producer.acknowledged();
+            }
+        }
+        (Call::Durable, in_flight) => pipeline(&*log, &mut producer, in_flight).await?,
+        (Call::Written, _) => {
+            while let Some(payload) = producer.next() {
+                log.append_written(payload).await?;
+                producer.acknowledged();
+            }
+        }
+        (Call::Batch, _) => {
+            while let Some(payloads) = producer.next_batch() {
+                log.append_batch(payloads).await?;
+                producer.acknowledged();
+            }
+        }
     }
     Ok(producer.finish())
+}
+
+/// Submits until so many are under way, then takes the oldest answer, and submits again.
+async fn pipeline<L: AsyncLog>(log: &L, producer: &mut Producer, in_flight: usize) -> Result<()> {
+    let mut pending = VecDeque::with_capacity(in_flight);
+    while let Some(payload) = producer.next() {
+        pending.push_back(Box::pin(log.submit(payload).await?));
+        if pending.len() == in_flight
+            && let Some(oldest) = pending.pop_front()
+        {
+            oldest.await?;
+            producer.acknowledged();
+        }
+    }
+    for oldest in pending {
+        oldest.await?;
+        producer.acknowledged();
+    }
+    Ok(())
 }
 
 impl<L: BlockingLog> Peer for Threads<L> {
@@ -148,9 +256,26 @@ impl<L: BlockingLog> Peer for Threads<L> {
 }
 
 fn append_all_blocking(log: &impl BlockingLog, mut producer: Producer) -> Result<Samples> {
-    while let Some(payload) = producer.next() {
-        log.append(producer.index, &payload)?;
-        producer.acknowledged();
+    let index = producer.index;
+    match producer.workload.call {
+        Call::Durable => {
+            while let Some(payload) = producer.next() {
+                log.append(index, &payload)?;
+                producer.acknowledged();
+            }
+        }
+        Call::Written => {
+            while let Some(payload) = producer.next() {
+                log.append_written(index, &payload)?;
+                producer.acknowledged();
+            }
+        }
+        Call::Batch => {
+            while let Some(payloads) = producer.next_batch() {
+                log.append_batch(index, &payloads)?;
+                producer.acknowledged();
+            }
+        }
     }
     Ok(producer.finish())
 }
@@ -172,6 +297,18 @@ async fn spawn_all(log: Arc<impl BlockingLog>, mut producer: Producer) -> Result
         producer.acknowledged();
     }
     Ok(producer.finish())
+}
+
+/// The answer of a thread or a task that does the work.
+pub struct Answered(oneshot::Receiver<()>);
+
+impl Future for Answered {
+    type Output = Result<()>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Result<()>> {
+        let answer = Pin::new(&mut self.0).poll(context);
+        answer.map(|answer| answer.context("the writer has failed"))
+    }
 }
 
 /// Syncs every file of a directory, so that no peer starts with another's, or its own, old bytes

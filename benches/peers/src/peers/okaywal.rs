@@ -8,26 +8,36 @@
 //! tidewal's here, and checkpointed at the same three quarters. A checkpoint does nothing
 //! (`LogVoid`), so that what is measured is the log.
 
+use std::io;
 use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use anyhow::Result;
-use okaywal::{Configuration, LogVoid, WriteAheadLog};
+use bytes::Bytes;
+use okaywal::{Configuration, LogManager, LogVoid, SegmentReader, WriteAheadLog};
 
-use super::{BlockingLog, Entry, SEGMENT, State, spawned, sync_files, threads};
+use super::{BlockingLog, Entry, Recovery, SEGMENT, State, spawned, sync_files, threads};
+use crate::workload::Call;
 
 pub const THREADS: Entry = Entry {
     name: "okaywal",
     of: Some("okaywal"),
     how: "a thread for each producer, `begin_entry`, `write_chunk`, `commit`; files of 64 MiB",
+    calls: &[Call::Durable, Call::Batch],
     open: |dir, state| Ok(threads(Okaywal::open(dir, state)?)),
+    recovery: Some(Recovery { fill, read }),
+    ..Entry::BASE
 };
 
 pub const SPAWNED: Entry = Entry {
     name: "okaywal-spawned",
     of: Some("okaywal"),
     how: "the same in `spawn_blocking` for each append",
+    is_variant: true,
     open: |dir, state| Ok(spawned(Okaywal::open(dir, state)?)),
+    ..Entry::BASE
 };
 
 struct Okaywal(WriteAheadLog);
@@ -35,7 +45,7 @@ struct Okaywal(WriteAheadLog);
 impl Okaywal {
     fn open(dir: &Path, state: State) -> Result<Self> {
         let mut options = Configuration::default_for(dir);
-        if state == State::Settled {
+        if state != State::Traced {
             options = options
                 .preallocate_bytes(u32::try_from(SEGMENT)?)
                 .checkpoint_after_bytes(SEGMENT as u64 / 4 * 3);
@@ -67,8 +77,97 @@ impl BlockingLog for Okaywal {
         Ok(())
     }
 
+    /// An entry is recovered as a whole, or not at all.
+    fn append_batch(&self, _producer: usize, payloads: &[Bytes]) -> Result<()> {
+        let mut entry = self.0.begin_entry()?;
+        for payload in payloads {
+            entry.write_chunk(payload)?;
+        }
+        entry.commit()?;
+        Ok(())
+    }
+
     /// It trims itself.
     fn trim(&self) -> Result<()> {
         Ok(())
     }
 }
+
+/// A record is an entry of one chunk. Entries that are committed one by one are synced one by one,
+/// unless threads share their syncs: so many do it.
+fn fill(dir: &Path, count: usize, len: usize) -> Result<()> {
+    let log = recovery_options(dir)?.open(LogVoid)?;
+    let payload = vec![0x5a; len];
+    let left = AtomicU64::new(count as u64);
+    std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..FILLING_THREADS)
+            .map(|_| scope.spawn(|| fill_some(&log, &payload, &left)))
+            .collect();
+        let mut done = threads.into_iter().map(|thread| thread.join());
+        done.try_for_each(|done| done.expect("a thread that fills does not panic"))
+    })?;
+    Ok(log.shutdown()?)
+}
+
+fn fill_some(log: &WriteAheadLog, payload: &[u8], left: &AtomicU64) -> Result<()> {
+    let take = |left: u64| left.checked_sub(1);
+    while left
+        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
+        .is_ok()
+    {
+        let mut entry = log.begin_entry()?;
+        entry.write_chunk(payload)?;
+        entry.commit()?;
+    }
+    Ok(())
+}
+
+/// Nothing is checkpointed, so that everything is there to be recovered.
+fn recovery_options(dir: &Path) -> Result<Configuration> {
+    let options = Configuration::default_for(dir).preallocate_bytes(u32::try_from(SEGMENT)?);
+    Ok(options.checkpoint_after_bytes(1 << 40))
+}
+
+fn read(dir: &Path) -> Result<(u64, u64)> {
+    let count = Arc::new(Count::default());
+    let log = recovery_options(dir)?.open(Counting(Arc::clone(&count)))?;
+    log.shutdown()?;
+    let Count { records, bytes } = &*count;
+    Ok((
+        records.load(Ordering::Relaxed),
+        bytes.load(Ordering::Relaxed),
+    ))
+}
+
+#[derive(Debug, Default)]
+struct Count {
+    records: AtomicU64,
+    bytes: AtomicU64,
+}
+
+/// Reads what is recovered.
+#[derive(Debug)]
+struct Counting(Arc<Count>);
+
+impl LogManager for Counting {
+    fn recover(&mut self, entry: &mut okaywal::Entry<'_>) -> io::Result<()> {
+        for chunk in entry.read_all_chunks()?.unwrap_or_default() {
+            self.0.records.fetch_add(1, Ordering::Relaxed);
+            self.0
+                .bytes
+                .fetch_add(chunk.len() as u64, Ordering::Relaxed);
+        }
+        Ok(())
+    }
+
+    fn checkpoint_to(
+        &mut self,
+        _: okaywal::EntryId,
+        _: &mut SegmentReader,
+        _: &WriteAheadLog,
+    ) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+const FILLING_THREADS: usize = 64;

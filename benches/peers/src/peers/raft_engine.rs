@@ -14,24 +14,30 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use anyhow::{Context, Result};
+use bytes::Bytes;
 use protobuf::well_known_types::BytesValue;
 use raft_engine::{Config, Engine, LogBatch, MessageExt, ReadableSize};
 
-use super::{BlockingLog, Entry, MIB, State, spawned, sync_files, threads};
-use crate::args::MOST_PRODUCERS;
+use super::{BlockingLog, Entry, MIB, Recovery, State, spawned, sync_files, threads};
+use crate::workload::Call;
 
 pub const THREADS: Entry = Entry {
     name: "raft-engine",
     of: Some("raft-engine"),
     how: "a thread and a raft group for each producer, `write(batch of one entry, sync)`; recycled files",
+    calls: &[Call::Durable, Call::Written, Call::Batch],
     open: |dir, state| Ok(threads(RaftEngine::open(dir, state)?)),
+    recovery: Some(Recovery { fill, read }),
+    ..Entry::BASE
 };
 
 pub const SPAWNED: Entry = Entry {
     name: "raft-engine-spawned",
     of: Some("raft-engine"),
     how: "the same in `spawn_blocking` for each append",
+    is_variant: true,
     open: |dir, state| Ok(spawned(RaftEngine::open(dir, state)?)),
+    ..Entry::BASE
 };
 
 struct RaftEngine {
@@ -83,21 +89,42 @@ impl RaftEngine {
     }
 
     fn write(&self, group: usize, payload: &[u8], sync: bool) -> Result<()> {
-        let index = self.next[group].fetch_add(1, Ordering::Relaxed);
-        let mut entry = BytesValue::new();
-        entry.value.reserve_exact(8 + payload.len());
-        entry.value.extend_from_slice(&index.to_le_bytes());
-        entry.value.extend_from_slice(payload);
+        self.write_all(group, &[payload], sync)
+    }
+
+    /// The entries of one `LogBatch` are recovered as a whole, or not at all.
+    fn write_all(&self, group: usize, payloads: &[impl AsRef<[u8]>], sync: bool) -> Result<()> {
+        let first = self.next[group].fetch_add(payloads.len() as u64, Ordering::Relaxed);
+        let entries = (first..).zip(payloads);
+        let entries: Vec<_> = entries
+            .map(|(index, payload)| entry(index, payload.as_ref()))
+            .collect();
         let mut batch = LogBatch::default();
-        batch.add_entries::<Indexed>(group as u64 + 1, &[entry])?;
+        batch.add_entries::<Indexed>(group as u64 + 1, &entries)?;
         self.engine.write(&mut batch, sync)?;
         Ok(())
     }
 }
 
+fn entry(index: u64, payload: &[u8]) -> BytesValue {
+    let mut entry = BytesValue::new();
+    entry.value.reserve_exact(8 + payload.len());
+    entry.value.extend_from_slice(&index.to_le_bytes());
+    entry.value.extend_from_slice(payload);
+    entry
+}
+
 impl BlockingLog for RaftEngine {
     fn append(&self, producer: usize, payload: &[u8]) -> Result<()> {
         self.write(producer, payload, true)
+    }
+
+    fn append_written(&self, producer: usize, payload: &[u8]) -> Result<()> {
+        self.write(producer, payload, false)
+    }
+
+    fn append_batch(&self, producer: usize, payloads: &[Bytes]) -> Result<()> {
+        self.write_all(producer, payloads, true)
     }
 
     fn trim(&self) -> Result<()> {
@@ -111,6 +138,41 @@ impl BlockingLog for RaftEngine {
         Ok(())
     }
 }
+
+/// One raft group, as a node of one group has it.
+fn fill(dir: &Path, count: usize, len: usize) -> Result<()> {
+    let log = RaftEngine::open(dir, State::New)?;
+    let payloads = vec![vec![0x5a; len]; FILLED_AT_ONCE.min(count)];
+    for _ in 0..count / payloads.len() {
+        log.write_all(0, &payloads, false)?;
+    }
+    log.write_all(0, &payloads[..count % payloads.len()], true)?;
+    Ok(log.engine.sync()?)
+}
+
+/// Opens it, which reads everything to make its index, and then fetches the entries.
+fn read(dir: &Path) -> Result<(u64, u64)> {
+    let engine = RaftEngine::open(dir, State::New)?.engine;
+    let end = engine.last_index(1).context("the group has entries")? + 1;
+    let mut next = engine.first_index(1).context("the group has entries")?;
+    let (mut records, mut bytes, mut entries) = (0, 0, Vec::new());
+    while next < end {
+        let upto = end.min(next + 1024);
+        engine.fetch_entries_to::<Indexed>(1, next, upto, None, &mut entries)?;
+        next = upto;
+        records += entries.len() as u64;
+        bytes += entries
+            .drain(..)
+            .map(|entry| entry.value.len() as u64 - 8)
+            .sum::<u64>();
+    }
+    Ok((records, bytes))
+}
+
+const FILLED_AT_ONCE: usize = 256;
+
+/// Raft groups that there may be, one for each producer.
+const MOST_PRODUCERS: usize = 1024;
 
 /// `target_file_size`.
 const FILE_MIB: usize = 128;

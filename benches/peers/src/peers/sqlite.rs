@@ -10,25 +10,32 @@
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use anyhow::{Context, Result, anyhow, ensure};
+use anyhow::{Result, anyhow, ensure};
 use bytes::Bytes;
 use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 
-use super::{AsyncLog, Entry, tasks};
+use super::{Answered, AsyncLog, Entry, Recovery, tasks};
+use crate::workload::Call;
 
 pub const EACH: Entry = Entry {
     name: "sqlite",
     of: Some("rusqlite"),
     how: "WAL mode, `synchronous=FULL`, one connection on a thread, a transaction for each append",
+    is_variant: true,
     open: |dir, _| Ok(tasks(Sqlite::open(dir, 1)?)),
+    ..Entry::BASE
 };
 
 pub const BATCHED: Entry = Entry {
     name: "sqlite-batched",
     of: Some("rusqlite"),
     how: "the same, with a transaction for all that wait",
+    calls: &[Call::Durable, Call::Batch],
+    pipelines: true,
     open: |dir, _| Ok(tasks(Sqlite::open(dir, MOST_AT_ONCE)?)),
+    recovery: Some(Recovery { fill, read }),
+    ..Entry::BASE
 };
 
 /// The library, and whether it was built as distributions build it.
@@ -45,21 +52,24 @@ struct Sqlite {
     requests: mpsc::Sender<Waiting>,
 }
 
-type Waiting = (Bytes, oneshot::Sender<()>);
+type Waiting = (Vec<Bytes>, oneshot::Sender<()>);
 
 impl Sqlite {
     fn open(dir: &Path, at_once: usize) -> Result<Self> {
         let path = dir.join("log.sqlite");
-        let connection = connect(&path)?;
-        connection.execute(
-            "CREATE TABLE log (lsn INTEGER PRIMARY KEY, payload BLOB NOT NULL)",
-            (),
-        )?;
+        let connection = create(&path)?;
         let (requests, waiting) = mpsc::channel(MOST_AT_ONCE);
         let thread = thread::Builder::new().name("sqlite".into());
         thread.spawn(move || insert_all(&connection, waiting, at_once))?;
         Ok(Self { path, requests })
     }
+}
+
+fn create(path: &Path) -> Result<Connection> {
+    let connection = connect(path)?;
+    let table = "CREATE TABLE log (lsn INTEGER PRIMARY KEY, payload BLOB NOT NULL)";
+    connection.execute(table, ())?;
+    Ok(connection)
 }
 
 fn connect(path: &Path) -> Result<Connection> {
@@ -80,13 +90,7 @@ fn insert_all(
 ) -> Result<()> {
     let mut batch = Vec::new();
     while waiting.blocking_recv_many(&mut batch, at_once) > 0 {
-        let transaction = connection.unchecked_transaction()?;
-        let mut insert = connection.prepare_cached("INSERT INTO log (payload) VALUES (?1)")?;
-        for (payload, _) in &batch {
-            insert.execute([&payload[..]])?;
-        }
-        drop(insert);
-        transaction.commit()?;
+        insert(connection, batch.iter().flat_map(|(payloads, _)| payloads))?;
         for (_, answer) in batch.drain(..) {
             let _ = answer.send(());
         }
@@ -94,12 +98,35 @@ fn insert_all(
     Ok(())
 }
 
-impl AsyncLog for Sqlite {
-    async fn append(&self, payload: Bytes) -> Result<()> {
+/// In one transaction.
+fn insert<'a>(connection: &Connection, payloads: impl Iterator<Item = &'a Bytes>) -> Result<()> {
+    let transaction = connection.unchecked_transaction()?;
+    let mut insert = connection.prepare_cached("INSERT INTO log (payload) VALUES (?1)")?;
+    for payload in payloads {
+        insert.execute([&payload[..]])?;
+    }
+    drop(insert);
+    Ok(transaction.commit()?)
+}
+
+impl Sqlite {
+    async fn send(&self, payloads: Vec<Bytes>) -> Result<Answered> {
         let (answer, answered) = oneshot::channel();
-        let sent = self.requests.send((payload, answer)).await;
+        let sent = self.requests.send((payloads, answer)).await;
         sent.map_err(|_| anyhow!("the connection's thread has ended"))?;
-        answered.await.context("the insert has failed")
+        Ok(Answered(answered))
+    }
+}
+
+impl AsyncLog for Sqlite {
+    type Pending = Answered;
+
+    async fn submit(&self, payload: Bytes) -> Result<Answered> {
+        self.send(vec![payload]).await
+    }
+
+    async fn append_batch(&self, payloads: Vec<Bytes>) -> Result<()> {
+        self.send(payloads).await?.await
     }
 
     /// The pages stay in the file, and its log is begun again, so that neither has to grow.
@@ -109,6 +136,23 @@ impl AsyncLog for Sqlite {
         connection.query_row("PRAGMA wal_checkpoint(RESTART)", (), |_| Ok(()))?;
         Ok(())
     }
+}
+
+fn fill(dir: &Path, count: usize, len: usize) -> Result<()> {
+    let connection = create(&dir.join("log.sqlite"))?;
+    let payload = Bytes::from(vec![0x5a; len]);
+    insert(&connection, std::iter::repeat_n(&payload, count))
+}
+
+fn read(dir: &Path) -> Result<(u64, u64)> {
+    let connection = connect(&dir.join("log.sqlite"))?;
+    let mut select = connection.prepare("SELECT payload FROM log ORDER BY lsn")?;
+    let (mut rows, mut records, mut bytes) = (select.query(())?, 0, 0);
+    while let Some(row) = rows.next()? {
+        records += 1;
+        bytes += row.get_ref(0)?.as_blob()?.to_vec().len() as u64;
+    }
+    Ok((records, bytes))
 }
 
 const MOST_AT_ONCE: usize = 4096;

@@ -12,20 +12,26 @@ use std::path::Path;
 use anyhow::Result;
 use wal_db::{Lsn, Wal};
 
-use super::{BlockingLog, Entry, spawned, threads};
+use super::{BlockingLog, Entry, Recovery, spawned, threads};
+use crate::workload::Call;
 
 pub const THREADS: Entry = Entry {
     name: "wal-db",
     of: Some("wal-db"),
     how: "a thread for each producer, `append_and_sync`, one file",
+    calls: &[Call::Durable, Call::Written],
     open: |dir, _| Ok(threads(WalDb::open(dir)?)),
+    recovery: Some(Recovery { fill, read }),
+    ..Entry::BASE
 };
 
 pub const SPAWNED: Entry = Entry {
     name: "wal-db-spawned",
     of: Some("wal-db"),
     how: "the same in `spawn_blocking` for each append, as its README has it",
+    is_variant: true,
     open: |dir, _| Ok(spawned(WalDb::open(dir)?)),
+    ..Entry::BASE
 };
 
 struct WalDb(Wal);
@@ -42,8 +48,32 @@ impl BlockingLog for WalDb {
         Ok(())
     }
 
+    fn append_written(&self, _producer: usize, payload: &[u8]) -> Result<()> {
+        let _lsn = self.0.append(payload)?;
+        Ok(())
+    }
+
     /// A single file can be cut at its end only: behind its first record.
     fn trim(&self) -> Result<()> {
         Ok(self.0.truncate_after(Lsn::new(0))?)
     }
+}
+
+fn fill(dir: &Path, count: usize, len: usize) -> Result<()> {
+    let WalDb(log) = WalDb::open(dir)?;
+    let payload = vec![0x5a; len];
+    for _ in 0..count {
+        let _lsn = log.append(&payload)?;
+    }
+    Ok(log.sync()?)
+}
+
+fn read(dir: &Path) -> Result<(u64, u64)> {
+    let WalDb(log) = WalDb::open(dir)?;
+    let (mut records, mut bytes) = (0, 0);
+    for record in log.iter()? {
+        records += 1;
+        bytes += u64::try_from(record?.len())?;
+    }
+    Ok((records, bytes))
 }
