@@ -71,7 +71,7 @@ pub enum Error {
     ///
     /// Next: reopen the log, and see there whether the record exists.
     #[error("the outcome is unknown because an operation of the log failed; reopen the log")]
-    Failed(#[source] Fault),
+    OutcomeUnknown(#[source] IoFailure),
 
     /// [`try_submit`](crate::Wal::try_submit) found the queue full. The record is certainly not
     /// appended. It returns a [`TrySubmitError`], which becomes this error with `?`.
@@ -103,7 +103,7 @@ pub enum Error {
     ///
     /// Next: see the source for the reason, mend it, try again.
     #[error(transparent)]
-    Io(Fault),
+    Io(IoFailure),
 
     /// The directory is open already.
     ///
@@ -149,7 +149,7 @@ pub enum Error {
     /// Next: reopen the log. A failed sync is never tried again, because the system may have marked
     /// the lost pages clean: a retry that succeeds would prove nothing.
     #[error("an earlier operation failed and the log takes no more records; reopen the log")]
-    Poisoned(#[source] Fault),
+    Poisoned(#[source] IoFailure),
 
     /// Another segment cannot be had, and the reason is not a full disk: no descriptor is free
     /// (`EMFILE`), no memory, a file-size limit, a missing permission, a new file that cannot be written.
@@ -157,7 +157,7 @@ pub enum Error {
     ///
     /// Next: see the source for the reason, remove it, and append again: the log keeps working.
     #[error("no further segment can be opened; remove the cause and append again")]
-    SegmentUnavailable(#[source] Fault),
+    SegmentUnavailable(#[source] IoFailure),
 
     /// There is no room for another segment. The record is certainly not appended, nothing is lost.
     ///
@@ -168,7 +168,7 @@ pub enum Error {
     /// Next: make room, for instance with [`truncate_before`](crate::Wal::truncate_before), and
     /// append again: the log goes on working.
     #[error("no room on the disk for another segment; make room and append again")]
-    StorageFull(#[source] Fault),
+    StorageFull(#[source] IoFailure),
 
     /// A record or an atomic batch is larger than the options allow. It is certainly not appended.
     ///
@@ -243,7 +243,7 @@ pub enum Error {
 impl Error {
     /// Whether the record may be in the log although the caller got an error.
     ///
-    /// `true` only for [`Error::Failed`] and [`Error::Interrupted`]. After every other error of an
+    /// `true` only for [`Error::OutcomeUnknown`] and [`Error::Interrupted`]. After every other error of an
     /// append the record is certainly not in the log, now or after any recovery.
     ///
     /// It is about the call that returned the error. A `sync` that fails says nothing about records that
@@ -258,11 +258,11 @@ impl Error {
     /// ```
     #[must_use]
     pub const fn is_outcome_unknown(&self) -> bool {
-        matches!(self, Self::Failed(_) | Self::Interrupted)
+        matches!(self, Self::OutcomeUnknown(_) | Self::Interrupted)
     }
 
     /// The error of an append that needs another segment, and there is none to be had.
-    pub(crate) fn without_segment(fault: Fault) -> Self {
+    pub(crate) fn without_segment(fault: IoFailure) -> Self {
         if fault.is_storage_full() {
             Self::StorageFull(fault)
         } else {
@@ -271,8 +271,8 @@ impl Error {
     }
 }
 
-impl From<Fault> for Error {
-    fn from(fault: Fault) -> Self {
+impl From<IoFailure> for Error {
+    fn from(fault: IoFailure) -> Self {
         Self::Io(fault)
     }
 }
@@ -376,11 +376,11 @@ impl fmt::Display for UnsupportedReason {
 
 /// One call to the operating system that failed: what, where and why.
 #[derive(Clone, Debug)]
-pub struct Fault(Arc<FaultParts>);
+pub struct IoFailure(Arc<IoFailureParts>);
 
-impl Fault {
+impl IoFailure {
     pub(crate) fn new(action: &'static str, path: &Path, source: io::Error) -> Self {
-        Self(Arc::new(FaultParts {
+        Self(Arc::new(IoFailureParts {
             action,
             path: path.to_owned(),
             source,
@@ -438,13 +438,13 @@ impl Fault {
     }
 }
 
-impl fmt::Display for Fault {
+impl fmt::Display for IoFailure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "cannot {} {}", self.0.action, self.0.path.display())
     }
 }
 
-impl std::error::Error for Fault {
+impl std::error::Error for IoFailure {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
         Some(&self.0.source)
     }
@@ -461,7 +461,7 @@ pub(crate) const UNREADABLE: &[i32] = &[5];
 pub(crate) const UNREADABLE: &[i32] = &[23, 1117];
 
 #[derive(Debug)]
-struct FaultParts {
+struct IoFailureParts {
     action: &'static str,
     path: PathBuf,
     source: io::Error,
@@ -472,7 +472,7 @@ struct FaultParts {
 #[non_exhaustive]
 pub struct Corruption {
     /// What kind of damage it is.
-    pub damage: Damage,
+    pub kind: CorruptionKind,
     /// The file that is damaged, or whose neighbour is missing.
     pub segment: PathBuf,
     /// Where in that file, in bytes from its start.
@@ -487,7 +487,7 @@ pub struct Corruption {
 impl fmt::Display for Corruption {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
-            damage,
+            kind,
             segment,
             offset,
             first,
@@ -495,9 +495,9 @@ impl fmt::Display for Corruption {
         } = self;
         write!(
             f,
-            "{} at byte {offset}: {damage} ({})",
+            "{} at byte {offset}: {kind} ({})",
             segment.display(),
-            damage.label()
+            kind.label()
         )?;
         match last >= first {
             true if first == last => write!(f, "; record {first} was durable"),
@@ -512,7 +512,7 @@ impl std::error::Error for Corruption {}
 /// Kinds of damage. The labels are those of the table in `docs/durability.md`.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
-pub enum Damage {
+pub enum CorruptionKind {
     /// A segment is not the one that its neighbour was followed by.
     ChainBroken,
     /// A segment belongs to another log.
@@ -540,7 +540,7 @@ pub enum Damage {
     Unreadable,
 }
 
-impl Damage {
+impl CorruptionKind {
     /// Every kind of damage.
     pub const ALL: &'static [Self] = &[
         Self::ChainBroken,
@@ -573,7 +573,7 @@ impl Damage {
     }
 }
 
-impl fmt::Display for Damage {
+impl fmt::Display for CorruptionKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::ChainBroken => "the segment does not join the one before it",

@@ -20,7 +20,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use crate::error::Fault;
+use crate::error::IoFailure;
 
 /// Where futures run and whose clock they see.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -34,7 +34,7 @@ pub(crate) enum Host {
 
 impl Host {
     /// Runs `job` in the background, for the log in `dir`.
-    pub(crate) fn run<F>(self, name: &str, dir: &Path, job: F) -> Result<(), Fault>
+    pub(crate) fn run<F>(self, name: &str, dir: &Path, job: F) -> Result<(), IoFailure>
     where
         F: Future<Output = ()> + Send + 'static,
     {
@@ -48,7 +48,7 @@ impl Host {
                 .map(|runtime| drop(runtime.spawn(job)))
                 .map_err(io::Error::other),
         };
-        started.map_err(|error| Fault::new("start a thread for", dir, error))
+        started.map_err(|error| IoFailure::new("start a thread for", dir, error))
     }
 
     /// The time on this host's clock.

@@ -138,13 +138,14 @@ mod wal;
 mod writer;
 
 pub use crate::error::{
-    CodecError, Corruption, Damage, Error, Fault, Result, TrySubmitError, UnsupportedReason,
+    CodecError, Corruption, CorruptionKind, Error, IoFailure, Result, TrySubmitError,
+    UnsupportedReason,
 };
 pub use crate::lsn::Lsn;
 pub use crate::options::{Durability, SyncPolicy, WalOptions};
 pub use crate::ordered::OrderedAppender;
 pub use crate::record::Record;
-pub use crate::recovery::{Cut, CutReason, Reader, Recovery, RecoveryReport};
+pub use crate::recovery::{Reader, Recovery, RecoveryReport, TornTail, TornTailReason};
 #[cfg(feature = "sink")]
 pub use crate::sink::WalSink;
 pub use crate::stats::{FlushCause, Flushes, Histogram, Stats};

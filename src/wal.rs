@@ -15,7 +15,7 @@ use bytes::Bytes;
 use tokio::sync::watch;
 
 #[cfg(feature = "snapshot")]
-use crate::error::Fault;
+use crate::error::IoFailure;
 use crate::error::{Error, Result, TrySubmitError};
 use crate::host::Host;
 use crate::lsn::Lsn;
@@ -123,7 +123,7 @@ impl Wal {
     /// # Errors
     ///
     /// The record is certainly not appended after [`Error::Closed`], [`Error::Poisoned`],
-    /// [`Error::StorageFull`], [`Error::SegmentUnavailable`] and [`Error::TooLarge`]. The outcome is unknown after [`Error::Failed`]
+    /// [`Error::StorageFull`], [`Error::SegmentUnavailable`] and [`Error::TooLarge`]. The outcome is unknown after [`Error::OutcomeUnknown`]
     /// and [`Error::Interrupted`].
     ///
     /// # Cancel safety
@@ -340,7 +340,7 @@ impl Wal {
     /// # Errors
     ///
     /// [`Error::StorageFull`] or [`Error::SegmentUnavailable`] if a record that was to be written with this
-    /// sync was refused, [`Error::Failed`] if the sync fails, [`Error::Poisoned`] if something failed earlier,
+    /// sync was refused, [`Error::OutcomeUnknown`] if the sync fails, [`Error::Poisoned`] if something failed earlier,
     /// [`Error::Closed`], [`Error::Interrupted`].
     ///
     /// # Cancel safety
@@ -375,7 +375,7 @@ impl Wal {
     /// [`Error::BeyondEnd`] if the log has not reached `before` yet; the LSN after the last record is
     /// the highest one allowed. [`Error::Io`] if the truncation could not begin, or if a file could not
     /// be removed. The log keeps working. In the second case the truncation is durable, the other files
-    /// have gone, and the next call (with the same LSN, say) tries that file again; so does the next start. [`Error::Failed`],
+    /// have gone, and the next call (with the same LSN, say) tries that file again; so does the next start. [`Error::OutcomeUnknown`],
     /// [`Error::Poisoned`], [`Error::Closed`], [`Error::Interrupted`].
     ///
     /// # Cancel safety
@@ -405,7 +405,7 @@ impl Wal {
     ///
     /// # Errors
     ///
-    /// [`Error::Failed`] if an operation fails on the way, [`Error::Poisoned`] if one failed earlier,
+    /// [`Error::OutcomeUnknown`] if an operation fails on the way, [`Error::Poisoned`] if one failed earlier,
     /// [`Error::Interrupted`] if the writer ended otherwise. A second `close` returns what the first did.
     /// The log is closed all the same, and everything acknowledged is safe.
     ///
@@ -441,7 +441,7 @@ impl fmt::Debug for Wal {
 /// What is needed to write snapshots beside a log.
 #[cfg(feature = "snapshot")]
 impl Wal {
-    pub(crate) fn snapshot_turn(&self) -> &Arc<tokio::sync::Mutex<Option<Fault>>> {
+    pub(crate) fn snapshot_turn(&self) -> &Arc<tokio::sync::Mutex<Option<IoFailure>>> {
         &self.shared.snapshots
     }
 
@@ -501,7 +501,7 @@ struct Shared {
     dir: Dir,
     /// Held by who writes snapshots, one at a time, and why there are to be none any more.
     #[cfg(feature = "snapshot")]
-    snapshots: Arc<tokio::sync::Mutex<Option<Fault>>>,
+    snapshots: Arc<tokio::sync::Mutex<Option<IoFailure>>>,
 }
 
 impl Drop for Shared {

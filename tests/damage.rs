@@ -106,13 +106,13 @@ fn missing_swapped_duplicated_and_foreign_files() {
         for ((index, path), stranger) in paths.iter().enumerate().zip(strangers) {
             let other = &paths[(index + 1) % paths.len()];
             let missing = log.disk.fork();
-            assert!(missing.destroy(path));
+            assert!(missing.remove_file(path));
             let duplicated = log.disk.fork();
-            duplicated.plant(path, log.disk.read(other).unwrap());
+            duplicated.write_file(path, log.disk.read(other).unwrap());
             let swapped = duplicated.fork();
-            swapped.plant(other, log.disk.read(path).unwrap());
+            swapped.write_file(other, log.disk.read(path).unwrap());
             let replaced = log.disk.fork();
-            replaced.plant(path, foreign.disk.read(stranger).unwrap());
+            replaced.write_file(path, foreign.disk.read(stranger).unwrap());
             for disk in [missing, duplicated, swapped, replaced] {
                 let error = run(async { read(&disk).await.unwrap_err() });
                 assert!(matches!(error, Error::Corrupt(_)), "{path}: {error:?}");
@@ -134,11 +134,11 @@ fn a_lost_batch_is_noticed_once_another_one_follows() {
     let newest = log.segments().pop().unwrap();
     let first_of_three = 4096 + 20 + 5000;
     log.disk
-        .damage(&newest, |bytes| bytes[first_of_three + 25] ^= 1);
+        .corrupt(&newest, |bytes| bytes[first_of_three + 25] ^= 1);
     let Error::Corrupt(corruption) = run(async { read(&log.disk).await.unwrap_err() }) else {
         panic!("it is corruption");
     };
-    assert_eq!(corruption.damage.label(), "proven-lost");
+    assert_eq!(corruption.kind.label(), "proven-lost");
     assert_eq!(corruption.offset, first_of_three as u64);
     assert_eq!((corruption.first.get(), corruption.last.get()), (5, 7));
 }

@@ -72,7 +72,7 @@ fn a_failed_sync_poisons_the_log_for_good_and_everybody_learns_why() {
         let answers = join_all((0..10).map(|_| wal.append("waiting"))).await;
         for answer in answers {
             let error = answer.unwrap_err();
-            assert!(matches!(error, Error::Failed(_)) && error.is_outcome_unknown());
+            assert!(matches!(error, Error::OutcomeUnknown(_)) && error.is_outcome_unknown());
             assert_eq!(cause(&error).unwrap().kind(), io::ErrorKind::Other);
         }
         let after = disk.operations();
@@ -106,7 +106,7 @@ fn what_waited_behind_a_failed_batch_is_certainly_not_appended() {
         let in_flight = wal.submit("in flight").await.unwrap();
         tokio::time::sleep(Duration::from_micros(500)).await;
         let waiting = wal.submit("waiting").await.unwrap();
-        assert!(matches!(in_flight.await, Err(Error::Failed(_))));
+        assert!(matches!(in_flight.await, Err(Error::OutcomeUnknown(_))));
         assert!(matches!(waiting.await, Err(Error::Poisoned(_))));
         drop(wal);
         tokio::time::sleep(Duration::from_millis(5)).await;
@@ -236,7 +236,7 @@ fn a_rename_of_unknown_outcome_poisons() {
         let disk = SimDisk::new(1);
         let wal = open_with_one_segment(&disk).await;
         disk.fail_on(Operation::Rename, ".spare", 0, io::ErrorKind::Other);
-        disk.plant(format!("{DIR}/00000000000000000002.wal"), vec![0; 5000]);
+        disk.write_file(format!("{DIR}/00000000000000000002.wal"), vec![0; 5000]);
         let error = wal.append(BIG).await.unwrap_err();
         assert!(matches!(error, Error::Poisoned(_)), "{error:?}");
     });
@@ -265,10 +265,10 @@ fn a_name_that_another_file_has_is_refused() {
     run(async {
         let disk = SimDisk::new(1);
         let wal = open_with_one_segment(&disk).await;
-        disk.plant(format!("{DIR}/00000000000000000002.wal"), vec![0; 5000]);
+        disk.write_file(format!("{DIR}/00000000000000000002.wal"), vec![0; 5000]);
         let error = wal.append(BIG).await.unwrap_err();
         assert!(matches!(error, Error::SegmentUnavailable(_)), "{error:?}");
-        assert!(disk.destroy(format!("{DIR}/00000000000000000002.wal")));
+        assert!(disk.remove_file(format!("{DIR}/00000000000000000002.wal")));
         assert_eq!(wal.append(BIG).await.unwrap().get(), 2);
     });
 }
@@ -443,7 +443,7 @@ fn regression_spares_that_were_removed_refuse_no_append() {
         let disk = SimDisk::new(1);
         let wal = open_with_spares(&disk).await;
         for name in spares(&disk) {
-            assert!(disk.destroy(format!("{DIR}/{name}")));
+            assert!(disk.remove_file(format!("{DIR}/{name}")));
         }
         assert_eq!(wal.append(BIG).await.unwrap().get(), 2);
         wal.close().await.unwrap();

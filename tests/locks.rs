@@ -13,7 +13,7 @@ use std::time::Duration;
 use futures::TryStreamExt;
 use futures::future::join_all;
 use tidewal::sim::SimDisk;
-use tidewal::{CutReason, Error, Lsn, Reader, Record, Recovery, Wal};
+use tidewal::{Error, Lsn, Reader, Record, Recovery, TornTailReason, Wal};
 use tidewal_testing::support::{self, DIR, options};
 
 // ---- While it is open ------------------------------------------------------------------------
@@ -219,7 +219,7 @@ fn reopening_waits_for_a_log_whose_last_handle_was_dropped() {
             let records = collect(&mut recovery).await;
             assert_eq!(records.len(), (round + 1) * 100);
             assert_eq!(
-                recovery.report().cut,
+                recovery.report().torn_tail,
                 None,
                 "it was closed in the background"
             );
@@ -324,8 +324,12 @@ fn a_log_that_another_process_appends_to_is_locked_until_that_is_killed() {
         let mut recovery = options().recover(&dir).await.unwrap();
         let records = collect(&mut recovery).await;
         assert_eq!(records.len(), HELD_RECORDS, "all of them were acknowledged");
-        let cut = recovery.report().cut.clone().expect("it was not closed");
-        assert_eq!(cut.reason, CutReason::NoRecord);
+        let cut = recovery
+            .report()
+            .torn_tail
+            .clone()
+            .expect("it was not closed");
+        assert_eq!(cut.reason, TornTailReason::NoRecord);
         assert_eq!(cut.lsn, Lsn::new(HELD_RECORDS as u64 + 1));
         recovery.into_wal().await.unwrap().close().await.unwrap();
         assert_free(&dir).await;

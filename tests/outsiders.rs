@@ -23,7 +23,7 @@ fn an_idle_log_notices_that_its_segment_or_its_directory_is_gone() {
             wal.append("kept").await.unwrap();
             match remove_all {
                 true => disk.remove_dir(DIR).unwrap(),
-                false => assert!(disk.destroy(format!("{DIR}/00000000000000000001.wal"))),
+                false => assert!(disk.remove_file(format!("{DIR}/00000000000000000001.wal"))),
             }
             tokio::time::sleep(Duration::from_millis(150)).await;
             let error = wal.append("lost").await.unwrap_err();

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use futures::TryStreamExt;
 use tidewal::sim::{Operation, SimDisk, Survival};
-use tidewal::{CutReason, Durability, Error, Lsn, SyncPolicy, Wal};
+use tidewal::{Durability, Error, Lsn, SyncPolicy, TornTailReason, Wal};
 use tidewal_testing::support::{DIR, options, run};
 
 /// Power goes after a new segment has its name and before its predecessor says so. The empty
@@ -43,7 +43,7 @@ fn regression_a_lost_newest_segment_is_noticed_after_a_cut_in_rotation() {
                 if segments.len() < 2 {
                     return;
                 }
-                disk.destroy(Path::new(DIR).join(segments.last().unwrap()));
+                disk.remove_file(Path::new(DIR).join(segments.last().unwrap()));
                 let recovery = options.clone().recover_on(&disk, DIR).await.unwrap();
                 let records: Result<Vec<_>, _> = recovery.try_collect().await;
                 if records.is_ok() {
@@ -123,7 +123,7 @@ fn regression_a_poisoned_log_can_be_reopened_at_once() {
         tokio::time::sleep(Duration::from_millis(1)).await;
         disk.fail(Operation::Write, 0, io::ErrorKind::Other);
         let error = wal.append("second").await.unwrap_err();
-        assert!(matches!(error, Error::Failed(_)), "{error:?}");
+        assert!(matches!(error, Error::OutcomeUnknown(_)), "{error:?}");
         let reopened = options.open_on(&disk, DIR).await;
         assert!(reopened.is_ok(), "{reopened:?}");
     });
@@ -138,7 +138,7 @@ fn regression_a_fault_names_the_segment_and_not_the_spare_that_it_was() {
         let wal = options.open_on(&disk, DIR).await.unwrap();
         wal.append("first").await.unwrap();
         disk.fail(Operation::Sync, 0, io::ErrorKind::Other);
-        let Error::Failed(fault) = wal.append("second").await.unwrap_err() else {
+        let Error::OutcomeUnknown(fault) = wal.append("second").await.unwrap_err() else {
             panic!();
         };
         let segment = Path::new(DIR).join("00000000000000000001.wal");
@@ -199,7 +199,7 @@ fn regression_a_log_is_not_cut_off_after_a_clean_close() {
         wal.close().await.unwrap();
         let mut recovery = options.recover_on(&disk, DIR).await.unwrap();
         assert!(recovery.try_next().await.unwrap().is_none());
-        assert_eq!(recovery.report().cut, None);
+        assert_eq!(recovery.report().torn_tail, None);
     });
 }
 
@@ -213,7 +213,7 @@ fn regression_a_full_segment_is_not_cut_off_after_a_clean_close() {
         wal.close().await.unwrap();
         let mut recovery = options().recover_on(&disk, DIR).await.unwrap();
         while recovery.try_next().await.unwrap().is_some() {}
-        assert_eq!(recovery.report().cut, None);
+        assert_eq!(recovery.report().torn_tail, None);
     });
 }
 
@@ -235,8 +235,8 @@ fn regression_a_torn_batch_is_called_one() {
             disk.restart(Survival::Random);
             let mut recovery = options.recover_on(&disk, DIR).await.unwrap();
             while recovery.try_next().await.unwrap().is_some() {}
-            let cut = recovery.report().cut.clone().unwrap();
-            assert_ne!(cut.reason, CutReason::TornRecord, "seed {seed}");
+            let cut = recovery.report().torn_tail.clone().unwrap();
+            assert_ne!(cut.reason, TornTailReason::TornRecord, "seed {seed}");
         });
     }
 }
@@ -267,7 +267,7 @@ fn regression_a_chance_hit_in_the_leftovers_is_not_taken_for_proof() {
         for (lsn, len, lag) in [(70_000, 1, 1), (5, 0xf000_0000, 1), (5, 1, 6), (2, 1, 1)] {
             let mut damaged = sound.clone();
             damaged[6000..6020].copy_from_slice(&forged(salt, lsn, len, lag));
-            disk.plant(&path, damaged);
+            disk.write_file(&path, damaged);
             let recovery = options().recover_on(&disk, DIR).await.unwrap();
             let records: Vec<_> = recovery.try_collect().await.unwrap();
             assert_eq!(records.len(), 3);
@@ -275,7 +275,7 @@ fn regression_a_chance_hit_in_the_leftovers_is_not_taken_for_proof() {
         // One that is possible there is proof.
         let mut damaged = sound.clone();
         damaged[6000..6020].copy_from_slice(&forged(salt, 5, 1, 1));
-        disk.plant(&path, damaged);
+        disk.write_file(&path, damaged);
         let recovery = options().recover_on(&disk, DIR).await.unwrap();
         let records: Result<Vec<_>, _> = recovery.try_collect().await;
         assert!(matches!(records, Err(Error::Corrupt(_))));
@@ -427,7 +427,7 @@ fn regression_what_was_written_before_a_failed_rotation_is_not_called_certainly_
             for answer in pending {
                 kinds.push(match answer.await {
                     Ok(_) => 0,
-                    Err(Error::Failed(_)) => 1,
+                    Err(Error::OutcomeUnknown(_)) => 1,
                     Err(Error::Poisoned(_)) => 2,
                     Err(other) => panic!("{other:?}"),
                 });

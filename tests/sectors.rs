@@ -2,7 +2,7 @@
 //! gives up the only copy that can be read.
 
 use tidewal::sim::{SimDisk, Survival};
-use tidewal::{Damage, Error, Wal};
+use tidewal::{CorruptionKind, Error, Wal};
 use tidewal_testing::harness::sectors::{
     a_bad_page_costs_that_page, the_only_readable_copy_is_not_given_up,
 };
@@ -38,7 +38,7 @@ fn a_record_across_a_bad_page_is_lost_and_those_before_it_are_not() {
         let Err(Error::Corrupt(corruption)) = reader.try_next().await else {
             panic!("the record is not there");
         };
-        assert_eq!(corruption.damage, Damage::Unreadable);
+        assert_eq!(corruption.kind, CorruptionKind::Unreadable);
         assert_eq!((corruption.offset, corruption.first.get()), (page, 2));
         assert_eq!(corruption.last.get(), 2, "the one behind it proves it");
     });
@@ -73,7 +73,7 @@ fn a_bad_page_hides_no_proof_behind_it() {
         disk.restart(Survival::Nothing);
         let segment = format!("{DIR}/00000000000000000001.wal");
         // The first record is damaged, and the second one's header is in the bad page behind it.
-        disk.damage(&segment, |bytes| bytes[5000] ^= 1);
+        disk.corrupt(&segment, |bytes| bytes[5000] ^= 1);
         disk.make_unreadable(&segment, 4096 + 3520, false);
         let Err(Error::Corrupt(corruption)) = options().open_on(&disk, DIR).await else {
             panic!("record 3 says that record 2 was durable");

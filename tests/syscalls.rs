@@ -195,7 +195,7 @@ fn say(outcome: Result<Option<Lsn>, Error>) {
     match outcome {
         Ok(Some(lsn)) => println!("said ok {lsn}"),
         Ok(None) => println!("said ok"),
-        Err(Error::Failed(_)) => println!("said failed"),
+        Err(Error::OutcomeUnknown(_)) => println!("said failed"),
         Err(Error::Io(_)) => println!("said io"),
         Err(Error::Poisoned(_)) => println!("said poisoned"),
         Err(Error::SegmentUnavailable(_)) => println!("said segment-unavailable"),

@@ -50,9 +50,9 @@ pub fn options() -> WalOptions {
 pub fn disk_with(files: &Files) -> SimDisk {
     let disk = SimDisk::new(3);
     // So that the directory exists: others' files are nobody's business.
-    disk.plant(format!("{DIR}/{BYSTANDER}"), Vec::new());
+    disk.write_file(format!("{DIR}/{BYSTANDER}"), Vec::new());
     for (name, bytes) in files {
-        disk.plant(format!("{DIR}/{name}"), bytes.clone());
+        disk.write_file(format!("{DIR}/{name}"), bytes.clone());
     }
     disk
 }
@@ -174,7 +174,7 @@ impl Reading {
         assert_eq!(report.records, self.records.len() as u64);
         let bytes: usize = self.records.iter().map(|(_, payload)| payload.len()).sum();
         assert_eq!(report.bytes, bytes as u64);
-        let cut = report.cut.as_ref().map(|cut| {
+        let cut = report.torn_tail.as_ref().map(|cut| {
             assert_eq!(cut.lsn, report.end.next());
             let offset = usize::try_from(cut.offset).expect("it lies in the file");
             (name_of(&cut.segment), offset, cut.reason.label())

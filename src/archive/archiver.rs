@@ -34,7 +34,7 @@ use crate::wal::Wal;
 ///
 /// ```
 /// use std::sync::Arc;
-/// use tidewal::archive::{ArchiveOptions, Archiver, Until, restore};
+/// use tidewal::archive::{ArchiveOptions, Archiver, RestoreTarget, restore};
 /// use tidewal::Wal;
 ///
 /// # tokio_test::block_on(async {
@@ -47,11 +47,11 @@ use crate::wal::Wal;
 /// let archiver = Archiver::start(&wal, store.clone(), "prod/orders", ArchiveOptions::new())?;
 ///
 /// // Everything from before this start is complete, and so will be in the archive.
-/// archiver.caught_up().await?;
+/// archiver.wait_caught_up().await?;
 /// println!("archived up to {}", archiver.status().archived);
 ///
 /// // Somewhere else, after a disaster.
-/// let restored = restore(store, "prod/orders", &other_dir, Until::End).await?;
+/// let restored = restore(store, "prod/orders", &other_dir, RestoreTarget::End).await?;
 /// # assert_eq!(restored.end.get(), 1);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # }).unwrap();
@@ -135,7 +135,7 @@ impl Archiver {
     /// # Cancel safety
     ///
     /// Cancel safe: it only waits.
-    pub async fn reached(&self, lsn: Lsn) -> Result<()> {
+    pub async fn wait_archived(&self, lsn: Lsn) -> Result<()> {
         self.wait_for(|status| status.archived >= lsn).await
     }
 
@@ -144,12 +144,12 @@ impl Archiver {
     ///
     /// # Errors
     ///
-    /// Those of [`reached`](Self::reached).
+    /// Those of [`wait_archived`](Self::wait_archived).
     ///
     /// # Cancel safety
     ///
     /// Cancel safe: it only waits.
-    pub async fn caught_up(&self) -> Result<()> {
+    pub async fn wait_caught_up(&self) -> Result<()> {
         let complete = self.retention.subscribe().borrow().sealed.last().copied();
         let last = complete.map_or(Lsn::ZERO, |sealed| sealed.last);
         self.wait_for(|status| status.has_looked && status.archived >= last)

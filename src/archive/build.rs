@@ -7,7 +7,7 @@ use bytes::Bytes;
 use tokio::sync::mpsc;
 
 use crate::archive::error::{Error, Result};
-use crate::error::Fault;
+use crate::error::IoFailure;
 use crate::format::names;
 use crate::format::segment::{self, Header};
 use crate::format::statement::{Statement, StatementKind};
@@ -75,7 +75,7 @@ fn leftovers(dir: &Dir) -> Result<Vec<String>> {
 }
 
 /// Says durably that a restore is under way, before anything else is done to the directory.
-async fn begin(dir: &Dir, leftovers: Vec<String>) -> Result<(), Fault> {
+async fn begin(dir: &Dir, leftovers: Vec<String>) -> Result<(), IoFailure> {
     if leftovers.is_empty() {
         let file = dir.open(names::RESTORING, Mode::Create)?;
         file.write_at(UNFINISHED, 0)?.0.sync().await?;
@@ -102,7 +102,7 @@ struct Unfinished {
 }
 
 impl Site {
-    async fn follow(&mut self, order: Order) -> Result<(), Fault> {
+    async fn follow(&mut self, order: Order) -> Result<(), IoFailure> {
         match order {
             Order::Begin { header, is_first } => self.open = Some(self.begin(header, is_first)?),
             Order::Write(bytes) => self.open = Some(self.take_open().write(&bytes)?),
@@ -120,7 +120,7 @@ impl Site {
         Ok(())
     }
 
-    fn begin(&self, header: Header, is_first: bool) -> Result<Unfinished, Fault> {
+    fn begin(&self, header: Header, is_first: bool) -> Result<Unfinished, IoFailure> {
         let name = names::segment(header.base);
         let file = self.dir.open(&name, Mode::Create)?;
         Ok(Unfinished {
@@ -136,7 +136,7 @@ impl Site {
     }
 
     /// All of the log is durable before the directory is one.
-    fn finish(&self) -> Result<(), Fault> {
+    fn finish(&self) -> Result<(), IoFailure> {
         self.dir.sync()?;
         self.dir.remove(names::RESTORING)?;
         self.dir.sync().map(drop)
@@ -144,14 +144,14 @@ impl Site {
 }
 
 impl Unfinished {
-    fn write(mut self, bytes: &[u8]) -> Result<Self, Fault> {
+    fn write(mut self, bytes: &[u8]) -> Result<Self, IoFailure> {
         self.file = self.file.write_at(bytes, self.written)?.0;
         self.written += bytes.len() as u64;
         Ok(self)
     }
 
     /// Ends the segment. Nothing is appended to it any more, so that the space behind it can go.
-    async fn end(self, kind: StatementKind, last: Lsn, end: u64) -> Result<(), Fault> {
+    async fn end(self, kind: StatementKind, last: Lsn, end: u64) -> Result<(), IoFailure> {
         let mut file = clear(self.file, end, self.written)?;
         if self.is_first {
             let mark = segment::encode_head_mark(&self.header);
@@ -168,7 +168,7 @@ impl Unfinished {
 }
 
 /// Writes zeros over what was written and is not wanted.
-fn clear(mut file: File, from: u64, to: u64) -> Result<File, Fault> {
+fn clear(mut file: File, from: u64, to: u64) -> Result<File, IoFailure> {
     let zeros = vec![0; ZEROS_LEN];
     let mut offset = from;
     while offset < to {

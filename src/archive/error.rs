@@ -22,7 +22,7 @@ pub enum Error {
 
     /// The archive ends before the record that was asked for.
     ///
-    /// Next: take what there is ([`Until::End`](super::Until::End)), or wait until the record is in the
+    /// Next: take what there is ([`RestoreTarget::End`](super::RestoreTarget::End)), or wait until the record is in the
     /// archive: see [`Status::archived`](super::Status::archived).
     #[error("LSN {asked} lies beyond the end of the archive, which is {end}")]
     BeyondEnd {

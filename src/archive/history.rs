@@ -18,7 +18,7 @@ use crate::lsn::Lsn;
 /// Up to where to restore.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub enum Until {
+pub enum RestoreTarget {
     /// All that is in the archive.
     End,
 
@@ -172,15 +172,15 @@ impl History {
     }
 
     /// The last LSN to restore.
-    pub(super) fn resolve(&self, until: Until) -> Result<Lsn> {
+    pub(super) fn resolve(&self, until: RestoreTarget) -> Result<Lsn> {
         match until {
-            Until::End => Ok(self.end()),
-            Until::Lsn(asked) if asked > self.end() => Err(Error::BeyondEnd {
+            RestoreTarget::End => Ok(self.end()),
+            RestoreTarget::Lsn(asked) if asked > self.end() => Err(Error::BeyondEnd {
                 asked,
                 end: self.end(),
             }),
-            Until::Lsn(asked) => Ok(asked),
-            Until::Time(time) => {
+            RestoreTarget::Lsn(asked) => Ok(asked),
+            RestoreTarget::Time(time) => {
                 let time = millis(time);
                 let points = self.points().take_while(|point| point.time <= time);
                 points

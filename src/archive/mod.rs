@@ -19,7 +19,7 @@
 //! # let store = std::sync::Arc::new(object_store::memory::InMemory::new());
 //! let wal = Wal::open(dir.path()).await?;
 //! let archiver = Archiver::start(&wal, store, "prefix", ArchiveOptions::new())?;
-//! archiver.caught_up().await?;
+//! archiver.wait_caught_up().await?;
 //! wal.close().await?;
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # }).unwrap();
@@ -59,7 +59,7 @@ mod walk;
 
 pub use crate::archive::archiver::Archiver;
 pub use crate::archive::error::{Error, Result};
-pub use crate::archive::history::{BadObject, Contents, Until};
+pub use crate::archive::history::{BadObject, Contents, RestoreTarget};
 pub use crate::archive::options::{ArchiveOptions, Overflow};
 pub use crate::archive::prune::{Pruned, prune};
 #[cfg(feature = "sim")]

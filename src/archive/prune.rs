@@ -6,7 +6,7 @@ use object_store::ObjectStore;
 
 use crate::archive::ahead::Ahead;
 use crate::archive::error::{Error, Result};
-use crate::archive::history::{History, Named, Until};
+use crate::archive::history::{History, Named, RestoreTarget};
 use crate::archive::manifest::Body;
 use crate::archive::manifest_writer::read_entry;
 use crate::archive::objects::Objects;
@@ -25,7 +25,7 @@ pub struct Pruned {
 }
 
 /// Removes what is not needed to have the record, or the state of the time, that `before` names: all
-/// segments before the one that holds it. [`Until::End`] keeps the newest segment only.
+/// segments before the one that holds it. [`RestoreTarget::End`] keeps the newest segment only.
 ///
 /// First a checkpoint is entered into the manifest, which says where readers begin. Only what lies before
 /// it is removed. So the archive can be restored from at every moment, and if this fails or is cut short
@@ -45,7 +45,7 @@ pub struct Pruned {
 ///
 /// ```
 /// use std::sync::Arc;
-/// use tidewal::archive::{Until, prune};
+/// use tidewal::archive::{RestoreTarget, prune};
 /// # use tidewal::Wal;
 /// # use tidewal::archive::{ArchiveOptions, Archiver};
 ///
@@ -56,15 +56,19 @@ pub struct Pruned {
 /// # wal.append("a record").await?;
 /// # wal.close().await?;
 /// # let wal = Wal::open(dir.path()).await?;
-/// # Archiver::start(&wal, store.clone(), "prod/orders", ArchiveOptions::new())?.caught_up().await?;
+/// # Archiver::start(&wal, store.clone(), "prod/orders", ArchiveOptions::new())?.wait_caught_up().await?;
 /// # let snapshot_lsn = wal.durable_lsn();
 /// // The service has a snapshot of everything up to this record, and keeps it.
-/// let pruned = prune(store, "prod/orders", Until::Lsn(snapshot_lsn)).await?;
+/// let pruned = prune(store, "prod/orders", RestoreTarget::Lsn(snapshot_lsn)).await?;
 /// println!("{} objects removed", pruned.objects);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # }).unwrap();
 /// ```
-pub async fn prune(store: Arc<dyn ObjectStore>, prefix: &str, before: Until) -> Result<Pruned> {
+pub async fn prune(
+    store: Arc<dyn ObjectStore>,
+    prefix: &str,
+    before: RestoreTarget,
+) -> Result<Pruned> {
     let objects = Objects::new(store, prefix);
     loop {
         let history = History::read(&objects).await?;
@@ -97,7 +101,7 @@ pub async fn prune(store: Arc<dyn ObjectStore>, prefix: &str, before: Until) -> 
 }
 
 /// The first segment that stays; `None` if there is no segment.
-fn first_kept(history: &History, before: Until) -> Result<Option<&Named>> {
+fn first_kept(history: &History, before: RestoreTarget) -> Result<Option<&Named>> {
     let needed = match history.resolve(before) {
         Err(Error::TooEarly) => Lsn::ZERO,
         needed => needed?,

@@ -10,7 +10,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::archive::build::{self, Order};
 use crate::archive::check::SegmentCheck;
 use crate::archive::error::{Error, Result};
-use crate::archive::history::{History, Until};
+use crate::archive::history::{History, RestoreTarget};
 use crate::archive::objects::Objects;
 use crate::format::segment::{Header, Predecessor};
 use crate::host::Host;
@@ -46,7 +46,7 @@ pub struct Restored {
 /// ([`UnfinishedRestore`](crate::Error::UnfinishedRestore)): restore into it again.
 ///
 /// A restored log that is appended to is another log from there on: archive it under another prefix,
-/// unless it was restored to the very end ([`Until::End`]) and the old one is gone for good.
+/// unless it was restored to the very end ([`RestoreTarget::End`]) and the old one is gone for good.
 ///
 /// # Errors
 ///
@@ -68,7 +68,7 @@ pub async fn restore(
     store: Arc<dyn ObjectStore>,
     prefix: &str,
     dir: impl AsRef<Path>,
-    until: Until,
+    until: RestoreTarget,
 ) -> Result<Restored> {
     let target = Target::on_disk(dir.as_ref());
     target
@@ -91,7 +91,7 @@ pub async fn restore_from(
     prefix: &str,
     dir: impl AsRef<Path>,
     from: Lsn,
-    until: Until,
+    until: RestoreTarget,
 ) -> Result<Restored> {
     let target = Target::on_disk(dir.as_ref());
     let objects = Objects::new(store, prefix);
@@ -114,7 +114,7 @@ pub async fn restore_on(
     prefix: &str,
     dir: impl AsRef<Path>,
     from: Option<Lsn>,
-    until: Until,
+    until: RestoreTarget,
 ) -> Result<Restored> {
     let target = Target {
         location: disk.location(dir.as_ref()),
@@ -139,7 +139,12 @@ impl Target {
         }
     }
 
-    async fn restore(self, objects: &Objects, from: Option<Lsn>, until: Until) -> Result<Restored> {
+    async fn restore(
+        self,
+        objects: &Objects,
+        from: Option<Lsn>,
+        until: RestoreTarget,
+    ) -> Result<Restored> {
         let history = History::read(objects).await?;
         let upto = history.resolve(until)?;
         let segments = history.select(from, upto)?;

@@ -5,7 +5,7 @@ use std::path::Path;
 #[cfg(feature = "metrics")]
 use std::time::Duration;
 
-use crate::error::{Error, Fault};
+use crate::error::{Error, IoFailure};
 use crate::lsn::Lsn;
 
 pub(crate) fn opening<F: Future>(_: &Path, future: F) -> F {
@@ -33,7 +33,7 @@ pub(crate) fn recovered(_: Lsn, _: u64, _: u64) {}
 pub(crate) fn torn(_: &Path, _: u64, _: Lsn, _: &dyn Display) {}
 pub(crate) fn recovery_failed(_: &Error) {}
 pub(crate) fn refused(_: &Path, _: &Error) {}
-pub(crate) fn poisoned(_: &Path, _: &Fault) {}
+pub(crate) fn poisoned(_: &Path, _: &IoFailure) {}
 pub(crate) fn closed(_: &Path, _: Lsn) {}
 
 #[cfg(feature = "metrics")]

@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use tracing::{Instrument, error, info, info_span, warn};
 
-use crate::error::{Error, Fault};
+use crate::error::{Error, IoFailure};
 use crate::lsn::Lsn;
 
 pub(crate) fn opening<F: Future>(
@@ -82,7 +82,7 @@ pub(crate) fn recovery_failed(failure: &Error) {
             offset = corruption.offset,
             first = %corruption.first,
             last = %corruption.last,
-            damage = corruption.damage.label(),
+            damage = corruption.kind.label(),
             "the log is damaged",
         ),
         // Whoever dropped the recovery knows.
@@ -108,7 +108,7 @@ pub(crate) fn refused(dir: &Path, error: &Error) {
     }
 }
 
-pub(crate) fn poisoned(dir: &Path, fault: &Fault) {
+pub(crate) fn poisoned(dir: &Path, fault: &IoFailure) {
     error!(
         target: TARGET,
         dir = %dir.display(), error = fault as &dyn std::error::Error,

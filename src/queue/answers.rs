@@ -21,7 +21,7 @@ use std::pin::Pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
-use crate::error::{Error, Fault, Result};
+use crate::error::{Error, IoFailure, Result};
 use crate::few::Few;
 use crate::lsn::Lsn;
 use crate::options::Durability;
@@ -365,8 +365,8 @@ impl Placed {
     }
 
     /// Answers that the outcome is unknown.
-    pub(crate) fn fail(self, fault: &Fault) {
-        self.duty.settle(Err(Error::Failed(fault.clone())));
+    pub(crate) fn fail(self, fault: &IoFailure) {
+        self.duty.settle(Err(Error::OutcomeUnknown(fault.clone())));
     }
 
     fn shift(&self) -> Shift {
@@ -401,7 +401,7 @@ impl OnFile {
     }
 
     /// Answers that the outcome is unknown.
-    pub(crate) fn fail(self, fault: &Fault) {
+    pub(crate) fn fail(self, fault: &IoFailure) {
         self.0.fail(fault);
     }
 

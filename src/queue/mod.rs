@@ -18,7 +18,7 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
-use crate::error::{Error, Fault, Result};
+use crate::error::{Error, IoFailure, Result};
 use crate::host::Host;
 use crate::lsn::Lsn;
 use crate::queue::answers::Answer;
@@ -208,7 +208,7 @@ impl Inbox {
     /// Refuses what waits and what comes.
     ///
     /// The cause is stored before the queue closes, so that whoever is refused from now on learns it.
-    pub(crate) fn poison(&mut self, fault: &Fault) {
+    pub(crate) fn poison(&mut self, fault: &IoFailure) {
         self.shared.poison(fault);
         let mut taken = Taken::default();
         self.take_waiting(&mut taken);

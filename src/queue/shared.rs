@@ -12,7 +12,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
-use crate::error::{Error, Fault, Result};
+use crate::error::{Error, IoFailure, Result};
 use crate::host::Host;
 use crate::planted::{Bug, is_planted};
 use crate::queue::answers::{Answer, Answers, Claim};
@@ -30,7 +30,7 @@ pub(super) struct Shared {
     size: Cost,
     /// Whether a [`Request::Hurry`] is on its way.
     hurried: AtomicBool,
-    fault: OnceLock<Fault>,
+    fault: OnceLock<IoFailure>,
     host: Host,
     pub(super) counters: Counters,
     pub(super) retention: Arc<Retention>,
@@ -180,7 +180,7 @@ impl Shared {
         writer.into_iter().for_each(Waker::wake);
     }
 
-    pub(super) fn poison(&self, fault: &Fault) {
+    pub(super) fn poison(&self, fault: &IoFailure) {
         // An error means that an earlier cause stands, which is the one to keep.
         let _ = self.fault.set(fault.clone());
         self.close();

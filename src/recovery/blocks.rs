@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 
 use bytes::{Bytes, BytesMut};
 
-use crate::error::Fault;
+use crate::error::IoFailure;
 use crate::recovery::pages;
 use crate::storage::File;
 
@@ -26,7 +26,7 @@ impl Blocks {
         file: &File,
         offset: u64,
         len: usize,
-    ) -> Result<(Bytes, Option<u64>), Fault> {
+    ) -> Result<(Bytes, Option<u64>), IoFailure> {
         let mut buffer = self.buffer(len);
         let read = pages::read(file, &mut buffer, offset)?;
         buffer.truncate(read.filled);

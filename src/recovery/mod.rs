@@ -44,7 +44,7 @@ pub(crate) use crate::recovery::directory::ToLock;
 pub(crate) use crate::recovery::plan::Start;
 #[cfg(feature = "tools")]
 pub(crate) use crate::recovery::plan::check_finished;
-pub use crate::recovery::report::{Cut, CutReason, RecoveryReport};
+pub use crate::recovery::report::{RecoveryReport, TornTail, TornTailReason};
 
 /// A log that is being read back: a stream of its records, oldest first.
 ///

@@ -1,6 +1,6 @@
 //! Reading around bad sectors: a page that the system cannot read costs that page, and nothing else.
 
-use crate::error::Fault;
+use crate::error::IoFailure;
 use crate::storage::File;
 
 /// What could be read of a stretch of a file.
@@ -17,7 +17,7 @@ pub(crate) struct Read {
 ///
 /// The read is tried as a whole first. Only if that fails it is tried page by page, because a system that
 /// reads ahead fails for more than what is bad.
-pub(crate) fn read(file: &File, buffer: &mut [u8], offset: u64) -> Result<Read, Fault> {
+pub(crate) fn read(file: &File, buffer: &mut [u8], offset: u64) -> Result<Read, IoFailure> {
     match file.read_at(buffer, offset) {
         Ok(filled) => Ok(Read {
             filled,
@@ -28,7 +28,7 @@ pub(crate) fn read(file: &File, buffer: &mut [u8], offset: u64) -> Result<Read, 
     }
 }
 
-fn read_pages(file: &File, buffer: &mut [u8], offset: u64) -> Result<Read, Fault> {
+fn read_pages(file: &File, buffer: &mut [u8], offset: u64) -> Result<Read, IoFailure> {
     let mut filled = 0;
     let mut bad_page = None;
     while filled < buffer.len() && bad_page.is_none() {

@@ -1,6 +1,6 @@
 //! Which files are the log: reads the directory and the headers, and checks that they join.
 
-use crate::error::{Corruption, Damage, Error, Result, UnsupportedReason};
+use crate::error::{Corruption, CorruptionKind, Error, Result, UnsupportedReason};
 use crate::format::segment::{self, Header, HeaderError, Remarks, Unknown};
 use crate::format::statement::Statement;
 use crate::format::{self, HEADER_BLOCK_LEN, names};
@@ -91,7 +91,7 @@ impl Plan {
         match segments.last() {
             None => Ok(segments),
             Some(oldest) => Err(oldest
-                .damaged(dir, Damage::PredecessorMissing, Lsn::FIRST)
+                .damaged(dir, CorruptionKind::PredecessorMissing, Lsn::FIRST)
                 .into()),
         }
     }
@@ -135,10 +135,10 @@ pub(crate) fn check_finished(dir: &Dir, files: &[String]) -> Result<()> {
 
 impl Planned {
     /// Damage that cuts this segment off from the records before it, `first` and those after it.
-    pub(super) fn damaged(&self, dir: &Dir, damage: Damage, first: Lsn) -> Corruption {
+    pub(super) fn damaged(&self, dir: &Dir, kind: CorruptionKind, first: Lsn) -> Corruption {
         let (segment, last) = (dir.path_of(&self.name), self.header.base.prev());
         Corruption {
-            damage,
+            kind,
             segment,
             offset: 0,
             first,
@@ -152,9 +152,9 @@ impl Planned {
 fn read_doomed(dir: &Dir, base: Lsn, segments: &[Planned]) -> Result<String> {
     let (doomed, _) = read_header(dir, base)?;
     match segments.first() {
-        Some(head) if head.header.log_id != doomed.header.log_id => {
-            Err(doomed.damaged(dir, Damage::ForeignSegment, base).into())
-        }
+        Some(head) if head.header.log_id != doomed.header.log_id => Err(doomed
+            .damaged(dir, CorruptionKind::ForeignSegment, base)
+            .into()),
         _ => Ok(doomed.name),
     }
 }
@@ -185,7 +185,7 @@ impl Found {
         let file = dir.open(&name, Mode::Read)?;
         let mut block = [0; HEADER_BLOCK_LEN];
         if pages::read(&file, &mut block, 0)?.bad_page.is_some() {
-            return Err(damaged_header(dir, base, Damage::Unreadable).into());
+            return Err(damaged_header(dir, base, CorruptionKind::Unreadable).into());
         }
         let header = decode_header(dir, base, &block)?;
         let remarks = Remarks::decode(&block, &header);
@@ -205,7 +205,7 @@ impl Found {
         if self.len >= self.planned.header.capacity {
             return Ok(());
         }
-        Err(damaged_header(dir, self.planned.header.base, Damage::ShortFile).into())
+        Err(damaged_header(dir, self.planned.header.base, CorruptionKind::ShortFile).into())
     }
 }
 
@@ -215,12 +215,12 @@ fn decode_header(dir: &Dir, base: Lsn, block: &[u8; HEADER_BLOCK_LEN]) -> Result
         .first_chunk()
         .expect("a header is shorter than its block");
     let header = Header::decode(header_bytes).map_err(|error| match error {
-        HeaderError::Damaged => damaged(Damage::HeaderDamaged),
+        HeaderError::Damaged => damaged(CorruptionKind::HeaderDamaged),
         HeaderError::Unknown(unknown) => unsupported(dir, base, unknown),
     })?;
     match header.base == base {
         true => Ok(header),
-        false => Err(damaged(Damage::NameMismatch)),
+        false => Err(damaged(CorruptionKind::NameMismatch)),
     }
 }
 
@@ -240,9 +240,9 @@ fn unsupported(dir: &Dir, base: Lsn, unknown: Unknown) -> Error {
 }
 
 /// Damage that leaves nothing to be said about a file's records, but which should be the first.
-fn damaged_header(dir: &Dir, base: Lsn, damage: Damage) -> Corruption {
+fn damaged_header(dir: &Dir, base: Lsn, kind: CorruptionKind) -> Corruption {
     Corruption {
-        damage,
+        kind,
         segment: dir.path_of(&names::segment(base)),
         offset: 0,
         first: base,
@@ -254,7 +254,7 @@ fn damaged_header(dir: &Dir, base: Lsn, damage: Damage) -> Corruption {
 pub(super) fn check_joint(dir: &Dir, segment: &Planned, next: &Planned) -> Result<()> {
     if segment.header.log_id != next.header.log_id {
         return Err(next
-            .damaged(dir, Damage::ForeignSegment, next.header.base)
+            .damaged(dir, CorruptionKind::ForeignSegment, next.header.base)
             .into());
     }
     let joined = next.header.predecessor.is_some_and(|predecessor| {
@@ -264,7 +264,7 @@ pub(super) fn check_joint(dir: &Dir, segment: &Planned, next: &Planned) -> Resul
     match joined {
         true => Ok(()),
         false => Err(next
-            .damaged(dir, Damage::ChainBroken, segment.header.base)
+            .damaged(dir, CorruptionKind::ChainBroken, segment.header.base)
             .into()),
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use crate::error::{Corruption, Damage, Error, Result};
+use crate::error::{Corruption, CorruptionKind, Error, Result};
 use crate::lsn::Lsn;
 use crate::observe;
 use crate::record::Record;
@@ -199,7 +199,7 @@ impl Job {
             Verdict::Sealed => true,
             Verdict::Torn(cut) => {
                 observe::torn(&cut.segment, cut.offset, cut.lsn, &cut.reason);
-                self.report.cut = Some(cut);
+                self.report.torn_tail = Some(cut);
                 false
             }
             Verdict::Damaged(corruption) => return Err(corruption.into()),
@@ -229,7 +229,7 @@ pub(super) fn check_complete(dir: &Dir, scan: &Scan, next: &Planned) -> Result<(
         return Ok(());
     }
     let last = next.header.base.prev();
-    Err(scan.damaged(dir, Damage::SealedDamaged, last))
+    Err(scan.damaged(dir, CorruptionKind::SealedDamaged, last))
 }
 
 /// Chunks of records in memory: one that is being read, one on its way, one that is being consumed.

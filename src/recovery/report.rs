@@ -21,7 +21,7 @@ pub struct RecoveryReport {
     pub end: Lsn,
     /// Where and why the log ended without a seal; `None` after a clean close, and while the stream
     /// goes on.
-    pub cut: Option<Cut>,
+    pub torn_tail: Option<TornTail>,
 }
 
 impl fmt::Display for RecoveryReport {
@@ -39,7 +39,7 @@ impl fmt::Display for RecoveryReport {
             write!(f, ", the log holds no record")?;
         }
         write!(f, ", from {segments}")?;
-        match &self.cut {
+        match &self.torn_tail {
             Some(cut) => write!(f, "; {cut}"),
             None => Ok(()),
         }
@@ -56,7 +56,7 @@ fn counted(count: u64, what: &str) -> String {
 /// That is nothing to worry about: what comes after it was never acknowledged as durable.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub struct Cut {
+pub struct TornTail {
     /// The segment's file.
     pub segment: PathBuf,
     /// Where the log ends in it, in bytes from its start.
@@ -64,10 +64,10 @@ pub struct Cut {
     /// The first LSN that is not in the log. It will be given to the next record appended.
     pub lsn: Lsn,
     /// What stands there.
-    pub reason: CutReason,
+    pub reason: TornTailReason,
 }
 
-impl fmt::Display for Cut {
+impl fmt::Display for TornTail {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             segment,
@@ -86,7 +86,7 @@ impl fmt::Display for Cut {
 /// What stands where a log ends. The labels are those of the table in `docs/durability.md`.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
-pub enum CutReason {
+pub enum TornTailReason {
     /// No record begins there: nothing was being written, or its start did not reach the disk.
     NoRecord,
     /// A record begins there and its payload is not all there.
@@ -95,7 +95,7 @@ pub enum CutReason {
     TornBatch,
 }
 
-impl CutReason {
+impl TornTailReason {
     /// The label of this case in the table of `docs/durability.md`.
     #[must_use]
     pub const fn label(self) -> &'static str {
@@ -107,7 +107,7 @@ impl CutReason {
     }
 }
 
-impl fmt::Display for CutReason {
+impl fmt::Display for TornTailReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::NoRecord => "no further record",

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 
 use bytes::Bytes;
 
-use crate::error::{Corruption, Damage, Error, Fault, Result, UnsupportedReason};
+use crate::error::{Corruption, CorruptionKind, Error, IoFailure, Result, UnsupportedReason};
 use crate::format;
 use crate::format::frame::{self, Frame, Kind};
 #[cfg(feature = "tools")]
@@ -121,7 +121,11 @@ pub(super) enum Stop {
 
 impl Scan {
     /// Opens a segment whose records end at `limit`, or wherever it says if there is none.
-    pub(super) fn open(dir: &Dir, segment: &Planned, limit: Option<u64>) -> Result<Self, Fault> {
+    pub(super) fn open(
+        dir: &Dir,
+        segment: &Planned,
+        limit: Option<u64>,
+    ) -> Result<Self, IoFailure> {
         let header = segment.header;
         let statement = segment.statement.filter(|_| limit.is_none());
         Ok(Self {
@@ -146,7 +150,7 @@ impl Scan {
     /// Reads one block at the most and appends its records to `out`. `Some` once reading has stopped.
     ///
     /// A large record that is to come next is left for the next call.
-    pub(super) fn read_block(&mut self, out: &mut Chunk) -> Result<Option<Stop>, Fault> {
+    pub(super) fn read_block(&mut self, out: &mut Chunk) -> Result<Option<Stop>, IoFailure> {
         self.unit.keeps = out.keeps;
         let mut has_read = false;
         loop {
@@ -173,7 +177,7 @@ impl Scan {
     }
 
     /// Reads the frame where the next one is expected.
-    fn step(&mut self, out: &mut Chunk) -> Result<Step, Fault> {
+    fn step(&mut self, out: &mut Chunk) -> Result<Step, IoFailure> {
         if self.is_sealed_here() {
             return Ok(Step::Stop(Stop::Seal));
         }
@@ -193,7 +197,7 @@ impl Scan {
         }
     }
 
-    fn read_frame(&mut self, frame: &Frame, out: &mut Chunk) -> Result<Step, Fault> {
+    fn read_frame(&mut self, frame: &Frame, out: &mut Chunk) -> Result<Step, IoFailure> {
         if !out.keeps && self.walker.offset() < self.checked {
             self.accept(frame, Bytes::new(), out);
             return Ok(Step::Go);
@@ -239,7 +243,7 @@ impl Scan {
 
     /// Reads on to the end of the unit, and keeps nothing of it. If it is whole it can be handed out as it
     /// is read.
-    fn look_ahead(&mut self, out: &mut Chunk) -> Result<Step, Fault> {
+    fn look_ahead(&mut self, out: &mut Chunk) -> Result<Step, IoFailure> {
         let mut checker = Checker::new(self.walker.clone());
         let mut buffer = vec![0; LOOK_LEN];
         let mut offset = self.walker.offset();
@@ -284,7 +288,7 @@ impl Scan {
     }
 
     /// Reads a block.
-    fn fill(&mut self, offset: u64, wanted: u64) -> Result<(), Fault> {
+    fn fill(&mut self, offset: u64, wanted: u64) -> Result<(), IoFailure> {
         let rest = self.segment.header.capacity.saturating_sub(offset);
         let len = match is_planted(Bug::LengthTrusted) {
             true => wanted,
@@ -343,16 +347,19 @@ impl Scan {
     }
 
     /// Damage to what comes next.
-    pub(super) fn damaged(&self, dir: &Dir, damage: Damage, last: Lsn) -> Corruption {
+    pub(super) fn damaged(&self, dir: &Dir, kind: CorruptionKind, last: Lsn) -> Corruption {
         let (end, offset) = self.end();
         let segment = dir.path_of(&self.segment.name);
-        let is_of_records = matches!(damage, Damage::ProvenLost | Damage::SealedDamaged);
-        let (damage, offset) = match self.stopped_at_page {
-            Some(page) if is_of_records => (Damage::Unreadable, page),
-            _ => (damage, offset),
+        let is_of_records = matches!(
+            kind,
+            CorruptionKind::ProvenLost | CorruptionKind::SealedDamaged
+        );
+        let (kind, offset) = match self.stopped_at_page {
+            Some(page) if is_of_records => (CorruptionKind::Unreadable, page),
+            _ => (kind, offset),
         };
         Corruption {
-            damage,
+            kind,
             segment,
             offset,
             first: end.next(),
@@ -388,9 +395,9 @@ impl Scan {
     }
 
     /// What was found to hold a moment ago does not hold any more.
-    fn changed(&self) -> Fault {
+    fn changed(&self) -> IoFailure {
         let error = io::Error::other("its bytes have changed since they were read a moment ago");
-        Fault::new("read", &self.path, error)
+        IoFailure::new("read", &self.path, error)
     }
 }
 
@@ -401,7 +408,7 @@ impl Scan {
     /// the record where reading stopped, if that is known to be one. Says whether there is such a frame.
     ///
     /// Every byte is looked at once, however many frames are found: what is searched is what was read.
-    pub(super) fn resume(&mut self, stop: Stop, upto: Lsn) -> Result<bool, Fault> {
+    pub(super) fn resume(&mut self, stop: Stop, upto: Lsn) -> Result<bool, IoFailure> {
         let search = Search::behind(&self.walker, &self.segment.header);
         let (expected, limit) = (self.walker.last().next(), self.walker.limit());
         let mut offset = match stop {
@@ -439,7 +446,7 @@ impl Scan {
     }
 
     /// The bytes from `offset` on, as many as are in memory; another block if there is no header's length.
-    fn bytes_at(&mut self, offset: u64) -> Result<Bytes, Fault> {
+    fn bytes_at(&mut self, offset: u64) -> Result<Bytes, IoFailure> {
         let index = |scan: &Self| usize::try_from(offset.checked_sub(scan.block_at)?).ok();
         let is_read =
             |scan: &Self| index(scan).is_some_and(|at| at + frame::HEADER_LEN <= scan.block.len());

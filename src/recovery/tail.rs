@@ -6,31 +6,31 @@
 //! later frame that does not name it proves nothing: disks write blocks in any order. The segment's
 //! statement in its header block is such a frame too.
 
-use crate::error::{Corruption, Damage, Fault};
+use crate::error::{Corruption, CorruptionKind, IoFailure};
 use crate::format::frame::{self, Frame, Kind};
 use crate::format::search::Search;
 use crate::format::statement::{Statement, StatementKind};
 use crate::lsn::Lsn;
 use crate::planted::{Bug, is_planted};
 use crate::recovery::pages::{self, next_page};
-use crate::recovery::report::{Cut, CutReason};
+use crate::recovery::report::{TornTail, TornTailReason};
 use crate::recovery::scan::{Scan, Stop};
 use crate::storage::Dir;
 
 /// How the newest segment ends.
 pub(super) enum Verdict {
     Sealed,
-    Torn(Cut),
+    Torn(TornTail),
     Damaged(Corruption),
 }
 
 /// Judges a scan of the newest segment that stopped for this reason.
-pub(super) fn judge(dir: &Dir, scan: &Scan, stop: Stop) -> Result<Verdict, Fault> {
+pub(super) fn judge(dir: &Dir, scan: &Scan, stop: Stop) -> Result<Verdict, IoFailure> {
     judge_with(dir, scan, stop).map(|(verdict, _)| verdict)
 }
 
 /// The same, and what was seen behind the stop.
-pub(super) fn judge_with(dir: &Dir, scan: &Scan, stop: Stop) -> Result<(Verdict, Rest), Fault> {
+pub(super) fn judge_with(dir: &Dir, scan: &Scan, stop: Stop) -> Result<(Verdict, Rest), IoFailure> {
     let asks_no_further = is_planted(Bug::FirstInvalidIsTheEnd);
     let statement = scan.segment.statement.filter(|_| !asks_no_further);
     // Behind a seal there is nothing but leftovers.
@@ -54,30 +54,30 @@ fn verdict(
         .map_or(Lsn::ZERO, |statement| statement.lsn)
         .max(found);
     if proven > end {
-        return Verdict::Damaged(scan.damaged(dir, Damage::ProvenLost, proven));
+        return Verdict::Damaged(scan.damaged(dir, CorruptionKind::ProvenLost, proven));
     }
     let kind = statement.map(|statement| statement.kind);
     if kind == Some(StatementKind::Link) {
-        return Verdict::Damaged(scan.damaged(dir, Damage::SuccessorMissing, Lsn::ZERO));
+        return Verdict::Damaged(scan.damaged(dir, CorruptionKind::SuccessorMissing, Lsn::ZERO));
     }
     let reason = match stop {
         Stop::Seal => return Verdict::Sealed,
         // It says that the log was closed, and not at the end of what can be read.
         _ if kind == Some(StatementKind::Seal) => {
-            return Verdict::Damaged(scan.damaged(dir, Damage::SealedDamaged, Lsn::ZERO));
+            return Verdict::Damaged(scan.damaged(dir, CorruptionKind::SealedDamaged, Lsn::ZERO));
         }
         // The record that was acknowledged last may be there, with nothing behind it that proves it.
         Stop::Unreadable(_) => {
-            return Verdict::Damaged(scan.damaged(dir, Damage::ProvenLost, Lsn::ZERO));
+            return Verdict::Damaged(scan.damaged(dir, CorruptionKind::ProvenLost, Lsn::ZERO));
         }
-        Stop::BadRecord(frame) if frame.kind == Kind::Part => CutReason::TornBatch,
-        _ if scan.walker.is_in_unit() => CutReason::TornBatch,
-        Stop::BadRecord(_) => CutReason::TornRecord,
+        Stop::BadRecord(frame) if frame.kind == Kind::Part => TornTailReason::TornBatch,
+        _ if scan.walker.is_in_unit() => TornTailReason::TornBatch,
+        Stop::BadRecord(_) => TornTailReason::TornRecord,
         // An unknown kind is an error before it comes to a verdict.
-        Stop::Limit | Stop::NoRecord | Stop::UnknownKind(_) => CutReason::NoRecord,
+        Stop::Limit | Stop::NoRecord | Stop::UnknownKind(_) => TornTailReason::NoRecord,
     };
     let segment = dir.path_of(&scan.segment.name);
-    Verdict::Torn(Cut {
+    Verdict::Torn(TornTail {
         segment,
         offset,
         lsn: end.next(),
@@ -111,7 +111,7 @@ impl Rest {
 ///
 /// A page that cannot be read, behind the one where the next record would be, proves nothing: it would
 /// take damage in two places to lose a proof by it, and most of a file's rest was never written.
-pub(super) fn search_rest(scan: &Scan) -> Result<Rest, Fault> {
+pub(super) fn search_rest(scan: &Scan) -> Result<Rest, IoFailure> {
     let search = Search::behind(&scan.walker, &scan.segment.header);
     let mut rest = Rest::default();
     let mut buffer = vec![0; SEARCH_LEN];

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::error::{Corruption, Damage, Error, Fault, Result};
+use crate::error::{Corruption, CorruptionKind, Error, IoFailure, Result};
 use crate::format::names;
 use crate::format::segment::Header;
 use crate::format::statement::{Statement, StatementKind};
@@ -15,7 +15,7 @@ use crate::lsn::Lsn;
 use crate::record::Record;
 use crate::recovery::plan::{Found, Planned, check_joint};
 use crate::recovery::replay::check_complete;
-use crate::recovery::report::Cut;
+use crate::recovery::report::TornTail;
 use crate::recovery::scan::{Chunk, Scan, Stop};
 use crate::recovery::tail::{self, Rest, Verdict};
 use crate::storage::{Dir, Mode};
@@ -64,13 +64,13 @@ pub(crate) struct Walk {
     /// Damages beyond those, which nobody would read.
     pub(crate) damages_left_out: u64,
     /// What the system would not read, and formats that are not known.
-    pub(crate) obstacles: Vec<Error>,
+    pub(crate) read_errors: Vec<Error>,
     /// Where and why the log ends, if it was not closed.
-    pub(crate) cut: Option<Cut>,
+    pub(crate) cut: Option<TornTail>,
     /// Whether the newest segment says that the log was closed.
     pub(crate) is_closed: bool,
     pub(crate) spares: Vec<String>,
-    pub(crate) others: Vec<String>,
+    pub(crate) unknown_files: Vec<String>,
 }
 
 /// One file with a segment's name.
@@ -175,12 +175,12 @@ impl Walk {
                 Some(base) => bases.push(base),
                 None if names::is_spare(&name) => self.spares.push(name),
                 None if name == names::LOCK => {}
-                None => self.others.push(name),
+                None => self.unknown_files.push(name),
             }
         }
         bases.sort_unstable();
         self.spares.sort_unstable();
-        self.others.sort_unstable();
+        self.unknown_files.sort_unstable();
         self.files = bases.into_iter().map(Walked::new).collect();
         Ok(())
     }
@@ -206,7 +206,7 @@ impl Walk {
             self.head = head;
             self.check_leftovers(dir);
         } else if let Some(oldest) = self.files.first().and_then(Walked::planned) {
-            self.damage(oldest.damaged(dir, Damage::PredecessorMissing, Lsn::FIRST));
+            self.damage(oldest.damaged(dir, CorruptionKind::PredecessorMissing, Lsn::FIRST));
         }
     }
 
@@ -216,7 +216,9 @@ impl Walk {
         let below = self.files[..self.head].iter().filter_map(Walked::planned);
         let foreign: Vec<_> = below
             .filter(|planned| Some(planned.header.log_id) != log_id)
-            .map(|planned| planned.damaged(dir, Damage::ForeignSegment, planned.header.base))
+            .map(|planned| {
+                planned.damaged(dir, CorruptionKind::ForeignSegment, planned.header.base)
+            })
             .collect();
         foreign.into_iter().for_each(|damage| self.damage(damage));
     }
@@ -245,7 +247,7 @@ impl Walk {
             };
             match self.read_segment(dir, index, &planned, follow) {
                 Ok(run) => self.files[index].run = Some(run),
-                Err(fault) => self.obstacles.push(fault.into()),
+                Err(fault) => self.read_errors.push(fault.into()),
             }
         }
         self.narrow_down(dir);
@@ -257,7 +259,7 @@ impl Walk {
         index: usize,
         planned: &Planned,
         follow: &mut dyn Follow,
-    ) -> Result<Run, Fault> {
+    ) -> Result<Run, IoFailure> {
         let next = self.files.get(index + 1).and_then(Walked::planned);
         let next = next.filter(|_| self.files[index].is_joined);
         let limit = next
@@ -268,7 +270,7 @@ impl Walk {
         let stop = reading.read_on()?;
         let mut run = reading.run_so_far();
         if let Stop::UnknownKind(kind) = stop {
-            self.obstacles.push(reading.scan.unsupported(kind));
+            self.read_errors.push(reading.scan.unsupported(kind));
             return Ok(reading.finish(run, Rest::default()));
         }
         let (damage, rest) = match next {
@@ -280,25 +282,25 @@ impl Walk {
             None => judge_unjoined(dir, &reading.scan, stop, self.expected_end(index))?,
         };
         run.is_whole = damage.is_none();
-        let kind = damage.as_ref().map(|damage| damage.damage);
+        let kind = damage.as_ref().map(|damage| damage.kind);
         if let Some(damage) = damage {
             let is_newest = index + 1 == self.files.len();
             let of_records = match is_newest {
-                true => Damage::ProvenLost,
-                false => Damage::SealedDamaged,
+                true => CorruptionKind::ProvenLost,
+                false => CorruptionKind::SealedDamaged,
             };
             reading.go_on(dir, stop, of_records, damage, &mut |damage| {
                 self.damage(damage);
             })?;
         }
-        if index + 1 == self.files.len() && kind != Some(Damage::SuccessorMissing) {
+        if index + 1 == self.files.len() && kind != Some(CorruptionKind::SuccessorMissing) {
             let missing = reading.missing_successor(dir);
             missing.into_iter().for_each(|damage| self.damage(damage));
         }
         Ok(reading.finish(run, rest))
     }
 
-    fn judge_newest(&mut self, dir: &Dir, scan: &Scan, stop: Stop) -> Result<Judged, Fault> {
+    fn judge_newest(&mut self, dir: &Dir, scan: &Scan, stop: Stop) -> Result<Judged, IoFailure> {
         let (verdict, rest) = tail::judge_with(dir, scan, stop)?;
         let damage = match verdict {
             Verdict::Sealed => {
@@ -337,15 +339,19 @@ impl Walk {
             let Some(&index) = places.get(&damage.segment) else {
                 continue;
             };
-            match damage.damage {
-                Damage::ChainBroken | Damage::ForeignSegment if index > self.head => {
+            match damage.kind {
+                CorruptionKind::ChainBroken | CorruptionKind::ForeignSegment
+                    if index > self.head =>
+                {
                     let before = self.files[index - 1].run.map(|run| run.end.next());
                     let before = before.filter(|first| *first <= damage.last.next());
                     damage.first = before.unwrap_or(damage.first);
                 }
                 // The header block begins there, and no record does.
-                Damage::Unreadable if damage.offset > 0 => {}
-                Damage::HeaderDamaged | Damage::NameMismatch | Damage::Unreadable
+                CorruptionKind::Unreadable if damage.offset > 0 => {}
+                CorruptionKind::HeaderDamaged
+                | CorruptionKind::NameMismatch
+                | CorruptionKind::Unreadable
                     if index >= self.head =>
                 {
                     let is_covered = index > 0
@@ -357,7 +363,7 @@ impl Walk {
                     let after = after.filter(|file| file.found.is_some() && !is_covered);
                     damage.last = after.map_or(damage.last, |file| file.base.prev());
                 }
-                Damage::ShortFile => {
+                CorruptionKind::ShortFile => {
                     if let Some(run) = self.files[index].run {
                         (damage.first, damage.offset) = (run.end.next(), 0);
                     }
@@ -371,7 +377,7 @@ impl Walk {
     fn note(&mut self, error: Error) {
         match error {
             Error::Corrupt(damage) => self.damage(*damage),
-            other => self.obstacles.push(other),
+            other => self.read_errors.push(other),
         }
     }
 
@@ -420,7 +426,7 @@ type Judged = (Option<Corruption>, Rest);
 
 /// Judges a segment whose successor is missing or unreadable. It was complete once, and how far that
 /// was, its statement and its records say, and the name of the next file.
-fn judge_unjoined(dir: &Dir, scan: &Scan, stop: Stop, expected: Lsn) -> Result<Judged, Fault> {
+fn judge_unjoined(dir: &Dir, scan: &Scan, stop: Stop, expected: Lsn) -> Result<Judged, IoFailure> {
     let statement = scan.segment.statement;
     let is_read = |end: Statement| end.is_end() && end.lsn <= scan.end().0;
     let rest = match statement.is_some_and(is_read) {
@@ -430,7 +436,7 @@ fn judge_unjoined(dir: &Dir, scan: &Scan, stop: Stop, expected: Lsn) -> Result<J
     let stated = statement.map_or(Lsn::ZERO, |statement| statement.lsn);
     let last = stated.max(rest.proven).max(expected);
     let is_lost = last > scan.end().0 || matches!(stop, Stop::Unreadable(_));
-    let damage = is_lost.then(|| scan.damaged(dir, Damage::SealedDamaged, last));
+    let damage = is_lost.then(|| scan.damaged(dir, CorruptionKind::SealedDamaged, last));
     Ok((damage, rest))
 }
 
@@ -458,7 +464,7 @@ impl<'a> Reading<'a> {
     }
 
     /// Reads until something does not continue the log.
-    fn read_on(&mut self) -> Result<Stop, Fault> {
+    fn read_on(&mut self) -> Result<Stop, IoFailure> {
         loop {
             let mut chunk = Chunk::new(self.follow.wants_records());
             let stop = self.scan.read_block(&mut chunk)?;
@@ -504,10 +510,10 @@ impl<'a> Reading<'a> {
         &mut self,
         dir: &Dir,
         mut stop: Stop,
-        kind: Damage,
+        kind: CorruptionKind,
         mut damage: Corruption,
         found: &mut dyn FnMut(Corruption),
-    ) -> Result<(), Fault> {
+    ) -> Result<(), IoFailure> {
         let last = damage.last;
         while damage.first <= last && self.scan.resume(stop, last)? {
             let before = self.scan.walker.last();
@@ -530,7 +536,9 @@ impl<'a> Reading<'a> {
         let link = self.scan.segment.statement?;
         (link.kind == StatementKind::Link).then(|| Corruption {
             first: link.lsn.next(),
-            ..self.scan.damaged(dir, Damage::SuccessorMissing, Lsn::ZERO)
+            ..self
+                .scan
+                .damaged(dir, CorruptionKind::SuccessorMissing, Lsn::ZERO)
         })
     }
 

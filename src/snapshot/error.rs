@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use crate::error::Fault;
+use crate::error::IoFailure;
 use crate::lsn::Lsn;
 
 /// The result of an operation on snapshots.
@@ -48,7 +48,7 @@ pub enum SnapshotError {
     /// Next: truncate nothing, and reopen the log. A sync is never tried again, because one that
     /// succeeds then would prove nothing.
     #[error("a snapshot's name could not be made durable; reopen the log")]
-    Failed(#[source] Fault),
+    Failed(#[source] IoFailure),
 
     /// The snapshot belongs to another log.
     ///
@@ -70,7 +70,7 @@ pub enum SnapshotError {
     ///
     /// Next: see the source for the reason, mend it, try again.
     #[error(transparent)]
-    Io(Fault),
+    Io(IoFailure),
 
     /// There is no snapshot of this LSN.
     ///
@@ -96,7 +96,7 @@ pub enum SnapshotError {
     ///
     /// Next: make room and try again; set more space aside the next time.
     #[error("no room on the disk for the snapshot; make room and try again")]
-    StorageFull(#[source] Fault),
+    StorageFull(#[source] IoFailure),
 
     /// The snapshot was written by a later version of the format.
     ///
@@ -110,8 +110,8 @@ pub enum SnapshotError {
     },
 }
 
-impl From<Fault> for SnapshotError {
-    fn from(fault: Fault) -> Self {
+impl From<IoFailure> for SnapshotError {
+    fn from(fault: IoFailure) -> Self {
         if fault.is_storage_full() {
             Self::StorageFull(fault)
         } else {

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::{PoisonError, RwLockReadGuard};
 
-use crate::error::Fault;
+use crate::error::IoFailure;
 use crate::format::names;
 use crate::lsn::Lsn;
 use crate::snapshot::error::{Result, SnapshotError};
@@ -191,7 +191,7 @@ fn set_one_aside(dir: &Dir, older: &[SnapshotFile]) -> Result<Option<Lsn>> {
     }
 }
 
-fn remove_all(dir: &Dir, files: &[SnapshotFile]) -> Result<(), Fault> {
+fn remove_all(dir: &Dir, files: &[SnapshotFile]) -> Result<(), IoFailure> {
     let mut files = files.iter();
     files.try_for_each(|file| dir.remove(&names::snapshot(file.lsn)))
 }

@@ -74,7 +74,7 @@ use std::sync::Arc;
 
 use tokio::sync::{Mutex, oneshot, watch};
 
-use crate::error::Fault;
+use crate::error::IoFailure;
 use crate::host::Host;
 use crate::lsn::Lsn;
 use crate::queue::Progress;
@@ -121,7 +121,7 @@ pub struct Snapshots {
     progress: watch::Receiver<Progress>,
     retention: Arc<Retention>,
     /// Held by who writes, one at a time, and why there are to be no snapshots any more.
-    turn: Arc<Mutex<Option<Fault>>>,
+    turn: Arc<Mutex<Option<IoFailure>>>,
 }
 
 impl Snapshots {
@@ -271,11 +271,11 @@ impl Snapshots {
 }
 
 /// Refuses what comes after a failed sync of the directory.
-fn check(failed: Option<&Fault>) -> Result<()> {
+fn check(failed: Option<&IoFailure>) -> Result<()> {
     failed.map_or(Ok(()), |fault| Err(SnapshotError::Failed(fault.clone())))
 }
 
-fn note<T>(turn: &mut Option<Fault>, done: Result<T>) -> Result<T> {
+fn note<T>(turn: &mut Option<IoFailure>, done: Result<T>) -> Result<T> {
     if let Err(SnapshotError::Failed(fault)) = &done {
         turn.get_or_insert_with(|| fault.clone());
     }

@@ -2,7 +2,7 @@
 
 use std::io;
 
-use crate::error::Fault;
+use crate::error::IoFailure;
 use crate::format::snapshot::{
     self, CHUNK_HEADER_LEN, CHUNK_LEN, CHUNKS_OFFSET, Header, encode_chunk_header,
 };
@@ -140,7 +140,7 @@ impl std::fmt::Debug for SnapshotOutput {
     }
 }
 
-fn put(file: File, bytes: &[u8], offset: u64) -> Result<File, Fault> {
+fn put(file: File, bytes: &[u8], offset: u64) -> Result<File, IoFailure> {
     let (file, _) = file.write_at(bytes, offset)?;
     file.sync_early()
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
-use crate::error::Fault;
+use crate::error::IoFailure;
 use crate::storage::access::{Access, DirKey, FileId, Held, LockOwner};
 use crate::storage::lock_table::LockTable;
 
@@ -13,7 +13,7 @@ use crate::storage::lock_table::LockTable;
 pub(crate) trait Locator: Send + Sync {
     fn path(&self) -> &Path;
     /// Opens the directory that is there now.
-    fn open(&self, opening: Opening) -> Result<Arc<dyn Backend>, Fault>;
+    fn open(&self, opening: Opening) -> Result<Arc<dyn Backend>, IoFailure>;
 }
 
 /// How a directory is opened.

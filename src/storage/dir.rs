@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::RwLock;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
-use crate::error::{Fault, Result};
+use crate::error::{IoFailure, Result};
 use crate::format::names;
 use crate::planted::{Bug, is_planted};
 #[cfg(tidewal_planted)]
@@ -31,7 +31,7 @@ impl Location {
     }
 
     /// Opens the directory that the path stands for now. From then on the path plays no part.
-    pub(crate) fn open(&self, opening: Opening) -> Result<Dir, Fault> {
+    pub(crate) fn open(&self, opening: Opening) -> Result<Dir, IoFailure> {
         Ok(Dir {
             backend: self.0.open(opening)?,
             path: self.path().into(),
@@ -60,7 +60,7 @@ pub(crate) struct Dir {
     /// The lock file, where it alone keeps others out.
     lock_file: Arc<OnceLock<FileId>>,
     /// The first sync of the directory that has failed. Locked while one is under way.
-    failed_sync: Arc<Mutex<Option<Fault>>>,
+    failed_sync: Arc<Mutex<Option<IoFailure>>>,
     #[cfg(feature = "snapshot")]
     snapshot_readers: Arc<RwLock<()>>,
     #[cfg(tidewal_planted)]
@@ -91,29 +91,29 @@ impl Dir {
     }
 
     /// Whether a log was ever opened for appending here, or is here as a copy.
-    pub(crate) fn holds_log(&self) -> Result<bool, Fault> {
+    pub(crate) fn holds_log(&self) -> Result<bool, IoFailure> {
         let names = self.list()?;
         let is_of_log = |name: &String| name == names::LOCK || names::parse_segment(name).is_some();
         Ok(names.iter().any(is_of_log))
     }
 
-    pub(crate) fn list(&self) -> Result<Vec<String>, Fault> {
+    pub(crate) fn list(&self) -> Result<Vec<String>, IoFailure> {
         self.backend().list().map_err(self.fault("list", ""))
     }
 
     /// Gives a file another name, which must be free.
-    pub(crate) fn rename(&self, from: &str, to: &str) -> Result<(), Fault> {
+    pub(crate) fn rename(&self, from: &str, to: &str) -> Result<(), IoFailure> {
         let renamed = self.backend().rename(from, to, Onto::Nothing);
         renamed.map_err(self.fault("rename", from))
     }
 
     /// Gives a file the name of another one, which loses it.
-    pub(crate) fn rename_over(&self, from: &str, to: &str) -> Result<(), Fault> {
+    pub(crate) fn rename_over(&self, from: &str, to: &str) -> Result<(), IoFailure> {
         let renamed = self.backend().rename(from, to, Onto::Anything);
         renamed.map_err(self.fault("rename", from))
     }
 
-    pub(crate) fn remove(&self, name: &str) -> Result<(), Fault> {
+    pub(crate) fn remove(&self, name: &str) -> Result<(), IoFailure> {
         self.backend()
             .remove(name)
             .map_err(self.fault("remove", name))
@@ -124,7 +124,7 @@ impl Dir {
     /// The system reports the failure of a write once for each open directory, to the next sync of it, which
     /// may be another's: of a truncation, or of a snapshot. So the failure is noted before another sync can
     /// begin, and no later one is believed.
-    pub(crate) fn sync(&self) -> Result<Synced, Fault> {
+    pub(crate) fn sync(&self) -> Result<Synced, IoFailure> {
         let mut failed = self.failed_sync();
         if let Some(fault) = &*failed {
             return Err(fault.clone());
@@ -136,19 +136,19 @@ impl Dir {
 
     /// As [`sync`](Self::sync) after names were removed of which no one minds if they come back: an earlier
     /// failure does not matter. One of its own matters to those who sync next.
-    pub(crate) fn sync_removals(&self, bug: Bug) -> Result<Synced, Fault> {
+    pub(crate) fn sync_removals(&self, bug: Bug) -> Result<Synced, IoFailure> {
         if !is_planted(bug) {
             self.sync_noting(&mut self.failed_sync())?;
         }
         Ok(Synced::and(self.check_present()?))
     }
 
-    fn failed_sync(&self) -> MutexGuard<'_, Option<Fault>> {
+    fn failed_sync(&self) -> MutexGuard<'_, Option<IoFailure>> {
         let failed = self.failed_sync.lock();
         failed.unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn sync_noting(&self, failed: &mut Option<Fault>) -> Result<(), Fault> {
+    fn sync_noting(&self, failed: &mut Option<IoFailure>) -> Result<(), IoFailure> {
         let synced = self.backend().sync();
         let synced = synced.map_err(self.fault("sync the directory", ""));
         synced.inspect_err(|fault| {
@@ -157,7 +157,7 @@ impl Dir {
     }
 
     /// As [`sync`](Self::sync). The bug is what it would be to forget it.
-    pub(crate) fn sync_unless(&self, bug: Bug) -> Result<Synced, Fault> {
+    pub(crate) fn sync_unless(&self, bug: Bug) -> Result<Synced, IoFailure> {
         if is_planted(bug) {
             return Ok(Synced::and(self.check_present()?));
         }
@@ -165,7 +165,7 @@ impl Dir {
     }
 
     /// Checks that the directory was not removed, nor what keeps others out of it.
-    pub(crate) fn check_present(&self) -> Result<Present, Fault> {
+    pub(crate) fn check_present(&self) -> Result<Present, IoFailure> {
         self.check_lock_file()?;
         Present::directory(self.backend().as_ref()).map_err(self.fault("find the directory", ""))
     }
@@ -178,12 +178,12 @@ impl Dir {
         name: &str,
         id: Option<FileId>,
         len: u64,
-    ) -> Result<Present, Fault> {
+    ) -> Result<Present, IoFailure> {
         self.check_lock_file()?;
         Present::file(self.backend().as_ref(), name, id, len).map_err(self.fault("find", name))
     }
 
-    fn check_lock_file(&self) -> Result<(), Fault> {
+    fn check_lock_file(&self) -> Result<(), IoFailure> {
         let Some(&locked) = self.lock_file.get() else {
             return Ok(());
         };
@@ -218,13 +218,13 @@ impl Dir {
         &'a self,
         action: &'static str,
         name: &'a str,
-    ) -> impl FnOnce(io::Error) -> Fault + use<'a> {
+    ) -> impl FnOnce(io::Error) -> IoFailure + use<'a> {
         move |error| {
             let path = match name {
                 "" => self.path().to_owned(),
                 name => self.path_of(name),
             };
-            Fault::new(action, &path, error)
+            IoFailure::new(action, &path, error)
         }
     }
 }
@@ -241,7 +241,7 @@ impl Dir {
     }
 
     /// Opens a directory in this one. Makes it, durably, where it is missing.
-    pub(crate) fn make_subdir(&self, name: &str) -> Result<Self, Fault> {
+    pub(crate) fn make_subdir(&self, name: &str) -> Result<Self, IoFailure> {
         let made = self.backend().open_subdir(name, true);
         Ok(Self {
             backend: made.map_err(self.fault("create the directory", name))?,
@@ -261,7 +261,7 @@ impl Dir {
     }
 
     /// Gives a file of the directory that this one is in a second name here; never that of another file.
-    pub(crate) fn link_from_parent(&self, name: &str, second: &str) -> Result<(), Fault> {
+    pub(crate) fn link_from_parent(&self, name: &str, second: &str) -> Result<(), IoFailure> {
         let linked = self.backend().link_from_parent(name, second);
         linked.map_err(self.fault("link", second))
     }

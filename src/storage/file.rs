@@ -5,7 +5,7 @@ use std::io::{self, IoSlice};
 #[cfg(feature = "snapshot")]
 use std::task::{Context, Poll};
 
-use crate::error::Fault;
+use crate::error::IoFailure;
 use crate::planted::{Bug, is_planted};
 use crate::storage::access::FileId;
 use crate::storage::backend::{BackendFile, Mode};
@@ -13,7 +13,7 @@ use crate::storage::dir::Dir;
 use crate::storage::receipts::{Present, Synced, Wrote};
 
 impl Dir {
-    pub(crate) fn open(&self, name: &str, mode: Mode) -> Result<File, Fault> {
+    pub(crate) fn open(&self, name: &str, mode: Mode) -> Result<File, IoFailure> {
         let action = match mode {
             Mode::Create => "create",
             Mode::Read | Mode::Write => "open",
@@ -51,23 +51,23 @@ impl File {
     }
 
     /// Checks that the file can still be found under its name.
-    pub(crate) fn check_present(&self) -> Result<Present, Fault> {
+    pub(crate) fn check_present(&self) -> Result<Present, IoFailure> {
         self.dir.check_file(&self.name, self.id, self.len)
     }
 
     /// Whether it has no other name than the one that it was opened by. What has one, such as a backup
     /// made of hard links, must not be changed.
-    pub(crate) fn is_exclusive(&self) -> Result<bool, Fault> {
+    pub(crate) fn is_exclusive(&self) -> Result<bool, IoFailure> {
         let links = self.raw.links();
         Ok(links.map_err(|error| self.fault("look at", error))? <= 1)
     }
 
-    pub(crate) fn len(&self) -> Result<u64, Fault> {
+    pub(crate) fn len(&self) -> Result<u64, IoFailure> {
         self.raw.len().map_err(|error| self.fault("look at", error))
     }
 
     /// Fills `buffer` from `offset` on; less only at the end of the file.
-    pub(crate) fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, Fault> {
+    pub(crate) fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, IoFailure> {
         let mut filled = 0;
         while filled < buffer.len() {
             match self
@@ -83,7 +83,7 @@ impl File {
         Ok(filled)
     }
 
-    pub(crate) fn write_at(self, bytes: &[u8], offset: u64) -> Result<(Self, Wrote), Fault> {
+    pub(crate) fn write_at(self, bytes: &[u8], offset: u64) -> Result<(Self, Wrote), IoFailure> {
         self.write_all_at(&mut [IoSlice::new(bytes)], offset)
     }
 
@@ -92,7 +92,7 @@ impl File {
         mut self,
         mut pieces: &mut [IoSlice<'_>],
         mut offset: u64,
-    ) -> Result<(Self, Wrote), Fault> {
+    ) -> Result<(Self, Wrote), IoFailure> {
         // Leaves out what is empty, here and below.
         IoSlice::advance_slices(&mut pieces, 0);
         while !pieces.is_empty() {
@@ -109,7 +109,7 @@ impl File {
         Ok((self, Wrote::all()))
     }
 
-    pub(crate) fn allocate(mut self, len: u64) -> Result<Self, Fault> {
+    pub(crate) fn allocate(mut self, len: u64) -> Result<Self, IoFailure> {
         loop {
             match self.raw.allocate(len) {
                 Ok(()) => {
@@ -128,7 +128,7 @@ impl File {
     /// The system's cache forgets them first. Ext4 takes the block under a cached page for one that was
     /// written, even if that write failed: it would write to it again, and never note that the block
     /// holds data.
-    pub(crate) fn rewrite(mut self, bytes: &[u8], offset: u64) -> Result<(Self, Wrote), Fault> {
+    pub(crate) fn rewrite(mut self, bytes: &[u8], offset: u64) -> Result<(Self, Wrote), IoFailure> {
         let pages = (bytes.len() as u64).next_multiple_of(PAGE_LEN);
         // Elsewhere there is no such cache to be wary of, or nothing to be done about it.
         let _ = self.raw.evict(offset, pages);
@@ -144,7 +144,7 @@ impl File {
     ///
     /// The real disk is through with it then. A simulated one that stalls is not waited for.
     #[cfg(feature = "snapshot")]
-    pub(crate) fn sync_early(mut self) -> Result<Self, Fault> {
+    pub(crate) fn sync_early(mut self) -> Result<Self, IoFailure> {
         let mut context = Context::from_waker(std::task::Waker::noop());
         match self.raw.poll_sync(&mut context) {
             Poll::Ready(Err(error)) => Err(self.fault("sync", error)),
@@ -153,7 +153,7 @@ impl File {
     }
 
     /// Syncs the file, and checks that it is still there: what cannot be found is not durable.
-    pub(crate) async fn sync(mut self) -> Result<(Self, Synced), Fault> {
+    pub(crate) async fn sync(mut self) -> Result<(Self, Synced), IoFailure> {
         let mut outcome = self.sync_once().await;
         if is_planted(Bug::SyncRetried) && outcome.is_err() {
             outcome = self.sync_once().await;
@@ -165,14 +165,14 @@ impl File {
     }
 
     /// As [`sync`](Self::sync). The bug is what it would be to forget it.
-    pub(crate) async fn sync_unless(self, bug: Bug) -> Result<(Self, Synced), Fault> {
+    pub(crate) async fn sync_unless(self, bug: Bug) -> Result<(Self, Synced), IoFailure> {
         if is_planted(bug) {
             return self.synced();
         }
         self.sync().await
     }
 
-    fn synced(self) -> Result<(Self, Synced), Fault> {
+    fn synced(self) -> Result<(Self, Synced), IoFailure> {
         let present = self.check_present()?;
         Ok((self, Synced::and(present)))
     }
@@ -181,8 +181,8 @@ impl File {
         future::poll_fn(|context| self.raw.poll_sync(context)).await
     }
 
-    fn fault(&self, action: &'static str, error: io::Error) -> Fault {
-        Fault::new(action, &self.dir.path_of(&self.name), error)
+    fn fault(&self, action: &'static str, error: io::Error) -> IoFailure {
+        IoFailure::new(action, &self.dir.path_of(&self.name), error)
     }
 }
 

@@ -85,7 +85,7 @@ impl LogDir {
     /// [`Error::Locked`](crate::Error::Locked) if somebody appends and more than headers was asked for;
     /// [`Error::UnfinishedRestore`](crate::Error::UnfinishedRestore) if a restore was cut short in it;
     /// [`Error::Io`](crate::Error::Io) if the directory cannot be opened or listed. What cannot be read
-    /// in it is in [`Survey::obstacles`].
+    /// in it is in [`Survey::read_errors`].
     ///
     /// # Cancel safety
     ///

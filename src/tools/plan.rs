@@ -10,7 +10,7 @@ use std::io;
 use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 
-use crate::error::{Damage, Error, Fault, Result};
+use crate::error::{CorruptionKind, Error, IoFailure, Result};
 use crate::format;
 use crate::format::frame;
 use crate::format::names;
@@ -148,8 +148,8 @@ impl RepairPlan {
 /// Surveys the log and decides. The directory must be held for reading at least.
 pub(super) fn make(dir: &Dir, observer: &mut dyn Observer) -> Result<RepairPlan> {
     let found = walk(dir, Depth::Everything, observer)?;
-    if let Some(obstacle) = found.obstacles.first() {
-        return Err(obstacle.clone());
+    if let Some(error) = found.read_errors.first() {
+        return Err(error.clone());
     }
     let survey = |found| Survey::of(dir, Depth::Everything, false, found);
     if found.damages.is_empty() {
@@ -165,8 +165,8 @@ pub(super) fn make(dir: &Dir, observer: &mut dyn Observer) -> Result<RepairPlan>
         false => Some(Walk::read_without(dir, &strays)?),
     };
     let rest = without.as_ref().unwrap_or(&found);
-    if let Some(obstacle) = rest.obstacles.first() {
-        return Err(obstacle.clone());
+    if let Some(error) = rest.read_errors.first() {
+        return Err(error.clone());
     }
     let decision = Decider {
         found: &found,
@@ -232,7 +232,7 @@ fn own_log_id(dir: &Dir, walk: &Walk) -> Result<Option<u64>> {
 }
 
 pub(super) fn failed(dir: &Dir, why: impl Into<String>) -> Error {
-    Fault::new("repair", dir.path(), io::Error::other(why.into())).into()
+    IoFailure::new("repair", dir.path(), io::Error::other(why.into())).into()
 }
 
 struct Decider<'a> {
@@ -266,8 +266,8 @@ impl Decider<'_> {
                 .map(|file| file.base),
         );
         let has_lost_files = |walk: &Walk| {
-            let mut kinds = walk.damages.iter().map(|damage| damage.damage);
-            kinds.any(|kind| kind == Damage::SuccessorMissing)
+            let mut kinds = walk.damages.iter().map(|damage| damage.kind);
+            kinds.any(|kind| kind == CorruptionKind::SuccessorMissing)
         };
         let begin = Begin {
             base,

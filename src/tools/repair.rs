@@ -15,7 +15,7 @@
 
 use std::path::PathBuf;
 
-use crate::error::{Fault, Result};
+use crate::error::{IoFailure, Result};
 use crate::format::segment::Header;
 use crate::recovery::pages;
 use crate::storage::{Access, Dir, Mode};
@@ -91,7 +91,7 @@ async fn do_all(dir: &Dir, plan: &RepairPlan) -> Result<PathBuf> {
 }
 
 /// Everything that takes space, before anything is taken out of the log.
-async fn prepare(dir: &Dir, folder: &Dir, plan: &RepairPlan) -> Result<(), Fault> {
+async fn prepare(dir: &Dir, folder: &Dir, plan: &RepairPlan) -> Result<(), IoFailure> {
     keep(dir, folder, plan).await?;
     for (name, len) in &plan.work.extend {
         mend::extend(dir, name, *len).await?;
@@ -113,7 +113,7 @@ fn leave_nothing(dir: &Dir, name: &str, folder: &Dir) {
 }
 
 /// Makes everything that goes durable under another name.
-async fn keep(dir: &Dir, folder: &Dir, plan: &RepairPlan) -> Result<(), Fault> {
+async fn keep(dir: &Dir, folder: &Dir, plan: &RepairPlan) -> Result<(), IoFailure> {
     write_note(folder, plan).await?;
     for (file, how) in &plan.work.keep {
         let second = kept_name(file);
@@ -125,7 +125,7 @@ async fn keep(dir: &Dir, folder: &Dir, plan: &RepairPlan) -> Result<(), Fault> {
     folder.sync().map(drop)
 }
 
-async fn write_note(folder: &Dir, plan: &RepairPlan) -> Result<(), Fault> {
+async fn write_note(folder: &Dir, plan: &RepairPlan) -> Result<(), IoFailure> {
     let damages = plan.survey.damages.iter().map(ToString::to_string);
     let damages = damages.collect::<Vec<_>>().join("\n");
     let text = format!("{NOTE}{damages}\n\nWhat was to be done:\n\n{plan}");
@@ -133,7 +133,7 @@ async fn write_note(folder: &Dir, plan: &RepairPlan) -> Result<(), Fault> {
     file.write_at(text.as_bytes(), 0)?.0.sync().await.map(drop)
 }
 
-async fn copy(dir: &Dir, name: &str, folder: &Dir, second: &str) -> Result<(), Fault> {
+async fn copy(dir: &Dir, name: &str, folder: &Dir, second: &str) -> Result<(), IoFailure> {
     let from = dir.open(name, Mode::Read)?;
     let mut to = folder.open(second, Mode::Create)?;
     let mut buffer = vec![0; PIECE_LEN];
@@ -155,7 +155,7 @@ async fn copy(dir: &Dir, name: &str, folder: &Dir, second: &str) -> Result<(), F
 /// A new beginning is there before what it replaces goes: a directory without segments would be a new
 /// log, which begins at LSN 1. Segments behind the end go newest first, and the end is sealed when all of them
 /// have gone: until then one of them, or the link to them, keeps the log from being opened.
-async fn change(dir: &Dir, work: &Work) -> Result<(), Fault> {
+async fn change(dir: &Dir, work: &Work) -> Result<(), IoFailure> {
     if let Some(header) = &work.mark_head {
         mend::mark_as_head(dir, header).await?;
     }

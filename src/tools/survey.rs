@@ -2,11 +2,11 @@
 
 use std::path::PathBuf;
 
-use crate::error::{Corruption, Damage, Error, Result};
+use crate::error::{Corruption, CorruptionKind, Error, Result};
 use crate::format::{names, statement};
 use crate::lsn::Lsn;
 use crate::record::Record;
-use crate::recovery::Cut;
+use crate::recovery::TornTail;
 use crate::recovery::check_finished;
 use crate::recovery::walk::{Extent, Follow, Walk, Walked};
 use crate::storage::Dir;
@@ -74,18 +74,18 @@ pub struct Survey {
     /// The log's segments, oldest first.
     pub segments: Vec<SegmentSurvey>,
     /// Segments below the one that was marked as the first one kept: truncated, not yet removed.
-    pub leftovers: Vec<SegmentSurvey>,
+    pub stale_segments: Vec<SegmentSurvey>,
     /// Files that wait to become segments.
     pub spares: Vec<String>,
     /// Names that are not the log's.
-    pub others: Vec<String>,
+    pub unknown_files: Vec<String>,
     /// Everything that is damaged or missing, by place; of one that a log cannot be opened for, that
     /// error is among them. Up to 10,000.
     pub damages: Vec<Corruption>,
     /// Damages beyond those.
     pub damages_left_out: u64,
     /// What the system would not read, and segments of a later format.
-    pub obstacles: Vec<Error>,
+    pub read_errors: Vec<Error>,
     /// The oldest LSN that is kept, or would be if there were any.
     pub oldest: Lsn,
     /// The last record that recovery would deliver from here; meaningful if nothing is damaged and the
@@ -106,7 +106,7 @@ pub enum Ending {
     /// It was closed.
     Closed,
     /// As a crash has left it, which is no damage.
-    Cut(Cut),
+    TornTail(TornTail),
 }
 
 /// One file of a log.
@@ -187,7 +187,7 @@ impl Survey {
     /// Whether nothing is damaged, and everything that was to be read could be.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        self.damages.is_empty() && self.obstacles.is_empty()
+        self.damages.is_empty() && self.read_errors.is_empty()
     }
 
     /// Records that can be read, if all was read.
@@ -219,7 +219,7 @@ impl Survey {
         let surveyed: Vec<_> = (0..walk.files.len())
             .map(|index| segment(dir, &walk, index))
             .collect();
-        let (leftovers, segments) = surveyed.split_at(walk.head);
+        let (stale, segments) = surveyed.split_at(walk.head);
         let newest = walk.files.last().and_then(|file| file.run);
         let last = segments.last().and_then(|segment| segment.last);
         Self {
@@ -227,16 +227,16 @@ impl Survey {
             depth,
             in_use,
             segments: segments.to_vec(),
-            leftovers: leftovers.to_vec(),
+            stale_segments: stale.to_vec(),
             oldest: segments.first().map_or(Lsn::FIRST, |head| head.base),
             end: last.unwrap_or_default(),
             proven: proven(&walk),
             ending: ending(&walk, newest.is_some_and(|run| run.is_whole)),
             spares: walk.spares,
-            others: walk.others,
+            unknown_files: walk.unknown_files,
             damages: walk.damages,
             damages_left_out: walk.damages_left_out,
-            obstacles: walk.obstacles,
+            read_errors: walk.read_errors,
         }
     }
 }
@@ -355,7 +355,7 @@ fn ending(walk: &Walk, newest_is_whole: bool) -> Option<Ending> {
         return None;
     }
     match &walk.cut {
-        Some(cut) => Some(Ending::Cut(cut.clone())),
+        Some(cut) => Some(Ending::TornTail(cut.clone())),
         None => walk.is_closed.then_some(Ending::Closed),
     }
 }
@@ -365,9 +365,11 @@ impl Walk {
     /// them.
     fn forgive_what_moves(&mut self) {
         let is_gone = |error: &Error| matches!(error, Error::Io(fault) if fault.io_error().kind() == std::io::ErrorKind::NotFound);
-        self.obstacles.retain(|error| !is_gone(error));
-        let moves = [Damage::ChainBroken, Damage::PredecessorMissing];
-        self.damages
-            .retain(|damage| !moves.contains(&damage.damage));
+        self.read_errors.retain(|error| !is_gone(error));
+        let moves = [
+            CorruptionKind::ChainBroken,
+            CorruptionKind::PredecessorMissing,
+        ];
+        self.damages.retain(|damage| !moves.contains(&damage.kind));
     }
 }

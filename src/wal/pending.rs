@@ -21,7 +21,7 @@ use crate::queue::answers::Answer;
 /// # Errors
 ///
 /// Certainly not appended: [`Error::StorageFull`], [`Error::SegmentUnavailable`], [`Error::Poisoned`],
-/// and [`Error::EarlierRefused`] with an [`OrderedAppender`](crate::OrderedAppender). Unknown: [`Error::Failed`],
+/// and [`Error::EarlierRefused`] with an [`OrderedAppender`](crate::OrderedAppender). Unknown: [`Error::OutcomeUnknown`],
 /// [`Error::Interrupted`].
 #[must_use = "only the answer says whether and when the record is durable"]
 pub struct PendingAppend {

@@ -4,7 +4,7 @@
 //! the last process ended. So whatever nothing on disk proves to be durable is written again, synced,
 //! and only then called durable; and the place where the log ends is sealed.
 
-use crate::error::Fault;
+use crate::error::IoFailure;
 use crate::format::names;
 use crate::lsn::Lsn;
 use crate::planted::{Bug, is_planted};
@@ -14,7 +14,7 @@ use crate::writer::segment;
 use crate::writer::unshare::{open_to_change, replace};
 
 /// Makes everything recovered durable, and removes leftovers.
-pub(super) async fn adopt(dir: &Dir, recovered: &Recovered) -> Result<Synced, Fault> {
+pub(super) async fn adopt(dir: &Dir, recovered: &Recovered) -> Result<Synced, IoFailure> {
     // A spare that an earlier process left may be in the system's cache only, even its length; new
     // ones are made of new writes. What follows may need the space.
     remove(dir, &recovered.spares);
@@ -38,7 +38,7 @@ fn remove(dir: &Dir, names: &[String]) {
 
 /// The seal comes after a sync of its own: it says that what is before it is durable. Where there is a seal
 /// already it was so, and nothing has to be written again.
-pub(super) async fn adopt_last(dir: &Dir, last: &LastSegment, end: Lsn) -> Result<(), Fault> {
+pub(super) async fn adopt_last(dir: &Dir, last: &LastSegment, end: Lsn) -> Result<(), IoFailure> {
     let name = names::segment(last.header.base);
     let is_durable = last.sealed || last.unproven_from >= last.end;
     let file = match is_durable || is_planted(Bug::AdoptedUnsynced) {
@@ -56,7 +56,7 @@ pub(super) async fn adopt_last(dir: &Dir, last: &LastSegment, end: Lsn) -> Resul
 /// A copy takes its place. What recovery has read may be in the cache only, with a bad sector below it;
 /// the copy is durable before the file that was read loses its name. Only where there is no room for a
 /// copy, the file is written over itself: a full disk keeps no log from opening.
-async fn make_durable(dir: &Dir, name: &str, last: &LastSegment) -> Result<File, Fault> {
+async fn make_durable(dir: &Dir, name: &str, last: &LastSegment) -> Result<File, IoFailure> {
     if !is_planted(Bug::AdoptedInPart) {
         let file = dir.open(name, Mode::Read)?;
         match replace(dir, name, file, last.end).await {
@@ -71,7 +71,7 @@ async fn make_durable(dir: &Dir, name: &str, last: &LastSegment) -> Result<File,
 
 /// Writes the pages of what is not proven over themselves, whole ones: to write a part of a page the
 /// system may have to read the rest from the disk.
-fn rewrite(mut file: File, last: &LastSegment) -> Result<File, Fault> {
+fn rewrite(mut file: File, last: &LastSegment) -> Result<File, IoFailure> {
     let to = match is_planted(Bug::AdoptedInPart) {
         true => last.end,
         false => last.end.next_multiple_of(PAGE_LEN),

@@ -8,7 +8,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use crate::error::{Error, Fault};
+use crate::error::{Error, IoFailure};
 use crate::few::Few;
 use crate::lsn::Lsn;
 use crate::options::Durability;
@@ -186,7 +186,7 @@ impl Encoded {
         segment: Segment,
         inbox: &Inbox,
         now: impl FnOnce() -> Instant,
-    ) -> Result<(Segment, Written, Frames), (Fault, Few<Placed>)> {
+    ) -> Result<(Segment, Written, Frames), (IoFailure, Few<Placed>)> {
         let records = self.next.since(segment.next());
         match self.hand_over(segment) {
             Ok((segment, receipt, present)) => {
@@ -205,7 +205,7 @@ impl Encoded {
     }
 
     /// Whether the file can still be found is asked only if a caller is to hear of the write.
-    fn hand_over(&self, segment: Segment) -> Result<(Segment, Wrote, Option<Present>), Fault> {
+    fn hand_over(&self, segment: Segment) -> Result<(Segment, Wrote, Option<Present>), IoFailure> {
         let (segment, receipt) = segment.write(&self.frames, self.next)?;
         let present = match self.is_written_wanted {
             true => Some(segment.check_present()?),
@@ -331,11 +331,11 @@ impl Unsynced {
             .for_each(|done| durable.answer_sync(done));
     }
 
-    pub(super) fn fail(&mut self, fault: &Fault) {
+    pub(super) fn fail(&mut self, fault: &IoFailure) {
         self.appends.drain().for_each(|append| append.fail(fault));
         self.syncs
             .drain(..)
-            .for_each(|done| done.fail(Error::Failed(fault.clone())));
+            .for_each(|done| done.fail(Error::OutcomeUnknown(fault.clone())));
     }
 
     /// Callers that have gone need no answer. Forgetting them before the list would grow keeps it in

@@ -1,6 +1,6 @@
 //! What a repair writes: the statements and marks of a running log, on one that is not running.
 
-use crate::error::Fault;
+use crate::error::IoFailure;
 use crate::format::segment::Header;
 use crate::lsn::Lsn;
 use crate::recovered::LastSegment;
@@ -11,7 +11,7 @@ use crate::writer::spares::{Spare, create_free};
 use crate::writer::unshare::open_to_change;
 
 /// Opens a segment without records, and seals it. If that fails before it has its name, its file goes.
-pub(crate) async fn begin(dir: &Dir, header: &Header) -> Result<(), Fault> {
+pub(crate) async fn begin(dir: &Dir, header: &Header) -> Result<(), IoFailure> {
     let (name, file) = create_free(dir)?;
     let begun = begin_in(dir, name.clone(), file, header).await;
     if begun.is_err() {
@@ -20,7 +20,7 @@ pub(crate) async fn begin(dir: &Dir, header: &Header) -> Result<(), Fault> {
     begun
 }
 
-async fn begin_in(dir: &Dir, name: String, file: File, header: &Header) -> Result<(), Fault> {
+async fn begin_in(dir: &Dir, name: String, file: File, header: &Header) -> Result<(), IoFailure> {
     let file = file.allocate(header.capacity)?;
     match Segment::open(dir, Spare { name, file }, *header, Onto::Nothing).await {
         Ok(segment) => segment.seal().await,
@@ -29,13 +29,13 @@ async fn begin_in(dir: &Dir, name: String, file: File, header: &Header) -> Resul
 }
 
 /// Says, durably, that the log begins with this segment.
-pub(crate) async fn mark_as_head(dir: &Dir, header: &Header) -> Result<(), Fault> {
+pub(crate) async fn mark_as_head(dir: &Dir, header: &Header) -> Result<(), IoFailure> {
     segment::mark_as_head(dir, header).await?;
     Ok(())
 }
 
 /// Makes a file as long as it should be. If there is no room, it takes no more space than before.
-pub(crate) async fn extend(dir: &Dir, name: &str, len: u64) -> Result<(), Fault> {
+pub(crate) async fn extend(dir: &Dir, name: &str, len: u64) -> Result<(), IoFailure> {
     let file = open_to_change(dir, name, u64::MAX).await?;
     let before = file.len()?;
     match file.allocate(len) {
@@ -48,12 +48,12 @@ pub(crate) async fn extend(dir: &Dir, name: &str, len: u64) -> Result<(), Fault>
 }
 
 /// Removes names, in this order, and makes that durable.
-pub(crate) fn remove(dir: &Dir, names: &[String]) -> Result<(), Fault> {
+pub(crate) fn remove(dir: &Dir, names: &[String]) -> Result<(), IoFailure> {
     names.iter().try_for_each(|name| dir.remove(name))?;
     dir.sync().map(drop)
 }
 
 /// Makes the records of a segment durable up to its new end, and says that it ends there.
-pub(crate) async fn end(dir: &Dir, segment: &LastSegment, last: Lsn) -> Result<(), Fault> {
+pub(crate) async fn end(dir: &Dir, segment: &LastSegment, last: Lsn) -> Result<(), IoFailure> {
     adopt::adopt_last(dir, segment, last).await
 }

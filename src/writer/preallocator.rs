@@ -10,7 +10,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::error::{Error, Fault};
+use crate::error::{Error, IoFailure};
 use crate::host::Host;
 use crate::planted::Bug;
 use crate::queue::completion::Completion;
@@ -92,7 +92,7 @@ impl Preallocator {
 
     /// Writes the next piece of a new file, and makes the file ready if that was the last. A file that
     /// cannot be written does not stay behind.
-    async fn write_ahead(&mut self, zeros: &[u8]) -> Result<(), Fault> {
+    async fn write_ahead(&mut self, zeros: &[u8]) -> Result<(), IoFailure> {
         let unfinished = match self.unfinished.take() {
             Some(unfinished) => unfinished,
             None => Unfinished::new(self.factory.make()?),
@@ -156,7 +156,7 @@ impl Preallocator {
     }
 
     /// Recycles a segment, if another spare is wanted, and returns its new name; or removes it.
-    fn retire_one(&self, segment: &str, recycled: usize) -> Result<Option<String>, Fault> {
+    fn retire_one(&self, segment: &str, recycled: usize) -> Result<Option<String>, IoFailure> {
         if self.kept() + recycled < 2 * self.count && self.is_reusable(segment) {
             let dir = &self.factory.dir;
             let renamed = self.factory.name_freely(|name| dir.rename(segment, name));
@@ -219,7 +219,7 @@ impl Unfinished {
     }
 
     /// Writes the next of `len` bytes, as many as there are zeros.
-    async fn write(self, zeros: &[u8], len: u64) -> Result<Self, Fault> {
+    async fn write(self, zeros: &[u8], len: u64) -> Result<Self, IoFailure> {
         let Spare { name, file } = self.spare;
         let left = usize::try_from(len - self.written).unwrap_or(usize::MAX);
         let piece = &zeros[..left.min(zeros.len())];

@@ -1,6 +1,6 @@
 //! The segment that is being written.
 
-use crate::error::Fault;
+use crate::error::IoFailure;
 use crate::format::frame::Key;
 use crate::format::segment::{self, Header, Predecessor};
 use crate::format::statement::{Statement, StatementKind};
@@ -33,9 +33,9 @@ pub(super) struct Segment {
 pub(super) enum DiskError {
     /// The call was part of preparing something, and nothing of the log has been touched: what was
     /// asked for is refused, and the log keeps working.
-    Refused(Fault),
+    Refused(IoFailure),
     /// A segment or its name may not be what it should be: the log is poisoned.
-    Broken(Fault),
+    Broken(IoFailure),
 }
 
 impl Segment {
@@ -129,7 +129,7 @@ impl Segment {
     }
 
     /// Writes encoded records. `next` is the LSN after the last of them.
-    pub(super) fn write(mut self, frames: &Frames, next: Lsn) -> Result<(Self, Wrote), Fault> {
+    pub(super) fn write(mut self, frames: &Frames, next: Lsn) -> Result<(Self, Wrote), IoFailure> {
         let (file, receipt) =
             frames.write_with(|pieces| self.file.write_all_at(pieces, self.end))?;
         self.file = file;
@@ -139,14 +139,14 @@ impl Segment {
         Ok((self, receipt))
     }
 
-    pub(super) async fn sync(mut self) -> Result<(Self, Synced), Fault> {
+    pub(super) async fn sync(mut self) -> Result<(Self, Synced), IoFailure> {
         let (file, receipt) = self.file.sync_unless(Bug::AnswerUnsynced).await?;
         self.file = file;
         Ok((self, receipt))
     }
 
     /// Checks that the file is still there under its name.
-    pub(super) fn check_present(&self) -> Result<Present, Fault> {
+    pub(super) fn check_present(&self) -> Result<Present, IoFailure> {
         self.file.check_present()
     }
 
@@ -165,18 +165,18 @@ impl Segment {
 
     /// Says durably that everything before the segment was truncated: through its own file, whatever other
     /// name that has. A copy under its name would be taken for an exchanged file.
-    pub(super) async fn mark_as_head(mut self) -> Result<Self, Fault> {
+    pub(super) async fn mark_as_head(mut self) -> Result<Self, IoFailure> {
         self.file = write_head_mark(self.file, &self.header).await?.0;
         Ok(self)
     }
 
     /// Ends the segment, of which everything must be durable.
-    pub(super) async fn seal(self) -> Result<(), Fault> {
+    pub(super) async fn seal(self) -> Result<(), IoFailure> {
         seal(self.file, &self.key, self.next.prev(), self.end).await
     }
 
     /// Ends the segment, of which everything must be durable, and says that another one follows.
-    pub(super) async fn link(self) -> Result<(), Fault> {
+    pub(super) async fn link(self) -> Result<(), IoFailure> {
         link(self.file, &self.key, self.next.prev()).await
     }
 }
@@ -207,7 +207,7 @@ fn rename(
 ///
 /// What the error says is not enough. A remote file system may rename the file, lose the answer, ask again,
 /// and report what the second attempt finds: no old name, or a new one that is taken.
-fn did_nothing(dir: &Dir, file: &File, segment: &str, fault: &Fault) -> bool {
+fn did_nothing(dir: &Dir, file: &File, segment: &str, fault: &IoFailure) -> bool {
     let is_absent = || {
         let found = dir.open(segment, Mode::Read);
         found.is_err_and(|fault| fault.is_not_found())
@@ -222,14 +222,14 @@ fn did_nothing(dir: &Dir, file: &File, segment: &str, fault: &Fault) -> bool {
 /// Says in the header block that the segment ends with its record `last`, and gives back the space
 /// behind it, from `end` on: nothing is appended any more, and a service that is often restarted shall
 /// not fill the disk.
-pub(super) async fn seal(file: File, key: &Key, last: Lsn, end: u64) -> Result<(), Fault> {
+pub(super) async fn seal(file: File, key: &Key, last: Lsn, end: u64) -> Result<(), IoFailure> {
     let (file, _) = state(file, key, StatementKind::Seal, last)?.sync().await?;
     file.release(end);
     Ok(())
 }
 
 /// The same of a segment that has a successor. It is nearly full, so that there is nothing to give.
-pub(super) async fn link(file: File, key: &Key, last: Lsn) -> Result<(), Fault> {
+pub(super) async fn link(file: File, key: &Key, last: Lsn) -> Result<(), IoFailure> {
     state(file, key, StatementKind::Link, last)?
         .sync()
         .await
@@ -237,7 +237,7 @@ pub(super) async fn link(file: File, key: &Key, last: Lsn) -> Result<(), Fault> 
 }
 
 /// Writes a segment's statement about itself over the one before.
-fn state(file: File, key: &Key, kind: StatementKind, last: Lsn) -> Result<File, Fault> {
+fn state(file: File, key: &Key, kind: StatementKind, last: Lsn) -> Result<File, IoFailure> {
     let statement = Statement::new(kind, last).encode(key);
     Ok(file
         .write_at(&statement, segment::STATEMENT_OFFSET as u64)?
@@ -251,7 +251,7 @@ pub(super) async fn mark_as_head(dir: &Dir, header: &Header) -> Result<Synced, D
     marked.map(|(_, synced)| synced).map_err(DiskError::Broken)
 }
 
-async fn write_head_mark(file: File, header: &Header) -> Result<(File, Synced), Fault> {
+async fn write_head_mark(file: File, header: &Header) -> Result<(File, Synced), IoFailure> {
     let mark = segment::encode_head_mark(header);
     let (file, _) = file.write_at(&mark, segment::HEAD_MARK_OFFSET as u64)?;
     file.sync_unless(Bug::HeadMarkUnsynced).await
@@ -259,7 +259,7 @@ async fn write_head_mark(file: File, header: &Header) -> Result<(File, Synced), 
 
 impl DiskError {
     /// The failure of a call that prepares something.
-    pub(super) fn of_preparation(fault: Fault) -> Self {
+    pub(super) fn of_preparation(fault: IoFailure) -> Self {
         if is_planted(Bug::RefusalPoisons) {
             return Self::Broken(fault);
         }
@@ -267,7 +267,7 @@ impl DiskError {
     }
 }
 
-impl From<DiskError> for Fault {
+impl From<DiskError> for IoFailure {
     fn from(error: DiskError) -> Self {
         match error {
             DiskError::Refused(fault) | DiskError::Broken(fault) => fault,
@@ -277,7 +277,7 @@ impl From<DiskError> for Fault {
 
 /// Writes the header block of a file that is no segment yet. If that fails the file is thrown away: what
 /// a failed sync left in the cache is never used.
-async fn prepare(file: File, header: &Header) -> Result<File, Fault> {
+async fn prepare(file: File, header: &Header) -> Result<File, IoFailure> {
     let mut block = [0; format::HEADER_BLOCK_LEN];
     block[..segment::HEADER_LEN].copy_from_slice(&header.encode());
     let (file, _) = file.write_at(&block, 0)?;

@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 
-use crate::error::Fault;
+use crate::error::IoFailure;
 use crate::format::names;
 use crate::host::Host;
 use crate::queue::completion::Completion;
@@ -34,7 +34,7 @@ pub(super) struct Spares {
 
 impl Spares {
     /// Starts a preallocator of `count` files of `len` bytes.
-    pub(super) fn start(dir: &Dir, host: Host, count: usize, len: u64) -> Result<Self, Fault> {
+    pub(super) fn start(dir: &Dir, host: Host, count: usize, len: u64) -> Result<Self, IoFailure> {
         let factory = SpareFactory {
             dir: dir.clone(),
             len,
@@ -65,7 +65,7 @@ impl Spares {
     }
 
     /// A file for the next segment: one that is ready, or a new one.
-    pub(super) fn take(&mut self) -> Result<Spare, Fault> {
+    pub(super) fn take(&mut self) -> Result<Spare, IoFailure> {
         while let Ok(spare) = self.ready.try_recv() {
             if Self::is_usable(&spare.file) {
                 return Ok(spare);
@@ -126,11 +126,11 @@ impl SpareFactory {
     }
 
     /// A new file that has its space. Nothing is written to it.
-    pub(super) fn make(&self) -> Result<Spare, Fault> {
+    pub(super) fn make(&self) -> Result<Spare, IoFailure> {
         self.take_space(self.create()?)
     }
 
-    fn create(&self) -> Result<Spare, Fault> {
+    fn create(&self) -> Result<Spare, IoFailure> {
         let (name, file) = self.name_freely(|name| self.dir.open(name, Mode::Create))?;
         Ok(Spare { name, file })
     }
@@ -138,8 +138,8 @@ impl SpareFactory {
     /// Passes over names that are taken by what an earlier process left and could not be removed.
     pub(super) fn name_freely<T>(
         &self,
-        mut name_it: impl FnMut(&str) -> Result<T, Fault>,
-    ) -> Result<(String, T), Fault> {
+        mut name_it: impl FnMut(&str) -> Result<T, IoFailure>,
+    ) -> Result<(String, T), IoFailure> {
         loop {
             let name = self.next_name();
             match name_it(&name) {
@@ -150,7 +150,7 @@ impl SpareFactory {
     }
 
     /// A file that cannot have its space is removed, so that it does not keep what it got.
-    fn take_space(&self, spare: Spare) -> Result<Spare, Fault> {
+    fn take_space(&self, spare: Spare) -> Result<Spare, IoFailure> {
         let Spare { name, file } = spare;
         match file.allocate(self.len) {
             Ok(file) => Ok(Spare { name, file }),
@@ -172,7 +172,7 @@ impl SpareFactory {
 ///
 /// The numbers are counted down, so that a factory's never meet them: where the system cannot rename without
 /// replacing, one of both would take the other's file.
-pub(super) fn create_free(dir: &Dir) -> Result<(String, File), Fault> {
+pub(super) fn create_free(dir: &Dir) -> Result<(String, File), IoFailure> {
     let taken = dir.list()?;
     let numbers = (0..).map(|number| u64::MAX - number);
     let mut names = numbers

@@ -3,7 +3,7 @@
 use std::io;
 use std::sync::Arc;
 
-use crate::error::Fault;
+use crate::error::IoFailure;
 use crate::format::frame::Key;
 use crate::format::names;
 use crate::format::segment::{Header, Predecessor};
@@ -73,7 +73,7 @@ impl Tail {
     }
 
     /// Ends the log cleanly. Everything in it must be durable.
-    pub(super) async fn close(self) -> Result<(), Fault> {
+    pub(super) async fn close(self) -> Result<(), IoFailure> {
         match self {
             Self::Open(segment) => segment.seal().await,
             Self::Recovered { .. } | Self::Lost => Ok(()),
@@ -169,7 +169,7 @@ impl Segments {
             return Ok(());
         }
         let reason = io::Error::new(io::ErrorKind::StorageFull, "the archive is too far behind");
-        let fault = Fault::new("hold back more segments in", self.dir.path(), reason);
+        let fault = IoFailure::new("hold back more segments in", self.dir.path(), reason);
         Err(DiskError::Refused(fault))
     }
 
@@ -299,7 +299,7 @@ struct Ended {
 }
 
 /// Says in the old segment, if there is one, that a new one follows.
-async fn link(tail: Tail, recovered: Option<Ended>) -> Result<(), Fault> {
+async fn link(tail: Tail, recovered: Option<Ended>) -> Result<(), IoFailure> {
     match (tail, recovered) {
         (Tail::Open(segment), _) => segment.link().await,
         (_, Some(Ended { file, key, last })) => segment::link(file, &key, last).await,

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use crate::error::{Error, Fault, Result};
+use crate::error::{Error, IoFailure, Result};
 use crate::few::Few;
 use crate::host::Host;
 use crate::lsn::Lsn;
@@ -78,13 +78,13 @@ struct Doubtful {
 }
 
 impl Doubtful {
-    fn fail(self, fault: &Fault) {
+    fn fail(self, fault: &IoFailure) {
         self.appends
             .into_iter()
             .for_each(|append| append.fail(fault));
         self.truncation
             .into_iter()
-            .for_each(|done| done.fail(Error::Failed(fault.clone())));
+            .for_each(|done| done.fail(Error::OutcomeUnknown(fault.clone())));
     }
 }
 
@@ -95,7 +95,7 @@ impl Writer {
         options: &WalOptions,
         recovered: Recovered,
         inbox: Inbox,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, IoFailure> {
         let synced = adopt(&dir, &recovered).await?;
         let (end, last) = (recovered.end, recovered.last);
         let retention = Arc::clone(inbox.retention());
@@ -131,10 +131,10 @@ impl Writer {
     /// Serves until the log is closed or an operation fails, and says how it ended.
     async fn run(mut self, closing: &Closing) -> (Inbox, Result<()>) {
         let end = match self.serve().await {
-            Ok(()) => self.shut_down().await.map_err(Error::Failed),
+            Ok(()) => self.shut_down().await.map_err(Error::OutcomeUnknown),
             Err(fault) => Err(Error::Poisoned(fault)),
         };
-        if let Err(Error::Failed(fault) | Error::Poisoned(fault)) = &end {
+        if let Err(Error::OutcomeUnknown(fault) | Error::Poisoned(fault)) = &end {
             // Callers will be told to open the log again, and do so before the handles are gone.
             closing.announce();
             self.fail(fault);
@@ -143,7 +143,7 @@ impl Writer {
         (self.inbox, end)
     }
 
-    async fn serve(&mut self) -> Result<(), Fault> {
+    async fn serve(&mut self) -> Result<(), IoFailure> {
         loop {
             let situation = Situation {
                 due: self.unsynced.due,
@@ -163,7 +163,7 @@ impl Writer {
     }
 
     /// One group commit: one write, and one sync if one is due; more only where a segment ends.
-    async fn commit(&mut self, mut batch: Batch) -> Result<(), Fault> {
+    async fn commit(&mut self, mut batch: Batch) -> Result<(), IoFailure> {
         let asks = batch.syncs.len();
         if let Err(fault) = self.write(&mut batch).await {
             self.gatherer.take_back(batch);
@@ -182,7 +182,7 @@ impl Writer {
         Ok(())
     }
 
-    async fn write(&mut self, batch: &mut Batch) -> Result<(), Fault> {
+    async fn write(&mut self, batch: &mut Batch) -> Result<(), IoFailure> {
         while let Some(len) = batch.next_len() {
             if !self.tail.has_room(len) {
                 match self.rotate().await {
@@ -217,7 +217,7 @@ impl Writer {
     }
 
     /// Syncs what was written, and answers those who wait for it.
-    async fn sync(&mut self) -> Result<(), Fault> {
+    async fn sync(&mut self) -> Result<(), IoFailure> {
         let Some(upto) = self.unsynced.upto() else {
             self.check_present()?;
             self.unsynced.answer_syncs(self.durable);
@@ -256,7 +256,7 @@ impl Writer {
         Ok(())
     }
 
-    async fn truncate(&mut self, before: Lsn, done: Completion<()>) -> Result<(), Fault> {
+    async fn truncate(&mut self, before: Lsn, done: Completion<()>) -> Result<(), IoFailure> {
         let end = self.tail.next().prev();
         if before > end.next() {
             done.fail(Error::BeyondEnd { asked: before, end });
@@ -288,7 +288,7 @@ impl Writer {
     }
 
     /// Checks that the log is still there. What cannot be found is not durable.
-    fn check_present(&self) -> Result<Present, Fault> {
+    fn check_present(&self) -> Result<Present, IoFailure> {
         match &self.tail {
             Tail::Open(segment) => segment.check_present().and(self.dir.check_present()),
             Tail::Recovered { .. } | Tail::Lost => self.dir.check_present(),
@@ -297,7 +297,7 @@ impl Writer {
 
     /// Leaves word that all is durable, in the file that has the segment's name; and says so if that is
     /// not the segment any more.
-    fn mark(&mut self) -> Result<(), Fault> {
+    fn mark(&mut self) -> Result<(), IoFailure> {
         match self.check_present() {
             Err(fault) if fault.is_not_found() => return Err(fault),
             _ => {}
@@ -308,7 +308,7 @@ impl Writer {
         Ok(())
     }
 
-    async fn shut_down(&mut self) -> Result<(), Fault> {
+    async fn shut_down(&mut self) -> Result<(), IoFailure> {
         if !self.unsynced.is_empty() {
             self.sync().await?;
         }
@@ -321,7 +321,7 @@ impl Writer {
     }
 
     /// The cause is stored before anybody is told of it.
-    fn fail(&mut self, fault: &Fault) {
+    fn fail(&mut self, fault: &IoFailure) {
         observe::poisoned(self.dir.path(), fault);
         self.inbox.counters().end_disk_work();
         self.inbox.counters().note_poisoned();

@@ -4,7 +4,7 @@
 //! of hard links (`cp -al`) shares its files with the log. A segment that nothing is appended to any more still gets a word into its header block later: that it was sealed, that it has a successor, that
 //! the log begins with it. In a backup each of these would be wrong.
 
-use crate::error::Fault;
+use crate::error::IoFailure;
 use crate::storage::{Dir, File, Mode};
 use crate::writer::segment::DiskError;
 use crate::writer::spares;
@@ -36,7 +36,12 @@ pub(super) async fn open_to_change(dir: &Dir, name: &str, end: u64) -> Result<Fi
 /// Gives the name of a file to a copy of it, which is durable; the name is so once the directory is synced.
 ///
 /// Of the file only what is before `end` counts. If anything fails it keeps its name.
-pub(super) async fn replace(dir: &Dir, name: &str, file: File, end: u64) -> Result<File, Fault> {
+pub(super) async fn replace(
+    dir: &Dir,
+    name: &str,
+    file: File,
+    end: u64,
+) -> Result<File, IoFailure> {
     let (spare, copy) = spares::create_free(dir)?;
     let copied = match copy_to(&file, copy, end) {
         Ok(copy) => copy.sync().await,
@@ -55,7 +60,7 @@ pub(super) async fn replace(dir: &Dir, name: &str, file: File, end: u64) -> Resu
 
 /// Copies bytes to a new file, which becomes as long as the old one. Behind them, and where there are zeros,
 /// it has holes: nothing is appended to a file that is copied.
-fn copy_to(file: &File, mut copy: File, end: u64) -> Result<File, Fault> {
+fn copy_to(file: &File, mut copy: File, end: u64) -> Result<File, IoFailure> {
     let len = file.len()?;
     let mut buffer = vec![0; PIECE_LEN];
     let (mut offset, mut copied, end) = (0, 0, end.min(len));

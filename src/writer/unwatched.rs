@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::error::Fault;
+use crate::error::IoFailure;
 use crate::host::Host;
 use crate::options::WalOptions;
 use crate::queue::Inbox;
@@ -13,7 +13,7 @@ pub(super) struct Watch;
 #[expect(clippy::unused_self, reason = "its twin uses it")]
 impl Watch {
     #[expect(clippy::unnecessary_wraps, reason = "its twin can fail")]
-    pub(super) fn start(_: &Dir, _: Host, _: &WalOptions, _: &Inbox) -> Result<Self, Fault> {
+    pub(super) fn start(_: &Dir, _: Host, _: &WalOptions, _: &Inbox) -> Result<Self, IoFailure> {
         Ok(Self)
     }
 

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use tokio::sync::{Notify, oneshot};
 
-use crate::error::Fault;
+use crate::error::IoFailure;
 use crate::host::{Host, race};
 use crate::options::WalOptions;
 use crate::queue::{Inbox, Watched};
@@ -34,7 +34,7 @@ impl Watch {
         host: Host,
         options: &WalOptions,
         inbox: &Inbox,
-    ) -> Result<Self, Fault> {
+    ) -> Result<Self, IoFailure> {
         let nap = Arc::new(Nap::default());
         let slow = Slow::new(dir, options);
         let (end, ended) = oneshot::channel();

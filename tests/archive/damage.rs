@@ -1,7 +1,7 @@
 //! Objects that are damaged, cut short, missing or in each other's place.
 
 use tidewal::Lsn;
-use tidewal::archive::{Error, Result, Until, contents, restore_on, verify};
+use tidewal::archive::{Error, RestoreTarget, Result, contents, restore_on, verify};
 use tidewal::sim::SimDisk;
 
 use crate::helpers::{PREFIX, append, archived, open, restore, restored_records, segments, ship};
@@ -19,7 +19,7 @@ fn names(error: &Error, name: &str) -> bool {
 /// Restores what was damaged, which has to fail, and leave nothing that opens.
 async fn refused(store: &Store, name: &str) {
     let disk = SimDisk::new(1);
-    let restored = restore_on(&disk, store.shared(), PREFIX, DIR, None, Until::End).await;
+    let restored = restore_on(&disk, store.shared(), PREFIX, DIR, None, RestoreTarget::End).await;
     let error = restored.unwrap_err();
     assert!(names(&error, name), "{name}: {error:?}");
     let verified = verify(store.shared(), PREFIX).await.unwrap();
@@ -61,7 +61,7 @@ fn every_object_is_missed() {
         let (last, _) = last_segment(&store).await;
         store.remove(newest).await;
         assert_eq!(
-            restored_records(&store, Until::End).await.len() as u64,
+            restored_records(&store, RestoreTarget::End).await.len() as u64,
             last - 1
         );
     });
@@ -151,10 +151,10 @@ fn damage_behind_the_wanted_end_does_no_harm() {
         let (_, store) = archived(12).await;
         let (base, object) = last_segment(&store).await;
         store.remove(&object).await;
-        let until = Until::Lsn(Lsn::new(base - 1));
+        let until = RestoreTarget::Lsn(Lsn::new(base - 1));
         assert_eq!(restored_records(&store, until).await.len() as u64, base - 1);
         assert!(matches!(
-            restore(&store, Until::End).await,
+            restore(&store, RestoreTarget::End).await,
             Err(Error::Missing { .. })
         ));
     });
@@ -191,9 +191,9 @@ fn damage_to_the_log_itself_is_not_archived() {
             for at in [4096, 4100, 5000, 9000] {
                 let (disk, store) = (disk.fork(), Store::new());
                 let wal = open(&disk).await;
-                disk.damage(&name, |bytes| bytes[at] ^= 1);
+                disk.corrupt(&name, |bytes| bytes[at] ^= 1);
                 let archiver = crate::helpers::start(&wal, &store, crate::helpers::quick());
-                let error = archiver.caught_up().await.unwrap_err();
+                let error = archiver.wait_caught_up().await.unwrap_err();
                 assert!(
                     matches!(&error, Error::LogDamaged { segment, .. } if segment.ends_with(&name)),
                     "{error:?}"

@@ -1,7 +1,7 @@
 //! A rule of the store removes old objects: what is left is shipped to, and restored from.
 
 use tidewal::Lsn;
-use tidewal::archive::{Error, Until, check_manifest, contents, verify};
+use tidewal::archive::{Error, RestoreTarget, check_manifest, contents, verify};
 
 use crate::helpers::{
     PREFIX, append, archived, numbers, open, restore, restored_records, segments, ship,
@@ -41,9 +41,9 @@ fn regression_what_has_expired_does_not_keep_the_rest_from_being_restored() {
                 assert_eq!(found.oldest, Lsn::new(oldest), "{taken}");
                 assert_eq!(found.end, Lsn::new(23));
                 assert_eq!(found.expired, Lsn::new(oldest - 1));
-                let records = restored_records(&store, Until::End).await;
+                let records = restored_records(&store, RestoreTarget::End).await;
                 assert_eq!(records, numbers(oldest..=23));
-                let before = restore(&store, Until::Lsn(Lsn::new(oldest - 1))).await;
+                let before = restore(&store, RestoreTarget::Lsn(Lsn::new(oldest - 1))).await;
                 assert!(matches!(before, Err(Error::BeforeBeginning { .. })));
                 assert!(verify(store.shared(), PREFIX).await.unwrap().is_sound());
             })
@@ -74,7 +74,7 @@ fn regression_a_log_is_shipped_to_an_archive_of_which_the_oldest_objects_have_ex
                 check_manifest(store.shared(), PREFIX).await.unwrap();
                 let found = contents(store.shared(), PREFIX).await.unwrap();
                 assert_eq!(found.end, Lsn::new(30), "{taken}");
-                let records = restored_records(&store, Until::End).await;
+                let records = restored_records(&store, RestoreTarget::End).await;
                 assert_eq!(records, numbers(found.oldest.get()..=30));
             })
             .await;
@@ -93,7 +93,7 @@ fn a_hole_is_damage_and_not_age() {
                 let missing =
                     |error: &Error| matches!(error, Error::Missing { object } if object == name);
                 assert!(
-                    missing(&restore(&store, Until::End).await.unwrap_err()),
+                    missing(&restore(&store, RestoreTarget::End).await.unwrap_err()),
                     "{name}"
                 );
                 if name.contains("manifest") {
@@ -117,7 +117,7 @@ fn an_archive_without_the_parts_of_any_segment_says_which_is_missing() {
             .filter(|name| name.contains("segments"))
             .collect();
         store_without(&store, &parts, async |store| {
-            let restored = restore(&store, Until::End).await;
+            let restored = restore(&store, RestoreTarget::End).await;
             let newest = parts.last().unwrap();
             assert!(matches!(restored, Err(Error::Missing { object }) if object == *newest));
         })
@@ -190,7 +190,7 @@ fn regression_entries_are_read_at_the_same_time() {
         let before = store.fork().await;
         contents(before.shared(), PREFIX).await.unwrap();
         assert_eq!(before.most_running(), 16);
-        restore(&before, Until::End).await.unwrap();
+        restore(&before, RestoreTarget::End).await.unwrap();
         assert_eq!(before.most_running(), 16);
     });
 }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tidewal::Lsn;
-use tidewal::archive::{Error, Overflow, Until, contents, restore_on};
+use tidewal::archive::{Error, Overflow, RestoreTarget, contents, restore_on};
 use tidewal::sim::SimDisk;
 
 use crate::dice::Dice;
@@ -25,19 +25,19 @@ async fn three_lives(store: &Store) {
             next += 4;
             wal.truncate_before(Lsn::new(next - 1)).await.unwrap();
         }
-        archiver.caught_up().await.unwrap();
+        archiver.wait_caught_up().await.unwrap();
         let reached = archiver.status().archived;
         assert!(segments(&disk)[0] <= reached.get() + 1);
         wal.close().await.unwrap();
     }
     let wal = open(&disk).await;
-    start(&wal, store, quick()).caught_up().await.unwrap();
+    start(&wal, store, quick()).wait_caught_up().await.unwrap();
     let doubtful = store.doubtful();
     assert!(doubtful.is_empty(), "regression: {doubtful:?}");
     // Read from a copy, which has no mishaps.
     let store = &store.fork().await;
     assert_eq!(
-        restored_records(store, Until::End).await,
+        restored_records(store, RestoreTarget::End).await,
         numbers(1..=next - 1)
     );
     let contents = contents(store.shared(), PREFIX).await.unwrap();
@@ -100,7 +100,7 @@ fn gaps_are_where_the_manifest_says() {
             store.set(None);
             tokio::time::sleep(Duration::from_secs(120)).await;
             append(&wal, 101..=110).await;
-            archiver.caught_up().await.unwrap();
+            archiver.wait_caught_up().await.unwrap();
             check_gaps(&store, &archiver).await;
         });
     }
@@ -121,7 +121,7 @@ async fn check_gaps(store: &Store, archiver: &tidewal::archive::Archiver) {
         let end = gap_start.get() - 1;
         if end >= from.get() {
             let disk = SimDisk::new(1);
-            let until = Until::Lsn(Lsn::new(end));
+            let until = RestoreTarget::Lsn(Lsn::new(end));
             let restored = restore_on(&disk, store.shared(), PREFIX, DIR, Some(from), until);
             restored.await.unwrap();
             assert_eq!(recover(&disk).await, numbers(from.get()..=end));
@@ -137,7 +137,8 @@ fn a_restore_with_a_failing_call_says_so_and_leaves_no_log() {
         for call in 0.. {
             let (disk, store) = (SimDisk::new(1), store.fork().await);
             store.plan(call, Mishap::Before);
-            let restored = restore_on(&disk, store.shared(), PREFIX, DIR, None, Until::End).await;
+            let restored =
+                restore_on(&disk, store.shared(), PREFIX, DIR, None, RestoreTarget::End).await;
             if !store.is_through() {
                 restored.unwrap();
                 break;

@@ -2,7 +2,7 @@
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use tidewal::archive::{ArchiveOptions, Archiver, Error, Restored, Until, restore_on};
+use tidewal::archive::{ArchiveOptions, Archiver, Error, RestoreTarget, Restored, restore_on};
 use tidewal::sim::SimDisk;
 use tidewal::{Lsn, Wal};
 
@@ -64,12 +64,12 @@ pub async fn archived(count: u64) -> (SimDisk, Store) {
 /// Ships all that a log holds.
 pub async fn ship(disk: &SimDisk, store: &Store) -> Result<(), Error> {
     let wal = open(disk).await;
-    let shipped = start(&wal, store, quick()).caught_up().await;
+    let shipped = start(&wal, store, quick()).wait_caught_up().await;
     wal.close().await.unwrap();
     shipped
 }
 
-pub async fn restore(store: &Store, until: Until) -> Result<(SimDisk, Restored), Error> {
+pub async fn restore(store: &Store, until: RestoreTarget) -> Result<(SimDisk, Restored), Error> {
     let disk = SimDisk::new(2);
     let restored = restore_on(&disk, store.shared(), PREFIX, DIR, None, until).await?;
     Ok((disk, restored))
@@ -83,7 +83,10 @@ pub async fn recover(disk: &SimDisk) -> Vec<u64> {
         assert_eq!(record.payload, payload(record.lsn.get()), "{}", record.lsn);
         found.push(record.lsn.get());
     }
-    assert!(recovery.report().cut.is_none(), "a restored log is closed");
+    assert!(
+        recovery.report().torn_tail.is_none(),
+        "a restored log is closed"
+    );
     let wal = recovery.into_wal().await.unwrap();
     let next = found.last().map_or(1, |last| last + 1);
     assert_eq!(wal.append(payload(next)).await.unwrap(), Lsn::new(next));
@@ -92,7 +95,7 @@ pub async fn recover(disk: &SimDisk) -> Vec<u64> {
 }
 
 /// What can be restored of an archive: the numbers of its records.
-pub async fn restored_records(store: &Store, until: Until) -> Vec<u64> {
+pub async fn restored_records(store: &Store, until: RestoreTarget) -> Vec<u64> {
     let (disk, restored) = restore(store, until).await.unwrap();
     let found = recover(&disk).await;
     assert_eq!(found.last().copied().unwrap_or(0), restored.end.get());

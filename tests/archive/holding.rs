@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidewal::archive::{Error, Overflow, Until, contents};
+use tidewal::archive::{Error, Overflow, RestoreTarget, contents};
 use tidewal::sim::SimDisk;
 use tidewal::{Lsn, Wal};
 
@@ -48,7 +48,7 @@ fn what_is_not_shipped_stays_and_goes_when_it_is() {
         assert!(archiver.status().last_error.is_some());
 
         store.set(None);
-        archiver.caught_up().await.unwrap();
+        archiver.wait_caught_up().await.unwrap();
         settle().await;
         assert_eq!(
             segments(&disk),
@@ -68,7 +68,7 @@ fn a_truncation_takes_what_is_shipped_and_no_more() {
         let wal = open(&disk).await;
         let archiver = start(&wal, &store, quick());
         append(&wal, 1..=10).await;
-        archiver.caught_up().await.unwrap();
+        archiver.wait_caught_up().await.unwrap();
         store.set(Some(Mishap::Hang));
         let shipped = archiver.status().archived;
         append(&wal, 11..=20).await;
@@ -100,9 +100,12 @@ fn a_dropped_archiver_still_holds_everything_back() {
         wal.truncate_before(Lsn::new(20)).await.unwrap();
         assert_eq!(segments(&disk)[0], 1);
         store.set(None);
-        start(&wal, &store, quick()).caught_up().await.unwrap();
+        start(&wal, &store, quick()).wait_caught_up().await.unwrap();
         let end = segments(&disk)[0] - 1;
-        assert_eq!(restored_records(&store, Until::End).await, numbers(1..=end));
+        assert_eq!(
+            restored_records(&store, RestoreTarget::End).await,
+            numbers(1..=end)
+        );
     });
 }
 
@@ -120,12 +123,15 @@ fn appends_are_refused_when_too_much_is_held_back_and_then_work_again() {
         wal.sync().await.unwrap();
 
         store.set(None);
-        archiver.caught_up().await.unwrap();
+        archiver.wait_caught_up().await.unwrap();
         append(&wal, last + 1..=last + 20).await;
-        archiver.caught_up().await.unwrap();
+        archiver.wait_caught_up().await.unwrap();
         let end = archiver.status().archived.get();
         assert!(end > last);
-        assert_eq!(restored_records(&store, Until::End).await, numbers(1..=end));
+        assert_eq!(
+            restored_records(&store, RestoreTarget::End).await,
+            numbers(1..=end)
+        );
         let contents = contents(store.shared(), PREFIX).await.unwrap();
         assert!(contents.gaps.is_empty());
     });
@@ -151,7 +157,7 @@ fn regression_a_limit_of_zero_refuses_nothing_while_nothing_is_held_back() {
         let wal = open(&disk).await;
         let archiver = start(&wal, &store, quick().max_held_bytes(0));
         append(&wal, 1..=20).await;
-        archiver.caught_up().await.unwrap();
+        archiver.wait_caught_up().await.unwrap();
         store.set(Some(Mishap::Before));
         fill(&wal, 21).await;
         assert_eq!(
@@ -177,7 +183,7 @@ async fn gap(mishap: Mishap) {
         .overflow(Overflow::LeaveGap);
     let archiver = start(&wal, &store, options);
     append(&wal, 1..=10).await;
-    archiver.caught_up().await.unwrap();
+    archiver.wait_caught_up().await.unwrap();
     let before = archiver.status().archived;
     store.set(Some(mishap));
     for number in 11..=60 {
@@ -191,7 +197,7 @@ async fn gap(mishap: Mishap) {
         );
     }
     store.set(None);
-    archiver.caught_up().await.unwrap();
+    archiver.wait_caught_up().await.unwrap();
 
     let contents = contents(store.shared(), PREFIX).await.unwrap();
     let [gap] = &contents.gaps[..] else {
@@ -201,18 +207,24 @@ async fn gap(mishap: Mishap) {
     let lost = gap.end().get() - gap.start().get() + 1;
     assert_eq!(archiver.status().given_up, lost);
 
-    let all = restore(&store, Until::End).await;
+    let all = restore(&store, RestoreTarget::End).await;
     let named = |error: &Error| matches!(error, Error::Gap { first, last } if first == gap.start() && last == gap.end());
     assert!(named(&all.unwrap_err()));
-    let in_gap = restore(&store, Until::Lsn(*gap.start())).await;
+    let in_gap = restore(&store, RestoreTarget::Lsn(*gap.start())).await;
     assert!(named(&in_gap.unwrap_err()));
     let end = gap.start().get() - 1;
-    let before_gap = restored_records(&store, Until::Lsn(Lsn::new(end))).await;
+    let before_gap = restored_records(&store, RestoreTarget::Lsn(Lsn::new(end))).await;
     assert_eq!(before_gap, numbers(1..=end));
     let behind = gap.end().next();
     let disk = SimDisk::new(3);
-    let restored =
-        tidewal::archive::restore_on(&disk, store.shared(), PREFIX, DIR, Some(behind), Until::End);
+    let restored = tidewal::archive::restore_on(
+        &disk,
+        store.shared(),
+        PREFIX,
+        DIR,
+        Some(behind),
+        RestoreTarget::End,
+    );
     assert_eq!(restored.await.unwrap().oldest, behind);
     let records = recover(&disk).await;
     assert_eq!(records, numbers(behind.get()..=contents.end.get()));
@@ -228,7 +240,7 @@ fn a_log_that_was_truncated_without_an_archiver_is_a_gap() {
         let oldest = Lsn::new(segments(&disk)[0]);
         let archiver = start(&wal, &store, quick());
         append(&wal, 31..=40).await;
-        let error = archiver.caught_up().await.unwrap_err();
+        let error = archiver.wait_caught_up().await.unwrap_err();
         let expected = (Lsn::new(11), Lsn::new(oldest.get() - 1));
         assert!(
             matches!(error, Error::Gap { first, last } if (first, last) == expected),
@@ -236,7 +248,7 @@ fn a_log_that_was_truncated_without_an_archiver_is_a_gap() {
         );
         drop(archiver);
         start(&wal, &store, quick().overflow(Overflow::LeaveGap))
-            .caught_up()
+            .wait_caught_up()
             .await
             .unwrap();
         let contents = contents(store.shared(), PREFIX).await.unwrap();

@@ -1,7 +1,7 @@
 //! Power cuts and kills at every operation of a log that is archived: what can be restored is a prefix
 //! of the log, with everything that is gone from its directory.
 
-use tidewal::archive::{Error, Until, contents};
+use tidewal::archive::{Error, RestoreTarget, contents};
 use tidewal::sim::{SimDisk, Survival};
 use tidewal::{Lsn, Wal};
 
@@ -82,7 +82,7 @@ async fn check(disk: &SimDisk, store: &Store, promised: &mut Promised, label: &s
     );
     assert!(archived <= end, "{label}: the archive is ahead of the log");
     if archived > 0 {
-        let restored = restored_records(store, Until::End).await;
+        let restored = restored_records(store, RestoreTarget::End).await;
         assert_eq!(restored, numbers(1..=archived), "{label}");
     }
 }
@@ -92,9 +92,9 @@ async fn live_on(disk: &SimDisk, store: &Store, promised: &mut Promised, label: 
     live(disk, store, promised, 7).await;
     let wal = open(disk).await;
     let archiver = start(&wal, store, quick());
-    let caught_up = archiver.caught_up().await;
+    let caught_up = archiver.wait_caught_up().await;
     caught_up.unwrap_or_else(|error| panic!("{label}: {error}"));
-    let restored = restored_records(store, Until::End).await;
+    let restored = restored_records(store, RestoreTarget::End).await;
     assert_eq!(restored, numbers(1..=promised.durable), "{label}");
 }
 

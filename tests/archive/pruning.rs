@@ -1,7 +1,7 @@
 //! An archive is made smaller: nothing that is kept ever depends on what is removed.
 
 use tidewal::archive::{
-    Contents, Error, Pruned, Until, check_manifest, contents, prune, restore_on, verify,
+    Contents, Error, Pruned, RestoreTarget, check_manifest, contents, prune, restore_on, verify,
 };
 use tidewal::sim::SimDisk;
 use tidewal::{Lsn, Wal};
@@ -14,7 +14,7 @@ use crate::store::{Mishap, Store};
 use crate::support::{DIR, run};
 
 async fn prune_to(store: &Store, lsn: u64) -> Result<Pruned, Error> {
-    prune(store.shared(), PREFIX, Until::Lsn(Lsn::new(lsn))).await
+    prune(store.shared(), PREFIX, RestoreTarget::Lsn(Lsn::new(lsn))).await
 }
 
 async fn contents_of(store: &Store) -> Contents {
@@ -27,12 +27,12 @@ async fn check(store: &Store, needed: u64, end: u64) {
     assert!(found.oldest.get() <= needed, "{found:?}");
     let oldest = found.oldest.get();
     assert_eq!(
-        restored_records(store, Until::End).await,
+        restored_records(store, RestoreTarget::End).await,
         numbers(oldest..=end)
     );
     let disk = SimDisk::new(1);
     let from = Some(Lsn::new(needed));
-    let restored = restore_on(&disk, store.shared(), PREFIX, DIR, from, Until::End).await;
+    let restored = restore_on(&disk, store.shared(), PREFIX, DIR, from, RestoreTarget::End).await;
     let oldest = restored.unwrap().oldest.get();
     assert_eq!(recover(&disk).await, numbers(oldest..=end));
     let verified = verify(store.shared(), PREFIX).await.unwrap();
@@ -70,19 +70,21 @@ fn an_end_or_a_time_can_be_given() {
     run(async {
         let (disk, store) = archived(23).await;
         let newest = *segments(&disk).last().unwrap();
-        let early = Until::Time(noon() - std::time::Duration::from_secs(1));
+        let early = RestoreTarget::Time(noon() - std::time::Duration::from_secs(1));
         let pruned = prune(store.shared(), PREFIX, early).await.unwrap();
         assert_eq!((pruned.oldest.get(), pruned.objects), (1, 0));
         let beyond = prune_to(&store, 24).await;
         assert!(matches!(beyond, Err(Error::BeyondEnd { .. })));
-        let late = Until::Time(noon() + std::time::Duration::from_secs(1000));
+        let late = RestoreTarget::Time(noon() + std::time::Duration::from_secs(1000));
         let by_time = store.fork().await;
         let pruned = prune(by_time.shared(), PREFIX, late).await.unwrap();
         assert_eq!(pruned.oldest.get(), newest);
-        let pruned = prune(store.shared(), PREFIX, Until::End).await.unwrap();
+        let pruned = prune(store.shared(), PREFIX, RestoreTarget::End)
+            .await
+            .unwrap();
         assert_eq!(pruned.oldest.get(), newest);
         check(&store, 23, 23).await;
-        let empty = prune(Store::new().shared(), PREFIX, Until::End).await;
+        let empty = prune(Store::new().shared(), PREFIX, RestoreTarget::End).await;
         assert!(matches!(empty, Err(Error::Empty { .. })));
     });
 }
@@ -193,7 +195,7 @@ fn a_checkpoint_stops_no_archiver() {
             let (disk, store) = archived(12).await;
             let wal = open(&disk).await;
             let archiver = start(&wal, &store, quick());
-            archiver.caught_up().await.unwrap();
+            archiver.wait_caught_up().await.unwrap();
             let mut next = 13;
             for needed in [3, 9, 15, 22] {
                 prune_to(&store, needed).await.unwrap();
@@ -202,7 +204,7 @@ fn a_checkpoint_stops_no_archiver() {
                 }
                 append(&wal, next..=next + 9).await;
                 next += 10;
-                archiver.caught_up().await.unwrap();
+                archiver.wait_caught_up().await.unwrap();
                 let end = archiver.status().archived.get();
                 check(&store.fork().await, needed, end).await;
             }
@@ -229,7 +231,7 @@ fn a_pruner_beside_a_busy_archiver_gets_its_turn() {
             }
         };
         tokio::join!(work, pruning);
-        archiver.caught_up().await.unwrap();
+        archiver.wait_caught_up().await.unwrap();
         let end = archiver.status().archived.get();
         check(&store, 12, end).await;
     });

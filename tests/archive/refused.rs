@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidewal::archive::{Error, Until, check_manifest, contents, verify};
+use tidewal::archive::{Error, RestoreTarget, check_manifest, contents, verify};
 
 use crate::helpers::{PREFIX, append, archived, open, quick, restore, start};
 use crate::store::{Mishap, Store};
@@ -13,7 +13,7 @@ async fn ship_once(disk: &tidewal::sim::SimDisk, store: &Store) -> u64 {
     let before = store.calls();
     let wal = open(disk).await;
     let archiver = start(&wal, store, quick().lazy_claim(true));
-    archiver.caught_up().await.unwrap();
+    archiver.wait_caught_up().await.unwrap();
     drop(archiver);
     wal.close().await.unwrap();
     check_manifest(store.shared(), PREFIX).await.unwrap();
@@ -53,7 +53,7 @@ fn a_late_claim_refuses_what_an_early_one_does() {
         let wal = open(&other).await;
         append(&wal, 1..=1).await;
         let archiver = start(&wal, &store, quick().lazy_claim(true));
-        let refused = archiver.caught_up().await;
+        let refused = archiver.wait_caught_up().await;
         assert!(matches!(refused, Err(Error::Foreign { .. })), "{refused:?}");
     });
 }
@@ -69,16 +69,16 @@ fn of_two_that_claim_late_one_goes_on() {
         for disk in [&first, &second] {
             let wal = open(disk).await;
             let archiver = start(&wal, &store, quick().lazy_claim(true));
-            archiver.caught_up().await.unwrap();
+            archiver.wait_caught_up().await.unwrap();
             running.push((wal, archiver));
         }
         for (wal, archiver) in &running {
             append(wal, 7..=20).await;
-            ended += u32::from(archiver.caught_up().await.is_err());
+            ended += u32::from(archiver.wait_caught_up().await.is_err());
         }
         for (wal, archiver) in &running {
             append(wal, 21..=30).await;
-            ended += u32::from(archiver.caught_up().await.is_err());
+            ended += u32::from(archiver.wait_caught_up().await.is_err());
         }
         assert!(ended > 0, "both went on");
         assert!(verify(store.shared(), PREFIX).await.unwrap().is_sound());
@@ -104,7 +104,7 @@ fn regression_what_a_store_forbids_is_told_from_what_passes() {
             assert_eq!(error.is_transient(), is_transient, "{error:?}");
             assert!(archiver.status().end.is_none());
             store.set(None);
-            archiver.caught_up().await.unwrap();
+            archiver.wait_caught_up().await.unwrap();
             wal.close().await.unwrap();
         }
         assert!(!Error::Busy.is_transient());
@@ -128,7 +128,7 @@ fn regression_an_object_of_another_length_is_not_read() {
                 .write(true)
                 .open(dir.path().join(&name));
             file.unwrap().set_len(1 << 42).unwrap();
-            let restored = restore(&disk, Until::End).await;
+            let restored = restore(&disk, RestoreTarget::End).await;
             assert!(
                 matches!(&restored, Err(Error::Damaged { object, .. }) if *object == name),
                 "{restored:?}"

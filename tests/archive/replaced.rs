@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use tidewal::archive::{Archiver, Error, Until, contents};
+use tidewal::archive::{Archiver, Error, RestoreTarget, contents};
 use tidewal::sim::{SimDisk, Survival};
 use tidewal::{Lsn, Wal};
 
@@ -24,7 +24,7 @@ async fn twins(store: &Store) -> [(SimDisk, Wal, Archiver); 2] {
     for disk in [first, second] {
         let wal = open(&disk).await;
         let archiver = start(&wal, store, quick());
-        archiver.caught_up().await.unwrap();
+        archiver.wait_caught_up().await.unwrap();
         made.push((disk, wal, archiver));
     }
     made.try_into()
@@ -37,7 +37,7 @@ fn the_one_that_started_last_goes_on() {
         let store = Store::new();
         let [(old_disk, old_wal, old), (_, new_wal, new)] = twins(&store).await;
         append(&old_wal, 11..=20).await;
-        let fenced = old.caught_up().await.unwrap_err();
+        let fenced = old.wait_caught_up().await.unwrap_err();
         assert!(
             matches!(&fenced, Error::Fenced { object } if object.contains("manifest")),
             "{fenced:?}"
@@ -49,9 +49,12 @@ fn the_one_that_started_last_goes_on() {
             "it holds back what it could not ship: {kept:?}"
         );
         append(&new_wal, 11..=30).await;
-        new.caught_up().await.unwrap();
+        new.wait_caught_up().await.unwrap();
         let end = new.status().archived.get();
-        assert_eq!(restored_records(&store, Until::End).await, numbers(1..=end));
+        assert_eq!(
+            restored_records(&store, RestoreTarget::End).await,
+            numbers(1..=end)
+        );
     });
 }
 
@@ -63,7 +66,7 @@ fn a_foreign_log_is_refused() {
         let wal = open(&disk).await;
         let archiver = start(&wal, &store, quick());
         append(&wal, 1..=10).await;
-        let foreign = archiver.caught_up().await.unwrap_err();
+        let foreign = archiver.wait_caught_up().await.unwrap_err();
         assert!(matches!(foreign, Error::Foreign { prefix } if prefix == PREFIX));
     });
 }
@@ -75,7 +78,7 @@ fn an_empty_directory_with_an_old_archive_is_noticed_at_once() {
         let (_, store) = archived(10).await;
         let wal = open(&SimDisk::new(99)).await;
         let archiver = start(&wal, &store, quick());
-        let foreign = archiver.reached(Lsn::FIRST).await.unwrap_err();
+        let foreign = archiver.wait_archived(Lsn::FIRST).await.unwrap_err();
         assert!(matches!(foreign, Error::Foreign { .. }));
     });
 }
@@ -85,7 +88,9 @@ fn a_log_that_was_cut_and_went_on_needs_another_prefix() {
     run(async {
         let (_, store) = archived(20).await;
         for last in [5, 12, 19] {
-            let (disk, _) = restore(&store, Until::Lsn(Lsn::new(last))).await.unwrap();
+            let (disk, _) = restore(&store, RestoreTarget::Lsn(Lsn::new(last)))
+                .await
+                .unwrap();
             // One more record, so that the two logs differ in it and end differently.
             recover(&disk).await;
             let before = store.names().await;
@@ -102,7 +107,7 @@ fn a_log_that_was_cut_and_went_on_needs_another_prefix() {
             let wal = open(&disk).await;
             let prefix = format!("course {last}");
             let archiver = Archiver::start(&wal, store.shared(), &prefix, quick()).unwrap();
-            archiver.caught_up().await.unwrap();
+            archiver.wait_caught_up().await.unwrap();
         }
     });
 }
@@ -114,7 +119,9 @@ fn regression_a_log_that_ends_before_its_archive_is_refused_without_a_finished_s
     run(async {
         let (_, store) = archived(30).await;
         for records in [1, 3, 0] {
-            let (disk, _) = restore(&store, Until::Lsn(Lsn::new(20))).await.unwrap();
+            let (disk, _) = restore(&store, RestoreTarget::Lsn(Lsn::new(20)))
+                .await
+                .unwrap();
             let wal = open(&disk).await;
             append(&wal, 21..=21).await;
             wal.truncate_before(Lsn::new(21)).await.unwrap();
@@ -132,7 +139,7 @@ fn regression_a_log_that_ends_before_its_archive_is_refused_without_a_finished_s
 /// An archiver of this log, which ends with `end`, stops; and no record goes that is not in the archive.
 async fn diverges(wal: &Wal, store: &Store, end: u64) {
     let archiver = start(wal, store, quick());
-    let refused = archiver.caught_up().await;
+    let refused = archiver.wait_caught_up().await;
     assert!(
         matches!(&refused, Err(Error::Diverged { after, .. }) if after.get() == end),
         "{end}: {refused:?}"
@@ -149,7 +156,9 @@ async fn diverges(wal: &Wal, store: &Store, end: u64) {
 fn regression_an_open_segment_that_began_inside_the_archive_is_refused() {
     run(async {
         let (_, store) = archived(22).await;
-        let (disk, _) = restore(&store, Until::Lsn(Lsn::new(20))).await.unwrap();
+        let (disk, _) = restore(&store, RestoreTarget::Lsn(Lsn::new(20)))
+            .await
+            .unwrap();
         let wal = options()
             .segment_size(64 * 1024)
             .open_on(&disk, DIR)
@@ -158,7 +167,7 @@ fn regression_an_open_segment_that_began_inside_the_archive_is_refused() {
         append(&wal, 21..=23).await;
         wal.truncate_before(Lsn::new(21)).await.unwrap();
         assert_eq!(wal.stats().segments, 1);
-        let refused = start(&wal, &store, quick()).caught_up().await;
+        let refused = start(&wal, &store, quick()).wait_caught_up().await;
         assert!(
             matches!(refused, Err(Error::Diverged { .. })),
             "{refused:?}"
@@ -190,9 +199,9 @@ fn regression_a_log_that_begins_anew_behind_its_archive_goes_on_in_it() {
             let wal = open(&disk).await;
             let archiver = start(&wal, &store, quick());
             append(&wal, end.get() + 1..=end.get() + 10).await;
-            archiver.caught_up().await.unwrap();
+            archiver.wait_caught_up().await.unwrap();
             let reached = archiver.status().archived.get();
-            let restored = restored_records(&store, Until::End).await;
+            let restored = restored_records(&store, RestoreTarget::End).await;
             assert_eq!(restored, numbers(1..=reached), "cut {cut}");
         }
         assert!(empty > 0, "no segment was left without records");
@@ -221,7 +230,10 @@ fn a_log_that_took_another_way_is_refused_even_if_it_is_longer() {
             matches!(shipped, Err(Error::Diverged { .. })),
             "{shipped:?}"
         );
-        assert_eq!(restored_records(&store, Until::End).await, numbers(1..=20));
+        assert_eq!(
+            restored_records(&store, RestoreTarget::End).await,
+            numbers(1..=20)
+        );
     });
 }
 
@@ -233,7 +245,7 @@ fn a_store_without_conditions_is_refused() {
         let wal = open(&SimDisk::new(1)).await;
         append(&wal, 1..=1).await;
         let archiver = start(&wal, &store, quick());
-        let refused = archiver.reached(Lsn::FIRST).await.unwrap_err();
+        let refused = archiver.wait_archived(Lsn::FIRST).await.unwrap_err();
         assert!(matches!(refused, Error::Unconditional { .. }));
         assert!(store.names().await.is_empty());
     });
@@ -248,7 +260,7 @@ fn a_store_that_ignores_conditions_is_refused() {
         let wal = open(&SimDisk::new(1)).await;
         append(&wal, 1..=1).await;
         let archiver = start(&wal, &store, quick());
-        let refused = archiver.caught_up().await.unwrap_err();
+        let refused = archiver.wait_caught_up().await.unwrap_err();
         assert!(matches!(refused, Error::Unconditional { .. }));
     });
 }
@@ -264,7 +276,10 @@ fn a_store_that_lets_nobody_overwrite_can_be_gone_on_with() {
         wal.close().await.unwrap();
         let shipped = tokio::time::timeout(Duration::from_secs(600), ship(&disk, &store));
         shipped.await.expect("it is not tried for ever").unwrap();
-        assert_eq!(restored_records(&store, Until::End).await, numbers(1..=12));
+        assert_eq!(
+            restored_records(&store, RestoreTarget::End).await,
+            numbers(1..=12)
+        );
     });
 }
 
@@ -277,7 +292,7 @@ fn names_below_the_manifest_that_are_not_entries_are_left_alone() {
         let found = contents(store.shared(), PREFIX).await.unwrap();
         assert_eq!(found.end, Lsn::new(6));
         let wal = open(&disk).await;
-        start(&wal, &store, quick()).caught_up().await.unwrap();
+        start(&wal, &store, quick()).wait_caught_up().await.unwrap();
     });
 }
 
@@ -287,7 +302,10 @@ fn a_log_without_a_record_is_not_caught_up_with_another_archive() {
     run(async {
         let (_, store) = archived(6).await;
         let wal = open(&SimDisk::new(2)).await;
-        let refused = start(&wal, &store, quick()).caught_up().await.unwrap_err();
+        let refused = start(&wal, &store, quick())
+            .wait_caught_up()
+            .await
+            .unwrap_err();
         assert!(matches!(refused, Error::Foreign { .. }));
     });
 }
@@ -318,12 +336,12 @@ fn a_segment_without_records_is_not_shipped() {
             let wal = options().open_on(&disk, DIR).await.unwrap();
             let end = wal.durable_lsn().get();
             let archiver = start(&wal, &store, quick());
-            archiver.caught_up().await.unwrap();
+            archiver.wait_caught_up().await.unwrap();
             append(&wal, end + 1..=end + 10).await;
-            archiver.caught_up().await.unwrap();
+            archiver.wait_caught_up().await.unwrap();
             let reached = archiver.status().archived.get();
             assert_eq!(
-                restored_records(&store, Until::End).await,
+                restored_records(&store, RestoreTarget::End).await,
                 numbers(1..=reached)
             );
         }

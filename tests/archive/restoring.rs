@@ -2,7 +2,7 @@
 
 use futures::StreamExt;
 use tidewal::Lsn;
-use tidewal::archive::{Error, Until, contents, restore_on, verify};
+use tidewal::archive::{Error, RestoreTarget, contents, restore_on, verify};
 use tidewal::sim::SimDisk;
 use tidewal::tools::Depth;
 
@@ -18,15 +18,15 @@ fn every_record_can_be_the_last() {
     run(async {
         let (_, store) = archived(23).await;
         for last in 1..=23 {
-            let records = restored_records(&store, Until::Lsn(Lsn::new(last))).await;
+            let records = restored_records(&store, RestoreTarget::Lsn(Lsn::new(last))).await;
             assert_eq!(records, numbers(1..=last));
         }
-        let beyond = restore(&store, Until::Lsn(Lsn::new(24))).await;
+        let beyond = restore(&store, RestoreTarget::Lsn(Lsn::new(24))).await;
         assert!(matches!(
             beyond,
             Err(Error::BeyondEnd { asked, end }) if (asked, end) == (Lsn::new(24), Lsn::new(23))
         ));
-        let before = restore(&store, Until::Lsn(Lsn::ZERO)).await;
+        let before = restore(&store, RestoreTarget::Lsn(Lsn::ZERO)).await;
         assert!(matches!(before, Err(Error::BeforeBeginning { .. })));
     });
 }
@@ -37,7 +37,7 @@ fn every_record_can_be_the_first() {
         let (_, store) = archived(23).await;
         for from in 1..=23 {
             let disk = SimDisk::new(1);
-            let (from, until) = (Lsn::new(from), Until::Lsn(Lsn::new(23)));
+            let (from, until) = (Lsn::new(from), RestoreTarget::Lsn(Lsn::new(23)));
             let restored = restore_on(&disk, store.shared(), PREFIX, DIR, Some(from), until);
             let oldest = restored.await.unwrap().oldest;
             assert!(oldest <= from);
@@ -66,7 +66,7 @@ fn a_batch_is_restored_whole_or_not_at_all() {
         ship(&disk, &store).await.unwrap();
         for (until, last) in [(1, 1), (2, 1), (3, 1), (4, 4), (5, 5)] {
             let until = Lsn::new(until);
-            let (disk, restored) = restore(&store, Until::Lsn(until)).await.unwrap();
+            let (disk, restored) = restore(&store, RestoreTarget::Lsn(until)).await.unwrap();
             assert_eq!(restored.end, Lsn::new(last), "until {until}");
             let recovery = options().recover_on(&disk, DIR).await.unwrap();
             assert_eq!(recovery.count().await as u64, last, "until {until}");
@@ -83,7 +83,7 @@ fn a_batch_that_is_cut_off_at_the_start_of_a_log_leaves_an_empty_one() {
         wal.close().await.unwrap();
         ship(&disk, &store).await.unwrap();
         assert!(
-            restored_records(&store, Until::Lsn(Lsn::new(2)))
+            restored_records(&store, RestoreTarget::Lsn(Lsn::new(2)))
                 .await
                 .is_empty()
         );
@@ -94,7 +94,9 @@ fn a_batch_that_is_cut_off_at_the_start_of_a_log_leaves_an_empty_one() {
 fn what_is_cut_off_is_not_in_the_files_either() {
     run(async {
         let (_, store) = archived(2).await;
-        let (disk, _) = restore(&store, Until::Lsn(Lsn::FIRST)).await.unwrap();
+        let (disk, _) = restore(&store, RestoreTarget::Lsn(Lsn::FIRST))
+            .await
+            .unwrap();
         let file = disk
             .read(format!("{DIR}/00000000000000000001.wal"))
             .unwrap();
@@ -114,10 +116,10 @@ fn an_archive_of_a_truncated_log_begins_where_that_did() {
         wal.close().await.unwrap();
         ship(&disk, &store).await.unwrap();
         assert_eq!(
-            restored_records(&store, Until::End).await,
+            restored_records(&store, RestoreTarget::End).await,
             numbers(oldest..=20)
         );
-        let below = restore(&store, Until::Lsn(Lsn::new(oldest - 1))).await;
+        let below = restore(&store, RestoreTarget::Lsn(Lsn::new(oldest - 1))).await;
         assert!(matches!(below, Err(Error::BeforeBeginning { .. })));
     });
 }
@@ -127,15 +129,17 @@ fn a_directory_that_holds_anything_is_refused_and_left_alone() {
     run(async {
         let (_, store) = archived(10).await;
         let disk = SimDisk::new(1);
-        disk.plant(format!("{DIR}/notes.txt"), b"mine".to_vec());
-        let restored = restore_on(&disk, store.shared(), PREFIX, DIR, None, Until::End).await;
+        disk.write_file(format!("{DIR}/notes.txt"), b"mine".to_vec());
+        let restored =
+            restore_on(&disk, store.shared(), PREFIX, DIR, None, RestoreTarget::End).await;
         assert!(
             matches!(&restored, Err(Error::NotEmpty { file, .. }) if file == "notes.txt"),
             "{restored:?}"
         );
         assert_eq!(disk.files(DIR), ["notes.txt"]);
-        assert!(disk.destroy(format!("{DIR}/notes.txt")));
-        let restored = restore_on(&disk, store.shared(), PREFIX, DIR, None, Until::End).await;
+        assert!(disk.remove_file(format!("{DIR}/notes.txt")));
+        let restored =
+            restore_on(&disk, store.shared(), PREFIX, DIR, None, RestoreTarget::End).await;
         assert_eq!(restored.unwrap().end, Lsn::new(10));
     });
 }
@@ -145,7 +149,8 @@ fn a_directory_that_is_open_is_refused() {
     run(async {
         let (disk, store) = archived(10).await;
         let _wal = open(&disk).await;
-        let restored = restore_on(&disk, store.shared(), PREFIX, DIR, None, Until::End).await;
+        let restored =
+            restore_on(&disk, store.shared(), PREFIX, DIR, None, RestoreTarget::End).await;
         assert!(
             matches!(restored, Err(Error::Log(tidewal::Error::Locked { .. }))),
             "{restored:?}"
@@ -162,7 +167,8 @@ fn an_unfinished_restore_is_never_taken_for_a_log() {
         for cut in 0.. {
             let disk = SimDisk::new(cut);
             disk.cut_power_at(cut);
-            let restored = restore_on(&disk, store.shared(), PREFIX, DIR, None, Until::End).await;
+            let restored =
+                restore_on(&disk, store.shared(), PREFIX, DIR, None, RestoreTarget::End).await;
             let is_through = !disk.is_off();
             for survival in survivals(&disk) {
                 let disk = disk.fork();
@@ -212,7 +218,7 @@ async fn restored_again(disk: &SimDisk, store: &Store) {
     assert!(refuses(&options().read_on(disk, DIR).await.unwrap_err()));
     assert!(refuses(&options().recover_on(disk, DIR).await.unwrap_err()));
     assert_eq!(disk.files(DIR), before);
-    let restored = restore_on(disk, store.shared(), PREFIX, DIR, None, Until::End).await;
+    let restored = restore_on(disk, store.shared(), PREFIX, DIR, None, RestoreTarget::End).await;
     assert_eq!(restored.unwrap().end, Lsn::new(12));
     assert_eq!(recover(disk).await, numbers(1..=12));
 }
@@ -223,11 +229,12 @@ fn an_unfinished_restore_with_a_file_of_a_user_is_left_alone() {
     run(async {
         let (_, store) = archived(12).await;
         let disk = SimDisk::new(1);
-        disk.plant(format!("{DIR}/RESTORING"), b"".to_vec());
-        disk.plant(format!("{DIR}/{:020}.wal", 1), b"a part".to_vec());
-        disk.plant(format!("{DIR}/notes.txt"), b"mine".to_vec());
+        disk.write_file(format!("{DIR}/RESTORING"), b"".to_vec());
+        disk.write_file(format!("{DIR}/{:020}.wal", 1), b"a part".to_vec());
+        disk.write_file(format!("{DIR}/notes.txt"), b"mine".to_vec());
         let before = disk.files(DIR);
-        let restored = restore_on(&disk, store.shared(), PREFIX, DIR, None, Until::End).await;
+        let restored =
+            restore_on(&disk, store.shared(), PREFIX, DIR, None, RestoreTarget::End).await;
         assert!(
             matches!(&restored, Err(Error::NotEmpty { file, .. }) if file == "notes.txt"),
             "{restored:?}"
@@ -256,12 +263,12 @@ fn regression_a_mount_root_is_restored_into_and_a_name_that_is_not_unicode_is_se
         wal.close().await.unwrap();
         let wal = options().open(&log).await.unwrap();
         let archiver = tidewal::archive::Archiver::start(&wal, store.clone(), PREFIX, quick_real());
-        archiver.unwrap().caught_up().await.unwrap();
+        archiver.unwrap().wait_caught_up().await.unwrap();
         let root = scratch.path().join("root");
         std::fs::create_dir_all(root.join("lost+found")).unwrap();
         let odd = root.join(std::ffi::OsStr::from_bytes(b"odd\xff"));
         std::fs::write(&odd, "mine").unwrap();
-        let into = || tidewal::archive::restore(store.clone(), PREFIX, &root, Until::End);
+        let into = || tidewal::archive::restore(store.clone(), PREFIX, &root, RestoreTarget::End);
         let refused = into().await;
         assert!(
             matches!(refused, Err(Error::NotEmpty { .. })),
@@ -294,12 +301,13 @@ fn a_dropped_restore_leaves_no_log_and_frees_the_directory() {
     run(async {
         let (_, store) = archived(12).await;
         let calls_before = store.calls();
-        drop(restore(&store, Until::End).await);
+        drop(restore(&store, RestoreTarget::End).await);
         let calls = store.calls() - calls_before;
         for call in 0..calls {
             let (store, disk) = (store.fork().await, SimDisk::new(1));
             store.plan(call, crate::store::Mishap::Hang);
-            let restoring = restore_on(&disk, store.shared(), PREFIX, DIR, None, Until::End);
+            let restoring =
+                restore_on(&disk, store.shared(), PREFIX, DIR, None, RestoreTarget::End);
             let limit = std::time::Duration::from_secs(1);
             assert!(tokio::time::timeout(limit, restoring).await.is_err());
             crate::helpers::settle().await;
@@ -351,12 +359,12 @@ fn whoever_waits_for_the_archive_may_go_and_come_again() {
         store.plan(0, Mishap::Hang);
         let archiver = start(&wal, &store, quick());
         let limit = std::time::Duration::from_secs(1);
-        let waited = tokio::time::timeout(limit, archiver.reached(Lsn::FIRST)).await;
+        let waited = tokio::time::timeout(limit, archiver.wait_archived(Lsn::FIRST)).await;
         assert!(waited.is_err());
-        let waited = tokio::time::timeout(limit, archiver.caught_up()).await;
+        let waited = tokio::time::timeout(limit, archiver.wait_caught_up()).await;
         assert!(waited.is_err());
-        archiver.reached(Lsn::FIRST).await.unwrap();
-        archiver.caught_up().await.unwrap();
+        archiver.wait_archived(Lsn::FIRST).await.unwrap();
+        archiver.wait_caught_up().await.unwrap();
         wal.close().await.unwrap();
     });
 }
@@ -378,15 +386,15 @@ fn a_real_directory_is_restored_and_read() {
         let archiver =
             tidewal::archive::Archiver::start(&wal, store.clone(), PREFIX, quick_real()).unwrap();
         append(&wal, 1..=50).await;
-        archiver.caught_up().await.unwrap();
+        archiver.wait_caught_up().await.unwrap();
         wal.close().await.unwrap();
         let wal = options().open(&log).await.unwrap();
         let archiver =
             tidewal::archive::Archiver::start(&wal, store.clone(), PREFIX, quick_real()).unwrap();
-        archiver.caught_up().await.unwrap();
+        archiver.wait_caught_up().await.unwrap();
         drop((archiver, wal));
         let restoring = tokio::spawn(async move {
-            tidewal::archive::restore(store, PREFIX, &copy, Until::End)
+            tidewal::archive::restore(store, PREFIX, &copy, RestoreTarget::End)
                 .await
                 .map(|restored| (restored, copy))
         });
@@ -416,7 +424,7 @@ fn a_segment_of_many_parts_is_restored() {
             wal.append(record(number)).await.unwrap();
         }
         let archiver = start(&wal, &store, quick());
-        archiver.caught_up().await.unwrap();
+        archiver.wait_caught_up().await.unwrap();
         let names = store.names().await;
         assert_eq!(
             names
@@ -426,7 +434,9 @@ fn a_segment_of_many_parts_is_restored() {
             3
         );
         for last in 1..=6 {
-            let (disk, restored) = restore(&store, Until::Lsn(Lsn::new(last))).await.unwrap();
+            let (disk, restored) = restore(&store, RestoreTarget::Lsn(Lsn::new(last)))
+                .await
+                .unwrap();
             assert_eq!(restored.end, Lsn::new(last));
             let mut recovery = options.clone().recover_on(&disk, DIR).await.unwrap();
             for number in 1..=last {

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use tidewal::Lsn;
-use tidewal::archive::{ArchiveOptions, Archiver, Error, Until, contents, verify};
+use tidewal::archive::{ArchiveOptions, Archiver, Error, RestoreTarget, contents, verify};
 use tidewal::sim::SimDisk;
 
 use crate::helpers::{
@@ -23,11 +23,11 @@ fn a_segment_is_shipped_when_the_next_one_is_opened() {
         settle().await;
         assert_eq!(archiver.status().archived, Lsn::ZERO);
         append(&wal, 3..=20).await;
-        archiver.caught_up().await.unwrap();
+        archiver.wait_caught_up().await.unwrap();
         let newest = *segments(&disk).last().unwrap();
         assert_eq!(archiver.status().archived, Lsn::new(newest - 1));
         assert_eq!(
-            restored_records(&store, Until::End).await,
+            restored_records(&store, RestoreTarget::End).await,
             numbers(1..=newest - 1)
         );
         let verified = verify(store.shared(), PREFIX).await.unwrap().contents;
@@ -46,7 +46,10 @@ fn what_was_there_before_an_opening_is_shipped_at_once() {
         append(&wal, 1..=7).await;
         wal.close().await.unwrap();
         ship(&disk, &store).await.unwrap();
-        assert_eq!(restored_records(&store, Until::End).await, numbers(1..=7));
+        assert_eq!(
+            restored_records(&store, RestoreTarget::End).await,
+            numbers(1..=7)
+        );
     });
 }
 
@@ -58,11 +61,14 @@ fn an_archive_goes_on_over_many_openings() {
             let wal = open(&disk).await;
             let archiver = start(&wal, &store, quick());
             append(&wal, life * 7 + 1..=life * 7 + 7).await;
-            archiver.caught_up().await.unwrap();
+            archiver.wait_caught_up().await.unwrap();
             wal.close().await.unwrap();
         }
         ship(&disk, &store).await.unwrap();
-        assert_eq!(restored_records(&store, Until::End).await, numbers(1..=35));
+        assert_eq!(
+            restored_records(&store, RestoreTarget::End).await,
+            numbers(1..=35)
+        );
         let before = store.names().await;
         ship(&disk, &store).await.unwrap();
         assert_eq!(
@@ -81,10 +87,13 @@ fn a_restored_log_goes_on_in_its_archive() {
         append(&wal, 1..=9).await;
         wal.close().await.unwrap();
         ship(&disk, &store).await.unwrap();
-        let (disk, _) = restore(&store, Until::End).await.unwrap();
+        let (disk, _) = restore(&store, RestoreTarget::End).await.unwrap();
         assert_eq!(recover(&disk).await, numbers(1..=9));
         ship(&disk, &store).await.unwrap();
-        assert_eq!(restored_records(&store, Until::End).await, numbers(1..=10));
+        assert_eq!(
+            restored_records(&store, RestoreTarget::End).await,
+            numbers(1..=10)
+        );
     });
 }
 
@@ -106,7 +115,7 @@ fn a_log_without_a_complete_segment_has_an_archive_without_any() {
             (contents.end, contents.segments, contents.times),
             (Lsn::ZERO, 0, None)
         );
-        let restored = restore(&store, Until::End).await;
+        let restored = restore(&store, RestoreTarget::End).await;
         assert!(matches!(restored, Err(Error::BeforeBeginning { .. })));
     });
 }
@@ -149,7 +158,7 @@ fn one_log_has_one_archiver() {
         assert!(matches!(second, Err(Error::Busy)));
         drop(archiver);
         append(&wal, 1..=10).await;
-        start(&wal, &store, quick()).caught_up().await.unwrap();
+        start(&wal, &store, quick()).wait_caught_up().await.unwrap();
     });
 }
 
@@ -160,9 +169,9 @@ fn an_archiver_ends_with_its_log_and_does_not_keep_it_open() {
         let wal = open(&disk).await;
         let archiver = start(&wal, &store, quick());
         append(&wal, 1..=10).await;
-        archiver.caught_up().await.unwrap();
+        archiver.wait_caught_up().await.unwrap();
         drop(wal);
-        let end = archiver.reached(Lsn::new(100)).await.unwrap_err();
+        let end = archiver.wait_archived(Lsn::new(100)).await.unwrap_err();
         assert!(matches!(end, Error::Log(tidewal::Error::Closed)), "{end:?}");
         assert!(archiver.status().end.is_some());
         open(&disk).await.close().await.unwrap();
@@ -205,7 +214,7 @@ fn regression_an_archiver_that_is_always_behind_has_caught_up_with_what_there_wa
         (calls + 1..calls + 1000).for_each(|call| store.plan(call, Mishap::Hang));
         let wal = open(&disk).await;
         let archiver = start(&wal, &store, quick());
-        let mut caught_up = std::pin::pin!(archiver.caught_up());
+        let mut caught_up = std::pin::pin!(archiver.wait_caught_up());
         assert!(futures::poll!(&mut caught_up).is_pending());
         append(&wal, 4..=20).await;
         let caught_up = tokio::time::timeout(Duration::from_secs(600), caught_up);
@@ -223,6 +232,6 @@ async fn append_and_close(disk: &SimDisk, numbers: std::ops::RangeInclusive<u64>
 /// How many calls it takes until everything that is complete is in the store.
 async fn calls_to_ship(disk: &SimDisk, store: &Store) -> u64 {
     let wal = open(&disk.fork()).await;
-    start(&wal, store, quick()).caught_up().await.unwrap();
+    start(&wal, store, quick()).wait_caught_up().await.unwrap();
     store.calls()
 }

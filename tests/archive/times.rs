@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use tidewal::Lsn;
-use tidewal::archive::{ArchiveOptions, Error, Until, contents};
+use tidewal::archive::{ArchiveOptions, Error, RestoreTarget, contents};
 use tidewal::sim::SimDisk;
 
 use crate::helpers::{
@@ -33,10 +33,13 @@ async fn one_each(every: Duration, count: u64, step: Duration) -> (SimDisk, Stor
         append(&wal, number..=number).await;
         tokio::time::sleep(every).await;
     }
-    archiver.caught_up().await.unwrap();
+    archiver.wait_caught_up().await.unwrap();
     wal.close().await.unwrap();
     let wal = open(&disk).await;
-    start(&wal, &store, options()).caught_up().await.unwrap();
+    start(&wal, &store, options())
+        .wait_caught_up()
+        .await
+        .unwrap();
     wal.close().await.unwrap();
     (disk, store)
 }
@@ -52,7 +55,7 @@ fn what_was_there_at_a_time_is_restored_and_nothing_that_came_later() {
         assert_eq!(*times.end(), noon() + 200 * SECOND);
         for number in 1..=17 {
             let appended = noon() + 10 * u32::try_from(number - 1).unwrap() * SECOND;
-            let at = |time| restored_records(&store, Until::Time(time));
+            let at = |time| restored_records(&store, RestoreTarget::Time(time));
             assert_eq!(at(appended + 5 * SECOND).await.len(), number);
             assert_eq!(at(appended + SECOND).await.len(), number);
             if number > 1 {
@@ -60,7 +63,7 @@ fn what_was_there_at_a_time_is_restored_and_nothing_that_came_later() {
                 assert_eq!(before.len(), number - 1);
             }
         }
-        let all = restored_records(&store, Until::Time(noon() + 1000 * SECOND)).await;
+        let all = restored_records(&store, RestoreTarget::Time(noon() + 1000 * SECOND)).await;
         assert_eq!(all.len(), 20);
     });
 }
@@ -72,7 +75,7 @@ fn between_two_points_it_is_the_earlier_one() {
         let (_, store) = one_each(SECOND, 100, 10 * SECOND).await;
         for (second, most) in [(5_u32, 6), (25, 26), (44, 45), (67, 68)] {
             let time = noon() + second * SECOND;
-            let (disk, restored) = restore(&store, Until::Time(time)).await.unwrap();
+            let (disk, restored) = restore(&store, RestoreTarget::Time(time)).await.unwrap();
             let count = recover(&disk).await.len();
             assert!(count <= most, "nothing from after second {second}: {count}");
             assert!(
@@ -89,7 +92,7 @@ fn a_time_before_the_first_is_an_error() {
     run(async {
         let (_, store) = one_each(SECOND, 10, SECOND).await;
         for time in [UNIX_EPOCH, noon() - SECOND] {
-            let restored = restore(&store, Until::Time(time)).await;
+            let restored = restore(&store, RestoreTarget::Time(time)).await;
             assert!(matches!(restored, Err(Error::TooEarly)), "{restored:?}");
         }
     });
@@ -113,10 +116,13 @@ fn points_that_were_lost_with_a_process_make_it_earlier_and_never_later() {
         drop((archiver, wal));
         tokio::time::sleep(10 * SECOND).await;
         let wal = open(&disk).await;
-        start(&wal, &store, options()).caught_up().await.unwrap();
-        let lost = restore(&store, Until::Time(noon() + 15 * SECOND)).await;
+        start(&wal, &store, options())
+            .wait_caught_up()
+            .await
+            .unwrap();
+        let lost = restore(&store, RestoreTarget::Time(noon() + 15 * SECOND)).await;
         assert!(matches!(lost, Err(Error::TooEarly)));
-        let records = restored_records(&store, Until::Time(noon() + 20 * SECOND)).await;
+        let records = restored_records(&store, RestoreTarget::Time(noon() + 20 * SECOND)).await;
         assert_eq!(records, [1, 2]);
     });
 }
@@ -140,16 +146,16 @@ fn a_clock_that_goes_back_does_not_take_times_with_it() {
             append(&wal, number..=number).await;
             tokio::time::sleep(2 * SECOND).await;
         }
-        archiver.caught_up().await.unwrap();
+        archiver.wait_caught_up().await.unwrap();
         let contents = contents(store.shared(), PREFIX).await.unwrap();
         let times = contents.times.unwrap();
         assert!(times.start() <= times.end());
         // Noon of the second clock: the first records, and none that came an hour "earlier".
-        let records = restored_records(&store, Until::Time(noon() + 10 * SECOND)).await;
+        let records = restored_records(&store, RestoreTarget::Time(noon() + 10 * SECOND)).await;
         assert!(records.len() <= 6, "{records:?}");
         drop(wal);
         ship(&disk, &store).await.unwrap();
-        assert_eq!(restored_records(&store, Until::End).await.len(), 30);
+        assert_eq!(restored_records(&store, RestoreTarget::End).await.len(), 30);
     });
 }
 
@@ -163,7 +169,7 @@ fn the_durable_lsn_of_a_busy_log_is_noted_at_every_step_and_no_more() {
             append(&wal, number..=number).await;
             tokio::time::sleep(SECOND / 10).await;
         }
-        archiver.caught_up().await.unwrap();
+        archiver.wait_caught_up().await.unwrap();
         let contents = contents(store.shared(), PREFIX).await.unwrap();
         let points = points(&store).await;
         // One each ten seconds for forty, and one for each segment's end.

@@ -101,7 +101,11 @@ fn a_dropped_close_closes_the_log_if_it_was_polled_and_drops_a_handle_if_not() {
         // No need to wait for it to be free: it is closed, or it closes and is waited for.
         let mut recovery = options().recover_on(&disk, DIR).await.unwrap();
         while recovery.try_next().await.unwrap().is_some() {}
-        assert_eq!(recovery.report().cut, None, "it was closed, not cut off");
+        assert_eq!(
+            recovery.report().torn_tail,
+            None,
+            "it was closed, not cut off"
+        );
         assert_eq!(recovery.report().records, if steps == 0 { 4 } else { 3 });
         completed
     });

@@ -73,7 +73,7 @@ fn live_on_the_real_disk(limit: usize) -> bool {
         service.note(lsn, [payload]);
     }
     service.check(&next.block_on(read(&mut recovery)));
-    let cut = recovery.report().cut.clone();
+    let cut = recovery.report().torn_tail.clone();
     assert_eq!(cut, None, "it was closed in the background");
     let wal = next.block_on(recovery.into_wal()).unwrap();
     next.block_on(wal.close()).unwrap();

@@ -54,7 +54,7 @@ async fn drop_with_a_full_queue(narrow: WalOptions) {
     let records: Vec<_> = (&mut recovery).try_collect().await.unwrap();
     let payloads: Vec<_> = records.into_iter().map(|r| r.payload).skip(2).collect();
     assert_eq!(payloads, queued);
-    assert_eq!(recovery.report().cut, None, "it was closed");
+    assert_eq!(recovery.report().torn_tail, None, "it was closed");
 }
 
 /// A runtime of many threads, one of one thread, and an executor that is no runtime share a log. The

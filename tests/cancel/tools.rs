@@ -54,7 +54,7 @@ fn a_repair_that_is_dropped_can_be_done_again() {
             let disk = SimDisk::new(1);
             log(&disk).await.close().await.unwrap();
             let first = format!("{DIR}/00000000000000000002.wal");
-            assert!(disk.damage(&first, |bytes| bytes[5000] ^= 1));
+            assert!(disk.corrupt(&first, |bytes| bytes[5000] ^= 1));
             let dir = LogDir::on(&disk, DIR);
             let plan = dir.plan_repair(&mut ()).await.unwrap();
             disk.stall(sync, 10 * MOMENT);

@@ -1,7 +1,7 @@
 //! Damage inside one of a log's files.
 
 use tidewal::sim::SimDisk;
-use tidewal::{Damage, Error, UnsupportedReason};
+use tidewal::{CorruptionKind, Error, UnsupportedReason};
 
 use crate::helpers::{
     Expected, FRAME_HEADER_LEN, HEADER_BLOCK_LEN, PAYLOAD_LEN, SEGMENT_LEN, assert_records,
@@ -15,7 +15,7 @@ fn an_empty_segment_file_is_damage() {
     run(async {
         for base in [1, 5, 9] {
             let disk = log_of(3).await;
-            disk.plant(segment(base), Vec::new());
+            disk.write_file(segment(base), Vec::new());
             damaged_header(base).assert_found(&disk).await;
         }
     });
@@ -42,7 +42,7 @@ fn a_file_shorter_than_its_header_says_is_damage() {
                 let disk = log_of(3).await;
                 truncate(&disk, base, len);
                 let expected = Expected {
-                    damage: Damage::ShortFile,
+                    damage: CorruptionKind::ShortFile,
                     ..damaged_header(base)
                 };
                 expected.assert_found(&disk).await;
@@ -115,7 +115,7 @@ fn a_damaged_record_in_a_completed_segment_is_an_error_of_the_stream() {
             bytes[usize::try_from(offset + 1000).unwrap()] ^= 1;
         });
         let expected = Expected {
-            damage: Damage::SealedDamaged,
+            damage: CorruptionKind::SealedDamaged,
             segment: 1,
             offset,
             first: 2,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use futures::TryStreamExt;
 use tidewal::sim::SimDisk;
-use tidewal::{Corruption, Damage, Error, Lsn, Record, WalOptions};
+use tidewal::{Corruption, CorruptionKind, Error, Lsn, Record, WalOptions};
 
 use crate::support::{DIR, options};
 
@@ -64,7 +64,7 @@ pub fn segment(base: u64) -> PathBuf {
 pub fn edit(disk: &SimDisk, base: u64, change: impl FnOnce(&mut Vec<u8>)) {
     let mut bytes = disk.read(segment(base)).unwrap();
     change(&mut bytes);
-    disk.plant(segment(base), bytes);
+    disk.write_file(segment(base), bytes);
 }
 
 pub fn contents(disk: &SimDisk) -> BTreeMap<String, Vec<u8>> {
@@ -122,7 +122,7 @@ pub async fn read_error(options: &WalOptions, disk: &SimDisk) -> Error {
 
 /// A [`Corruption`] by its fields.
 pub struct Expected {
-    pub damage: Damage,
+    pub damage: CorruptionKind,
     /// By its base LSN.
     pub segment: u64,
     pub offset: u64,
@@ -133,7 +133,7 @@ pub struct Expected {
 /// Damage to the header of the segment at `base`, so that nothing is known about its records.
 pub fn damaged_header(base: u64) -> Expected {
     Expected {
-        damage: Damage::HeaderDamaged,
+        damage: CorruptionKind::HeaderDamaged,
         segment: base,
         offset: 0,
         first: base,
@@ -152,7 +152,7 @@ impl Expected {
             panic!("expected {:?}, got {error:?}", self.damage);
         };
         let Corruption {
-            damage,
+            kind: damage,
             segment: path,
             offset,
             first,

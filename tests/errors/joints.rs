@@ -2,7 +2,7 @@
 
 use futures::TryStreamExt;
 use tidewal::sim::SimDisk;
-use tidewal::{Damage, Lsn};
+use tidewal::{CorruptionKind, Lsn};
 
 use crate::helpers::{
     Expected, FRAME_HEADER_LEN, HEADER_BLOCK_LEN, PAYLOAD_LEN, PER_SEGMENT, assert_records,
@@ -17,10 +17,10 @@ fn a_renamed_segment_is_damage() {
         for (from, to) in [(1, 2), (5, 6), (9, 10), (9, 13), (9, u64::MAX)] {
             let disk = log_of(3).await;
             let bytes = disk.read(segment(from)).unwrap();
-            disk.destroy(segment(from));
-            disk.plant(segment(to), bytes);
+            disk.remove_file(segment(from));
+            disk.write_file(segment(to), bytes);
             let expected = Expected {
-                damage: Damage::NameMismatch,
+                damage: CorruptionKind::NameMismatch,
                 ..damaged_header(to)
             };
             expected.assert_found(&disk).await;
@@ -32,10 +32,10 @@ fn a_renamed_segment_is_damage() {
 fn a_missing_segment_in_the_middle_is_damage() {
     run(async {
         let disk = log_of(4).await;
-        disk.destroy(segment(5));
-        disk.destroy(segment(9));
+        disk.remove_file(segment(5));
+        disk.remove_file(segment(9));
         let expected = Expected {
-            damage: Damage::ChainBroken,
+            damage: CorruptionKind::ChainBroken,
             segment: 13,
             offset: 0,
             first: 1,
@@ -49,9 +49,9 @@ fn a_missing_segment_in_the_middle_is_damage() {
 fn a_missing_oldest_segment_is_damage() {
     run(async {
         let disk = log_of(3).await;
-        disk.destroy(segment(1));
+        disk.remove_file(segment(1));
         let expected = Expected {
-            damage: Damage::PredecessorMissing,
+            damage: CorruptionKind::PredecessorMissing,
             segment: 5,
             offset: 0,
             first: 1,
@@ -65,9 +65,9 @@ fn a_missing_oldest_segment_is_damage() {
 fn a_missing_oldest_segment_of_a_truncated_log_is_damage() {
     run(async {
         let disk = truncated_log().await;
-        disk.destroy(segment(5));
+        disk.remove_file(segment(5));
         let expected = Expected {
-            damage: Damage::PredecessorMissing,
+            damage: CorruptionKind::PredecessorMissing,
             segment: 9,
             offset: 0,
             first: 1,
@@ -81,9 +81,9 @@ fn a_missing_oldest_segment_of_a_truncated_log_is_damage() {
 fn a_missing_newest_segment_is_damage() {
     run(async {
         let disk = log_of(3).await;
-        disk.destroy(segment(9));
+        disk.remove_file(segment(9));
         let expected = Expected {
-            damage: Damage::SuccessorMissing,
+            damage: CorruptionKind::SuccessorMissing,
             segment: 5,
             offset: HEADER_BLOCK_LEN + PER_SEGMENT * (FRAME_HEADER_LEN + PAYLOAD_LEN),
             first: 9,
@@ -103,9 +103,9 @@ fn a_segment_of_another_log_is_damage() {
             let disk = log_of(3).await;
             let other = SimDisk::new(2);
             fill(&other, 3).await;
-            disk.plant(segment(foreign), other.read(segment(foreign)).unwrap());
+            disk.write_file(segment(foreign), other.read(segment(foreign)).unwrap());
             let expected = Expected {
-                damage: Damage::ForeignSegment,
+                damage: CorruptionKind::ForeignSegment,
                 segment: named,
                 offset: 0,
                 first: named,
@@ -122,9 +122,9 @@ fn a_segment_of_another_log_below_the_oldest_is_damage() {
         let disk = truncated_log().await;
         let other = SimDisk::new(2);
         fill(&other, 1).await;
-        disk.plant(segment(1), other.read(segment(1)).unwrap());
+        disk.write_file(segment(1), other.read(segment(1)).unwrap());
         let expected = Expected {
-            damage: Damage::ForeignSegment,
+            damage: CorruptionKind::ForeignSegment,
             segment: 1,
             offset: 0,
             first: 1,
@@ -145,9 +145,9 @@ fn an_earlier_life_of_a_segment_does_not_join_its_neighbour() {
         wal.close().await.unwrap();
         fill_from(&disk, 2, 8).await;
         fill_from(&fork, 2, 8).await;
-        disk.plant(segment(2), fork.read(segment(2)).unwrap());
+        disk.write_file(segment(2), fork.read(segment(2)).unwrap());
         let expected = Expected {
-            damage: Damage::ChainBroken,
+            damage: CorruptionKind::ChainBroken,
             segment: 6,
             offset: 0,
             first: 2,
@@ -165,7 +165,7 @@ fn a_truncated_segment_that_came_back_is_no_part_of_the_log() {
         let wal = options().open_on(&disk, DIR).await.unwrap();
         wal.truncate_before(Lsn::new(5)).await.unwrap();
         wal.close().await.unwrap();
-        disk.plant(segment(1), old);
+        disk.write_file(segment(1), old);
         let mut recovery = options().recover_on(&disk, DIR).await.unwrap();
         let records: Vec<_> = (&mut recovery).try_collect().await.unwrap();
         assert_records(&records, 5..=12);
@@ -180,9 +180,9 @@ fn a_refused_log_can_be_recovered_once_it_is_whole_again() {
     run(async {
         let disk = log_of(3).await;
         let bytes = disk.read(segment(5)).unwrap();
-        disk.destroy(segment(5));
+        disk.remove_file(segment(5));
         recovery_error(&options(), &disk).await;
-        disk.plant(segment(5), bytes);
+        disk.write_file(segment(5), bytes);
         let records = collect(&options(), &disk).await.unwrap();
         assert_records(&records, 1..=12);
     });

@@ -31,7 +31,7 @@ async fn an_empty_directory_is_an_empty_log() {
     let report = recovery.report().clone();
     assert_eq!((report.segments, report.records, report.bytes), (0, 0, 0));
     assert_eq!((report.oldest, report.end), (Lsn::FIRST, Lsn::ZERO));
-    assert_eq!(report.cut, None);
+    assert_eq!(report.torn_tail, None);
     let wal = recovery.into_wal().await.unwrap();
     assert_eq!(wal.durable_lsn(), Lsn::ZERO);
     wal.close().await.unwrap();

@@ -189,7 +189,7 @@ impl Ledger {
                 Outcome::Done
             }
             Err(Error::StorageFull(_)) => Outcome::Full,
-            Err(error @ (Error::Poisoned(_) | Error::Failed(_))) => {
+            Err(error @ (Error::Poisoned(_) | Error::OutcomeUnknown(_))) => {
                 println!("{error:?}");
                 if error.is_outcome_unknown() {
                     self.unknown.extend(payloads);

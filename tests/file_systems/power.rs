@@ -91,7 +91,10 @@ impl Machine {
             wal.append(vec![b'a'; 10_000]).await.unwrap();
             self.disk.fail_after(0);
             let failed = wal.append(vec![b'b'; 10_000]).await;
-            assert!(matches!(failed, Err(Error::Failed(_))), "{failed:?}");
+            assert!(
+                matches!(failed, Err(Error::OutcomeUnknown(_))),
+                "{failed:?}"
+            );
             drop(wal);
             let mut recovery = options().recover(&log).await.unwrap();
             let mut records = Vec::new();

@@ -97,7 +97,7 @@ pub fn disk_with(segments: &[Segment]) -> SimDisk {
     let disk = SimDisk::new(1);
     for segment in segments {
         let path = format!("{DIR}/{}", segment.name());
-        disk.plant(path, segment.bytes.clone());
+        disk.write_file(path, segment.bytes.clone());
     }
     disk
 }
@@ -126,7 +126,7 @@ impl Read {
     pub fn label(&self) -> Option<&'static str> {
         match &self.outcome {
             Ok(_) => None,
-            Err(Error::Corrupt(corruption)) => Some(corruption.damage.label()),
+            Err(Error::Corrupt(corruption)) => Some(corruption.kind.label()),
             Err(error) => panic!("{error:?}"),
         }
     }

@@ -48,12 +48,12 @@ fn assert_verdict(log: &str, lsns: &[u64], label: Option<&str>) -> SimDisk {
     for entry in fs::read_dir(dir).expect("the logs are part of the repository") {
         let entry = entry.unwrap();
         let path = Path::new(DIR).join(entry.file_name());
-        disk.plant(path, fs::read(entry.path()).unwrap());
+        disk.write_file(path, fs::read(entry.path()).unwrap());
     }
     let read = Read::of(&disk);
     assert_eq!((read.lsns().as_slice(), read.label()), (lsns, label));
     let survey = survey(&disk);
-    let found = survey.damages.first().map(|damage| damage.damage.label());
-    assert_eq!((found, survey.obstacles.len()), (label, 0));
+    let found = survey.damages.first().map(|damage| damage.kind.label());
+    assert_eq!((found, survey.read_errors.len()), (label, 0));
     disk
 }

@@ -108,7 +108,7 @@ fn a_large_atomic_batch_that_is_not_whole_delivers_nothing() {
         torn.bytes[at] ^= 1;
         let before = Read::of(&disk_with(&[torn]));
         assert_eq!((before.lsns(), before.label()), (vec![], None));
-        let cut = before.outcome.unwrap().cut.unwrap();
+        let cut = before.outcome.unwrap().torn_tail.unwrap();
         assert_eq!(
             (cut.reason.label(), cut.offset),
             ("torn-batch", DATA_AT as u64)

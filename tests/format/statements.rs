@@ -60,7 +60,7 @@ fn a_seal_that_names_the_record_before_the_first_ends_the_log_before_it() {
         let read = Read::of(&disk);
         assert_eq!((read.lsns(), read.label()), (vec![], None));
         let report = read.outcome.unwrap();
-        assert_eq!((report.end.get(), report.cut), (base - 1, None));
+        assert_eq!((report.end.get(), report.torn_tail), (base - 1, None));
         assert_eq!(append(&disk).unwrap(), base);
     }
 }

@@ -21,7 +21,7 @@ fn assert_unsupported(segments: &[Segment], named: &Segment, lsns: &[u64], why: 
     let planned = run(tidewal::tools::LogDir::on(&disk, DIR).plan_repair(&mut ()));
     for error in [
         read.outcome.unwrap_err(),
-        survey.obstacles[0].clone(),
+        survey.read_errors[0].clone(),
         planned.unwrap_err(),
     ] {
         let Error::Unsupported {

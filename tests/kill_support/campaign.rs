@@ -4,7 +4,7 @@ use std::path::Path;
 use std::thread;
 use std::time::Duration;
 
-use tidewal::{CutReason, Error};
+use tidewal::{Error, TornTailReason};
 
 use super::child::Orders;
 use super::history::{History, Loss};
@@ -169,8 +169,11 @@ impl Campaign {
             read => read.expect("P4: what was not acknowledged does no harm"),
         };
         self.history.check(&records, loss);
-        let reason = report.cut.map(|cut| cut.reason);
-        let is_torn = matches!(reason, Some(CutReason::TornRecord | CutReason::TornBatch));
+        let reason = report.torn_tail.map(|cut| cut.reason);
+        let is_torn = matches!(
+            reason,
+            Some(TornTailReason::TornRecord | TornTailReason::TornBatch)
+        );
         self.history.counts.torn += u64::from(is_torn);
     }
 }

@@ -25,7 +25,7 @@ fn closing_writes_and_syncs_what_was_submitted() {
             assert_answers(pending, 1..=100).await;
             let (records, report) = recover(&options, &disk).await;
             assert_records(&records, 1..=100);
-            assert_eq!(report.cut, None);
+            assert_eq!(report.torn_tail, None);
         });
     }
 }
@@ -103,7 +103,7 @@ fn a_close_that_nobody_awaits_is_a_close() {
         assert_answers(pending, 1..=10).await;
         let (records, report) = recover(&options(), &disk).await;
         assert_records(&records, 1..=10);
-        assert_eq!(report.cut, None);
+        assert_eq!(report.torn_tail, None);
     });
 }
 
@@ -132,7 +132,7 @@ fn every_close_of_a_log_reports_how_it_ended() {
 }
 
 fn assert_failed(error: &Error) {
-    let Error::Failed(fault) = error else {
+    let Error::OutcomeUnknown(fault) = error else {
         panic!("{error:?}");
     };
     assert_eq!(fault.action(), "sync");
@@ -161,7 +161,7 @@ fn dropping_the_last_handle_writes_a_full_queue() {
             assert_answers(pending, 1..=10).await;
             let (records, report) = recover(&options, &disk).await;
             assert_records(&records, 1..=10);
-            assert_eq!(report.cut, None);
+            assert_eq!(report.torn_tail, None);
         });
     }
 }

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::path::Path;
 
 use tidewal::sim::{SimDisk, Survival};
-use tidewal::{Cut, CutReason, Durability, RecoveryReport, Wal};
+use tidewal::{Durability, RecoveryReport, TornTail, TornTailReason, Wal};
 
 use crate::helpers::{assert_records, manual, payload, recover};
 use crate::support::{DIR, options, run};
@@ -21,7 +21,7 @@ fn a_log_that_lost_power_ends_where_nothing_was_written() {
         let (records, report) = recover(&options(), &disk).await;
         assert_records(&records, 1..=3);
         let offset = FIRST_FRAME + (1..=3).map(frame_len).sum::<u64>();
-        assert_cut(&report, offset, CutReason::NoRecord);
+        assert_cut(&report, offset, TornTailReason::NoRecord);
         assert_eq!(report.records, 3);
     });
 }
@@ -37,7 +37,7 @@ fn a_log_that_was_adopted_is_cut_off_no_more() {
         recovery.into_wal().await.unwrap().close().await.unwrap();
         let (records, report) = recover(&options(), &disk).await;
         assert_records(&records, 1..=1);
-        assert_eq!(report.cut, None);
+        assert_eq!(report.torn_tail, None);
     });
 }
 
@@ -48,7 +48,7 @@ fn a_record_that_was_half_written_is_cut_off() {
         append.await.unwrap();
     };
     let reasons = tear(&torn);
-    let possible = [CutReason::NoRecord, CutReason::TornRecord];
+    let possible = [TornTailReason::NoRecord, TornTailReason::TornRecord];
     assert_eq!(reasons, HashSet::from(possible));
 }
 
@@ -59,13 +59,13 @@ fn an_atomic_batch_that_was_half_written_is_cut_off_as_a_whole() {
         wal.append_batch(batch).await.unwrap();
     };
     let reasons = tear(&torn);
-    assert!(reasons.contains(&CutReason::TornBatch), "{reasons:?}");
-    assert!(reasons.contains(&CutReason::NoRecord), "{reasons:?}");
+    assert!(reasons.contains(&TornTailReason::TornBatch), "{reasons:?}");
+    assert!(reasons.contains(&TornTailReason::NoRecord), "{reasons:?}");
 }
 
 /// Cuts the power after an append that was not synced, in many ways. Returns why the log ended where
 /// all of that append was lost.
-fn tear(append: &impl AsyncFn(&Wal)) -> HashSet<CutReason> {
+fn tear(append: &impl AsyncFn(&Wal)) -> HashSet<TornTailReason> {
     let mut reasons = HashSet::new();
     for seed in 0..64 {
         run(async {
@@ -79,11 +79,11 @@ fn tear(append: &impl AsyncFn(&Wal)) -> HashSet<CutReason> {
             let (records, report) = recover(&options, &disk).await;
             let offset = FIRST_FRAME + frame_len(1);
             if records.len() == 1 {
-                let reason = report.cut.as_ref().unwrap().reason;
+                let reason = report.torn_tail.as_ref().unwrap().reason;
                 assert_cut(&report, offset, reason);
                 reasons.insert(reason);
             } else {
-                assert!(report.cut.unwrap().offset > offset);
+                assert!(report.torn_tail.unwrap().offset > offset);
             }
         });
     }
@@ -92,9 +92,9 @@ fn tear(append: &impl AsyncFn(&Wal)) -> HashSet<CutReason> {
 
 /// Checks that the log was cut off there, in its first segment.
 #[track_caller]
-fn assert_cut(report: &RecoveryReport, expected_offset: u64, expected_reason: CutReason) {
-    let cut = report.cut.as_ref().expect("the log was not closed");
-    let Cut {
+fn assert_cut(report: &RecoveryReport, expected_offset: u64, expected_reason: TornTailReason) {
+    let cut = report.torn_tail.as_ref().expect("the log was not closed");
+    let TornTail {
         segment,
         offset,
         lsn,

@@ -114,7 +114,7 @@ pub fn assert_report(
     assert_eq!(report.records, delivered.clone().count() as u64);
     let bytes = delivered.map(|number| payload(number).len() as u64);
     assert_eq!(report.bytes, bytes.sum::<u64>());
-    assert_eq!(report.cut, None);
+    assert_eq!(report.torn_tail, None);
 }
 
 pub async fn assert_answers(pending: Vec<PendingAppend>, lsns: std::ops::RangeInclusive<u64>) {

@@ -54,7 +54,7 @@ fn a_runtime_that_ends_in_the_middle_of_appends_hangs_nobody() {
                 wal.close().await.unwrap();
                 let (records, report) = recover_dir(dir.path()).await;
                 assert_dense(&records, 1..=next.get());
-                assert_eq!(report.cut, None);
+                assert_eq!(report.torn_tail, None);
             });
         }
     });
@@ -96,7 +96,7 @@ fn a_close_is_finished_though_its_runtime_has_ended() {
         }
         let (records, report) = block_on(recover_dir(dir.path()));
         assert_records(&records, 1..=200);
-        assert_eq!(report.cut, None);
+        assert_eq!(report.torn_tail, None);
     });
 }
 

@@ -30,7 +30,7 @@ fn a_log_rotates_through_many_small_segments() {
             let (records, report) = recover_dir(dir.path()).await;
             let payloads = records.iter().map(|record| record.payload.to_vec());
             assert!(payloads.eq((1..=100).map(big)));
-            assert_eq!((report.segments, report.cut), (100, None));
+            assert_eq!((report.segments, report.torn_tail), (100, None));
         });
     });
 }

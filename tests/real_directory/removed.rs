@@ -52,7 +52,7 @@ fn assert_noticed(reason: &str, harm: impl Fn(&Path)) {
             append(&wal, 1..=3).await;
             harm(&dir);
             let error = wal.append_with("lost", durability).await.unwrap_err();
-            assert!(matches!(error, Error::Failed(_)), "{error:?}");
+            assert!(matches!(error, Error::OutcomeUnknown(_)), "{error:?}");
             assert!(text(&error).contains(reason), "{}", text(&error));
             for _ in 0..10 {
                 let error = wal.append_with("lost", durability).await.unwrap_err();

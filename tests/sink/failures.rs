@@ -35,9 +35,9 @@ fn a_failed_sync_ends_the_sink_with_the_first_error() {
             sink.feed(payload(number)).await.unwrap();
         }
         let failed = sink.flush().await.unwrap_err();
-        assert!(matches!(failed, Error::Failed(_)), "{failed:?}");
+        assert!(matches!(failed, Error::OutcomeUnknown(_)), "{failed:?}");
         assert!(failed.is_outcome_unknown());
-        assert_gives(&mut sink, |error| matches!(error, Error::Failed(_))).await;
+        assert_gives(&mut sink, |error| matches!(error, Error::OutcomeUnknown(_))).await;
         assert_eq!(
             (sink.acknowledged(), sink.last_lsn()),
             (1, Some(Lsn::FIRST))
@@ -45,7 +45,7 @@ fn a_failed_sync_ends_the_sink_with_the_first_error() {
         let pending = sink.into_pending();
         assert_eq!(pending.len(), 8, "one was looked at");
         for answer in pending {
-            assert!(matches!(answer.await, Err(Error::Failed(_))));
+            assert!(matches!(answer.await, Err(Error::OutcomeUnknown(_))));
         }
     });
 }
@@ -60,7 +60,7 @@ fn an_error_is_heard_of_when_the_next_payload_is_sent() {
         sink.feed(payload(0)).await.unwrap();
         wal.append("shares the sync").await.unwrap_err();
         let error = sink.feed(payload(1)).await.unwrap_err();
-        assert!(matches!(error, Error::Failed(_)), "{error:?}");
+        assert!(matches!(error, Error::OutcomeUnknown(_)), "{error:?}");
     });
 }
 
@@ -73,7 +73,7 @@ fn a_sync_that_the_sink_asked_for_and_that_fails_leaves_nobody_waiting() {
         disk.fail(Operation::Sync, 0, io::ErrorKind::Other);
         sink.feed(payload(1)).await.unwrap();
         let error = sink.flush().await.unwrap_err();
-        assert!(matches!(error, Error::Failed(_)), "{error:?}");
+        assert!(matches!(error, Error::OutcomeUnknown(_)), "{error:?}");
         assert_eq!(sink.acknowledged(), 1);
     });
 }
@@ -195,7 +195,7 @@ fn errors_come_in_the_order_of_sending() {
                 break error;
             }
         };
-        assert!(matches!(error, Error::Failed(_)), "{error:?}");
+        assert!(matches!(error, Error::OutcomeUnknown(_)), "{error:?}");
     });
 }
 
@@ -206,7 +206,7 @@ fn a_stream_that_is_forwarded_stops_at_the_first_error() {
         disk.fail(Operation::Sync, 1, io::ErrorKind::Other);
         let endless = payloads(u64::MAX);
         let error = endless.forward(wal.sink()).await.unwrap_err();
-        assert!(matches!(error, Error::Failed(_)), "{error:?}");
+        assert!(matches!(error, Error::OutcomeUnknown(_)), "{error:?}");
     });
 }
 

@@ -17,14 +17,14 @@ fn every_flipped_bit_is_noticed() {
         wal.close().await.unwrap();
         let len = disk.read(FILE).unwrap().len();
         for bit in (0..80 * 8).chain(4096 * 8..len * 8) {
-            disk.damage(FILE, |bytes| bytes[bit / 8] ^= 1 << (bit % 8));
+            disk.corrupt(FILE, |bytes| bytes[bit / 8] ^= 1 << (bit % 8));
             let locked = options().lock_on(&disk, DIR).await.unwrap();
             let read = locked.read_snapshot(lsn(2), read_all).await;
             assert!(
                 matches!(read, Err(SnapshotError::Damaged { .. })),
                 "bit {bit}: {read:?}"
             );
-            disk.damage(FILE, |bytes| bytes[bit / 8] ^= 1 << (bit % 8));
+            disk.corrupt(FILE, |bytes| bytes[bit / 8] ^= 1 << (bit % 8));
         }
     });
 }
@@ -36,10 +36,10 @@ fn a_short_file_is_damaged() {
         write(&wal.snapshots(), lsn(2)).await.unwrap();
         let whole = disk.read(FILE).unwrap();
         for len in [0, 79, 80, 4096, whole.len() - 1] {
-            disk.damage(FILE, |bytes| bytes.truncate(len));
+            disk.corrupt(FILE, |bytes| bytes.truncate(len));
             let listed = wal.snapshots().list().await.unwrap();
             assert_eq!(listed[0].state, SnapshotState::Damaged, "{len} bytes");
-            disk.plant(FILE, whole.clone());
+            disk.write_file(FILE, whole.clone());
         }
     });
 }
@@ -53,7 +53,7 @@ fn a_chunk_counts_in_its_own_place_only() {
         let snapshots = wal.snapshots();
         snapshots.write(lsn(2), put(bytes)).await.unwrap();
         let chunk = 12 + (1 << 20);
-        disk.damage(FILE, |bytes| {
+        disk.corrupt(FILE, |bytes| {
             let (first, second) = bytes[4096..].split_at_mut(chunk);
             first.swap_with_slice(&mut second[..chunk]);
         });
@@ -71,7 +71,7 @@ fn what_is_not_read_is_checked_too() {
     run(async {
         let (disk, wal) = small_log(1).await;
         write(&wal.snapshots(), lsn(2)).await.unwrap();
-        disk.damage(FILE, |bytes| *bytes.last_mut().unwrap() ^= 1);
+        disk.corrupt(FILE, |bytes| *bytes.last_mut().unwrap() ^= 1);
         let read = wal.snapshots().read(lsn(2), |_| Ok(())).await;
         assert!(
             matches!(read, Err(SnapshotError::Damaged { .. })),
@@ -86,7 +86,7 @@ fn a_renamed_snapshot_is_damaged() {
         let (disk, wal) = small_log(1).await;
         write(&wal.snapshots(), lsn(2)).await.unwrap();
         let bytes = disk.read(FILE).unwrap();
-        disk.plant("log/00000000000000000003.snapshot", bytes);
+        disk.write_file("log/00000000000000000003.snapshot", bytes);
         let listed = wal.snapshots().list().await.unwrap();
         assert_eq!(listed[1].state, SnapshotState::Damaged);
     });
@@ -98,7 +98,7 @@ fn a_snapshot_of_another_log_is_foreign_and_left_alone() {
         let (disk, wal) = small_log(1).await;
         let (other, other_wal) = small_log(2).await;
         let theirs = write(&other_wal.snapshots(), lsn(2)).await.unwrap();
-        disk.plant(FILE, other.read(FILE).unwrap());
+        disk.write_file(FILE, other.read(FILE).unwrap());
         let snapshots = wal.snapshots();
         assert_eq!(
             snapshots.list().await.unwrap()[0].state,
@@ -131,7 +131,7 @@ fn one_of_a_later_version_is_told_apart_and_left_alone() {
     run(async {
         let (disk, wal) = small_log(1).await;
         write(&wal.snapshots(), lsn(2)).await.unwrap();
-        disk.damage(FILE, |bytes| {
+        disk.corrupt(FILE, |bytes| {
             bytes[8] = 2;
             let crc = crc32fast::hash(&bytes[..76]);
             bytes[76..80].copy_from_slice(&crc.to_le_bytes());
@@ -154,7 +154,7 @@ fn a_damaged_one_is_replaced() {
     run(async {
         let (disk, wal) = small_log(1).await;
         write(&wal.snapshots(), lsn(2)).await.unwrap();
-        disk.damage(FILE, |bytes| bytes[5000 - 300] ^= 1);
+        disk.corrupt(FILE, |bytes| bytes[5000 - 300] ^= 1);
         let snapshot = write(&wal.snapshots(), lsn(2)).await.unwrap();
         let (read, found) = wal.snapshots().read(lsn(2), read_all).await.unwrap();
         assert_eq!((read, found), (snapshot, contents(lsn(2), false)));
@@ -201,7 +201,7 @@ fn a_snapshot_ahead_of_its_log_is_an_error() {
         wal.close().await.unwrap();
         for name in disk.files(DIR) {
             if !name.contains("snapshot") {
-                disk.destroy(format!("{DIR}/{name}"));
+                disk.remove_file(format!("{DIR}/{name}"));
             }
         }
         let locked = options().lock_on(&disk, DIR).await.unwrap();

@@ -297,7 +297,7 @@ trait WriteFile {
 
 impl WriteFile for SimDisk {
     fn write_file_for_test(&self, name: &str) {
-        self.plant(format!("{DIR}/{name}"), vec![1; 10]);
+        self.write_file(format!("{DIR}/{name}"), vec![1; 10]);
     }
 }
 

@@ -1,7 +1,7 @@
 //! A second reader that judges differently would be a bug.
 
 use tidewal::tools::Depth;
-use tidewal::{Damage, Error};
+use tidewal::{CorruptionKind, Error};
 
 use crate::harness::Label;
 use crate::harness::damage::{Sound, Stop};
@@ -52,20 +52,20 @@ fn every_damaged_range_is_named() {
         (newest, 4096 + 100),
         (newest, 4096 + 20 + 5000 + 50 + 25),
     ] {
-        assert!(log.disk.damage(path, |bytes| bytes[at] ^= 1));
+        assert!(log.disk.corrupt(path, |bytes| bytes[at] ^= 1));
     }
     let survey = survey(&log.disk, Depth::Everything);
     let found: Vec<_> = survey
         .damages
         .iter()
-        .map(|damage| (damage.damage, damage.first.get(), damage.last.get()))
+        .map(|damage| (damage.kind, damage.first.get(), damage.last.get()))
         .collect();
     assert_eq!(
         found,
         [
-            (Damage::SealedDamaged, 1, 1),
-            (Damage::ProvenLost, 4, 4),
-            (Damage::ProvenLost, 6, 6),
+            (CorruptionKind::SealedDamaged, 1, 1),
+            (CorruptionKind::ProvenLost, 4, 4),
+            (CorruptionKind::ProvenLost, 6, 6),
         ]
     );
     assert_eq!(survey.records(), 5, "{:#?}", survey.segments);

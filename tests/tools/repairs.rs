@@ -4,7 +4,7 @@ use std::path::Path;
 
 use tidewal::sim::SimDisk;
 use tidewal::tools::{Depth, LogDir, RepairPlan, RepairStep, Repaired};
-use tidewal::{Damage, Error, Lsn, Record, Wal};
+use tidewal::{CorruptionKind, Error, Lsn, Record, Wal};
 
 use crate::harness::Label;
 use crate::harness::damage::{Sound, Stop};
@@ -207,7 +207,7 @@ fn a_damaged_header_of_the_only_segment_moves_the_log_beyond_all_it_may_have_hel
         }
         wal.close().await.unwrap();
     });
-    disk.damage(segment(1), |bytes| bytes[20] ^= 1);
+    disk.corrupt(segment(1), |bytes| bytes[20] ^= 1);
     let planned = plan(&disk).unwrap();
     let most = (16 * 1024 - 4096) / 20;
     assert_eq!(
@@ -230,7 +230,7 @@ fn a_damaged_header_of_the_only_segment_moves_the_log_beyond_all_it_may_have_hel
 #[test]
 fn a_damaged_first_segment_is_cut_off_at_the_front() {
     let log = Sound::fresh(Stop::Clean);
-    log.disk.damage(segment(1), |bytes| bytes[4096 + 50] ^= 1);
+    log.disk.corrupt(segment(1), |bytes| bytes[4096 + 50] ^= 1);
     let second = survey(&log.disk, Depth::Headers).segments[1].base;
     let planned = plan(&log.disk).unwrap();
     let newest = log.records[log.records.len() - 1].lsn;
@@ -249,9 +249,12 @@ fn a_damaged_first_segment_is_cut_off_at_the_front() {
 fn a_missing_first_segment_costs_nothing_more() {
     let log = Sound::fresh(Stop::Clean);
     let first = survey(&log.disk, Depth::Headers).segments[0].base;
-    log.disk.destroy(segment(first.get()));
+    log.disk.remove_file(segment(first.get()));
     let planned = plan(&log.disk).unwrap();
-    assert_eq!(planned.survey.damages[0].damage, Damage::PredecessorMissing);
+    assert_eq!(
+        planned.survey.damages[0].kind,
+        CorruptionKind::PredecessorMissing
+    );
     assert!(matches!(
         planned.steps[..],
         [RepairStep::Keep { .. }, RepairStep::MarkHead { .. }]
@@ -271,7 +274,7 @@ fn a_missing_first_segment_costs_nothing_more() {
 fn a_file_that_is_short_of_nothing_but_unused_space_is_extended() {
     let log = Sound::fresh(Stop::Clean);
     log.disk
-        .damage(segment(1), |bytes| bytes.truncate(16 * 1024 - 512));
+        .corrupt(segment(1), |bytes| bytes.truncate(16 * 1024 - 512));
     let planned = plan(&log.disk).unwrap();
     assert!(
         matches!(planned.steps[..], [RepairStep::Extend { .. }]),
@@ -284,9 +287,9 @@ fn a_file_that_is_short_of_nothing_but_unused_space_is_extended() {
 #[test]
 fn a_plan_for_another_state_of_the_log_is_refused() {
     let log = Sound::fresh(Stop::Clean);
-    log.disk.damage(segment(1), |bytes| bytes[4096 + 50] ^= 1);
+    log.disk.corrupt(segment(1), |bytes| bytes[4096 + 50] ^= 1);
     let planned = plan(&log.disk).unwrap();
-    log.disk.damage(segment(1), |bytes| bytes[4096 + 50] ^= 1);
+    log.disk.corrupt(segment(1), |bytes| bytes[4096 + 50] ^= 1);
     let before = files(&log.disk);
     let error = execute(planned).unwrap_err();
     assert!(format!("{error:?}").contains("has changed"), "{error:?}");
@@ -308,7 +311,7 @@ fn nobody_repairs_what_is_in_use() {
         assert!(survey.in_use && survey.ending.is_none());
         wal.close().await.unwrap();
         // A reader is in the way of a repair, and not of its plan.
-        disk.damage(segment(1), |bytes| bytes[4100] ^= 1);
+        disk.corrupt(segment(1), |bytes| bytes[4100] ^= 1);
         let planned = dir.plan_repair(&mut ()).await.unwrap();
         let reader = Wal::options().read_on(&disk, DIR).await.unwrap();
         let error = planned.clone().execute(&mut ()).await.unwrap_err();
@@ -323,10 +326,10 @@ fn nobody_repairs_what_is_in_use() {
 fn folders_of_earlier_repairs_are_never_written_over() {
     let log = Sound::fresh(Stop::Clean);
     log.disk
-        .plant(format!("{DIR}/repair-1/REPAIR.txt"), b"mine".to_vec());
+        .write_file(format!("{DIR}/repair-1/REPAIR.txt"), b"mine".to_vec());
     log.disk
-        .plant(format!("{DIR}/repair-2/x"), b"mine too".to_vec());
-    log.disk.damage(segment(1), |bytes| bytes[4096 + 50] ^= 1);
+        .write_file(format!("{DIR}/repair-2/x"), b"mine too".to_vec());
+    log.disk.corrupt(segment(1), |bytes| bytes[4096 + 50] ^= 1);
     let done = execute(plan(&log.disk).unwrap()).unwrap();
     assert!(done.folder.unwrap().ends_with("repair-3"));
     assert_eq!(
@@ -348,7 +351,7 @@ fn zeroed_after_a_mark(at: usize) -> SimDisk {
         }
         disk.kill();
     });
-    disk.damage(segment(1), |bytes| bytes[at..].fill(0));
+    disk.corrupt(segment(1), |bytes| bytes[at..].fill(0));
     let statement = survey(&disk, Depth::Headers).segments[0].statement;
     assert_eq!(statement.map(|mark| mark.lsn), Some(Lsn::new(5)));
     disk
@@ -384,9 +387,9 @@ fn a_log_that_lost_its_only_file_but_for_the_name_goes_on_far_behind_it() {
         panic!("there are several segments")
     };
     others.iter().for_each(|path| {
-        log.disk.destroy(path);
+        log.disk.remove_file(path);
     });
-    log.disk.damage(first, Vec::clear);
+    log.disk.corrupt(first, Vec::clear);
     let planned = plan(&log.disk).unwrap();
     assert!(planned.next.get() > (1 << 32) / 20 - 1000, "{planned}");
 }

@@ -1,7 +1,7 @@
 //! Pages that the system cannot read: a survey judges them as a recovery does and goes past them, and a
 //! repair makes a log that opens, with everything that was delivered before.
 
-use tidewal::Damage;
+use tidewal::CorruptionKind;
 use tidewal::sim::SimDisk;
 use tidewal::tools::Depth;
 
@@ -59,8 +59,8 @@ fn what_is_behind_a_bad_page_is_found() {
     let found: Vec<_> = survey
         .damages
         .iter()
-        .map(|damage| (damage.damage, damage.offset, damage.first.get()))
+        .map(|damage| (damage.kind, damage.offset, damage.first.get()))
         .collect();
-    assert_eq!(found, [(Damage::Unreadable, 2 * 4096, 1)]);
+    assert_eq!(found, [(CorruptionKind::Unreadable, 2 * 4096, 1)]);
     assert_eq!(survey.records(), log.records.len() as u64 - 1);
 }

@@ -76,7 +76,7 @@ pub fn assert_agreement(disk: &SimDisk) -> Strict {
     match &strict.outcome {
         Ok(report) => assert_sound(&survey, report, &strict.records, &collector.0),
         Err(Error::Corrupt(corruption)) => assert_has(&survey, corruption),
-        Err(Error::Unsupported { .. }) => assert!(!survey.obstacles.is_empty()),
+        Err(Error::Unsupported { .. }) => assert!(!survey.read_errors.is_empty()),
         Err(error) => panic!("{error:?}"),
     }
     let shown = |record: &Record| collector.0.contains(record);
@@ -106,8 +106,8 @@ fn assert_sound(survey: &Survey, report: &RecoveryReport, records: &[Record], sh
     assert_eq!(survey.payload_bytes(), report.bytes);
     assert_eq!((survey.oldest, survey.end), (report.oldest, report.end));
     assert!(survey.proven <= survey.end);
-    match (&survey.ending, &report.cut) {
-        (Some(Ending::Cut(cut)), Some(other)) => assert_eq!(cut, other),
+    match (&survey.ending, &report.torn_tail) {
+        (Some(Ending::TornTail(cut)), Some(other)) => assert_eq!(cut, other),
         (Some(Ending::Closed | Ending::Empty), None) => {}
         other => panic!("{other:?}"),
     }
@@ -116,8 +116,7 @@ fn assert_sound(survey: &Survey, report: &RecoveryReport, records: &[Record], sh
 /// The same damage at the same place; a survey may know more exactly which records it took.
 fn assert_has(survey: &Survey, strict: &Corruption) {
     let is_it = |found: &&Corruption| {
-        (found.damage, &found.segment, found.offset)
-            == (strict.damage, &strict.segment, strict.offset)
+        (found.kind, &found.segment, found.offset) == (strict.kind, &strict.segment, strict.offset)
     };
     let found = survey.damages.iter().find(is_it);
     let found = found.unwrap_or_else(|| panic!("{strict} is not in {:#?}", survey.damages));
@@ -132,13 +131,13 @@ pub fn for_each_wreck(thin: usize, mut look: impl FnMut(&str, &Sound, &SimDisk))
         for path in log.segments() {
             let sound = log.disk.read(&path).unwrap();
             for damage in damages(sound.len(), thin) {
-                log.disk.damage(&path, |bytes| damage.apply(bytes));
+                log.disk.corrupt(&path, |bytes| damage.apply(bytes));
                 look(
                     &format!("{:?}: {path}: {damage:?}", log.stop),
                     &log,
                     &log.disk,
                 );
-                log.disk.plant(&path, sound.clone());
+                log.disk.write_file(&path, sound.clone());
             }
         }
         for (what, disk) in shuffled(&log) {
@@ -185,37 +184,37 @@ fn shuffled(log: &Sound) -> Vec<(String, SimDisk)> {
     for (index, path) in paths.iter().enumerate() {
         let other = &paths[(index + 1) % paths.len()];
         let missing = log.disk.fork();
-        assert!(missing.destroy(path));
+        assert!(missing.remove_file(path));
         let alone = missing.fork();
-        assert!(alone.destroy(other));
+        assert!(alone.remove_file(other));
         let duplicated = log.disk.fork();
-        duplicated.plant(path, log.disk.read(other).unwrap());
+        duplicated.write_file(path, log.disk.read(other).unwrap());
         let swapped = duplicated.fork();
-        swapped.plant(other, log.disk.read(path).unwrap());
+        swapped.write_file(other, log.disk.read(path).unwrap());
         let replaced = log.disk.fork();
         let stranger = foreign
             .disk
             .read(&strangers[index % strangers.len()])
             .unwrap();
-        replaced.plant(path, stranger.clone());
+        replaced.write_file(path, stranger.clone());
         let renamed = missing.fork();
-        renamed.plant(segment(1000), log.disk.read(path).unwrap());
+        renamed.write_file(segment(1000), log.disk.read(path).unwrap());
         let extended = log.disk.fork();
-        extended.plant(segment(900 + index as u64), stranger);
+        extended.write_file(segment(900 + index as u64), stranger);
         let garbage = log.disk.fork();
-        garbage.plant(segment(2000), vec![0xa5; SEGMENT_LEN]);
+        garbage.write_file(segment(2000), vec![0xa5; SEGMENT_LEN]);
         let absurd = log.disk.fork();
-        absurd.plant(segment(u64::MAX), vec![0xa5; SEGMENT_LEN]);
+        absurd.write_file(segment(u64::MAX), vec![0xa5; SEGMENT_LEN]);
         let headless = log.disk.fork();
         paths
             .iter()
             .filter(|other| *other != path)
             .for_each(|other| {
-                headless.destroy(other);
+                headless.remove_file(other);
             });
         let beginless = headless.fork();
-        headless.damage(path, |bytes| bytes[20] ^= 1);
-        beginless.damage(path, |bytes| bytes[4096 + 50] ^= 1);
+        headless.corrupt(path, |bytes| bytes[20] ^= 1);
+        beginless.corrupt(path, |bytes| bytes[4096 + 50] ^= 1);
         for (what, disk) in [
             ("alone without its header", headless),
             ("alone without its first record", beginless),
@@ -244,8 +243,8 @@ fn doubly_damaged(log: &Sound) -> Vec<(String, SimDisk)> {
         for other in &paths {
             for (first, second) in places.iter().flat_map(|a| places.map(|b| (*a, b))) {
                 let disk = log.disk.fork();
-                disk.damage(one, |bytes| bytes[first] ^= 0x10);
-                disk.damage(other, |bytes| bytes[second] ^= 0x04);
+                disk.corrupt(one, |bytes| bytes[first] ^= 0x10);
+                disk.corrupt(other, |bytes| bytes[second] ^= 0x04);
                 wrecks.push((format!("{one} at {first}, {other} at {second}"), disk));
             }
         }

@@ -188,7 +188,7 @@ fn damage_is_not_taken_for_a_record_of_another_type() {
             .windows(7)
             .position(|window| window == b"Renamed")
             .unwrap();
-        disk.damage(&file, |bytes| bytes[place] ^= 1);
+        disk.corrupt(&file, |bytes| bytes[place] ^= 1);
         let error = read::<Event>(&disk).await.unwrap_err();
         assert!(matches!(error, Error::Corrupt(_)), "{error:?}");
         let recovery = recover::<Event>(&disk).await;

@@ -76,8 +76,8 @@ fn salvage(args: &Dump, printer: &mut Printer<'_>) -> Result<ExitCode, Failure> 
         use std::io::Write;
         let _ = writeln!(std::io::stderr(), "tidewal: not there: {damage}");
     }
-    if let Some(obstacle) = survey.obstacles.into_iter().next() {
-        return Err(obstacle.into());
+    if let Some(error) = survey.read_errors.into_iter().next() {
+        return Err(error.into());
     }
     match survey.damages.is_empty() {
         true => Ok(ExitCode::SUCCESS),

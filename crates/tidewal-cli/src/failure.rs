@@ -94,7 +94,7 @@ fn hint(error: &Error, dir: Option<&Path>) -> String {
                  what can be read; but never repair the log of a raft node (docs/openraft.md)"
             );
         }
-        Error::Failed(_) | Error::Interrupted | Error::Poisoned(_) => {
+        Error::OutcomeUnknown(_) | Error::Interrupted | Error::Poisoned(_) => {
             return format!(
                 "see which records are there with `tidewal dump {dir}`, and append the rest again"
             );

@@ -11,7 +11,7 @@ use crate::output::Out;
 
 /// Damage is certain; what was not read may be damaged too.
 pub fn status(survey: &Survey) -> ExitCode {
-    match (survey.obstacles.is_empty(), survey.damages.is_empty()) {
+    match (survey.read_errors.is_empty(), survey.damages.is_empty()) {
         (false, _) => ExitCode::from(FAILED),
         (true, false) => ExitCode::from(DAMAGED),
         (true, true) => ExitCode::SUCCESS,
@@ -20,7 +20,7 @@ pub fn status(survey: &Survey) -> ExitCode {
 
 /// A name that was mistyped must not look like a log that is in order.
 pub fn check_is_log(survey: &Survey) -> Result<(), Failure> {
-    let has_files = !survey.segments.is_empty() || !survey.leftovers.is_empty();
+    let has_files = !survey.segments.is_empty() || !survey.stale_segments.is_empty();
     if has_files || survey.dir.join("LOCK").exists() {
         return Ok(());
     }
@@ -43,7 +43,7 @@ pub fn show_damages(out: &mut Out, survey: &Survey) -> Result<(), Failure> {
         let more = count(survey.damages_left_out, "more place");
         out.line(&format!("{} {more}", paint.bad("damaged:")))?;
     }
-    for obstacle in &survey.obstacles {
+    for obstacle in &survey.read_errors {
         out.line(&format!(
             "{} {}",
             paint.bad("not read:"),
@@ -58,7 +58,7 @@ pub fn show_damages(out: &mut Out, survey: &Survey) -> Result<(), Failure> {
 pub fn known_end(survey: &Survey) -> Option<Lsn> {
     let is_known = match survey.segments.last() {
         Some(newest) => newest.header.is_some() && (newest.last.is_some() || survey.in_use),
-        None => survey.obstacles.is_empty(),
+        None => survey.read_errors.is_empty(),
     };
     is_known.then_some(survey.end)
 }

@@ -45,9 +45,9 @@ fn show(out: &mut Out, survey: &Survey, lock_owners: &[LockOwner]) -> Result<(),
         out.line(&format!("  {name:10} {value}"))?;
     }
     show_segments(out, &survey.segments)?;
-    if !survey.leftovers.is_empty() {
+    if !survey.stale_segments.is_empty() {
         out.line("\nTruncated, to be removed when the log is opened:")?;
-        show_segments(out, &survey.leftovers)?;
+        show_segments(out, &survey.stale_segments)?;
     }
     if !survey.is_sound() {
         out.line("")?;
@@ -79,8 +79,8 @@ fn facts(survey: &Survey, lock_owners: &[LockOwner]) -> Vec<(&'static str, Strin
             count(survey.spares.len() as u64, "spare file"),
         ));
     }
-    if !survey.others.is_empty() {
-        facts.push(("not ours", survey.others.join(", ")));
+    if !survey.unknown_files.is_empty() {
+        facts.push(("not ours", survey.unknown_files.join(", ")));
     }
     facts.push(("open", lock_owners_text(survey, lock_owners)));
     facts
@@ -106,7 +106,7 @@ fn ending(survey: &Survey) -> String {
     match &survey.ending {
         Some(Ending::Empty) => "there is no segment yet".into(),
         Some(Ending::Closed) => "closed".into(),
-        Some(Ending::Cut(cut)) => format!(
+        Some(Ending::TornTail(cut)) => format!(
             "not closed, which is no damage: {} at byte {} of the newest segment ({})",
             cut.reason,
             cut.offset,

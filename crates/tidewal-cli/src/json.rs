@@ -2,7 +2,7 @@
 
 use serde_json::{Value, json};
 use tidewal::tools::{Depth, Ending, LockOwner, SegmentSurvey, Survey};
-use tidewal::{Corruption, Cut, Lsn};
+use tidewal::{Corruption, Lsn, TornTail};
 
 use crate::failure::with_sources;
 use crate::findings::known_end;
@@ -20,12 +20,12 @@ pub fn survey(survey: &Survey, lock_owners: &[LockOwner]) -> Value {
         "proven_durable": survey.proven.get(),
         "ending": survey.ending.as_ref().map(ending),
         "segments": segments(&survey.segments),
-        "leftovers": segments(&survey.leftovers),
+        "stale_segments": segments(&survey.stale_segments),
         "spares": survey.spares,
-        "others": survey.others,
+        "unknown_files": survey.unknown_files,
         "damages": survey.damages.iter().map(damage).collect::<Vec<_>>(),
         "damages_left_out": survey.damages_left_out,
-        "obstacles": survey.obstacles.iter().map(|error| with_sources(error)).collect::<Vec<_>>(),
+        "read_errors": survey.read_errors.iter().map(|error| with_sources(error)).collect::<Vec<_>>(),
     })
 }
 
@@ -57,14 +57,14 @@ fn lock_owner(lock_owner: &LockOwner) -> Value {
 
 fn ending(ending: &Ending) -> Value {
     match ending {
-        Ending::Cut(cut) => cut_json(cut),
+        Ending::TornTail(cut) => cut_json(cut),
         Ending::Closed => json!({ "kind": "closed" }),
         Ending::Empty => json!({ "kind": "empty" }),
         _ => Value::Null,
     }
 }
 
-fn cut_json(cut: &Cut) -> Value {
+fn cut_json(cut: &TornTail) -> Value {
     json!({
         "kind": "cut",
         "reason": cut.reason.label(),
@@ -102,7 +102,7 @@ fn segment(segment: &SegmentSurvey) -> Value {
 fn damage(damage: &Corruption) -> Value {
     let last = (damage.last >= damage.first).then(|| damage.last.get());
     json!({
-        "label": damage.damage.label(),
+        "label": damage.kind.label(),
         "file": damage.segment.to_string_lossy(),
         "offset": damage.offset,
         "first": damage.first.get(),

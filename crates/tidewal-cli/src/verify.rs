@@ -42,7 +42,7 @@ fn show_verdict(out: &mut Out, survey: &Survey, is_raft: bool) -> Result<(), Fai
     );
     if !survey.is_sound() {
         let places = survey.damages.len() as u64 + survey.damages_left_out;
-        let found = match (places, survey.obstacles.len() as u64) {
+        let found = match (places, survey.read_errors.len() as u64) {
             (0, unread) => format!("{} not read", count(unread, "file")),
             (places, _) => count(places, "damaged place"),
         };
@@ -50,7 +50,7 @@ fn show_verdict(out: &mut Out, survey: &Survey, is_raft: bool) -> Result<(), Fai
             "{} {found}; {read} can be read",
             paint.bad("not sound:")
         ))?;
-        return match is_raft && survey.obstacles.is_empty() {
+        return match is_raft && survey.read_errors.is_empty() {
             true => out.line(raft::HINT),
             false => out.line(&next_step(survey)),
         };
@@ -67,7 +67,7 @@ fn show_verdict(out: &mut Out, survey: &Survey, is_raft: bool) -> Result<(), Fai
         span(survey)
     ))?;
     match &survey.ending {
-        Some(Ending::Cut(cut)) => out.line(&format!(
+        Some(Ending::TornTail(cut)) => out.line(&format!(
             "it was not closed, which is no damage: {} at byte {} of the newest segment ({})",
             cut.reason,
             cut.offset,
@@ -80,8 +80,8 @@ fn show_verdict(out: &mut Out, survey: &Survey, is_raft: bool) -> Result<(), Fai
 /// A repair has to read everything, and to know what it keeps.
 fn next_step(survey: &Survey) -> String {
     let is_later = |error: &Error| matches!(error, Error::Unsupported { .. });
-    match survey.obstacles.is_empty() {
-        _ if survey.obstacles.iter().any(is_later) => {
+    match survey.read_errors.is_empty() {
+        _ if survey.read_errors.iter().any(is_later) => {
             "use a newer version of tidewal: this one can neither read nor repair what a later one has \
              written"
                 .into()

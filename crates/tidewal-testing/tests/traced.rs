@@ -326,7 +326,7 @@ fn damage_is_an_error() {
         wal.close().await.unwrap();
         let segment = format!("{DIR}/00000000000000000001.wal");
         let zeroed = |bytes: &mut Vec<u8>| bytes[4096..4196].fill(0);
-        assert!(disk.damage(&segment, zeroed));
+        assert!(disk.corrupt(&segment, zeroed));
         let error = options().open_on(&disk, DIR).await.unwrap_err();
         let Error::Corrupt(corruption) = error else {
             panic!("{error}")
@@ -337,7 +337,7 @@ fn damage_is_an_error() {
         assert_eq!((told.field("first"), told.field("last")), ("1", "2"));
         assert_eq!(
             told.field("damage"),
-            format!("{:?}", corruption.damage.label())
+            format!("{:?}", corruption.kind.label())
         );
     });
 }

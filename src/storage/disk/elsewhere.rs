@@ -8,7 +8,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::error::Fault;
+use crate::error::IoFailure;
 use crate::format::names;
 use crate::storage::access::{Access, DirKey, FileId, Held, LockOwner};
 use crate::storage::backend::{Backend, BackendFile, Found, Mode, Onto, Opening};
@@ -23,12 +23,12 @@ pub(super) struct PathDir {
 }
 
 impl PathDir {
-    pub(super) fn open(path: &Path, shown: &Path, opening: Opening) -> Result<Self, Fault> {
+    pub(super) fn open(path: &Path, shown: &Path, opening: Opening) -> Result<Self, IoFailure> {
         let action = match opening.create {
             true => "create the directory",
             false => "open the directory",
         };
-        let fault = |error| Fault::new(action, shown, error);
+        let fault = |error| IoFailure::new(action, shown, error);
         if opening.create && !path.as_os_str().is_empty() {
             fs::create_dir_all(path).map_err(fault)?;
         }

@@ -7,7 +7,7 @@ use std::path::{Component, Path};
 use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, open as open_path, unlinkat};
 use rustix::io::{Errno, retry_on_intr};
 
-use crate::error::Fault;
+use crate::error::IoFailure;
 use crate::storage::access::Access;
 use crate::storage::backend::Opening;
 use crate::storage::disk::dir::{
@@ -15,22 +15,22 @@ use crate::storage::disk::dir::{
 };
 
 /// Opens the directory that a path stands for. `shown` is what messages call it.
-pub(super) fn open(path: &Path, shown: &Path, opening: Opening) -> Result<OpenDir, Fault> {
+pub(super) fn open(path: &Path, shown: &Path, opening: Opening) -> Result<OpenDir, IoFailure> {
     if !opening.create {
         let opened = open_existing(path);
-        let dir = opened.map_err(|error| Fault::new("open the directory", shown, error))?;
+        let dir = opened.map_err(|error| IoFailure::new("open the directory", shown, error))?;
         return check_syncable(dir, shown, opening);
     }
     let made = make(path, opening, PRIVATE);
     let dir = made.map_err(|failure| match failure {
         MakeError::Unsynced(fault) => fault,
-        MakeError::Other(error) => Fault::new("create the directory", shown, error),
+        MakeError::Other(error) => IoFailure::new("create the directory", shown, error),
     })?;
     check_syncable(dir, shown, opening)
 }
 
 /// A log that could not make its files' names durable says so at once, not after its recovery.
-fn check_syncable(mut dir: OpenDir, shown: &Path, opening: Opening) -> Result<OpenDir, Fault> {
+fn check_syncable(mut dir: OpenDir, shown: &Path, opening: Opening) -> Result<OpenDir, IoFailure> {
     if opening.access == Access::Read {
         return Ok(dir);
     }
@@ -40,13 +40,13 @@ fn check_syncable(mut dir: OpenDir, shown: &Path, opening: Opening) -> Result<Op
             dir.is_never_synced = true;
             Ok(dir)
         }
-        Err(error) => Err(Fault::new("sync the directory", shown, error.into())),
+        Err(error) => Err(IoFailure::new("sync the directory", shown, error.into())),
     }
 }
 
 enum MakeError {
     /// A directory was created and may not be there after a power cut.
-    Unsynced(Fault),
+    Unsynced(IoFailure),
     Other(io::Error),
 }
 
@@ -85,7 +85,7 @@ fn make(path: &Path, opening: Opening, permissions: Mode) -> Result<OpenDir, Mak
                 // So that the next attempt does not take it for one that is durable.
                 let _ = unlinkat(&parent.descriptor, name, AtFlags::REMOVEDIR);
             }
-            let fault = Fault::new("sync the directory", parent_path, error.into());
+            let fault = IoFailure::new("sync the directory", parent_path, error.into());
             Err(MakeError::Unsynced(fault))
         }
         _ => Ok(OpenDir::new(made)?),

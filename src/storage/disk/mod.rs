@@ -23,7 +23,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use crate::error::Fault;
+use crate::error::IoFailure;
 use crate::storage::access::{Access, Held};
 use crate::storage::backend::{Backend, Locator, Opening};
 use crate::storage::dir::Location;
@@ -53,12 +53,12 @@ impl Locator for DiskPath {
     }
 
     #[cfg(unix)]
-    fn open(&self, opening: Opening) -> Result<Arc<dyn Backend>, Fault> {
+    fn open(&self, opening: Opening) -> Result<Arc<dyn Backend>, IoFailure> {
         Ok(Arc::new(make::open(&self.absolute, &self.shown, opening)?))
     }
 
     #[cfg(not(unix))]
-    fn open(&self, opening: Opening) -> Result<Arc<dyn Backend>, Fault> {
+    fn open(&self, opening: Opening) -> Result<Arc<dyn Backend>, IoFailure> {
         let opened = elsewhere::PathDir::open(&self.absolute, &self.shown, opening)?;
         Ok(Arc::new(opened))
     }

@@ -9,7 +9,7 @@ use std::task::{Context, Poll, ready};
 
 use tokio::time::Sleep;
 
-use crate::error::Fault;
+use crate::error::IoFailure;
 use crate::format::names;
 use crate::storage::access::{Access, DirKey, FileId, Held, LockOwner};
 use crate::storage::backend::{Backend, BackendFile, Found, Locator, Mode, Onto, Opening};
@@ -41,13 +41,13 @@ impl Locator for SimPath {
     }
 
     /// Making a directory is not part of the model: it is there, durably, at once.
-    fn open(&self, opening: Opening) -> Result<Arc<dyn Backend>, Fault> {
+    fn open(&self, opening: Opening) -> Result<Arc<dyn Backend>, IoFailure> {
         let mut model = self.disk.model();
         let dir = match opening.create {
             true => model.make_dir(&self.path),
             false => model
                 .find_dir(&self.path)
-                .map_err(|error| Fault::new("open the directory", &self.path, error))?,
+                .map_err(|error| IoFailure::new("open the directory", &self.path, error))?,
         };
         Ok(Arc::new(SimDir {
             disk: self.disk.clone(),

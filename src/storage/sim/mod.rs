@@ -10,7 +10,7 @@
 //!
 //! - What is written is volatile until its file is synced. A new, renamed or removed name is volatile
 //!   until its directory is synced; a file's own sync does not keep its name, unless
-//!   [asked to](SimDisk::set_sync_keeps_names).
+//!   [asked to](SimDisk::set_fsync_persists_name).
 //! - When power goes, some of what is volatile survives: see [`Survival`].
 //! - A failed sync marks what it should have written as clean: it is readable until the power goes
 //!   and lost then, and the next sync does not bring it back. Linux behaves so.
@@ -218,7 +218,7 @@ impl SimDisk {
     ///
     /// That is not an error. A full disk in the middle of a write is a short write with a
     /// [failing](Self::fail) one after it.
-    pub fn shorten(&self, operation: Operation, skip: u64) {
+    pub fn short_io(&self, operation: Operation, skip: u64) {
         self.model().mishaps.plan_short(operation, skip);
     }
 
@@ -252,7 +252,7 @@ impl SimDisk {
 
     /// Whether the sync of a file makes its own new name durable too. At first it does not, which is
     /// what POSIX promises; most of today's file systems do.
-    pub fn set_sync_keeps_names(&self, keeps: bool) {
+    pub fn set_fsync_persists_name(&self, keeps: bool) {
         self.model().keeps_names = keeps;
     }
 
@@ -275,10 +275,10 @@ impl SimDisk {
     ///
     /// ```
     /// # let disk = tidewal::sim::SimDisk::new(1);
-    /// # disk.plant("log/x", vec![0; 100]);
-    /// disk.damage("log/x", |bytes| bytes[17] ^= 0b100);
+    /// # disk.write_file("log/x", vec![0; 100]);
+    /// disk.corrupt("log/x", |bytes| bytes[17] ^= 0b100);
     /// ```
-    pub fn damage(&self, path: impl AsRef<Path>, change: impl FnOnce(&mut Vec<u8>)) -> bool {
+    pub fn corrupt(&self, path: impl AsRef<Path>, change: impl FnOnce(&mut Vec<u8>)) -> bool {
         self.model().damage_file(path.as_ref(), change)
     }
 
@@ -291,7 +291,7 @@ impl SimDisk {
     ///
     /// ```
     /// # let disk = tidewal::sim::SimDisk::new(1);
-    /// # disk.plant("log/x", vec![0; 10_000]);
+    /// # disk.write_file("log/x", vec![0; 10_000]);
     /// assert!(disk.make_unreadable("log/x", 5000, false));
     /// ```
     pub fn make_unreadable(&self, path: impl AsRef<Path>, offset: u64, is_cached: bool) -> bool {
@@ -300,12 +300,12 @@ impl SimDisk {
     }
 
     /// Puts a file in place, durably: something foreign, or a copy of another one.
-    pub fn plant(&self, path: impl AsRef<Path>, bytes: Vec<u8>) {
+    pub fn write_file(&self, path: impl AsRef<Path>, bytes: Vec<u8>) {
         self.model().plant_file(path.as_ref(), bytes);
     }
 
     /// Takes a file away, durably, also one that is open, or the lock file. Returns whether it was there.
-    pub fn destroy(&self, path: impl AsRef<Path>) -> bool {
+    pub fn remove_file(&self, path: impl AsRef<Path>) -> bool {
         self.model().destroy_file(path.as_ref())
     }
 

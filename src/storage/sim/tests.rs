@@ -110,7 +110,7 @@ fn a_quota_is_kept_and_removal_gives_space_back() {
 fn the_same_seed_gives_the_same_survivors() {
     let run = |seed| {
         let disk = SimDisk::new(seed);
-        disk.plant("d/f", vec![0; 64 * 512]);
+        disk.write_file("d/f", vec![0; 64 * 512]);
         let dir = open_dir(&disk);
         overwrite(&dir, &vec![1; 64 * 512], 0);
         disk.restart(Survival::Random);
@@ -148,7 +148,7 @@ fn a_file_that_has_grown_holds_its_data_or_zeros_or_garbage() {
 fn the_pieces_that_survive_can_be_chosen() {
     for chosen in 0..8 {
         let disk = SimDisk::new(1);
-        disk.plant("d/f", vec![0; 1024]);
+        disk.write_file("d/f", vec![0; 1024]);
         let dir = open_dir(&disk);
         overwrite(&dir, &[1; 600], 0);
         dir.rename("f", "g").unwrap();
@@ -164,7 +164,7 @@ fn the_pieces_that_survive_can_be_chosen() {
 #[test]
 fn a_sync_keeps_its_files_name_if_asked_to() {
     let (disk, dir) = disk_with_a_file();
-    disk.set_sync_keeps_names(true);
+    disk.set_fsync_persists_name(true);
     let file = dir.open("new", Mode::Create).unwrap();
     drop(dir.open("other", Mode::Create).unwrap());
     tokio_test::block_on(file.sync()).unwrap();
@@ -175,16 +175,16 @@ fn a_sync_keeps_its_files_name_if_asked_to() {
 #[test]
 fn short_operations_are_finished_and_a_full_disk_may_come_in_between() {
     let (disk, dir) = disk_with_a_file();
-    disk.shorten(Operation::Write, 0);
+    disk.short_io(Operation::Write, 0);
     let before = disk.operations();
     overwrite(&dir, b"0123456789", 0);
     assert_eq!(disk.operations() - before, 2);
-    disk.shorten(Operation::Read, 0);
+    disk.short_io(Operation::Read, 0);
     let mut bytes = [0; 10];
     let file = dir.open("f", Mode::Read).unwrap();
     assert_eq!(file.read_at(&mut bytes, 0).unwrap(), 10);
     assert_eq!(&bytes, b"0123456789");
-    disk.shorten(Operation::Write, 0);
+    disk.short_io(Operation::Write, 0);
     disk.fail(Operation::Write, 1, io::ErrorKind::StorageFull);
     let file = dir.open("f", Mode::Write).unwrap();
     assert!(
@@ -218,8 +218,8 @@ fn a_stalled_sync_takes_its_time_and_the_next_one_does_not() {
 #[test]
 fn damage_is_durable_and_needs_a_file() {
     let (disk, _) = disk_with_a_file();
-    assert!(disk.damage("d/f", |bytes| bytes[0] ^= 1));
-    assert!(!disk.damage("d/g", |_| panic!("there is no such file")));
+    assert!(disk.corrupt("d/f", |bytes| bytes[0] ^= 1));
+    assert!(!disk.corrupt("d/g", |_| panic!("there is no such file")));
     disk.restart(Survival::Nothing);
     assert_eq!(disk.read("d/f").unwrap(), b"nld");
 }
@@ -229,10 +229,10 @@ fn damage_meets_whoever_has_the_file_open_and_takes_no_room() {
     let (disk, dir) = disk_with_a_file();
     let open = dir.open("f", Mode::Read).unwrap();
     for _ in 0..100 {
-        assert!(disk.damage("d/f", |bytes| bytes[0] ^= 1));
-        disk.plant("d/f", b"new".to_vec());
+        assert!(disk.corrupt("d/f", |bytes| bytes[0] ^= 1));
+        disk.write_file("d/f", b"new".to_vec());
     }
-    disk.damage("d/f", |bytes| bytes[1] = b'o');
+    disk.corrupt("d/f", |bytes| bytes[1] = b'o');
     let mut buffer = [0; 3];
     assert_eq!(open.read_at(&mut buffer, 0).unwrap(), 3);
     assert_eq!(&buffer, b"now");

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use serde_json::json;
 use tidewal::Lsn;
-use tidewal::archive::{self, Pruned, Until};
+use tidewal::archive::{self, Pruned, RestoreTarget};
 
 use crate::archive::args::Prune;
 use crate::archive::failure;
@@ -32,9 +32,9 @@ async fn prune(args: &Prune) -> Result<Pruned, Failure> {
     pruned.map_err(|error| failure::of(error, &args.store))
 }
 
-fn before(args: &Prune) -> Until {
-    let lsn = args.before_lsn.map(|lsn| Until::Lsn(Lsn::new(lsn)));
-    let time = Until::Time(args.before_time.unwrap_or(SystemTime::UNIX_EPOCH));
+fn before(args: &Prune) -> RestoreTarget {
+    let lsn = args.before_lsn.map(|lsn| RestoreTarget::Lsn(Lsn::new(lsn)));
+    let time = RestoreTarget::Time(args.before_time.unwrap_or(SystemTime::UNIX_EPOCH));
     lsn.unwrap_or(time)
 }
 

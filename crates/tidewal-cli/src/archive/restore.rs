@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 use tidewal::Lsn;
-use tidewal::archive::{self, Error, Restored, Until};
+use tidewal::archive::{self, Error, RestoreTarget, Restored};
 
 use crate::archive::args::Restore;
 use crate::archive::failure;
@@ -45,11 +45,11 @@ async fn restore(args: &Restore) -> Result<Restored, Failure> {
     })
 }
 
-fn until(args: &Restore) -> Until {
+fn until(args: &Restore) -> RestoreTarget {
     match (args.until_lsn, args.until_time) {
-        (Some(lsn), _) => Until::Lsn(Lsn::new(lsn)),
-        (None, Some(time)) => Until::Time(time),
-        (None, None) => Until::End,
+        (Some(lsn), _) => RestoreTarget::Lsn(Lsn::new(lsn)),
+        (None, Some(time)) => RestoreTarget::Time(time),
+        (None, None) => RestoreTarget::End,
     }
 }
 

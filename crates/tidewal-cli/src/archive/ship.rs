@@ -67,7 +67,7 @@ async fn check_whole(place: &Place, args: &Ship) -> Result<(), Failure> {
 
 /// Waits until everything is there, and says what goes wrong meanwhile.
 async fn ship_all(archiver: &Archiver, args: &Ship) -> Result<Status, Failure> {
-    let mut caught_up = pin!(archiver.caught_up());
+    let mut caught_up = pin!(archiver.wait_caught_up());
     let mut patience = pin!(patience(args.give_up_after));
     let mut silence = pin!(time::sleep(SILENCE));
     let (mut failures, mut refused) = (0, None);

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use object_store::ObjectStore;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use tidewal::Lsn;
-use tidewal::archive::{ArchiveOptions, Archiver, Error, Until, contents, restore, verify};
+use tidewal::archive::{ArchiveOptions, Archiver, Error, RestoreTarget, contents, restore, verify};
 
 use crate::server::{BUCKET, Server};
 use tidewal_testing::support::options;
@@ -61,17 +61,25 @@ async fn there_and_back(store: &Arc<dyn ObjectStore>) {
         let wal = options().open(&log).await.unwrap();
         let archiver = archiver(&wal, store, PREFIX);
         append(&wal, life * 20 + 1..=life * 20 + 20).await;
-        archiver.caught_up().await.unwrap();
+        archiver.wait_caught_up().await.unwrap();
         let reached = archiver.status().archived;
         wal.truncate_before(Lsn::new(life * 20 + 20)).await.unwrap();
         assert!(reached > Lsn::new(life * 20));
         wal.close().await.unwrap();
     }
     let wal = options().open(&log).await.unwrap();
-    archiver(&wal, store, PREFIX).caught_up().await.unwrap();
+    archiver(&wal, store, PREFIX)
+        .wait_caught_up()
+        .await
+        .unwrap();
     let verified = verify(Arc::clone(store), PREFIX).await.unwrap().contents;
     assert_eq!((verified.oldest, verified.end), (Lsn::FIRST, Lsn::new(60)));
-    let restored = restore(Arc::clone(store), PREFIX, &copy, Until::Lsn(Lsn::new(47)));
+    let restored = restore(
+        Arc::clone(store),
+        PREFIX,
+        &copy,
+        RestoreTarget::Lsn(Lsn::new(47)),
+    );
     assert_eq!(restored.await.unwrap().end, Lsn::new(47));
     let mut reader = options().read(&copy).await.unwrap();
     for number in 1..=47 {
@@ -97,13 +105,13 @@ async fn fenced(store: &Arc<dyn ObjectStore>) {
     }
     let old_wal = options().open(&log).await.unwrap();
     let old = archiver(&old_wal, store, "twins");
-    old.caught_up().await.unwrap();
+    old.wait_caught_up().await.unwrap();
     let new_wal = options().open(&twin).await.unwrap();
     let new = archiver(&new_wal, store, "twins");
     append(&new_wal, 11..=20).await;
-    new.caught_up().await.unwrap();
+    new.wait_caught_up().await.unwrap();
     append(&old_wal, 11..=20).await;
-    let end = old.caught_up().await.unwrap_err();
+    let end = old.wait_caught_up().await.unwrap_err();
     assert!(matches!(end, Error::Fenced { .. }), "{end:?}");
     let verified = verify(Arc::clone(store), "twins").await.unwrap();
     assert!(verified.is_sound(), "{verified:?}");

@@ -379,7 +379,7 @@ fn damage_is_told() {
                 .unwrap();
         }
         drop(log);
-        disk.damage(format!("{DIR}/00000000000000000001.wal"), |bytes| {
+        disk.corrupt(format!("{DIR}/00000000000000000001.wal"), |bytes| {
             bytes[5000] ^= 1;
         });
         let error = try_open(options(), &disk).await.unwrap_err();

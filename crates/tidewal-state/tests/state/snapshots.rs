@@ -107,7 +107,7 @@ fn a_damaged_snapshot_is_passed_over() {
         assert_eq!(names.len(), 2);
         for at in [0, 20, 4096, 4500] {
             let fork = disk.fork();
-            fork.damage(format!("{DIR}/{}", names[1]), |bytes| bytes[at] ^= 1);
+            fork.corrupt(format!("{DIR}/{}", names[1]), |bytes| bytes[at] ^= 1);
             let machine = open(&fork).await;
             assert_eq!(machine.query(Ledger::clone).unwrap(), expected, "byte {at}");
             assert_eq!(machine.stats().records_since_snapshot, 30);
@@ -157,7 +157,7 @@ fn without_a_usable_snapshot_the_start_says_so() {
         }
         machine.close().await.unwrap();
         for name in files(&disk, "snapshot") {
-            disk.damage(format!("{DIR}/{name}"), |bytes| bytes[30] ^= 1);
+            disk.corrupt(format!("{DIR}/{name}"), |bytes| bytes[30] ^= 1);
         }
         let refused = options().open_on(&disk, DIR).await;
         let Err(Error::NoSnapshot { oldest, skipped }) = refused else {
@@ -172,7 +172,7 @@ fn without_a_usable_snapshot_the_start_says_so() {
         );
         // The same if they are gone.
         for name in files(&disk, "snapshot") {
-            disk.destroy(format!("{DIR}/{name}"));
+            disk.remove_file(format!("{DIR}/{name}"));
         }
         let refused = options().open_on(&disk, DIR).await;
         assert!(
@@ -193,13 +193,13 @@ fn a_log_that_ends_before_its_snapshot_has_lost_records() {
         fill(&machine, 3..6).await;
         machine.snapshot().await.unwrap();
         let name = format!("{DIR}/{}", files(&disk, "snapshot")[0]);
-        fork.plant(&name, disk.read(&name).unwrap());
+        fork.write_file(&name, disk.read(&name).unwrap());
         let refused = options().open_on(&fork, DIR).await;
         assert!(
             matches!(refused, Err(Error::Log(tidewal::Error::BeyondEnd { .. }))),
             "{refused:?}"
         );
-        fork.damage(&name, |bytes| bytes[4200] ^= 1);
+        fork.corrupt(&name, |bytes| bytes[4200] ^= 1);
         let refused = options().open_on(&fork, DIR).await;
         assert!(
             matches!(refused, Err(Error::BehindSnapshot { .. })),
@@ -222,7 +222,7 @@ fn a_foreign_snapshot_is_passed_over() {
         let machine = open(&other).await;
         machine.snapshot().await.unwrap();
         let newest = format!("{DIR}/{}", files(&other, "snapshot")[1]);
-        disk.plant(&newest, other.read(&newest).unwrap());
+        disk.write_file(&newest, other.read(&newest).unwrap());
         let machine = open(&disk).await;
         assert_eq!(machine.stats().records_since_snapshot, 3);
         assert_eq!(ids(&machine).len(), 6);

@@ -125,9 +125,9 @@ impl Sound {
             let sound = self.disk.read(&path).unwrap();
             for damage in damages(&sound) {
                 let _label = Label(format!("{:?}: {path}: {damage:?}", self.stop));
-                self.disk.damage(&path, |bytes| damage.apply(bytes));
+                self.disk.corrupt(&path, |bytes| damage.apply(bytes));
                 tally.note(self, run(read(&self.disk)));
-                self.disk.plant(&path, sound.clone());
+                self.disk.write_file(&path, sound.clone());
             }
         }
         assert_eq!(run(read(&self.disk)).unwrap(), self.records);
@@ -148,13 +148,13 @@ pub fn measure_everywhere(sound: &Sound) {
         note_trial();
         sound
             .disk
-            .damage(&newest, |bytes| Damage::FlippedBit(bit).apply(bytes));
+            .corrupt(&newest, |bytes| Damage::FlippedBit(bit).apply(bytes));
         let damaged = peak();
         assert!(
             damaged <= plain + READ_AHEAD,
             "{damaged} bytes, not {plain}"
         );
-        sound.disk.plant(&newest, bytes.clone());
+        sound.disk.write_file(&newest, bytes.clone());
     }
 }
 

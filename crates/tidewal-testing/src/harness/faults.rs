@@ -6,7 +6,7 @@ use std::io;
 use std::time::Duration;
 
 use tidewal::sim::{Operation, SimDisk, Survival};
-use tidewal::{Error, Fault, SyncPolicy, WalOptions};
+use tidewal::{Error, IoFailure, SyncPolicy, WalOptions};
 
 use crate::harness::journal::Journal;
 use crate::harness::steps::Driver;
@@ -182,7 +182,7 @@ fn of(error: &Error, mishap: Mishap) -> Consequence {
         Error::StorageFull(_) if is_full => Consequence::Refused,
         Error::SegmentUnavailable(_) if !is_full => Consequence::Refused,
         Error::Io(fault) if fault.path().starts_with(DIR) => Consequence::Reported,
-        Error::Failed(_) | Error::Poisoned(_) => Consequence::Poisoned,
+        Error::OutcomeUnknown(_) | Error::Poisoned(_) => Consequence::Poisoned,
         other => panic!("{other:?}"),
     }
 }
@@ -228,7 +228,7 @@ fn plan(disk: &SimDisk, operation: Operation, skip: u64, mishap: Mishap) {
         Mishap::Error(kind) => disk.fail(operation, skip, kind),
         Mishap::LateError(kind) => disk.fail_after_rename("", skip, kind),
         Mishap::ShortThenFull => {
-            disk.shorten(operation, skip);
+            disk.short_io(operation, skip);
             disk.fail(operation, skip + 1, io::ErrorKind::StorageFull);
         }
         Mishap::Stall => disk.stall(skip, Duration::from_secs(3600)),
@@ -242,7 +242,7 @@ pub fn cause(error: &Error) -> Option<&io::Error> {
         return Some(fault.io_error());
     }
     while let Some(error) = source {
-        if let Some(fault) = error.downcast_ref::<Fault>() {
+        if let Some(fault) = error.downcast_ref::<IoFailure>() {
             return Some(fault.io_error());
         }
         source = error.source();

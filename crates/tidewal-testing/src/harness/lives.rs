@@ -26,7 +26,7 @@ pub fn live_and_die(seed: u64, deaths: &mut Deaths) {
     let _label = Label(format!("seed {seed}"));
     let mut dice = Dice::new(seed);
     let disk = SimDisk::new(seed);
-    disk.set_sync_keeps_names(dice.once_in(4));
+    disk.set_fsync_persists_name(dice.once_in(4));
     let mut journal = Journal::default();
     for life in 0..4 {
         let (policy, options) = random_options(&mut dice);
@@ -108,8 +108,8 @@ fn random_step(dice: &mut Dice) -> Step {
 /// Nothing that is an error: calls that are short, are interrupted, or take long.
 fn plan_mishaps(disk: &SimDisk, dice: &mut Dice) {
     disk.set_sync_time(Duration::from_micros(dice.roll(3) * 100));
-    disk.shorten(Operation::Read, dice.roll(50));
-    disk.shorten(Operation::Write, dice.roll(50));
+    disk.short_io(Operation::Read, dice.roll(50));
+    disk.short_io(Operation::Write, dice.roll(50));
     disk.fail(
         Operation::Write,
         dice.roll(50),

@@ -136,13 +136,13 @@ impl Trial {
             }
             Act::RemoveLockFile => return self.remove_lock_file().await,
             Act::RemoveDirectory => disk.remove_dir(DIR).unwrap(),
-            Act::RemoveSegment => assert!(disk.destroy(&newest)),
+            Act::RemoveSegment => assert!(disk.remove_file(&newest)),
             Act::ReplaceSegment => {
                 let bytes = disk.read(&newest).unwrap();
-                disk.destroy(&newest);
-                disk.plant(&newest, bytes);
+                disk.remove_file(&newest);
+                disk.write_file(&newest, bytes);
             }
-            Act::CutSegmentShort => assert!(disk.damage(&newest, |bytes| bytes.truncate(4096))),
+            Act::CutSegmentShort => assert!(disk.corrupt(&newest, |bytes| bytes.truncate(4096))),
         }
         None
     }
@@ -154,7 +154,7 @@ impl Trial {
 
     /// Nobody else gets in if the directory itself is locked.
     async fn remove_lock_file(&self) -> Option<Wal> {
-        assert!(self.disk.destroy(format!("{DIR}/LOCK")));
+        assert!(self.disk.remove_file(format!("{DIR}/LOCK")));
         let opened = options().open_on(&self.disk.another_process(), DIR).await;
         match opened {
             Err(Error::Locked { .. }) if self.locks_directories => None,

@@ -4,7 +4,7 @@
 //! it, a log that is opened for appending loses nothing by that, however the opening ends.
 
 use tidewal::sim::{Operation, SimDisk, Survival};
-use tidewal::{Damage, Error, Record, Wal, WalOptions};
+use tidewal::{CorruptionKind, Error, Record, Wal, WalOptions};
 
 use crate::harness::damage::{STOPS, Sound, Stop};
 use crate::harness::{Label, note_trial};
@@ -134,7 +134,11 @@ fn assert_is_unreadable(error: Option<&Error>, segment: &Segment, page: u64, fir
     let Some(Error::Corrupt(corruption)) = error else {
         panic!("P4: {error:?}");
     };
-    assert_eq!(corruption.damage, Damage::Unreadable, "{corruption:?}");
+    assert_eq!(
+        corruption.kind,
+        CorruptionKind::Unreadable,
+        "{corruption:?}"
+    );
     assert_eq!(corruption.offset, page);
     assert_eq!(corruption.segment.to_string_lossy(), segment.path);
     assert_eq!(corruption.first.get(), first);

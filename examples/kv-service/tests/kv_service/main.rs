@@ -178,7 +178,7 @@ async fn ctrl_c_closes_the_log() {
 
     let mut reader = tidewal::Wal::options().read(dir.path()).await.unwrap();
     while reader.try_next().await.unwrap().is_some() {}
-    assert_eq!(reader.report().cut, None);
+    assert_eq!(reader.report().torn_tail, None);
     drop(reader);
     let service = Service::start(dir.path(), 1000).await;
     assert_eq!(service.replayed, 1);
