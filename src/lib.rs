@@ -23,77 +23,78 @@
 //! # }).unwrap();
 //! ```
 //!
-//! A background writer takes whatever many producers have submitted, and makes it durable with one
-//! write and one sync; each caller then gets the LSN of its record. Recovery is a separate stream over
-//! the files.
+//! A background writer batches concurrent appends: one write and one fsync per batch (group
+//! commit). Each caller gets the LSN of its record. Recovery is a separate stream over the files.
 //!
 //! # The promise
 //!
-//! When an append has returned `Ok(lsn)`, every later recovery delivers that record, once, at that LSN,
-//! with those bytes, until [`truncate_before`](Wal::truncate_before) passes it: through killed
-//! processes, power cuts, full disks, failed syncs, dropped futures and dropped runtimes. What a crash
-//! left half written ends the log quietly; damage to a record that was durable is an error that names
-//! the place, and never a shorter log. `docs/durability.md` in the repository has the assumptions, and
-//! every case by name.
+//! If an append returned `Ok(lsn)`, every later recovery delivers that record exactly once, at that
+//! LSN and with the same bytes, until [`truncate_before`](Wal::truncate_before) is called with a
+//! higher LSN. This holds through killed processes, power cuts, full disks, failed syncs, dropped
+//! futures and dropped runtimes. A torn tail that a crash left ends the log quietly. Damage to a
+//! durable record is an error that names the place, and never a shorter log. The file
+//! `docs/durability.md` of the repository has the assumptions and every case of recovery.
 //!
 //! # What it does not do
 //!
-//! It does not replicate, compress, encrypt or index, and it does not read records back while it is
-//! open for appending. A log is one directory of one process. A record, and an atomic batch, must fit
-//! into one segment.
+//! It does not replicate, compress, encrypt or index, and it reads no records back while it is open
+//! for appending. A log is one directory of one process. A record or an atomic batch must fit into
+//! one segment.
 //!
 //! # Cancel safety
 //!
-//! Every future of this crate can be dropped at any time without harm to other callers. What has
-//! happened then is said at each of them, and comes in two kinds:
+//! Every future of this crate can be dropped at any time without harm to other callers. The
+//! documentation of each one says what has happened then, which is one of two cases:
 //!
 //! - Until [`Wal::submit`] returns, it is guaranteed that nothing was appended.
 //! - After that, dropping the [`PendingAppend`] does not take the record back: only the answer is lost.
 //!
-//! [`Wal::append`] is the first and then the second; if it is dropped, the record may or may not be
-//! appended. Streams lose no item when a future of their next one is dropped.
+//! [`Wal::append`] is one after the other, so if it is dropped, the record may or may not be
+//! appended. Streams lose no item if the future of their next item is dropped.
 //!
 //! # Executors
 //!
-//! A handle works from any executor. The log's own work is done on its own threads, named
-//! `tidewal-writer`, `tidewal-spares` and, while a log is read, `tidewal-recovery`: a sync never
-//! blocks a worker of a runtime, and never waits for a place in its blocking pool.
+//! A handle works from any executor. The log does its own work on its own threads, named
+//! `tidewal-writer`, `tidewal-spares` and, while a log is read, `tidewal-recovery`. A sync never
+//! blocks a worker thread of a runtime, and never waits for a place in its blocking pool.
 //!
 //! # Stability
 //!
-//! Before 1.0 a minor version may change the API. The format on disk has a version number of its own;
-//! a version of this crate reads every format that an earlier one has written, and says
-//! [`Error::Unsupported`] to one that it does not know. The public types of other crates that appear
-//! in the API are [`bytes::Bytes`] and [`futures_core::Stream`]; with the features of their names also
-//! `futures_sink::Sink`, the traits of serde that a codec asks for, and `object_store`.
+//! Before 1.0, a minor version may change the API. The format on disk has its own version number. A
+//! version of this crate reads every format that an earlier version has written, and returns
+//! [`Error::Unsupported`] for a format that it does not know. These public types of other crates
+//! appear in the API: [`bytes::Bytes`] and [`futures_core::Stream`], and with the features of these
+//! names `futures_sink::Sink`, the traits of serde that a codec needs, and `object_store`.
 //!
 //! # Features
 //!
-//! None is on by default.
+//! No feature is on by default.
 //!
-//! - `archive`: complete segments are shipped to an object store, and a directory is restored from
-//!   there, up to any record or a point in time. Turn it on if the log has to outlive its machine.
+//! - `archive`: ships complete segments to an object store and restores a directory from there, up
+//!   to any record or a point in time. For a log that must outlive its machine. Exempt from
+//!   semantic versioning.
 //! - `json`, `postcard`: codecs for [`typed`], the log of your own type. Turn on the one whose
-//!   format you want in your files; [the module](typed#changing-the-type) says how a type may change
-//!   under each. A codec of your own needs no feature.
-//! - `serde`: `Serialize` and `Deserialize` for [`Lsn`], which becomes a number. Turn it on to store an
-//!   LSN in a snapshot.
+//!   format you want in your files. [The module](typed#changing-the-type) says how a type may
+//!   change under each. A codec of your own needs no feature.
+//! - `serde`: `Serialize` and `Deserialize` for [`Lsn`], as its number. For an LSN that is stored
+//!   in a snapshot.
 //! - `sim`: a simulated disk, to crash-test a service that uses the log. Turn it on in your
 //!   `dev-dependencies`.
-//! - `sink`: `Wal::sink`, a `futures::Sink` of payloads. Turn it on where a stream is to be forwarded
-//!   into the log.
-//! - `snapshot`: the module `snapshot`, durable snapshots beside the log. Turn it on if your service writes
+//! - `sink`: `Wal::sink`, a `futures::Sink` of payloads. For forwarding a stream into the log.
+//! - `snapshot`: the module `snapshot`, durable snapshots beside the log. For a service that writes
 //!   snapshots of its state and truncates the log.
-//! - `metrics`: what [`Wal::stats`] says, for the recorder of the [`metrics`](https://docs.rs/metrics)
-//!   facade. Turn it on if your service has a recorder; install that before the log is opened.
-//! - `tracing`: spans and events for [`tracing`](https://docs.rs/tracing): damage, a torn tail, a full
-//!   disk, a sync that is slow now. Turn it on if your service has a subscriber for the whole process.
-//! - `tools`: the module `tools`, a survey of a log's directory and the repair of a damaged one. Turn it
-//!   on to write a tool of your own.
+//! - `metrics`: the figures of [`Wal::stats`] for the recorder of the
+//!   [`metrics`](https://docs.rs/metrics) facade. Install the recorder before the log is opened.
+//! - `tracing`: spans and events for [`tracing`](https://docs.rs/tracing): damage, a torn tail, a
+//!   full disk, a running sync that is slow. Install the subscriber for the whole process.
+//! - `tools`: the module `tools`, which surveys a log's directory and repairs a damaged log. For
+//!   writing a tool of your own.
 //!
-//! With `metrics` or `tracing` an open log has a third thread, `tidewal-watch`, which sleeps while the
-//! log is idle. `docs/observability.md` in the repository has the names and what to alert on.
+//! With `metrics` or `tracing`, an open log has a third thread, `tidewal-watch`, which sleeps while
+//! the log is idle. The file `docs/observability.md` of the repository has the names of the metrics
+//! and what to alert on.
 
+#![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]
 #![warn(
     missing_docs,

@@ -23,26 +23,29 @@ impl Wal {
     }
 }
 
-/// Appends that rely on each other: once one is refused, all behind it are. [`Wal::ordered`] makes one.
+/// A handle for appends that rely on each other: once one is refused, all later ones are. Made by
+/// [`Wal::ordered`].
 ///
-/// A state machine validates each command against its state, which has the effect of commands that were
-/// submitted and are not yet durable. If one of those is refused because the disk is full, the next one
-/// was validated against something that never happened; but it may be smaller, and still fit. Through
-/// this handle it is refused as well, with [`Error::EarlierRefused`], also if it was in the queue
-/// already. What a recovery delivers of the appends of one handle is always the first so many of them.
+/// A state machine validates each command against its state, which already includes the effects of
+/// commands that are submitted and not yet durable. If one of those is refused because the disk is
+/// full, the next one was validated against something that never happened. It may be smaller, and
+/// still fit. Through this handle it is refused too, with [`Error::EarlierRefused`], even if it was
+/// already in the queue. Of the appends of one handle, a recovery always delivers a prefix.
 ///
-/// After the first refusal the handle takes nothing more. Its owner waits for the answers to what was
-/// submitted, takes the effect of what was refused back, which is always the end of it, and goes on with
-/// a new handle.
+/// After the first refusal the handle accepts nothing more. Its owner waits for the outstanding
+/// answers, rolls back the effects of what was refused (always the end of what was submitted), and
+/// continues with a new handle.
 ///
-/// **What is a refusal?** Every error that says that a record is certainly not appended, from any of the
-/// methods or from the future that they return: [`Error::StorageFull`], and [`Error::TooLarge`] too, so
-/// check the size of what clients send before. What was submitted before it is not affected. Two things are none: [`TrySubmitError::Full`] gives the payload back, and nothing
-/// was submitted; and a [`submit`](Self::submit) or [`append`](Self::append) that is dropped before it
-/// has a place in the queue was never submitted.
+/// **What is a refusal?** Every error that says that a record is certainly not appended, from any
+/// of the methods or from the future that they return. Besides [`Error::StorageFull`] this includes
+/// [`Error::TooLarge`], so check the size of what clients send first. What was submitted before the
+/// refused append is not affected. Two cases are no refusal: [`TrySubmitError::Full`] gives the
+/// payload back, and nothing was submitted. And a [`submit`](Self::submit) or
+/// [`append`](Self::append) that is dropped before it has a place in the queue was never submitted.
 ///
-/// A handle is cheap to clone, and all clones are the same sequence, in the order in which their
-/// submissions return. What waits for a place in the queue when another clone is refused is refused as well.
+/// A handle is cheap to clone. All clones are one sequence, in the order in which their submissions
+/// return. If one clone is refused, what waits for room in the queue through another clone is
+/// refused too.
 ///
 /// # Examples
 ///
@@ -103,11 +106,12 @@ impl OrderedAppender {
     ///
     /// # Errors
     ///
-    /// Those of [`Wal::append`]; [`Error::EarlierRefused`].
+    /// The errors of [`Wal::append`], and [`Error::EarlierRefused`].
     ///
     /// # Cancel safety
     ///
-    /// That of [`Wal::append`].
+    /// Like [`Wal::append`]: if the future is dropped before it completes, the record may or may
+    /// not be appended.
     pub async fn append(&self, payload: impl Into<Bytes>) -> Result<Lsn> {
         self.submit(payload).await?.await
     }
@@ -116,11 +120,12 @@ impl OrderedAppender {
     ///
     /// # Errors
     ///
-    /// Those of [`append`](Self::append).
+    /// The errors of [`append`](Self::append).
     ///
     /// # Cancel safety
     ///
-    /// That of [`Wal::append`].
+    /// Like [`Wal::append`]: if the future is dropped before it completes, the record may or may
+    /// not be appended.
     pub async fn append_with(
         &self,
         payload: impl Into<Bytes>,
@@ -133,11 +138,12 @@ impl OrderedAppender {
     ///
     /// # Errors
     ///
-    /// Those of [`Wal::append_batch`]; [`Error::EarlierRefused`].
+    /// The errors of [`Wal::append_batch`], and [`Error::EarlierRefused`].
     ///
     /// # Cancel safety
     ///
-    /// That of [`Wal::append_batch`].
+    /// Like [`Wal::append_batch`]: if the future is dropped before it completes, the batch may or
+    /// may not be appended, but never a part of it.
     pub async fn append_batch<I>(&self, payloads: I) -> Result<RangeInclusive<Lsn>>
     where
         I: IntoIterator,
@@ -150,11 +156,11 @@ impl OrderedAppender {
     ///
     /// # Errors
     ///
-    /// Those of [`Wal::submit`]; [`Error::EarlierRefused`].
+    /// The errors of [`Wal::submit`], and [`Error::EarlierRefused`].
     ///
     /// # Cancel safety
     ///
-    /// That of [`Wal::submit`].
+    /// Like [`Wal::submit`]: if this future is dropped before it completes, nothing was appended.
     pub async fn submit(&self, payload: impl Into<Bytes>) -> Result<PendingAppend> {
         self.submit_with(payload, self.wal.durability()).await
     }
@@ -163,11 +169,11 @@ impl OrderedAppender {
     ///
     /// # Errors
     ///
-    /// Those of [`submit`](Self::submit).
+    /// The errors of [`submit`](Self::submit).
     ///
     /// # Cancel safety
     ///
-    /// That of [`Wal::submit`].
+    /// Like [`Wal::submit`]: if this future is dropped before it completes, nothing was appended.
     pub async fn submit_with(
         &self,
         payload: impl Into<Bytes>,
@@ -183,11 +189,11 @@ impl OrderedAppender {
     ///
     /// # Errors
     ///
-    /// Those of [`Wal::submit_batch`]; [`Error::EarlierRefused`].
+    /// The errors of [`Wal::submit_batch`], and [`Error::EarlierRefused`].
     ///
     /// # Cancel safety
     ///
-    /// That of [`Wal::submit`].
+    /// Like [`Wal::submit`]: if this future is dropped before it completes, nothing was appended.
     pub async fn submit_batch<I>(&self, payloads: I) -> Result<PendingBatch>
     where
         I: IntoIterator,
@@ -201,11 +207,11 @@ impl OrderedAppender {
     ///
     /// # Errors
     ///
-    /// Those of [`submit_batch`](Self::submit_batch).
+    /// The errors of [`submit_batch`](Self::submit_batch).
     ///
     /// # Cancel safety
     ///
-    /// That of [`Wal::submit`].
+    /// Like [`Wal::submit`]: if this future is dropped before it completes, nothing was appended.
     pub async fn submit_batch_with<I>(
         &self,
         payloads: I,
@@ -225,8 +231,8 @@ impl OrderedAppender {
     ///
     /// # Errors
     ///
-    /// Those of [`Wal::try_submit`]; [`Error::EarlierRefused`]. After [`TrySubmitError::Full`] the
-    /// handle can be used as before.
+    /// The errors of [`Wal::try_submit`], and [`Error::EarlierRefused`]. After
+    /// [`TrySubmitError::Full`] the handle can be used as before.
     pub fn try_submit(&self, payload: impl Into<Bytes>) -> Result<PendingAppend, TrySubmitError> {
         self.order.check()?;
         let submitted = self.wal.try_submit_in(Some(&self.order), payload.into());
@@ -236,7 +242,7 @@ impl OrderedAppender {
         submitted
     }
 
-    /// The first refusal, if there was one. The handle then takes nothing more.
+    /// The first refusal, if there was one. The handle then accepts nothing more.
     #[must_use]
     pub fn refusal(&self) -> Option<&Error> {
         self.order.cause()

@@ -35,38 +35,42 @@ pub use crate::wal::pending::{PendingAppend, PendingBatch};
 
 /// A log that is open for appending.
 ///
-/// A handle is cheap to clone, and all clones are the same log. It works from any executor: the log's
-/// own work is done on threads of its own.
+/// A handle is cheap to clone, and all clones are the same log. It works from any executor: the log
+/// does its own work on its own threads.
 ///
-/// When the last handle is dropped the log closes in the background, as [`close`](Self::close) does
-/// it: what was submitted is written and synced. Opening the same directory in the same process waits
-/// for that. A process that ends without waiting leaves a log that opens all the same; then only what
-/// was acknowledged is sure to be there.
+/// When the last handle is dropped, the log closes in the background, as [`close`](Self::close)
+/// does: it writes and syncs what was submitted. Opening the same directory in the same process
+/// waits for that. If the process ends without waiting, the log can still be opened, but only what
+/// was acknowledged is certain to be in it.
 ///
 /// # Closing
 ///
-/// [`close`](Self::close) takes a handle and closes the log for all of them. Where the handle is a field
-/// of something shared, close a clone: `shared.wal.clone().close().await`. There is no need for an `Arc`
-/// around a `Wal`, or to wait until it is the last one. Every other handle gets [`Error::Closed`].
+/// [`close`](Self::close) takes a handle and closes the log for all handles. If the handle is a
+/// field of something shared, close a clone: `shared.wal.clone().close().await`. You need neither
+/// an `Arc` around a `Wal` nor to wait until it is the last handle. Every other handle gets
+/// [`Error::Closed`].
 ///
 /// # Payloads
 ///
-/// A payload is owned or static: the record outlives the call. `Vec<u8>`, `String`, `Bytes` and literals
-/// will do, as `impl Into<Bytes>` says. Two compile errors are usual. *"`buffer` does not live long
-/// enough ... argument requires that it is borrowed for `'static`"* is a borrowed slice: append
-/// `Bytes::copy_from_slice(&buffer)`, or give the buffer away. *"the trait bound `Bytes: From<&Vec<u8>>`
-/// is not satisfied"* is a reference to a vector: append the vector, or a clone.
+/// A payload is `impl Into<Bytes>` and must be owned or static, because the record outlives the
+/// call. `Vec<u8>`, `String`, `Bytes` and literals work. Two compile errors are common:
+///
+/// - *"`buffer` does not live long enough ... argument requires that it is borrowed for
+///   `'static`"*: the payload is a borrowed slice. Append `Bytes::copy_from_slice(&buffer)`, or
+///   move the buffer.
+/// - *"the trait bound `Bytes: From<&Vec<u8>>` is not satisfied"*: the payload is a reference to a
+///   vector. Append the vector, or a clone.
 ///
 /// # Timeouts and processes
 ///
 /// A log on a real disk runs on threads that tokio's clock does not know. In a test with a *paused*
-/// clock (`start_paused`), tokio sees nothing to do while it waits for the disk and moves the clock on, so
-/// that `tokio::time::timeout` around an append fires at once. Use the simulated disk (feature `sim`)
-/// there, which runs on tokio's clock, or leave the clock running.
+/// clock (`start_paused`), tokio sees nothing to do while it waits for the disk and advances the
+/// clock, so a `tokio::time::timeout` around an append fires at once. In such a test use the
+/// simulated disk (feature `sim`), which runs on tokio's clock, or do not pause the clock.
 ///
-/// Do not use a log in a process that was forked after it was opened. The child has the handle and not
-/// the threads: its appends wait for ever, and the directory stays locked until the child has ended or
-/// has executed another program.
+/// Do not use a log in a process that was forked after the log was opened. The child has the handle
+/// but not the threads: its appends wait forever, and the directory stays locked until the child
+/// has ended or has executed another program.
 ///
 /// # Examples
 ///
@@ -116,20 +120,20 @@ impl Wal {
         }
     }
 
-    /// Appends a record and waits until it is durable, or written, as the options say.
+    /// Appends a record and waits until it is durable, or written, according to the options.
     ///
-    /// The same as [`submit`](Self::submit) and then awaiting what it returns.
+    /// The same as [`submit`](Self::submit) followed by awaiting the [`PendingAppend`].
     ///
     /// # Errors
     ///
     /// The record is certainly not appended after [`Error::Closed`], [`Error::Poisoned`],
-    /// [`Error::StorageFull`], [`Error::SegmentUnavailable`] and [`Error::TooLarge`]. The outcome is unknown after [`Error::OutcomeUnknown`]
-    /// and [`Error::Interrupted`].
+    /// [`Error::StorageFull`], [`Error::SegmentUnavailable`] and [`Error::TooLarge`]. The outcome
+    /// is unknown after [`Error::OutcomeUnknown`] and [`Error::Interrupted`].
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before it completes, the record may or may not be appended; other
-    /// callers are not affected. Use [`submit`](Self::submit) to tell the two apart.
+    /// If the future is dropped before it completes, the record may or may not be appended. Other
+    /// callers are not affected. Use [`submit`](Self::submit) to tell the two cases apart.
     ///
     /// # Examples
     ///
@@ -146,15 +150,16 @@ impl Wal {
         self.append_with(payload, self.shared.durability).await
     }
 
-    /// As [`append`](Self::append), with a durability for this record alone.
+    /// As [`append`](Self::append), with a durability for this record only.
     ///
     /// # Errors
     ///
-    /// Those of [`append`](Self::append).
+    /// The errors of [`append`](Self::append).
     ///
     /// # Cancel safety
     ///
-    /// That of [`append`](Self::append).
+    /// Like [`append`](Self::append): if the future is dropped before it completes, the record may
+    /// or may not be appended.
     pub async fn append_with(
         &self,
         payload: impl Into<Bytes>,
@@ -163,17 +168,18 @@ impl Wal {
         self.submit_with(payload, durability).await?.await
     }
 
-    /// Appends several records as one: after a crash either all of them are there or none. Returns
-    /// their LSNs, which follow each other.
+    /// Appends several records as one: after a crash, all of them are in the log or none. Returns
+    /// their LSNs, which are consecutive.
     ///
     /// # Errors
     ///
-    /// Those of [`append`](Self::append); [`Error::EmptyBatch`] if there is no payload;
+    /// The errors of [`append`](Self::append). [`Error::EmptyBatch`] if there is no payload.
     /// [`Error::TooLarge`] also if the batch does not fit into one segment.
     ///
     /// # Cancel safety
     ///
-    /// That of [`append`](Self::append); a batch is never appended in part.
+    /// If the future is dropped before it completes, the batch may or may not be appended, but
+    /// never a part of it.
     ///
     /// # Examples
     ///
@@ -194,15 +200,16 @@ impl Wal {
         self.submit_batch(payloads).await?.await
     }
 
-    /// As [`append_batch`](Self::append_batch), with a durability for this batch alone.
+    /// As [`append_batch`](Self::append_batch), with a durability for this batch only.
     ///
     /// # Errors
     ///
-    /// Those of [`append_batch`](Self::append_batch).
+    /// The errors of [`append_batch`](Self::append_batch).
     ///
     /// # Cancel safety
     ///
-    /// That of [`append_batch`](Self::append_batch).
+    /// Like [`append_batch`](Self::append_batch): if the future is dropped before it completes, the
+    /// batch may or may not be appended, but never a part of it.
     pub async fn append_batch_with<I>(
         &self,
         payloads: I,
@@ -215,31 +222,33 @@ impl Wal {
         self.submit_batch_with(payloads, durability).await?.await
     }
 
-    /// Waits for a place in the queue, takes it, and returns a future of the record's LSN.
+    /// Waits for room in the queue, puts the record into it, and returns a future of the record's
+    /// LSN.
     ///
-    /// A submission that has returned before another one began gets the lower LSN, whichever tasks they
-    /// are of. One task can so have many records in flight; and a state machine that has to apply its
-    /// commands in the order of the log submits them under a short lock and applies them in that order
-    /// (`examples/kv-service`).
+    /// If one submission returns before another begins, the first gets the lower LSN, whichever
+    /// tasks they belong to. One task can therefore have many records in flight. A state machine
+    /// that must apply its commands in the order of the log submits them under a short lock and
+    /// applies them in that order (`examples/kv-service`).
     ///
-    /// If a record is refused later, because the disk is full, one that was submitted behind it may be
-    /// appended all the same. Where that must not be, because a command was validated against the effect
-    /// of the one before, submit through [`ordered`](Self::ordered).
+    /// If a record is refused later, because the disk is full, a record that was submitted after it
+    /// may still be appended. If that must not happen, because a command was validated against the
+    /// effect of the previous one, submit through [`ordered`](Self::ordered).
     ///
-    /// Places are offered to those who wait in the order in which they began to, so that small records do
-    /// not starve a large one. A future that is kept and not polled does not stop the others: they pass
-    /// where there is room for them beside it, and otherwise 10 ms after room was offered to it. When it
-    /// is polled again, it is in turn before all who came after it. Once the log is closed no one waits.
+    /// Waiting callers are offered room in the order in which they began to wait, so small records
+    /// do not starve a large one. A future that is kept and not polled does not stop the others:
+    /// they pass it if there is also room for them, and otherwise 10 ms after it was offered room.
+    /// When it is polled again, it comes before all callers that came after it. Once the log is
+    /// closed, no caller waits.
     ///
     /// # Errors
     ///
-    /// [`Error::Closed`], [`Error::Poisoned`] and [`Error::TooLarge`]; the record is then certainly
-    /// not appended.
+    /// [`Error::Closed`], [`Error::Poisoned`] and [`Error::TooLarge`]. After each of these the
+    /// record is certainly not appended.
     ///
     /// # Cancel safety
     ///
-    /// If this future is dropped before it completes, it is guaranteed that nothing was appended. If
-    /// the [`PendingAppend`] is dropped, that does not take the record back, and only the answer is
+    /// If this future is dropped before it completes, it is guaranteed that nothing was appended.
+    /// If the [`PendingAppend`] is dropped, the record is not taken back, and only the answer is
     /// lost.
     ///
     /// # Examples
@@ -258,15 +267,16 @@ impl Wal {
         self.submit_with(payload, self.shared.durability).await
     }
 
-    /// As [`submit`](Self::submit), with a durability for this record alone.
+    /// As [`submit`](Self::submit), with a durability for this record only.
     ///
     /// # Errors
     ///
-    /// Those of [`submit`](Self::submit).
+    /// The errors of [`submit`](Self::submit).
     ///
     /// # Cancel safety
     ///
-    /// That of [`submit`](Self::submit).
+    /// Like [`submit`](Self::submit): if this future is dropped before it completes, nothing was
+    /// appended.
     pub async fn submit_with(
         &self,
         payload: impl Into<Bytes>,
@@ -275,17 +285,18 @@ impl Wal {
         self.submit_in(None, payload.into(), durability).await
     }
 
-    /// As [`submit`](Self::submit), for several records that are appended as one: after a crash either
-    /// all of them are there or none.
+    /// As [`submit`](Self::submit), for several records that are appended as one: after a crash,
+    /// all of them are in the log or none.
     ///
     /// # Errors
     ///
-    /// Those of [`submit`](Self::submit); [`Error::EmptyBatch`] if there is no payload;
+    /// The errors of [`submit`](Self::submit). [`Error::EmptyBatch`] if there is no payload.
     /// [`Error::TooLarge`] also if the batch does not fit into one segment.
     ///
     /// # Cancel safety
     ///
-    /// That of [`submit`](Self::submit).
+    /// Like [`submit`](Self::submit): if this future is dropped before it completes, nothing was
+    /// appended.
     pub async fn submit_batch<I>(&self, payloads: I) -> Result<PendingBatch>
     where
         I: IntoIterator,
@@ -295,15 +306,16 @@ impl Wal {
             .await
     }
 
-    /// As [`submit_batch`](Self::submit_batch), with a durability for this batch alone.
+    /// As [`submit_batch`](Self::submit_batch), with a durability for this batch only.
     ///
     /// # Errors
     ///
-    /// Those of [`submit_batch`](Self::submit_batch).
+    /// The errors of [`submit_batch`](Self::submit_batch).
     ///
     /// # Cancel safety
     ///
-    /// That of [`submit`](Self::submit).
+    /// Like [`submit`](Self::submit): if this future is dropped before it completes, nothing was
+    /// appended.
     pub async fn submit_batch_with<I>(
         &self,
         payloads: I,
@@ -316,32 +328,35 @@ impl Wal {
         self.submit_batch_in(None, payloads, durability).await
     }
 
-    /// As [`submit`](Self::submit), but fails if the queue has no place now.
+    /// As [`submit`](Self::submit), but fails if the queue has no room now.
     ///
-    /// The queue is full if there is no room for this record beside the records in it and beside those
-    /// that wait for a place: it does not push ahead of them. A record that no one has polled for 10 ms
-    /// after it was offered a place does not count.
+    /// The queue is full if this record does not fit beside the records in the queue and those of
+    /// waiting callers: it does not overtake them. A waiting record whose future was not polled for
+    /// 10 ms after it was offered room does not count.
     ///
     /// # Errors
     ///
-    /// [`TrySubmitError::Full`], which gives the payload back, and those of [`submit`](Self::submit);
-    /// the record is then certainly not appended.
+    /// [`TrySubmitError::Full`], which gives the payload back, and the errors of
+    /// [`submit`](Self::submit). After each of these the record is certainly not appended.
     pub fn try_submit(&self, payload: impl Into<Bytes>) -> Result<PendingAppend, TrySubmitError> {
         self.try_submit_in(None, payload.into())
     }
 
     /// Waits until everything that was submitted before this call, and was not refused, is durable,
-    /// whatever the policy. Returns the last durable LSN, [`Lsn::ZERO`] if the log never held a record.
+    /// whatever the policy. Returns the last durable LSN, or [`Lsn::ZERO`] if the log never held a
+    /// record.
     ///
     /// Returns without a sync if there is nothing to sync. It is no substitute for the answers to
-    /// appends: a record that was refused is told of in its own answer. A `sync` that fails says nothing
-    /// about records already acknowledged as [`Written`](Durability::Written).
+    /// appends: only the answer to a record says that it was refused. A `sync` that fails says
+    /// nothing about records already acknowledged as [`Written`](Durability::Written).
     ///
     /// # Errors
     ///
-    /// [`Error::StorageFull`] or [`Error::SegmentUnavailable`] if a record that was to be written with this
-    /// sync was refused, [`Error::OutcomeUnknown`] if the sync fails, [`Error::Poisoned`] if something failed earlier,
-    /// [`Error::Closed`], [`Error::Interrupted`].
+    /// - [`Error::StorageFull`] or [`Error::SegmentUnavailable`] if a record was refused that was
+    ///   to be written with this sync
+    /// - [`Error::OutcomeUnknown`] if the sync fails
+    /// - [`Error::Poisoned`] if an operation failed earlier
+    /// - [`Error::Closed`], [`Error::Interrupted`]
     ///
     /// # Cancel safety
     ///
@@ -352,31 +367,34 @@ impl Wal {
         answer.await
     }
 
-    /// The last LSN that is durable; [`Lsn::ZERO`] if the log never held a record.
+    /// The last durable LSN, or [`Lsn::ZERO`] if the log never held a record.
     #[must_use]
     pub fn durable_lsn(&self) -> Lsn {
         self.shared.submitter.progress.borrow().durable
     }
 
-    /// Follows the durable LSN.
+    /// Returns a stream of the durable LSN.
     pub fn subscribe_durable(&self) -> DurableLsns {
         DurableLsns::new(self.shared.submitter.progress.clone())
     }
 
-    /// Gives the records before `before` free: the low-water mark. Returns once that is durable.
+    /// Discards all records below `before` (the low-water mark). Returns once the truncation is
+    /// durable.
     ///
-    /// Space is given back in whole segments, so that some records below the mark may still be kept,
-    /// and delivered by recovery. A record at or above it is never touched. The segment that is being
-    /// written always stays. While the log has an archiver (feature `archive`), what is not in the archive
-    /// is kept as well, and goes when it is there.
+    /// Space is freed in whole segments, so some records below `before` may be kept, and recovery
+    /// delivers them. A record at or above `before` is never removed. The open segment always
+    /// stays. While the log has an archiver (feature `archive`), segments that are not archived yet
+    /// are kept too, and are removed once they are archived.
     ///
     /// # Errors
     ///
-    /// [`Error::BeyondEnd`] if the log has not reached `before` yet; the LSN after the last record is
-    /// the highest one allowed. [`Error::Io`] if the truncation could not begin, or if a file could not
-    /// be removed. The log keeps working. In the second case the truncation is durable, the other files
-    /// have gone, and the next call (with the same LSN, say) tries that file again; so does the next start. [`Error::OutcomeUnknown`],
-    /// [`Error::Poisoned`], [`Error::Closed`], [`Error::Interrupted`].
+    /// - [`Error::BeyondEnd`] if the log has not reached `before` yet. The highest allowed value is
+    ///   the LSN after the last record.
+    /// - [`Error::Io`] if the truncation could not begin, or if a file could not be removed. The
+    ///   log keeps working. In the second case the truncation is durable and the other files are
+    ///   removed. The next call (for example, with the same LSN) and the next start try that file
+    ///   again.
+    /// - [`Error::OutcomeUnknown`], [`Error::Poisoned`], [`Error::Closed`], [`Error::Interrupted`]
     ///
     /// # Cancel safety
     ///
@@ -390,28 +408,32 @@ impl Wal {
         answer.await
     }
 
-    /// What the log has done since it was opened, how long that took, and what waits in its queue.
+    /// Figures about the log since it was opened: what it did, how long that took, and what is in
+    /// its queue.
     ///
-    /// Works at any time, also while the disk hangs and after the log has ended.
+    /// Works at any time, even while the disk stalls and after the log has ended.
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.shared.submitter.stats(self.shared.host.now())
     }
 
-    /// Closes the log: takes nothing more, writes and syncs what was submitted, seals the log and
-    /// gives the directory free.
+    /// Closes the log: rejects new appends, writes and syncs what was submitted, seals the log and
+    /// releases the directory lock.
     ///
     /// Other handles then get [`Error::Closed`].
     ///
     /// # Errors
     ///
-    /// [`Error::OutcomeUnknown`] if an operation fails on the way, [`Error::Poisoned`] if one failed earlier,
-    /// [`Error::Interrupted`] if the writer ended otherwise. A second `close` returns what the first did.
-    /// The log is closed all the same, and everything acknowledged is safe.
+    /// - [`Error::OutcomeUnknown`] if an operation fails while closing
+    /// - [`Error::Poisoned`] if an operation failed earlier
+    /// - [`Error::Interrupted`] if the writer ended in another way
+    ///
+    /// A second `close` returns what the first did. The log is closed even after an error, and
+    /// everything acknowledged is safe.
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped after it was first polled, the log still closes; before that, the
+    /// If the future is dropped after it was first polled, the log still closes. Before that, the
     /// handle is dropped like any other.
     pub async fn close(self) -> Result<()> {
         self.shared.closing.announce();
@@ -423,7 +445,7 @@ impl Wal {
         }
     }
 
-    /// Whether an append is answered only once somebody has asked for a sync.
+    /// Whether an append is answered only once a caller has requested a sync.
     #[cfg(feature = "sink")]
     pub(crate) fn waits_to_be_asked(&self) -> bool {
         self.shared.policy.waits_to_be_asked() && self.shared.durability == Durability::Durable
@@ -438,7 +460,7 @@ impl fmt::Debug for Wal {
     }
 }
 
-/// What is needed to write snapshots beside a log.
+/// What snapshots need from a log.
 #[cfg(feature = "snapshot")]
 impl Wal {
     pub(crate) fn snapshot_turn(&self) -> &Arc<tokio::sync::Mutex<Option<IoFailure>>> {
@@ -450,7 +472,7 @@ impl Wal {
     }
 }
 
-/// What an archiver needs of a log, and who writes snapshots.
+/// What an archiver and snapshots need from a log.
 #[cfg(any(feature = "archive", feature = "snapshot"))]
 impl Wal {
     pub(crate) fn dir(&self) -> &Dir {
@@ -486,7 +508,7 @@ impl WeakWal {
     }
 }
 
-/// What all handles share; gone with the last of them.
+/// What all handles share. It is dropped with the last of them.
 struct Shared {
     submitter: Submitter,
     host: Host,
@@ -499,7 +521,8 @@ struct Shared {
         expect(dead_code, reason = "only archiver and snapshots look at it")
     )]
     dir: Dir,
-    /// Held by who writes snapshots, one at a time, and why there are to be none any more.
+    /// Held while a snapshot is written, so one is written at a time. A failure here ends
+    /// snapshots.
     #[cfg(feature = "snapshot")]
     snapshots: Arc<tokio::sync::Mutex<Option<IoFailure>>>,
 }
@@ -514,6 +537,6 @@ impl Drop for Shared {
 struct Limits {
     /// The largest payload.
     payload: usize,
-    /// The largest batch: all its bytes but the first header.
+    /// The largest batch: all its bytes without the first header.
     batch: u64,
 }

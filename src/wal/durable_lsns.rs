@@ -11,10 +11,10 @@ use tokio::sync::watch;
 use crate::lsn::Lsn;
 use crate::queue::Progress;
 
-/// The durable LSN, whenever it has moved: a stream that ends with the log.
+/// A stream of the durable LSN that ends with the log.
 ///
-/// It yields the latest value only, so that a slow reader skips some and never falls behind. The
-/// first item is the value at the time of the first poll.
+/// It yields the latest value only, so a slow reader skips values and never falls behind. The first
+/// item is the value at the time of the first poll.
 ///
 /// # Cancel safety
 ///
@@ -26,7 +26,7 @@ pub struct DurableLsns {
     changed: Changed,
 }
 
-/// A wait for the next change, which owns the receiver that it waits on.
+/// A wait for the next change. It owns the receiver that it waits on.
 type Changed = Pin<Box<dyn Future<Output = Result<(), watch::error::RecvError>> + Send>>;
 
 impl DurableLsns {
@@ -39,12 +39,13 @@ impl DurableLsns {
         }
     }
 
-    /// The durable LSN once it differs from the last one returned; `None` once the log has ended.
+    /// The durable LSN once it differs from the last one returned, or `None` once the log has
+    /// ended.
     pub async fn next(&mut self) -> Option<Lsn> {
         std::future::poll_fn(|context| Pin::new(&mut *self).poll_next(context)).await
     }
 
-    /// What moved since the last item, if anything did, and whether that was all.
+    /// The new value, if it moved since the last item, and whether the log has ended.
     fn movement(&mut self) -> (Option<Lsn>, bool) {
         let progress = self.progress.borrow_and_update();
         let (durable, ended) = (progress.durable, progress.end.is_some());

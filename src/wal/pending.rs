@@ -16,12 +16,13 @@ use crate::queue::answers::Answer;
 ///
 /// # Cancel safety
 ///
-/// Dropping it does not take the record back; only the answer is lost.
+/// Dropping it does not take the record back. Only the answer is lost.
 ///
 /// # Errors
 ///
-/// Certainly not appended: [`Error::StorageFull`], [`Error::SegmentUnavailable`], [`Error::Poisoned`],
-/// and [`Error::EarlierRefused`] with an [`OrderedAppender`](crate::OrderedAppender). Unknown: [`Error::OutcomeUnknown`],
+/// Certainly not appended: [`Error::StorageFull`], [`Error::SegmentUnavailable`],
+/// [`Error::Poisoned`], and [`Error::EarlierRefused`] with an
+/// [`OrderedAppender`](crate::OrderedAppender). Outcome unknown: [`Error::OutcomeUnknown`],
 /// [`Error::Interrupted`].
 #[must_use = "only the answer says whether and when the record is durable"]
 pub struct PendingAppend {
@@ -48,15 +49,15 @@ impl fmt::Debug for PendingAppend {
     }
 }
 
-/// A batch that was submitted: a future of its LSNs, which follow each other.
+/// A batch that was submitted: a future of its LSNs, which are consecutive.
 ///
 /// # Cancel safety
 ///
-/// That of [`PendingAppend`].
+/// Dropping it does not take the batch back. Only the answer is lost.
 ///
 /// # Errors
 ///
-/// Those of [`PendingAppend`].
+/// The errors of [`PendingAppend`].
 #[must_use = "only the answer says whether and when the batch is durable"]
 pub struct PendingBatch {
     answer: Answer,

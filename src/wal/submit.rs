@@ -1,4 +1,4 @@
-//! From payloads to requests.
+//! Turns payloads into requests.
 
 use bytes::Bytes;
 
@@ -9,7 +9,7 @@ use crate::queue::order::Order;
 use crate::queue::request::{Append, Entries, Entry};
 use crate::wal::{PendingAppend, PendingBatch, Shared, Wal};
 
-/// Submitting, for a sequence of appends or for none.
+/// Submitting, as part of an ordered sequence or not.
 impl Wal {
     pub(crate) async fn submit_in(
         &self,
@@ -51,18 +51,18 @@ impl Wal {
         }
     }
 
-    /// Ends a sequence, so that nothing of it comes to be submitted any more.
+    /// Ends an ordered sequence: nothing of it is submitted any more.
     pub(crate) fn end(&self, order: &Order, error: &Error) {
         self.shared.submitter.end(order, error);
     }
 
-    /// Whether a record may be so large.
+    /// Checks that a record is not too large.
     #[cfg(feature = "sink")]
     pub(crate) fn check(&self, payload: &Bytes) -> Result<()> {
         self.shared.check(payload)
     }
 
-    /// The durability of appends that name none.
+    /// The durability of appends that do not choose one.
     pub(crate) fn durability(&self) -> Durability {
         self.shared.durability
     }

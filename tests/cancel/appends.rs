@@ -12,18 +12,21 @@ use tokio::time::sleep;
 use crate::helpers::{after_a_cut, assert_nothing_is_queued, at_every_step, busy, drop_after, ms};
 use crate::support::{DIR, options, policies};
 
-/// `Wal::append`: "If the future is dropped before it completes, the record may or may not be appended;
-/// other callers are not affected."
+/// `Wal::append`: "If the future is dropped before it completes, the record may or may not be
+/// appended."
 ///
-/// `tidewal`: "`Wal::append` is the first and then the second; if it is dropped, the record may or may
-/// not be appended."
+/// `Wal::append`: "Other callers are not affected."
+///
+/// `tidewal`: "`Wal::append` is one after the other, so if it is dropped, the record may or may not
+/// be appended."
 #[test]
 fn a_dropped_append_may_or_may_not_be_appended_and_affects_no_other_caller() {
     let append = async |wal: &Wal| wal.append(DROPPED).await.map(drop);
     drop_at_every_step(1, &append);
 }
 
-/// `Wal::append_with`: "That of `append`."
+/// `Wal::append_with`: "Like `append`: if the future is dropped before it completes, the record may
+/// or may not be appended."
 #[test]
 fn a_dropped_append_with_a_durability_is_like_any_other() {
     for durability in [Durability::Durable, Durability::Written] {
@@ -32,14 +35,15 @@ fn a_dropped_append_with_a_durability_is_like_any_other() {
     }
 }
 
-/// `Wal::append_batch`: "That of `append`; a batch is never appended in part."
+/// `Wal::append_batch`: "If the future is dropped before it completes, the batch may or may not be
+/// appended, but never a part of it."
 #[test]
 fn a_dropped_batch_is_like_any_other_append_and_never_appended_in_part() {
     let append = async |wal: &Wal| wal.append_batch([DROPPED; 3]).await.map(drop);
     drop_at_every_step(3, &append);
 }
 
-/// `Wal::append`: "Use `submit` to tell the two apart."
+/// `Wal::append`: "Use `submit` to tell the two cases apart."
 ///
 /// `tidewal`: "Until `Wal::submit` returns, it is guaranteed that nothing was appended."
 ///
@@ -62,7 +66,8 @@ fn a_dropped_record_is_appended_exactly_if_its_submit_has_returned() {
     }
 }
 
-/// `Wal::submit_with`: "That of `submit`."
+/// `Wal::submit_with`: "Like `submit`: if this future is dropped before it completes, nothing was
+/// appended."
 #[test]
 fn a_dropped_submit_with_a_durability_is_like_any_other() {
     let durabilities = [Durability::Durable, Durability::Written].into_iter();

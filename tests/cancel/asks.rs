@@ -80,8 +80,9 @@ async fn first_kept(disk: &SimDisk, last: u64) -> u64 {
     first
 }
 
-/// `Wal::close`: "If the future is dropped after it was first polled, the log still closes; before that,
-/// the handle is dropped like any other."
+/// `Wal::close`: "If the future is dropped after it was first polled, the log still closes."
+///
+/// `Wal::close`: "Before that, the handle is dropped like any other."
 #[test]
 fn a_dropped_close_closes_the_log_if_it_was_polled_and_drops_a_handle_if_not() {
     at_every_step(async |steps| {

@@ -31,7 +31,8 @@ fn every_sentence_about_cancel_safety_has_a_test() {
     );
 }
 
-/// `tidewal`: "What has happened then is said at each of them, and comes in two kinds:"
+/// `tidewal`: "The documentation of each one says what has happened then, which is one of two
+/// cases:"
 ///
 /// At each future, that is; or at the type, or at the twin for a real disk, whose documentation it shares.
 #[test]

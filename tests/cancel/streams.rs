@@ -30,7 +30,7 @@ fn a_next_of_a_reader_that_is_dropped_loses_no_record() {
     });
 }
 
-/// `tidewal`: "Streams lose no item when a future of their next one is dropped."
+/// `tidewal`: "Streams lose no item if the future of their next item is dropped."
 #[test]
 fn streams_lose_no_item_when_a_future_of_their_next_one_is_dropped() {
     run(async {

@@ -60,10 +60,12 @@ fn a_submit_that_is_dropped_unpolled_does_nothing() {
     });
 }
 
-/// `Wal::submit`: "If the `PendingAppend` is dropped, that does not take the record back, and only the
+/// `Wal::submit`: "If the `PendingAppend` is dropped, the record is not taken back, and only the
 /// answer is lost."
 ///
-/// `PendingAppend`: "Dropping it does not take the record back; only the answer is lost."
+/// `PendingAppend`: "Dropping it does not take the record back."
+///
+/// `PendingAppend`: "Only the answer is lost."
 #[test]
 fn a_record_is_appended_though_nobody_waits_for_its_answer() {
     for policy in policies() {
@@ -183,27 +185,39 @@ fn a_log_closes_though_nobody_waits_for_it() {
     });
 }
 
-/// `Wal::append_batch_with`: "That of `append_batch`."
+/// `Wal::append_batch_with`: "Like `append_batch`: if the future is dropped before it completes,
+/// the batch may or may not be appended, but never a part of it."
 ///
-/// `Wal::submit_batch`: "That of `submit`."
+/// `Wal::submit_batch`: "Like `submit`: if this future is dropped before it completes, nothing was
+/// appended."
 ///
-/// `Wal::submit_batch_with`: "That of `submit`."
+/// `Wal::submit_batch_with`: "Like `submit`: if this future is dropped before it completes, nothing
+/// was appended."
 ///
-/// `PendingBatch`: "That of `PendingAppend`."
+/// `PendingBatch`: "Dropping it does not take the batch back."
 ///
-/// `OrderedAppender::append`: "That of `Wal::append`."
+/// `PendingBatch`: "Only the answer is lost."
 ///
-/// `OrderedAppender::append_with`: "That of `Wal::append`."
+/// `OrderedAppender::append`: "Like `Wal::append`: if the future is dropped before it completes,
+/// the record may or may not be appended."
 ///
-/// `OrderedAppender::append_batch`: "That of `Wal::append_batch`."
+/// `OrderedAppender::append_with`: "Like `Wal::append`: if the future is dropped before it
+/// completes, the record may or may not be appended."
 ///
-/// `OrderedAppender::submit`: "That of `Wal::submit`."
+/// `OrderedAppender::append_batch`: "Like `Wal::append_batch`: if the future is dropped before it
+/// completes, the batch may or may not be appended, but never a part of it."
 ///
-/// `OrderedAppender::submit_with`: "That of `Wal::submit`."
+/// `OrderedAppender::submit`: "Like `Wal::submit`: if this future is dropped before it completes,
+/// nothing was appended."
 ///
-/// `OrderedAppender::submit_batch`: "That of `Wal::submit`."
+/// `OrderedAppender::submit_with`: "Like `Wal::submit`: if this future is dropped before it
+/// completes, nothing was appended."
 ///
-/// `OrderedAppender::submit_batch_with`: "That of `Wal::submit`."
+/// `OrderedAppender::submit_batch`: "Like `Wal::submit`: if this future is dropped before it
+/// completes, nothing was appended."
+///
+/// `OrderedAppender::submit_batch_with`: "Like `Wal::submit`: if this future is dropped before it
+/// completes, nothing was appended."
 #[test]
 fn a_dropped_submit_of_any_kind_appends_nothing_and_a_dropped_answer_takes_nothing_back() {
     run(async {
