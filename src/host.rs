@@ -51,6 +51,26 @@ impl Host {
         started.map_err(|error| IoFailure::new("start a thread for", dir, error))
     }
 
+    /// Runs a future on the calling thread, which blocks for at most `limit`. `None` if that was too short.
+    ///
+    /// Over a simulated disk nothing else happens while the caller blocks, and no time passes. So a future
+    /// that waits for anything is never through there.
+    #[cfg(feature = "tools")]
+    pub(crate) fn block_on<T>(self, limit: Duration, job: impl Future<Output = T>) -> Option<T> {
+        let job = async { Some(job.await) };
+        match self {
+            Self::Thread => {
+                let deadline = self.now().checked_add(limit);
+                block_on(race(job, async {
+                    self.sleep_until(deadline).await;
+                    None
+                }))
+            }
+            #[cfg(feature = "sim")]
+            Self::Runtime => block_on(race(job, future::ready(None))),
+        }
+    }
+
     /// The time on this host's clock.
     pub(crate) fn now(self) -> Instant {
         match self {
@@ -112,14 +132,14 @@ impl Wake for Unpark {
 }
 
 /// Runs a future on the current thread, parked while there is nothing to do.
-fn block_on<F: Future<Output = ()>>(job: F) {
+fn block_on<T>(job: impl Future<Output = T>) -> T {
     let mut job = pin!(job);
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut context = Context::from_waker(&waker);
     loop {
         DEADLINE.set(None);
-        if job.as_mut().poll(&mut context).is_ready() {
-            return;
+        if let Poll::Ready(value) = job.as_mut().poll(&mut context) {
+            return value;
         }
         match DEADLINE.get() {
             None => thread::park(),

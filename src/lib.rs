@@ -107,6 +107,7 @@
 pub mod archive;
 #[cfg(any(feature = "archive", feature = "sim"))]
 mod chance;
+mod environment;
 mod error;
 mod few;
 mod format;

@@ -2,16 +2,14 @@
 
 use std::path::Path;
 
+use crate::environment::Environment;
 use crate::error::{Error, Result};
-use crate::host::Host;
 use crate::lsn::Lsn;
 use crate::observe;
 use crate::options::WalOptions;
 use crate::recovery::{Context, Reader, Recovery, Start};
 #[cfg(feature = "snapshot")]
 use crate::snapshot::LockedDir;
-use crate::storage::Location;
-use crate::storage::disk::DiskPath;
 #[cfg(feature = "sim")]
 use crate::storage::sim::SimDisk;
 use crate::wal::Wal;
@@ -69,7 +67,7 @@ impl WalOptions {
     /// If the future is dropped before it completes, no log is open, and the directory is unlocked
     /// shortly afterwards.
     pub async fn open(self, dir: impl AsRef<Path>) -> Result<Wal> {
-        self.open_in(Place::on_disk(dir.as_ref())).await
+        self.open_in(Environment::on_disk(dir.as_ref())).await
     }
 
     /// Locks the directory and starts reading the log.
@@ -98,7 +96,7 @@ impl WalOptions {
     /// If the future is dropped before it completes, no segment was changed. The directory and its
     /// lock file may have been created. The directory is unlocked shortly afterwards.
     pub async fn recover(self, dir: impl AsRef<Path>) -> Result<Recovery> {
-        self.recover_in(Place::on_disk(dir.as_ref())).await
+        self.recover_in(Environment::on_disk(dir.as_ref())).await
     }
 
     /// Opens a log for reading only.
@@ -115,7 +113,7 @@ impl WalOptions {
     /// Like [`recover`](Self::recover): if the future is dropped before it completes, no segment
     /// was changed.
     pub async fn read(self, dir: impl AsRef<Path>) -> Result<Reader> {
-        self.read_in(Place::on_disk(dir.as_ref())).await
+        self.read_in(Environment::on_disk(dir.as_ref())).await
     }
 
     /// Locks the directory without reading the log, for a service that must read a snapshot first:
@@ -139,34 +137,34 @@ impl WalOptions {
     /// was changed.
     #[cfg(feature = "snapshot")]
     pub async fn lock(self, dir: impl AsRef<Path>) -> Result<LockedDir> {
-        self.lock_in(Place::on_disk(dir.as_ref())).await
+        self.lock_in(Environment::on_disk(dir.as_ref())).await
     }
 
     #[cfg(feature = "snapshot")]
-    async fn lock_in(self, place: Place) -> Result<LockedDir> {
+    async fn lock_in(self, environment: Environment) -> Result<LockedDir> {
         self.validate()?;
-        LockedDir::lock(place.with(self)).await
+        LockedDir::lock(Context::new(environment, self)).await
     }
 
-    async fn open_in(self, place: Place) -> Result<Wal> {
+    async fn open_in(self, environment: Environment) -> Result<Wal> {
         self.validate()?;
-        let context = place.with(self);
+        let context = Context::new(environment, self);
         Recovery::start(context, Start::Last)
             .await?
             .into_wal()
             .await
     }
 
-    async fn recover_in(self, place: Place) -> Result<Recovery> {
+    async fn recover_in(self, environment: Environment) -> Result<Recovery> {
         self.validate()?;
         let start = self.start();
-        Recovery::start(place.with(self), start).await
+        Recovery::start(Context::new(environment, self), start).await
     }
 
-    async fn read_in(self, place: Place) -> Result<Reader> {
+    async fn read_in(self, environment: Environment) -> Result<Reader> {
         self.validate()?;
         let start = self.start();
-        Reader::start(place.with(self), start).await
+        Reader::start(Context::new(environment, self), start).await
     }
 
     fn start(&self) -> Start {
@@ -185,7 +183,8 @@ impl WalOptions {
     ///
     /// The errors of [`open`](Self::open).
     pub async fn open_on(self, disk: &SimDisk, dir: impl AsRef<Path>) -> Result<Wal> {
-        self.open_in(Place::simulated(disk, dir.as_ref())).await
+        self.open_in(Environment::simulated(disk, dir.as_ref()))
+            .await
     }
 
     /// Like [`recover`](Self::recover), on a simulated disk.
@@ -194,7 +193,8 @@ impl WalOptions {
     ///
     /// The errors of [`recover`](Self::recover).
     pub async fn recover_on(self, disk: &SimDisk, dir: impl AsRef<Path>) -> Result<Recovery> {
-        self.recover_in(Place::simulated(disk, dir.as_ref())).await
+        self.recover_in(Environment::simulated(disk, dir.as_ref()))
+            .await
     }
 
     /// Like [`lock`](Self::lock), on a simulated disk.
@@ -204,7 +204,8 @@ impl WalOptions {
     /// The errors of [`lock`](Self::lock).
     #[cfg(feature = "snapshot")]
     pub async fn lock_on(self, disk: &SimDisk, dir: impl AsRef<Path>) -> Result<LockedDir> {
-        self.lock_in(Place::simulated(disk, dir.as_ref())).await
+        self.lock_in(Environment::simulated(disk, dir.as_ref()))
+            .await
     }
 
     /// Like [`read`](Self::read), on a simulated disk.
@@ -213,7 +214,8 @@ impl WalOptions {
     ///
     /// The errors of [`read`](Self::read).
     pub async fn read_on(self, disk: &SimDisk, dir: impl AsRef<Path>) -> Result<Reader> {
-        self.read_in(Place::simulated(disk, dir.as_ref())).await
+        self.read_in(Environment::simulated(disk, dir.as_ref()))
+            .await
     }
 }
 
@@ -251,36 +253,5 @@ impl Recovery {
         let submitter = writer::start(dir.clone(), host, &options, recovered, lock).await?;
         observe::opened(submitter.progress.borrow().durable);
         Ok(Wal::new(submitter, host, &options, closing, dir))
-    }
-}
-
-/// Where a directory is, and where the work on it is done.
-struct Place {
-    location: Location,
-    host: Host,
-}
-
-impl Place {
-    fn on_disk(path: &Path) -> Self {
-        Self {
-            location: DiskPath::location(path),
-            host: Host::Thread,
-        }
-    }
-
-    fn with(self, options: WalOptions) -> Context {
-        Context {
-            location: self.location,
-            host: self.host,
-            options,
-        }
-    }
-
-    #[cfg(feature = "sim")]
-    fn simulated(disk: &SimDisk, path: &Path) -> Self {
-        Self {
-            location: disk.location(path),
-            host: Host::Runtime,
-        }
     }
 }

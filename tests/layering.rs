@@ -14,6 +14,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("stats", &["few", "lsn", "stats"]),
     ("observe", &["error", "lsn", "observe"]),
     ("host", &["error"]),
+    ("environment", &["host", "storage"]),
     ("planted", &[]),
     (
         "options",
@@ -64,6 +65,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "recovery",
         &[
+            "environment",
             "error",
             "lsn",
             "record",
@@ -95,6 +97,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "archive",
         &[
+            "environment",
             "Error",
             "error",
             "lsn",
@@ -135,6 +138,8 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "tools",
         &[
+            "environment",
+            "host",
             "error",
             "Error",
             "lsn",
@@ -150,7 +155,15 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "open",
         &[
-            "error", "host", "lsn", "observe", "options", "recovery", "snapshot", "storage", "wal",
+            "environment",
+            "error",
+            "lsn",
+            "observe",
+            "options",
+            "recovery",
+            "snapshot",
+            "storage",
+            "wal",
             "writer",
         ],
     ),

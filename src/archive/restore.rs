@@ -12,12 +12,10 @@ use crate::archive::check::SegmentCheck;
 use crate::archive::error::{Error, Result};
 use crate::archive::history::{History, RestoreTarget};
 use crate::archive::objects::Objects;
+use crate::environment::Environment;
 use crate::format::segment::{Header, Predecessor};
-use crate::host::Host;
 use crate::lsn::Lsn;
 use crate::retention::Sealed;
-use crate::storage::Location;
-use crate::storage::disk::DiskPath;
 #[cfg(feature = "sim")]
 use crate::storage::sim::SimDisk;
 
@@ -70,7 +68,7 @@ pub async fn restore(
     dir: impl AsRef<Path>,
     until: RestoreTarget,
 ) -> Result<Restored> {
-    let target = Target::on_disk(dir.as_ref());
+    let target = Target(Environment::on_disk(dir.as_ref()));
     target
         .restore(&Objects::new(store, prefix), None, until)
         .await
@@ -93,7 +91,7 @@ pub async fn restore_from(
     from: Lsn,
     until: RestoreTarget,
 ) -> Result<Restored> {
-    let target = Target::on_disk(dir.as_ref());
+    let target = Target(Environment::on_disk(dir.as_ref()));
     let objects = Objects::new(store, prefix);
     target.restore(&objects, Some(from), until).await
 }
@@ -116,29 +114,16 @@ pub async fn restore_on(
     from: Option<Lsn>,
     until: RestoreTarget,
 ) -> Result<Restored> {
-    let target = Target {
-        location: disk.location(dir.as_ref()),
-        host: Host::Runtime,
-    };
+    let target = Target(Environment::simulated(disk, dir.as_ref()));
     target
         .restore(&Objects::new(store, prefix), from, until)
         .await
 }
 
-/// A directory that is to be restored into, and where the work on it is done.
-struct Target {
-    location: Location,
-    host: Host,
-}
+/// A directory that is to be restored into.
+struct Target(Environment);
 
 impl Target {
-    fn on_disk(path: &Path) -> Self {
-        Self {
-            location: DiskPath::location(path),
-            host: Host::Thread,
-        }
-    }
-
     async fn restore(
         self,
         objects: &Objects,
@@ -152,7 +137,7 @@ impl Target {
             unreachable!("records that are not missing are in some segment");
         };
         let newest = newest.shipped.sealed.header;
-        let mut builder = Builder::start(self.location, self.host, newest)?;
+        let mut builder = Builder::start(self.0, newest)?;
         let mut restored = Restored {
             oldest: segments[0].shipped.sealed.header.base,
             end: Lsn::ZERO,
@@ -207,9 +192,10 @@ struct Builder {
 }
 
 impl Builder {
-    fn start(location: Location, host: Host, newest: Header) -> Result<Self> {
+    fn start(environment: Environment, newest: Header) -> Result<Self> {
         let (orders, inbox) = mpsc::channel(1);
         let (answer, done) = oneshot::channel();
+        let Environment { location, host } = environment;
         let path = location.path().to_owned();
         let job = async move {
             // Whoever dropped the receiver does not want to know.

@@ -28,6 +28,7 @@ use std::vec;
 use futures_core::Stream;
 use tokio::sync::mpsc;
 
+use crate::environment::Environment;
 use crate::error::{Error, Result};
 use crate::host::Host;
 use crate::observe;
@@ -93,6 +94,14 @@ pub(crate) struct Context {
 }
 
 impl Context {
+    pub(crate) fn new(environment: Environment, options: WalOptions) -> Self {
+        Self {
+            location: environment.location,
+            host: environment.host,
+            options,
+        }
+    }
+
     pub(crate) fn to_lock(&self, access: Access) -> ToLock {
         ToLock {
             location: self.location.clone(),

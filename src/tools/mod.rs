@@ -1,14 +1,13 @@
-//! For the person who has to look into a log, and to mend it.
+//! For the person who looks into a log, or repairs it.
 //!
-//! A service never needs this: it recovers its log or learns that it cannot. What is in here is for
-//! the time after that. [`LogDir::survey`] reads a directory, whatever state it is in, and says what
-//! it finds, down to every damaged record; it changes nothing. [`LogDir::plan_repair`] says how a
-//! damaged log can be made one that opens, and what that costs; [`RepairPlan::execute`] does it, and
-//! keeps a copy of everything that it takes out of the log. The command `tidewal` (package `tidewal-cli`) is
-//! made of these.
+//! A service never needs this module: it recovers its log or learns that it cannot. These are the tools for
+//! the time after that. [`LogDir::survey`] reads a directory, whatever state it is in, and lists every
+//! damaged record. It changes nothing. [`LogDir::plan_repair`] says how a damaged log can be made one that
+//! opens, and what that costs. [`RepairPlan::execute`] does it, and keeps a copy of everything that it takes
+//! out of the log. The command `tidewal` (package `tidewal-cli`) is made of these.
 //!
-//! The work is done on the calling thread, in futures that block while they read: call them from a
-//! tool, or from a thread that may block.
+//! All functions block while they read and write. Call them from a tool, or from a thread that may block,
+//! such as that of tokio's `spawn_blocking`.
 //!
 //! # Examples
 //!
@@ -16,20 +15,22 @@
 //! use tidewal::Wal;
 //! use tidewal::tools::{Depth, LogDir};
 //!
-//! # tokio_test::block_on(async {
 //! # let dir = tempfile::tempdir().unwrap();
 //! # let dir = dir.path();
+//! # tokio_test::block_on(async {
 //! let wal = Wal::open(dir).await?;
 //! wal.append("a record").await?;
 //! wal.close().await?;
+//! # Ok::<(), tidewal::Error>(())
+//! # }).unwrap();
 //!
-//! let survey = LogDir::new(dir).survey(Depth::Everything, &mut ()).await?;
+//! let survey = LogDir::new(dir).survey(Depth::Everything)?;
 //! assert!(survey.is_sound());
 //! assert_eq!(survey.segments[0].records, Some(1));
 //! # Ok::<(), tidewal::Error>(())
-//! # }).unwrap();
 //! ```
 
+mod open_dir;
 mod plan;
 mod repair;
 mod survey;
@@ -37,11 +38,12 @@ mod words;
 
 use std::path::Path;
 
-use crate::error::Result;
-use crate::storage::disk::DiskPath;
+use crate::environment::Environment;
+use crate::error::{Error, Result};
+use crate::storage::Access;
 #[cfg(feature = "sim")]
 use crate::storage::sim::SimDisk;
-use crate::storage::{Access, Dir, Location, Opening};
+use crate::tools::open_dir::OpenDir;
 
 pub use crate::storage::LockOwner;
 pub use crate::tools::plan::{RepairPlan, RepairStep};
@@ -54,50 +56,63 @@ pub use crate::tools::survey::{
 /// The directory of a log, to be looked into.
 #[derive(Clone, Debug)]
 pub struct LogDir {
-    location: Location,
+    environment: Environment,
 }
 
 impl LogDir {
     /// A directory of the machine's file system. It is not touched yet.
     pub fn new(dir: impl AsRef<Path>) -> Self {
         Self {
-            location: DiskPath::location(dir.as_ref()),
+            environment: Environment::on_disk(dir.as_ref()),
         }
     }
 
     /// A directory of a simulated disk.
+    ///
+    /// While a function blocks, no simulated time passes and nothing else runs. So a log that is still
+    /// closing is not waited for, and a repair needs syncs that take no time.
     #[cfg(feature = "sim")]
     pub fn on(disk: &SimDisk, dir: impl AsRef<Path>) -> Self {
         Self {
-            location: disk.location(dir.as_ref()),
+            environment: Environment::simulated(disk, dir.as_ref()),
         }
     }
 
-    /// Reads the directory, tolerating damage, and says what is there. Changes nothing.
+    /// Reads the directory, tolerates damage, and says what is there. Changes nothing.
     ///
-    /// It holds the directory for reading meanwhile, so that nobody appends. If somebody has it open for
-    /// appending, [`Depth::Headers`] is the one that is possible, and is marked [`Survey::in_use`].
+    /// Locks the directory for reading meanwhile, so that no one appends. If the log is open for appending,
+    /// only [`Depth::Headers`] is possible, and the survey is marked [`Survey::in_use`]. A log of this
+    /// process that is closing is waited for, for up to 10 seconds.
     ///
-    /// Memory is bounded as when a log is recovered; up to 10,000 damages are listed one by one.
+    /// Memory is bounded as when a log is recovered. Up to 10,000 damages are listed one by one.
     ///
     /// # Errors
     ///
-    /// [`Error::Locked`](crate::Error::Locked) if somebody appends and more than headers was asked for;
-    /// [`Error::UnfinishedRestore`](crate::Error::UnfinishedRestore) if a restore was cut short in it;
-    /// [`Error::Io`](crate::Error::Io) if the directory cannot be opened or listed. What cannot be read
-    /// in it is in [`Survey::read_errors`].
+    /// [`Error::Locked`](crate::Error::Locked) if the log is open for appending and more than headers were
+    /// asked for. [`Error::UnfinishedRestore`](crate::Error::UnfinishedRestore) if a restore was interrupted
+    /// in the directory. [`Error::Io`](crate::Error::Io) if the directory cannot be opened or listed. What
+    /// cannot be read in it is in [`Survey::read_errors`].
+    pub fn survey(&self, depth: Depth) -> Result<Survey> {
+        self.survey_for(depth, None)
+    }
+
+    /// As [`survey`](Self::survey), with an observer of its progress and of the records.
     ///
-    /// # Cancel safety
+    /// # Errors
     ///
-    /// Dropping the future leaves nothing behind.
-    pub async fn survey(&self, depth: Depth, observer: &mut dyn Observer) -> Result<Survey> {
-        let dir = self.open()?;
-        let lock = match dir.lock(Access::Read).await {
+    /// Those of [`survey`](Self::survey).
+    pub fn survey_with(&self, depth: Depth, observer: &mut dyn Observer) -> Result<Survey> {
+        self.survey_for(depth, Some(observer))
+    }
+
+    fn survey_for(&self, depth: Depth, observer: Option<&mut dyn Observer>) -> Result<Survey> {
+        let open = OpenDir::open(&self.environment)?;
+        let lock = match open.lock(Access::Read) {
             Ok(lock) => Some(lock),
-            Err(crate::Error::Locked { .. }) if depth == Depth::Headers => None,
+            Err(Error::Locked { .. }) if depth == Depth::Headers => None,
             Err(error) => return Err(error),
         };
-        survey::take(&dir, depth, lock.is_none(), observer)
+        survey::take(&open.dir, depth, lock.is_none(), observer)
     }
 
     /// The processes that have the log open, as far as the system says: Linux does.
@@ -106,29 +121,34 @@ impl LogDir {
     ///
     /// [`Error::Io`](crate::Error::Io) if the directory cannot be opened.
     pub fn lock_owners(&self) -> Result<Vec<LockOwner>> {
-        Ok(self.open()?.lock_owners())
-    }
-
-    fn open(&self) -> Result<Dir> {
-        Ok(self.location.open(Opening::existing(Access::Read))?)
+        Ok(OpenDir::open(&self.environment)?.dir.lock_owners())
     }
 
     /// Surveys the log and says what a repair would do. Changes nothing.
     ///
     /// # Errors
     ///
-    /// Those of [`survey`](Self::survey). What stands in the way of any repair, which is a file that the
-    /// system cannot read or that a later version has written, is an error too: a repair has to keep what
-    /// it takes away, and to know what it keeps. So are files of two logs in one directory: nothing tells
-    /// which of them is the one to repair. The error names the files of each; move those of the other one
-    /// to a directory of their own.
+    /// Those of [`survey`](Self::survey). What prevents any repair is an error too: a file that the system
+    /// cannot read, or that a later version has written, because a repair keeps what it takes away and has
+    /// to know what it keeps. So are files of two logs in one directory: nothing tells which of them is the
+    /// one to repair. The error names the files of each. Move those of the other one to a directory of
+    /// their own.
+    pub fn plan_repair(&self) -> Result<RepairPlan> {
+        self.plan_repair_for(None)
+    }
+
+    /// As [`plan_repair`](Self::plan_repair), with an observer of its progress and of the records.
     ///
-    /// # Cancel safety
+    /// # Errors
     ///
-    /// That of [`survey`](Self::survey).
-    pub async fn plan_repair(&self, observer: &mut dyn Observer) -> Result<RepairPlan> {
-        let dir = self.open()?;
-        let _lock = dir.lock(Access::Read).await?;
-        plan::make(&dir, observer)
+    /// Those of [`plan_repair`](Self::plan_repair).
+    pub fn plan_repair_with(&self, observer: &mut dyn Observer) -> Result<RepairPlan> {
+        self.plan_repair_for(Some(observer))
+    }
+
+    fn plan_repair_for(&self, observer: Option<&mut dyn Observer>) -> Result<RepairPlan> {
+        let open = OpenDir::open(&self.environment)?;
+        let _lock = open.lock(Access::Read)?;
+        plan::make(&open, observer)
     }
 }

@@ -19,6 +19,7 @@ use crate::lsn::Lsn;
 use crate::recovered::LastSegment;
 use crate::recovery::walk::{Walk, Walked};
 use crate::storage::Dir;
+use crate::tools::open_dir::OpenDir;
 use crate::tools::survey::{Depth, Observer, Survey, walk};
 
 /// What a repair would do, and what it would cost. Nothing has been done yet.
@@ -44,7 +45,7 @@ pub struct RepairPlan {
     pub may_reuse_more: bool,
     /// The folder that it will make, if there is anything to be done: the next one that is free.
     pub folder: PathBuf,
-    pub(super) dir: Dir,
+    pub(super) dir: OpenDir,
     pub(super) work: Work,
 }
 
@@ -146,7 +147,8 @@ impl RepairPlan {
 }
 
 /// Surveys the log and decides. The directory must be held for reading at least.
-pub(super) fn make(dir: &Dir, observer: &mut dyn Observer) -> Result<RepairPlan> {
+pub(super) fn make(open: &OpenDir, observer: Option<&mut dyn Observer>) -> Result<RepairPlan> {
+    let dir = &open.dir;
     let found = walk(dir, Depth::Everything, observer)?;
     if let Some(error) = found.read_errors.first() {
         return Err(error.clone());
@@ -155,7 +157,7 @@ pub(super) fn make(dir: &Dir, observer: &mut dyn Observer) -> Result<RepairPlan>
     if found.damages.is_empty() {
         let next = found.files.last().and_then(|file| file.run);
         let next = next.map_or(Lsn::FIRST, |run| run.end.next());
-        return RepairPlan::of(dir, survey(found), Decision::nothing(next));
+        return RepairPlan::of(open, survey(found), Decision::nothing(next));
     }
     let own = own_log_id(dir, &found)?;
     let strays = found.files.iter().filter(|file| file.found.is_none());
@@ -175,7 +177,7 @@ pub(super) fn make(dir: &Dir, observer: &mut dyn Observer) -> Result<RepairPlan>
         own,
     }
     .decide();
-    RepairPlan::of(dir, survey(found), decision)
+    RepairPlan::of(open, survey(found), decision)
 }
 
 /// What comes out.
@@ -477,7 +479,7 @@ fn seal(file: &Walked) -> Option<Seal> {
 }
 
 impl RepairPlan {
-    fn of(dir: &Dir, survey: Survey, decision: Decision) -> Result<Self> {
+    fn of(open: &OpenDir, survey: Survey, decision: Decision) -> Result<Self> {
         let Decision {
             work,
             kept,
@@ -486,6 +488,7 @@ impl RepairPlan {
             highest,
             may_reuse_more,
         } = decision;
+        let dir = &open.dir;
         let folder = dir.path_of(&free_folder(dir)?);
         Ok(Self {
             survey,
@@ -496,7 +499,7 @@ impl RepairPlan {
             reused: (next <= highest).then_some(next..=highest),
             may_reuse_more,
             folder,
-            dir: dir.clone(),
+            dir: open.clone(),
             work,
         })
     }

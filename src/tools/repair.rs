@@ -39,44 +39,53 @@ pub struct Repaired {
 impl RepairPlan {
     /// Does what the plan says, and checks that the log is sound afterwards.
     ///
-    /// Takes the directory for appending, so that nobody reads or writes it meanwhile, and looks first
-    /// whether the log is still what the plan was made for.
+    /// Locks the directory for appending, and checks first that the log is still what the plan was made for.
     ///
-    /// It is crash safe: whenever it ends, nothing that could be read before is lost, and it can be
-    /// planned and done again. A folder that an interrupted repair has begun stays.
+    /// Crash safe: whenever the process ends or the power goes, nothing that could be read before is lost,
+    /// and the repair can be planned and done again. A folder that an interrupted repair has begun stays.
     ///
     /// # Errors
     ///
-    /// [`Error::Locked`](crate::Error::Locked) if somebody has the log open.
+    /// [`Error::Locked`](crate::Error::Locked) if the log is open.
     /// [`Error::Io`](crate::Error::Io) if an operation failed, or if the log has changed since the plan was
-    /// made; plan again then. If the disk is too full to begin, nothing of the repair is left behind: make
-    /// room, and plan again.
+    /// made: plan again then. If the disk is too full to begin, nothing of the repair is left behind: free
+    /// space, and plan again.
+    pub fn execute(self) -> Result<Repaired> {
+        self.execute_for(None)
+    }
+
+    /// As [`execute`](Self::execute), with an observer of the final check, which reads all of the log.
     ///
-    /// # Cancel safety
+    /// # Errors
     ///
-    /// Dropping the future is as a crash: see above.
-    pub async fn execute(self, observer: &mut dyn Observer) -> Result<Repaired> {
-        let _lock = self.dir.lock(Access::Append).await?;
-        let again = plan::make(&self.dir, &mut ())?;
+    /// Those of [`execute`](Self::execute).
+    pub fn execute_with(self, observer: &mut dyn Observer) -> Result<Repaired> {
+        self.execute_for(Some(observer))
+    }
+
+    fn execute_for(self, observer: Option<&mut dyn Observer>) -> Result<Repaired> {
+        let dir = &self.dir.dir;
+        let _lock = self.dir.lock(Access::Append)?;
+        let again = plan::make(&self.dir, None)?;
         if again.work != self.work {
             return Err(failed(
-                &self.dir,
+                dir,
                 "the log has changed since the repair was planned",
             ));
         }
         let folder = match self.is_empty() {
             true => None,
-            false => Some(do_all(&self.dir, &again).await?),
+            false => Some(self.dir.block_on(do_all(dir, &again))?),
         };
-        let survey = take(&self.dir, Depth::Everything, false, observer)?;
+        let survey = take(dir, Depth::Everything, false, observer)?;
         if !survey.is_sound() {
-            return Err(failed(&self.dir, "damage was found again after the repair"));
+            return Err(failed(dir, "damage was found again after the repair"));
         }
         Ok(Repaired { folder, survey })
     }
 }
 
-async fn do_all(dir: &Dir, plan: &RepairPlan) -> Result<PathBuf> {
+async fn do_all(dir: &Dir, plan: &RepairPlan) -> Result<PathBuf, IoFailure> {
     let name = plan.folder.file_name().unwrap_or_default();
     let name = name.to_string_lossy().into_owned();
     let folder = dir.make_subdir(&name)?;
@@ -84,7 +93,7 @@ async fn do_all(dir: &Dir, plan: &RepairPlan) -> Result<PathBuf> {
         if fault.is_storage_full() {
             leave_nothing(dir, &name, &folder);
         }
-        return Err(fault.into());
+        return Err(fault);
     }
     change(dir, &plan.work).await?;
     Ok(folder.path().to_owned())

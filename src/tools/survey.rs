@@ -24,7 +24,7 @@ pub enum Depth {
     Everything,
 }
 
-/// Who follows a survey. `()` does not want to know.
+/// Follows a survey while it reads.
 pub trait Observer {
     /// So much of all that is to be read has been looked at.
     fn progress(&mut self, progress: Progress) {
@@ -41,12 +41,6 @@ pub trait Observer {
     /// counted, and no payload is kept in memory, however large it is.
     fn wants_records(&self) -> bool {
         true
-    }
-}
-
-impl Observer for () {
-    fn wants_records(&self) -> bool {
-        false
     }
 }
 
@@ -245,13 +239,13 @@ pub(super) fn take(
     dir: &Dir,
     depth: Depth,
     in_use: bool,
-    observer: &mut dyn Observer,
+    observer: Option<&mut dyn Observer>,
 ) -> Result<Survey> {
     let walk = walk(dir, depth, observer)?;
     Ok(Survey::of(dir, depth, in_use, walk))
 }
 
-pub(super) fn walk(dir: &Dir, depth: Depth, observer: &mut dyn Observer) -> Result<Walk> {
+pub(super) fn walk(dir: &Dir, depth: Depth, observer: Option<&mut dyn Observer>) -> Result<Walk> {
     check_finished(dir, &dir.list()?)?;
     let extent = match depth {
         Depth::Headers => Extent::Headers,
@@ -268,24 +262,29 @@ pub(super) fn walk(dir: &Dir, depth: Depth, observer: &mut dyn Observer) -> Resu
 
 /// Tells an observer what a walk finds.
 struct Follower<'a> {
-    observer: &'a mut dyn Observer,
+    observer: Option<&'a mut dyn Observer>,
     progress: Progress,
 }
 
 impl Follow for Follower<'_> {
     fn bytes(&mut self, count: u64) {
         self.progress.read = (self.progress.read + count).min(self.progress.total);
-        self.observer.progress(self.progress);
+        if let Some(observer) = &mut self.observer {
+            observer.progress(self.progress);
+        }
     }
 
     fn wants_records(&self) -> bool {
-        self.observer.wants_records()
+        let observer = self.observer.as_deref();
+        observer.is_some_and(Observer::wants_records)
     }
 
     fn records(&mut self, records: Vec<Record>) {
-        records
-            .into_iter()
-            .for_each(|record| self.observer.record(record));
+        if let Some(observer) = &mut self.observer {
+            records
+                .into_iter()
+                .for_each(|record| observer.record(record));
+        }
     }
 }
 

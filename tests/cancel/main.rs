@@ -13,7 +13,5 @@ mod sentences;
 mod service;
 mod sharing;
 mod streams;
-#[cfg(feature = "tools")]
-mod tools;
 
 use tidewal_testing::support;

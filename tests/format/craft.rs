@@ -141,7 +141,7 @@ async fn read(disk: &SimDisk, records: &mut Vec<Record>) -> Result<RecoveryRepor
 }
 
 pub fn survey(disk: &SimDisk) -> Survey {
-    run(LogDir::on(disk, DIR).survey(Depth::Everything, &mut ())).unwrap()
+    LogDir::on(disk, DIR).survey(Depth::Everything).unwrap()
 }
 
 /// Opens for appending, and appends.

@@ -211,7 +211,9 @@ impl Observer for Shown {
 
 impl Shown {
     fn survey(&mut self, disk: &SimDisk) -> Survey {
-        run(LogDir::on(disk, DIR).survey(Depth::Everything, self)).unwrap()
+        LogDir::on(disk, DIR)
+            .survey_with(Depth::Everything, self)
+            .unwrap()
     }
 }
 

@@ -4,7 +4,7 @@ use tidewal::Error;
 
 use crate::cases::format::{Frame, LINK, MARK, PART, SEAL};
 use crate::craft::{Read, Segment, append, disk_with, survey};
-use crate::support::{DIR, run};
+use crate::support::DIR;
 
 const TOP: u64 = u64::MAX;
 
@@ -36,7 +36,7 @@ fn every_way_to_look_at_a_log_at_the_top_works() {
                 (survey.is_sound(), survey.records()),
                 (!is_link, TOP - base + 1)
             );
-            let planned = run(tidewal::tools::LogDir::on(&disk, DIR).plan_repair(&mut ()));
+            let planned = tidewal::tools::LogDir::on(&disk, DIR).plan_repair();
             assert_eq!(planned.unwrap().is_empty(), !is_link);
         }
     }
@@ -93,7 +93,9 @@ fn damage_at_the_top_is_named_and_repaired() {
     let damage = &survey.damages[0];
     assert_eq!((damage.first.get(), damage.last.get()), (TOP - 1, TOP - 1));
     assert_eq!(survey.records(), 2);
-    let plan = run(tidewal::tools::LogDir::on(&disk, DIR).plan_repair(&mut ())).unwrap();
-    run(plan.execute(&mut ())).unwrap();
+    let plan = tidewal::tools::LogDir::on(&disk, DIR)
+        .plan_repair()
+        .unwrap();
+    plan.execute().unwrap();
     assert_eq!(Read::of(&disk).lsns(), [TOP - 2]);
 }

@@ -7,7 +7,7 @@ use tidewal::{Error, UnsupportedReason};
 
 use crate::cases::format::{DATA_AT, Frame, LINK, MARK, PART, SEAL, STATEMENT_AT};
 use crate::craft::{Read, Segment, append, disk_with, survey};
-use crate::support::{DIR, run};
+use crate::support::DIR;
 
 /// Checks that every way to read the log ends with this, and that nothing is changed.
 #[track_caller]
@@ -18,7 +18,7 @@ fn assert_unsupported(segments: &[Segment], named: &Segment, lsns: &[u64], why: 
     assert_eq!(read.lsns(), lsns);
     let survey = survey(&disk);
     assert!(survey.damages.is_empty(), "{:?}", survey.damages);
-    let planned = run(tidewal::tools::LogDir::on(&disk, DIR).plan_repair(&mut ()));
+    let planned = tidewal::tools::LogDir::on(&disk, DIR).plan_repair();
     for error in [
         read.outcome.unwrap_err(),
         survey.read_errors[0].clone(),

@@ -3,6 +3,7 @@
 //! could be read, and ends in a sound log.
 
 mod agreement;
+mod blocking;
 mod crashes;
 mod repairs;
 mod unreadable;

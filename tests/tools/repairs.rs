@@ -14,7 +14,7 @@ use crate::wreck::{
 };
 
 pub fn execute(plan: RepairPlan) -> Result<Repaired, Error> {
-    run(plan.execute(&mut ()))
+    plan.execute()
 }
 
 /// What must be true of a repaired log, whichever way it came to be one.
@@ -33,7 +33,9 @@ pub struct Before {
 impl Before {
     pub fn of(log: &Sound, disk: &SimDisk, strict: Strict) -> Self {
         let mut collector = Collector::default();
-        run(LogDir::on(disk, DIR).survey(Depth::Everything, &mut collector)).unwrap();
+        LogDir::on(disk, DIR)
+            .survey_with(Depth::Everything, &mut collector)
+            .unwrap();
         Self {
             delivered: strict.records,
             readable: collector.0,
@@ -303,22 +305,22 @@ fn nobody_repairs_what_is_in_use() {
         let wal = options().open_on(&disk, DIR).await.unwrap();
         wal.append("x").await.unwrap();
         let dir = LogDir::on(&disk, DIR);
-        let error = dir.plan_repair(&mut ()).await.unwrap_err();
+        let error = dir.plan_repair().unwrap_err();
         assert!(matches!(error, Error::Locked { .. }));
-        let error = dir.survey(Depth::Newest, &mut ()).await.unwrap_err();
+        let error = dir.survey(Depth::Newest).unwrap_err();
         assert!(matches!(error, Error::Locked { .. }));
-        let survey = dir.survey(Depth::Headers, &mut ()).await.unwrap();
+        let survey = dir.survey(Depth::Headers).unwrap();
         assert!(survey.in_use && survey.ending.is_none());
         wal.close().await.unwrap();
         // A reader is in the way of a repair, and not of its plan.
         disk.corrupt(segment(1), |bytes| bytes[4100] ^= 1);
-        let planned = dir.plan_repair(&mut ()).await.unwrap();
+        let planned = dir.plan_repair().unwrap();
         let reader = Wal::options().read_on(&disk, DIR).await.unwrap();
-        let error = planned.clone().execute(&mut ()).await.unwrap_err();
+        let error = planned.clone().execute().unwrap_err();
         assert!(matches!(error, Error::Locked { .. }));
         drop(reader);
         tokio::time::sleep(std::time::Duration::from_millis(1)).await;
-        planned.execute(&mut ()).await.unwrap();
+        planned.execute().unwrap();
     });
 }
 

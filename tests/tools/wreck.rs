@@ -58,11 +58,11 @@ impl Observer for Collector {
 }
 
 pub fn survey(disk: &SimDisk, depth: Depth) -> Survey {
-    run(LogDir::on(disk, DIR).survey(depth, &mut ())).unwrap()
+    LogDir::on(disk, DIR).survey(depth).unwrap()
 }
 
 pub fn plan(disk: &SimDisk) -> Result<RepairPlan, Error> {
-    run(LogDir::on(disk, DIR).plan_repair(&mut ()))
+    LogDir::on(disk, DIR).plan_repair()
 }
 
 /// Checks that a survey and a recovery say the same of a log, and returns what recovery says.
@@ -71,7 +71,9 @@ pub fn assert_agreement(disk: &SimDisk) -> Strict {
     let strict = Strict::read(disk);
     let before = disk.fingerprint();
     let mut collector = Collector::default();
-    let survey = run(LogDir::on(disk, DIR).survey(Depth::Everything, &mut collector)).unwrap();
+    let survey = LogDir::on(disk, DIR)
+        .survey_with(Depth::Everything, &mut collector)
+        .unwrap();
     assert_eq!(disk.fingerprint(), before, "a survey changes nothing");
     match &strict.outcome {
         Ok(report) => assert_sound(&survey, report, &strict.records, &collector.0),

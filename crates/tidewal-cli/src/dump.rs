@@ -67,7 +67,7 @@ async fn open(args: &Dump) -> Result<Reader, Failure> {
 
 /// Prints what can be read, and says on standard error what is missing.
 fn salvage(args: &Dump, printer: &mut Printer<'_>) -> Result<ExitCode, Failure> {
-    let survey = wait_for(LogDir::new(&args.dir).survey(Depth::Everything, printer))?;
+    let survey = LogDir::new(&args.dir).survey_with(Depth::Everything, printer)?;
     if let Some(failure) = printer.failure.take() {
         return Err(failure);
     }

@@ -12,10 +12,9 @@ use crate::failure::Failure;
 use crate::findings::{known_end, show_damages, status};
 use crate::json;
 use crate::output::{Bar, Out};
-use crate::wait::wait_for;
 
 pub fn run(args: &Inspect) -> Result<ExitCode, Failure> {
-    let survey = wait_for(look(&args.dir))?;
+    let survey = look(&args.dir)?;
     // After the survey, which holds the lock itself.
     let lock_owners = LogDir::new(&args.dir).lock_owners()?;
     let mut out = Out::new();
@@ -29,11 +28,11 @@ pub fn run(args: &Inspect) -> Result<ExitCode, Failure> {
 }
 
 /// As deep as is possible and quick.
-async fn look(dir: &Path) -> Result<Survey> {
+fn look(dir: &Path) -> Result<Survey> {
     let dir = LogDir::new(dir);
-    let looked = dir.survey(Depth::Newest, &mut Bar::new("reading")).await;
+    let looked = dir.survey_with(Depth::Newest, &mut Bar::new("reading"));
     match looked {
-        Err(Error::Locked { .. }) => dir.survey(Depth::Headers, &mut ()).await,
+        Err(Error::Locked { .. }) => dir.survey(Depth::Headers),
         looked => looked,
     }
 }

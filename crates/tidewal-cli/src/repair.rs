@@ -10,12 +10,11 @@ use crate::failure::{DAMAGED, Failure};
 use crate::findings::{check_is_log, show_damages};
 use crate::output::{Bar, Out};
 use crate::raft::{self, RaftLook};
-use crate::wait::wait_for;
 
 pub fn run(args: &Repair) -> Result<ExitCode, Failure> {
     let dir = LogDir::new(&args.dir);
     let mut look = RaftLook::new(Bar::new("reading"));
-    let plan = wait_for(dir.plan_repair(&mut look))?;
+    let plan = dir.plan_repair_with(&mut look)?;
     let is_raft = look.is_raft() && !args.not_raft;
     drop(look);
     check_is_log(&plan.survey)?;
@@ -61,7 +60,7 @@ fn show(out: &mut Out, plan: &RepairPlan) -> Result<(), Failure> {
 fn execute(mut out: Out, plan: RepairPlan) -> Result<ExitCode, Failure> {
     let is_kept = |step: &RepairStep| matches!(step, RepairStep::Keep { .. });
     let kept = plan.steps.iter().filter(|step| is_kept(step)).count();
-    let repaired = wait_for(plan.execute(&mut Bar::new("verifying")))?;
+    let repaired = plan.execute_with(&mut Bar::new("verifying"))?;
     let records = count(repaired.survey.records(), "record");
     let good = out.paint.good("repaired:");
     out.line(&format!("{good} the log is sound and holds {records}"))?;

@@ -12,12 +12,11 @@ use crate::findings::{check_is_log, show_damages, status};
 use crate::json;
 use crate::output::{Bar, Out};
 use crate::raft::{self, RaftLook};
-use crate::wait::wait_for;
 
 pub fn run(args: &Verify) -> Result<ExitCode, Failure> {
     let dir = LogDir::new(&args.dir);
     let mut look = RaftLook::new(Bar::new("verifying"));
-    let survey = wait_for(dir.survey(Depth::Everything, &mut look))?;
+    let survey = dir.survey_with(Depth::Everything, &mut look)?;
     let is_raft = look.is_raft();
     drop(look);
     check_is_log(&survey)?;

@@ -18,11 +18,11 @@ use crate::display::{count, size};
 use crate::failure::{Failure, note, with_sources};
 use crate::findings::check_is_log;
 use crate::output::{Bar, Out};
-use crate::wait::{wait_for, wait_for_network};
+use crate::wait::wait_for_network;
 
 pub fn run(args: &Ship) -> Result<ExitCode, Failure> {
     let dir = LogDir::new(&args.dir);
-    let survey = wait_for(dir.survey(Depth::Headers, &mut Bar::new("reading")))?;
+    let survey = dir.survey_with(Depth::Headers, &mut Bar::new("reading"))?;
     check_is_log(&survey)?;
     args.store.check_apart_from(&args.dir)?;
     let status = wait_for_network(ship(args))?;

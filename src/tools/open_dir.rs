@@ -1,0 +1,54 @@
+//! An open directory, for functions that block.
+
+use std::future::Future;
+use std::io;
+use std::time::Duration;
+
+use crate::environment::Environment;
+use crate::error::{IoFailure, Result};
+use crate::host::Host;
+use crate::storage::{Access, Dir, Lock, Opening, still_closing};
+
+/// A log's directory, held open, and what runs the work on it.
+#[derive(Clone, Debug)]
+pub(super) struct OpenDir {
+    pub(super) dir: Dir,
+    host: Host,
+}
+
+impl OpenDir {
+    /// Opens a directory that exists.
+    pub(super) fn open(environment: &Environment) -> Result<Self> {
+        Ok(Self {
+            dir: environment.location.open(Opening::existing(Access::Read))?,
+            host: environment.host,
+        })
+    }
+
+    /// Locks the directory. A log of this process that is closing in it is waited for, within a limit.
+    pub(super) fn lock(&self, access: Access) -> Result<Lock> {
+        let locked = self.host.block_on(CLOSING_MAX, self.dir.lock(access));
+        locked.unwrap_or_else(|| Err(still_closing(self.dir.path())))
+    }
+
+    /// Runs work that waits for the disk only.
+    pub(super) fn block_on<T>(
+        &self,
+        work: impl Future<Output = Result<T, IoFailure>>,
+    ) -> Result<T> {
+        let done = self.host.block_on(Duration::MAX, work);
+        Ok(done.unwrap_or_else(|| Err(self.no_time_passes()))?)
+    }
+
+    /// A simulated sync that takes time on a clock that stands still meanwhile.
+    fn no_time_passes(&self) -> IoFailure {
+        let error = io::Error::other(
+            "a sync of the simulated disk takes time, and none passes while a function blocks",
+        );
+        IoFailure::new("sync", self.dir.path(), error)
+    }
+}
+
+/// How long a log of this process may take to close. What keeps it longer, such as a snapshot that is being
+/// written, may be on the calling thread.
+const CLOSING_MAX: Duration = Duration::from_secs(10);
