@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::host::Host;
+use crate::executor::Executor;
 use crate::storage::Location;
 use crate::storage::disk::DiskPath;
 #[cfg(feature = "sim")]
@@ -12,7 +12,7 @@ use crate::storage::sim::SimDisk;
 #[derive(Clone, Debug)]
 pub(crate) struct Environment {
     pub(crate) location: Location,
-    pub(crate) host: Host,
+    pub(crate) executor: Executor,
 }
 
 impl Environment {
@@ -20,7 +20,7 @@ impl Environment {
     pub(crate) fn on_disk(path: &Path) -> Self {
         Self {
             location: DiskPath::location(path),
-            host: Host::Thread,
+            executor: Executor::Thread,
         }
     }
 
@@ -29,7 +29,7 @@ impl Environment {
     pub(crate) fn simulated(disk: &SimDisk, path: &Path) -> Self {
         Self {
             location: disk.location(path),
-            host: Host::Runtime,
+            executor: Executor::Runtime,
         }
     }
 }

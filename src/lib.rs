@@ -105,13 +105,10 @@
 
 #[cfg(feature = "archive")]
 pub mod archive;
-#[cfg(any(feature = "archive", feature = "sim"))]
-mod chance;
 mod environment;
 mod error;
-mod few;
+mod executor;
 mod format;
-mod host;
 mod lsn;
 mod observe;
 mod open;
@@ -127,8 +124,11 @@ mod record;
 mod recovered;
 mod recovery;
 mod retention;
+#[cfg(any(feature = "archive", feature = "sim"))]
+mod rng;
 #[cfg(feature = "sink")]
 mod sink;
+mod small_deque;
 #[cfg(feature = "snapshot")]
 pub mod snapshot;
 mod stats;

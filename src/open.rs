@@ -249,9 +249,11 @@ impl Recovery {
             return Err(Error::LsnsExhausted { end: recovered.end });
         }
         let closing = lock.closing();
-        let Context { host, options, .. } = context;
-        let submitter = writer::start(dir.clone(), host, &options, recovered, lock).await?;
+        let Context {
+            executor, options, ..
+        } = context;
+        let submitter = writer::start(dir.clone(), executor, &options, recovered, lock).await?;
         observe::opened(submitter.progress.borrow().durable);
-        Ok(Wal::new(submitter, host, &options, closing, dir))
+        Ok(Wal::new(submitter, executor, &options, closing, dir))
     }
 }

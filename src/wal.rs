@@ -17,7 +17,7 @@ use tokio::sync::watch;
 #[cfg(feature = "snapshot")]
 use crate::error::IoFailure;
 use crate::error::{Error, Result, TrySubmitError};
-use crate::host::Host;
+use crate::executor::Executor;
 use crate::lsn::Lsn;
 use crate::options::{Durability, SyncPolicy, WalOptions};
 #[cfg(any(feature = "archive", feature = "snapshot"))]
@@ -94,7 +94,7 @@ pub struct Wal {
 impl Wal {
     pub(crate) fn new(
         submitter: Submitter,
-        host: Host,
+        executor: Executor,
         options: &WalOptions,
         closing: Closing,
         dir: Dir,
@@ -106,7 +106,7 @@ impl Wal {
         let durability = options.durability;
         let shared = Shared {
             submitter,
-            host,
+            executor,
             policy: options.sync_policy,
             durability,
             limits,
@@ -414,7 +414,7 @@ impl Wal {
     /// Works at any time, even while the disk stalls and after the log has ended.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.shared.submitter.stats(self.shared.host.now())
+        self.shared.submitter.stats(self.shared.executor.now())
     }
 
     /// Closes the log: rejects new appends, writes and syncs what was submitted, seals the log and
@@ -479,8 +479,8 @@ impl Wal {
         &self.shared.dir
     }
 
-    pub(crate) fn host(&self) -> Host {
-        self.shared.host
+    pub(crate) fn executor(&self) -> Executor {
+        self.shared.executor
     }
 
     pub(crate) fn retention(&self) -> &Arc<Retention> {
@@ -511,7 +511,7 @@ impl WeakWal {
 /// What all handles share. It is dropped with the last of them.
 struct Shared {
     submitter: Submitter,
-    host: Host,
+    executor: Executor,
     policy: SyncPolicy,
     durability: Durability,
     limits: Limits,

@@ -15,7 +15,7 @@ use crate::archive::options::{ArchiveOptions, Overflow};
 use crate::archive::shipper::Shipper;
 use crate::archive::status::Status;
 use crate::archive::times::{self, Times};
-use crate::host::race;
+use crate::executor::race;
 use crate::lsn::Lsn;
 use crate::queue::Progress;
 use crate::retention::Retention;

@@ -1,6 +1,6 @@
 //! Reading a complete segment of the log, to ship it: once to check it, once more part by part.
 //!
-//! A task of its own on the log's host, because files block. It reads whole files that nobody writes
+//! A task of its own on the log's executor, because files block. It reads whole files that nobody writes
 //! to any more and that are held back meanwhile; records are not looked at but for their checks.
 
 use bytes::Bytes;

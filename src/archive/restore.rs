@@ -195,13 +195,13 @@ impl Builder {
     fn start(environment: Environment, newest: Header) -> Result<Self> {
         let (orders, inbox) = mpsc::channel(1);
         let (answer, done) = oneshot::channel();
-        let Environment { location, host } = environment;
+        let Environment { location, executor } = environment;
         let path = location.path().to_owned();
         let job = async move {
             // Whoever dropped the receiver does not want to know.
             let _ = answer.send(build::run(location, newest, inbox).await);
         };
-        let started = host.run("tidewal-restore", &path, job);
+        let started = executor.run("tidewal-restore", &path, job);
         started.map_err(crate::Error::from)?;
         Ok(Self { orders, done })
     }

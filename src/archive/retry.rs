@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::archive::error::{Error, Result};
 use crate::archive::status::Status;
-use crate::chance::Chance;
+use crate::rng::SplitMix64;
 
 /// Tries again what failed for a reason that may pass, and says in the status how it goes.
 pub(super) struct Retry {
@@ -109,7 +109,7 @@ async fn within<T>(
 pub(super) struct Backoff {
     cap: Duration,
     next: Duration,
-    chance: Chance,
+    rng: SplitMix64,
 }
 
 impl Backoff {
@@ -117,7 +117,7 @@ impl Backoff {
         Self {
             cap,
             next: FIRST,
-            chance: Chance::new(seed),
+            rng: SplitMix64::new(seed),
         }
     }
 
@@ -136,7 +136,7 @@ impl Backoff {
 
     /// From 0 to 1 (splitmix64).
     fn fraction(&mut self) -> f64 {
-        f64::from(u32::try_from(self.chance.next() >> 32).expect("32 bits are left"))
+        f64::from(u32::try_from(self.rng.next() >> 32).expect("32 bits are left"))
             / f64::from(u32::MAX)
     }
 }

@@ -16,8 +16,8 @@ use crate::archive::status::Status;
 use crate::archive::step::{self, Step};
 use crate::archive::times::Times;
 use crate::archive::upload::Uploader;
+use crate::executor::race;
 use crate::format::segment::Predecessor;
-use crate::host::race;
 use crate::lsn::Lsn;
 use crate::queue::Progress;
 use crate::retention::{Kept, Sealed};
@@ -54,7 +54,7 @@ impl Shipper {
             progress: wal.progress(),
             uploader: Uploader {
                 dir: wal.dir().clone(),
-                host: wal.host(),
+                executor: wal.executor(),
                 objects: objects.clone(),
                 retry: Arc::clone(&retry),
             },

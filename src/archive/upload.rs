@@ -9,14 +9,14 @@ use crate::archive::manifest::Shipped;
 use crate::archive::objects::Objects;
 use crate::archive::read::{self, Piece};
 use crate::archive::retry::Retry;
-use crate::host::Host;
+use crate::executor::Executor;
 use crate::retention::Sealed;
 use crate::storage::Dir;
 
 /// Puts the parts of segments.
 pub(super) struct Uploader {
     pub(super) dir: Dir,
-    pub(super) host: Host,
+    pub(super) executor: Executor,
     pub(super) objects: Objects,
     pub(super) retry: Arc<Retry>,
 }
@@ -30,7 +30,9 @@ impl Uploader {
     async fn try_put(&self, sealed: Sealed) -> Result<Shipped> {
         let (outbox, mut pieces) = mpsc::channel(PARTS_AHEAD);
         let reading = read::run(self.dir.clone(), sealed, outbox);
-        let started = self.host.run("tidewal-archive", self.dir.path(), reading);
+        let started = self
+            .executor
+            .run("tidewal-archive", self.dir.path(), reading);
         started.map_err(crate::Error::from)?;
         let Piece::Surveyed(survey) = next_piece(&mut pieces).await? else {
             unreachable!("a reader surveys a segment before it sends its parts");

@@ -22,9 +22,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::task::{Context, Poll, Waker};
 
 use crate::error::{Error, IoFailure, Result};
-use crate::few::Few;
 use crate::lsn::Lsn;
 use crate::options::Durability;
+use crate::small_deque::SmallDeque;
 use crate::storage::{Present, Synced, Wrote};
 
 /// The caller's side: a future of the LSN of an append's last record.
@@ -141,9 +141,9 @@ impl Answers {
 /// The answers to one kind of waiting, and who waits.
 #[derive(Default)]
 struct Track {
-    runs: Few<Run>,
+    runs: SmallDeque<Run>,
     /// A slot is its caller's until that is answered.
-    sleepers: Few<Option<Sleeper>>,
+    sleepers: SmallDeque<Option<Sleeper>>,
 }
 
 /// One answer to a run of tickets.
@@ -193,7 +193,7 @@ impl Track {
         let woken = slots.filter_map(|slot| slot.take_if(is_answered)).collect();
         if self.sleepers.iter().all(Option::is_none) {
             // Who keeps an answer that came shall not keep the memory of all who waited.
-            self.sleepers = Few::default();
+            self.sleepers = SmallDeque::default();
         }
         self.runs.push(run);
         Sleepers(woken)
@@ -201,7 +201,7 @@ impl Track {
 }
 
 /// Callers to be woken: all of them, even if a waker panics.
-struct Sleepers(Few<Sleeper>);
+struct Sleepers(SmallDeque<Sleeper>);
 
 impl Sleepers {
     fn wake(mut self) {
@@ -308,7 +308,7 @@ impl Claim {
 
 /// Claims in the order of their tickets.
 #[derive(Default)]
-pub(crate) struct Claims(Few<Claim>);
+pub(crate) struct Claims(SmallDeque<Claim>);
 
 impl Claims {
     pub(super) fn push(&mut self, claim: Claim) {
@@ -336,7 +336,7 @@ impl Claims {
     }
 
     /// Gives all of them their LSNs, from `first` on.
-    pub(crate) fn place(self, first: Lsn) -> Few<Placed> {
+    pub(crate) fn place(self, first: Lsn) -> SmallDeque<Placed> {
         let mut next = first;
         let place = |claim: Claim| {
             let placed = claim.place(next);

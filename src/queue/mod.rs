@@ -19,7 +19,7 @@ use std::time::Instant;
 use tokio::sync::watch;
 
 use crate::error::{Error, IoFailure, Result};
-use crate::host::Host;
+use crate::executor::Executor;
 use crate::lsn::Lsn;
 use crate::queue::answers::Answer;
 use crate::queue::order::Order;
@@ -34,11 +34,11 @@ pub(crate) fn channel(
     bytes: usize,
     records: usize,
     durable: Lsn,
-    host: Host,
+    executor: Executor,
     counters: Counters,
 ) -> (Submitter, Inbox) {
     let (progress, watching) = watch::channel(Progress { durable, end: None });
-    let shared = Arc::new(Shared::new(Cost { bytes, records }, host, counters));
+    let shared = Arc::new(Shared::new(Cost { bytes, records }, executor, counters));
     let submitter = Submitter {
         progress: watching,
         shared: Arc::clone(&shared),

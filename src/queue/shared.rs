@@ -13,7 +13,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use crate::error::{Error, IoFailure, Result};
-use crate::host::Host;
+use crate::executor::Executor;
 use crate::planted::{Bug, is_planted};
 use crate::queue::answers::{Answer, Answers, Claim};
 use crate::queue::order::Order;
@@ -31,7 +31,7 @@ pub(super) struct Shared {
     /// Whether a [`Request::Hurry`] is on its way.
     hurried: AtomicBool,
     fault: OnceLock<IoFailure>,
-    host: Host,
+    executor: Executor,
     pub(super) counters: Counters,
     pub(super) retention: Arc<Retention>,
 }
@@ -142,14 +142,14 @@ pub(super) enum NotTaken<E> {
 }
 
 impl Shared {
-    pub(super) fn new(size: Cost, host: Host, counters: Counters) -> Self {
+    pub(super) fn new(size: Cost, executor: Executor, counters: Counters) -> Self {
         Self {
             state: Mutex::new(State::new(size)),
             len: AtomicUsize::new(0),
             size,
             hurried: AtomicBool::new(false),
             fault: OnceLock::new(),
-            host,
+            executor,
             counters,
             retention: Arc::default(),
         }
@@ -216,7 +216,7 @@ impl Shared {
         if list.enter(*turn, place) {
             return Ok(self.put_in(state, entrant));
         }
-        let wakers = list.pass_over(self.host.now());
+        let wakers = list.pass_over(self.executor.now());
         let enters = list.enter(*turn, place);
         let outcome = if enters {
             Ok(self.put_in(state, entrant))
@@ -363,7 +363,7 @@ impl<E: Enter> Drop for Waiting<'_, E> {
         if self.entrant.is_some() && self.turn != Turn::NEW {
             let mut state = self.shared.lock();
             let list = E::list(&mut state);
-            let (waker, wakers) = list.leave(self.turn, self.shared.host.now());
+            let (waker, wakers) = list.leave(self.turn, self.shared.executor.now());
             let must_be_looked_after = list.next_end().is_some();
             drop(state);
             drop(waker);
@@ -416,7 +416,7 @@ impl Shared {
     /// Gives back places of appends that left the queue.
     pub(super) fn release(&self, places: Cost) {
         let mut state = self.lock();
-        let wakers = state.appends.give_back(places, || self.host.now());
+        let wakers = state.appends.give_back(places, || self.executor.now());
         // Whoever is woken may come here at once.
         drop(state);
         wakers.wake();
@@ -427,7 +427,7 @@ impl Shared {
             let mut state = self.lock();
             let wakers = state
                 .controls
-                .give_back(controls(count), || self.host.now());
+                .give_back(controls(count), || self.executor.now());
             drop(state);
             wakers.wake();
         }
@@ -438,7 +438,7 @@ impl Shared {
         let mut state = self.lock();
         let ends = [state.appends.next_end(), state.controls.next_end()];
         let next = ends.into_iter().flatten().min()?;
-        let now = self.host.now();
+        let now = self.executor.now();
         if now < next {
             return Some(next);
         }

@@ -22,8 +22,8 @@ use std::collections::BTreeMap;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use crate::few::Few;
 use crate::queue::request::Cost;
+use crate::small_deque::SmallDeque;
 
 /// The room of a queue, who has it, and who waits for it.
 #[cfg_attr(test, derive(Clone))]
@@ -185,7 +185,7 @@ impl WaitList {
 /// Callers to be woken: all of them, even if a waker panics. Not to be dropped under a lock.
 #[derive(Default)]
 #[must_use = "who is not woken waits for ever"]
-pub(super) struct Wakers(Few<Waker>);
+pub(super) struct Wakers(SmallDeque<Waker>);
 
 impl Wakers {
     pub(super) fn wake(mut self) {

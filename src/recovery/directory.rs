@@ -5,14 +5,14 @@ use std::pin::pin;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
-use crate::host::{Host, race};
+use crate::executor::{Executor, race};
 use crate::storage::{Access, Dir, Location, Lock, Opening, still_closing};
 
 /// A directory that is to be opened and locked.
 pub(crate) struct ToLock {
     pub(super) location: Location,
     pub(super) opening: Opening,
-    pub(super) host: Host,
+    pub(super) executor: Executor,
     pub(super) timeout: Duration,
 }
 
@@ -22,9 +22,9 @@ impl ToLock {
     /// The path is resolved again for each attempt: a caller that waits for a log means the one that is
     /// there in the end.
     pub(crate) async fn lock(&self, is_given_up: impl Fn() -> bool + Sync) -> Result<(Dir, Lock)> {
-        let deadline = self.host.now().checked_add(self.timeout);
+        let deadline = self.executor.now().checked_add(self.timeout);
         loop {
-            let now = self.host.now();
+            let now = self.executor.now();
             let dir = self.open()?;
             match self.lock_now(&dir, deadline, &is_given_up).await {
                 Err(Error::Locked { .. })
@@ -32,7 +32,7 @@ impl ToLock {
                 {
                     let next = now + LOCK_PAUSE;
                     let next = deadline.map_or(next, |deadline| deadline.min(next));
-                    self.host.sleep_until(Some(next)).await;
+                    self.executor.sleep_until(Some(next)).await;
                 }
                 locked => return Ok((dir, locked?)),
             }
@@ -51,16 +51,16 @@ impl ToLock {
     ) -> Result<Lock> {
         let mut lock = pin!(dir.lock(self.opening.access));
         loop {
-            let next = self.host.now() + LOCK_PAUSE;
+            let next = self.executor.now() + LOCK_PAUSE;
             let locked = async { Some(lock.as_mut().await) };
             let pause = async {
-                self.host.sleep_until(Some(next)).await;
+                self.executor.sleep_until(Some(next)).await;
                 None
             };
             if let Some(locked) = race(locked, pause).await {
                 return locked;
             }
-            let is_late = deadline.is_some_and(|deadline| deadline <= self.host.now());
+            let is_late = deadline.is_some_and(|deadline| deadline <= self.executor.now());
             if is_given_up() || (is_late && !self.timeout.is_zero()) {
                 return Err(still_closing(dir.path()));
             }

@@ -30,7 +30,7 @@ use tokio::sync::mpsc;
 
 use crate::environment::Environment;
 use crate::error::{Error, Result};
-use crate::host::Host;
+use crate::executor::Executor;
 use crate::observe;
 use crate::options::WalOptions;
 use crate::record::Record;
@@ -89,7 +89,7 @@ pub struct Recovery {
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) location: Location,
-    pub(crate) host: Host,
+    pub(crate) executor: Executor,
     pub(crate) options: WalOptions,
 }
 
@@ -97,7 +97,7 @@ impl Context {
     pub(crate) fn new(environment: Environment, options: WalOptions) -> Self {
         Self {
             location: environment.location,
-            host: environment.host,
+            executor: environment.executor,
             options,
         }
     }
@@ -110,7 +110,7 @@ impl Context {
                 create: access == Access::Append && self.options.create,
                 allow_unsynced: self.options.allow_unsynced_directory,
             },
-            host: self.host,
+            executor: self.executor,
             timeout: self.options.lock_timeout,
         }
     }
@@ -247,10 +247,10 @@ struct Replay {
 impl Replay {
     /// Returns once the directory is locked and its headers are read and found to join.
     async fn start(context: &Context, start: Start, source: Source) -> Result<Self> {
-        let (path, host) = (context.location.path(), context.host);
+        let (path, executor) = (context.location.path(), context.executor);
         let (sender, mut events) = mpsc::channel(CHUNKS_AHEAD);
         let job = observe::recovering(path, replay::run(source, start, sender));
-        host.run("tidewal-recovery", path, job)?;
+        executor.run("tidewal-recovery", path, job)?;
         let Event::Opened { dir, lock, report } =
             events.recv().await.ok_or(Error::Interrupted)??
         else {

@@ -30,18 +30,18 @@ pub struct LockedDir {
 impl LockedDir {
     /// Locks the directory, creating it if need be.
     pub(crate) async fn lock(context: Context) -> Result<Self, Error> {
-        let (to_lock, host) = (context.to_lock(Access::Append), context.host);
+        let (to_lock, executor) = (context.to_lock(Access::Append), context.executor);
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let job = async move {
             let locked = lock(&to_lock, || sender.is_closed()).await;
             // A caller that has gone gives the lock back with the answer.
             let _ = sender.send(locked);
         };
-        host.run("tidewal-snapshot", context.location.path(), job)?;
+        executor.run("tidewal-snapshot", context.location.path(), job)?;
         let (dir, lock, log_id) = receiver.await.unwrap_or(Err(Error::Interrupted))?;
         let site = Site {
             dir,
-            host,
+            executor,
             closing: lock.closing(),
         };
         Ok(Self {

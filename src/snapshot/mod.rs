@@ -75,7 +75,7 @@ use std::sync::Arc;
 use tokio::sync::{Mutex, oneshot, watch};
 
 use crate::error::IoFailure;
-use crate::host::Host;
+use crate::executor::Executor;
 use crate::lsn::Lsn;
 use crate::queue::Progress;
 use crate::retention::Retention;
@@ -97,7 +97,7 @@ impl Wal {
         Snapshots {
             site: Site {
                 dir: self.dir().clone(),
-                host: self.host(),
+                executor: self.executor(),
                 closing: self.closing().clone(),
             },
             progress: self.progress(),
@@ -361,7 +361,7 @@ pub enum SnapshotState {
 #[derive(Clone)]
 struct Site {
     dir: Dir,
-    host: Host,
+    executor: Executor,
     closing: Closing,
 }
 
@@ -376,7 +376,8 @@ impl Site {
             // A caller that has gone does not want to know.
             let _ = sender.send(job.await);
         };
-        self.host.run("tidewal-snapshot", self.dir.path(), job)?;
+        self.executor
+            .run("tidewal-snapshot", self.dir.path(), job)?;
         receiver.await.unwrap_or(Err(SnapshotError::Interrupted))
     }
 

@@ -8,7 +8,7 @@
 use std::cell::Cell;
 use std::time::Instant;
 
-use crate::few::Few;
+use crate::small_deque::SmallDeque;
 
 /// Of how many appends one is timed after a batch of so many: as the power of two.
 ///
@@ -45,7 +45,7 @@ const SAMPLES: u64 = 4;
 /// When appends that wait for their answers were submitted: those of them that are timed.
 #[derive(Debug, Default)]
 pub(crate) struct Latencies {
-    samples: Few<Sample>,
+    samples: SmallDeque<Sample>,
     /// One sample in so many is kept, as the power of two.
     thinning: u32,
     /// How many were not, since the last one that was.

@@ -6,14 +6,14 @@ use std::time::Duration;
 
 use crate::environment::Environment;
 use crate::error::{IoFailure, Result};
-use crate::host::Host;
+use crate::executor::Executor;
 use crate::storage::{Access, Dir, Lock, Opening, still_closing};
 
 /// A log's directory, held open, and what runs the work on it.
 #[derive(Clone, Debug)]
 pub(super) struct OpenDir {
     pub(super) dir: Dir,
-    host: Host,
+    executor: Executor,
 }
 
 impl OpenDir {
@@ -21,13 +21,13 @@ impl OpenDir {
     pub(super) fn open(environment: &Environment) -> Result<Self> {
         Ok(Self {
             dir: environment.location.open(Opening::existing(Access::Read))?,
-            host: environment.host,
+            executor: environment.executor,
         })
     }
 
     /// Locks the directory. A log of this process that is closing in it is waited for, within a limit.
     pub(super) fn lock(&self, access: Access) -> Result<Lock> {
-        let locked = self.host.block_on(CLOSING_MAX, self.dir.lock(access));
+        let locked = self.executor.block_on(CLOSING_MAX, self.dir.lock(access));
         locked.unwrap_or_else(|| Err(still_closing(self.dir.path())))
     }
 
@@ -36,7 +36,7 @@ impl OpenDir {
         &self,
         work: impl Future<Output = Result<T, IoFailure>>,
     ) -> Result<T> {
-        let done = self.host.block_on(Duration::MAX, work);
+        let done = self.executor.block_on(Duration::MAX, work);
         Ok(done.unwrap_or_else(|| Err(self.no_time_passes()))?)
     }
 

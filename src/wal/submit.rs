@@ -102,7 +102,7 @@ impl Shared {
     fn request(&self, order: Option<&Order>, entries: Entries, durability: Durability) -> Append {
         let has_interval = self.policy.interval().is_some();
         let weight = self.submitter.counters().weight_of_next();
-        let submitted = (has_interval || weight > 0).then(|| self.host.now());
+        let submitted = (has_interval || weight > 0).then(|| self.executor.now());
         Append {
             entries,
             durability,

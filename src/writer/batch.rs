@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Error, IoFailure};
-use crate::few::Few;
 use crate::lsn::Lsn;
 use crate::options::Durability;
 use crate::planted::{Bug, is_planted};
@@ -18,6 +17,7 @@ use crate::queue::answers::{Claims, OnFile, Placed};
 use crate::queue::completion::Completion;
 use crate::queue::order::Refusals;
 use crate::queue::request::{Append, Cost};
+use crate::small_deque::SmallDeque;
 use crate::stats::FlushCause;
 use crate::stats::figures::BatchFacts;
 use crate::stats::latency::Latencies;
@@ -27,7 +27,7 @@ use crate::writer::segment::Segment;
 
 /// Appends that are to be written together, and requests to sync that came after them.
 pub(super) struct Batch {
-    appends: Few<Append>,
+    appends: SmallDeque<Append>,
     /// The duty to answer the appends.
     pub(super) claims: Claims,
     pub(super) syncs: Vec<Completion<Lsn>>,
@@ -70,7 +70,7 @@ impl Due {
 impl Batch {
     pub(super) fn new() -> Self {
         Self {
-            appends: Few::default(),
+            appends: SmallDeque::default(),
             claims: Claims::default(),
             syncs: Vec::new(),
             cost: Cost::default(),
@@ -170,7 +170,7 @@ impl Batch {
 pub(super) struct Encoded {
     frames: Frames,
     next: Lsn,
-    placed: Few<Placed>,
+    placed: SmallDeque<Placed>,
     appends: u64,
     payload_bytes: u64,
     latencies: ByDurability,
@@ -186,7 +186,7 @@ impl Encoded {
         segment: Segment,
         inbox: &Inbox,
         now: impl FnOnce() -> Instant,
-    ) -> Result<(Segment, Written, Frames), (IoFailure, Few<Placed>)> {
+    ) -> Result<(Segment, Written, Frames), (IoFailure, SmallDeque<Placed>)> {
         let records = self.next.since(segment.next());
         match self.hand_over(segment) {
             Ok((segment, receipt, present)) => {
@@ -248,7 +248,7 @@ impl ByDurability {
 
 /// Appends that a killed process does not lose any more.
 pub(super) struct Written {
-    placed: Few<Placed>,
+    placed: SmallDeque<Placed>,
     latencies: Latencies,
     next: Lsn,
     receipt: Wrote,
@@ -258,7 +258,7 @@ pub(super) struct Written {
 
 /// Everything that was written and not yet synced.
 pub(super) struct Unsynced {
-    appends: Few<OnFile>,
+    appends: SmallDeque<OnFile>,
     latencies: Latencies,
     syncs: Vec<Completion<Lsn>>,
     /// The last record written; `None` if everything written is synced.
@@ -269,7 +269,7 @@ pub(super) struct Unsynced {
 impl Unsynced {
     pub(super) fn new() -> Self {
         Self {
-            appends: Few::default(),
+            appends: SmallDeque::default(),
             latencies: Latencies::default(),
             syncs: Vec::new(),
             upto: None,
@@ -352,7 +352,7 @@ impl Unsynced {
 /// Appends that are on disk.
 pub(super) struct Durable {
     upto: DurableUpTo,
-    appends: Few<OnFile>,
+    appends: SmallDeque<OnFile>,
     latencies: Latencies,
     syncs: Vec<Completion<Lsn>>,
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
-use crate::host::{Host, race};
+use crate::executor::{Executor, race};
 use crate::lsn::Lsn;
 use crate::options::{Durability, SyncPolicy, WalOptions};
 use crate::queue::Inbox;
@@ -40,7 +40,7 @@ pub(super) struct Situation {
 
 /// Takes requests out of the queue.
 pub(super) struct Gatherer {
-    host: Host,
+    executor: Executor,
     policy: SyncPolicy,
     limit: Cost,
     pending: Taken,
@@ -51,13 +51,13 @@ pub(super) struct Gatherer {
 
 impl Gatherer {
     /// A batch never waits for more than the queue can hold, so its limits are the lower of the two.
-    pub(super) fn new(host: Host, options: &WalOptions) -> Self {
+    pub(super) fn new(executor: Executor, options: &WalOptions) -> Self {
         let limit = Cost {
             bytes: options.max_batch_bytes.min(options.queue_bytes),
             records: options.max_batch_records.min(options.queue_records),
         };
         Self {
-            host,
+            executor,
             policy: options.sync_policy,
             limit,
             pending: Taken::default(),
@@ -68,8 +68,10 @@ impl Gatherer {
 
     /// Waits for what the writer is to do next.
     pub(super) async fn next(&mut self, inbox: &mut Inbox, situation: Situation) -> Turn {
-        self.linger.wait(self.host, inbox).await;
-        let idle_at = situation.idle_matters.then(|| self.host.now() + IDLE_AFTER);
+        self.linger.wait(self.executor, inbox).await;
+        let idle_at = situation
+            .idle_matters
+            .then(|| self.executor.now() + IDLE_AFTER);
         let mut batch = Batch::new();
         loop {
             inbox.take_waiting(&mut self.pending);
@@ -208,7 +210,7 @@ impl Gatherer {
         match (self.policy, append.durability, append.submitted) {
             (SyncPolicy::Always, Durability::Written, _) if batch.is_written_wanted => Due::Never,
             (SyncPolicy::Always, Durability::Written, _) => {
-                Due::At(self.host.now() + WRITTEN_SYNC_AFTER)
+                Due::At(self.executor.now() + WRITTEN_SYNC_AFTER)
             }
             (SyncPolicy::Interval(interval), _, Some(submitted)) => Due::At(submitted + interval),
             (SyncPolicy::Manual, _, _) => Due::Never,
@@ -232,7 +234,7 @@ impl Gatherer {
         } else if inbox.is_waited_for() {
             Some(FlushCause::QueueFull)
         } else {
-            let is_over = batch.due.min(due).is_reached(|| self.host.now());
+            let is_over = batch.due.min(due).is_reached(|| self.executor.now());
             is_over.then_some(FlushCause::Interval)
         }
     }
@@ -254,11 +256,11 @@ impl Gatherer {
             None if !self.open => return Some(Turn::Closed),
             None => {}
         }
-        if due.is_reached(|| self.host.now()) {
+        if due.is_reached(|| self.executor.now()) {
             return Some(Turn::SyncDue);
         }
         idle_at
-            .is_some_and(|time| time <= self.host.now())
+            .is_some_and(|time| time <= self.executor.now())
             .then_some(Turn::Idle)
     }
 
@@ -269,7 +271,7 @@ impl Gatherer {
         }
         let ends = [deadline, inbox.pass_over()];
         let until = async {
-            self.host
+            self.executor
                 .sleep_until(ends.into_iter().flatten().min())
                 .await;
             true
@@ -297,23 +299,24 @@ impl Linger {
         self.expected = if count >= 2 { count } else { 0 };
     }
 
-    async fn wait(&mut self, host: Host, inbox: &Inbox) {
+    async fn wait(&mut self, executor: Executor, inbox: &Inbox) {
         let expected = std::mem::take(&mut self.expected);
         if expected == 0 {
             return;
         }
-        let started = host.now();
+        let started = executor.now();
         let patience = LINGER_MAX.min(self.sync_time / 4);
         let limit = started + self.sync_time / 2;
         // Those who wait already are the other group: they do not count.
         let mut waiting = inbox.len();
         let wanted = waiting + expected;
         let mut deadline = started + patience;
-        while waiting < wanted && host.now() < deadline.min(limit) && host.relax().await {
+        while waiting < wanted && executor.now() < deadline.min(limit) && executor.yield_now().await
+        {
             let came = inbox.len();
             if came > waiting {
                 waiting = came;
-                deadline = host.now() + patience;
+                deadline = executor.now() + patience;
             }
         }
     }

@@ -28,7 +28,7 @@ mod watch;
 mod watch;
 
 use crate::error::Result;
-use crate::host::Host;
+use crate::executor::Executor;
 use crate::options::WalOptions;
 use crate::queue::completion::Completion;
 use crate::queue::{self, Submitter};
@@ -39,18 +39,26 @@ use crate::storage::{Dir, Lock};
 /// Starts a writer that goes on from what was recovered. Returns once that is durable.
 pub(crate) async fn start(
     dir: Dir,
-    host: Host,
+    executor: Executor,
     options: &WalOptions,
     recovered: Recovered,
     lock: Lock,
 ) -> Result<Submitter> {
-    let counters = Counters::new(host.now(), &options.label_for(dir.path()));
+    let counters = Counters::new(executor.now(), &options.label_for(dir.path()));
     let (bytes, records) = (options.queue_bytes, options.queue_records);
-    let (submitter, inbox) = queue::channel(bytes, records, recovered.end, host, counters);
+    let (submitter, inbox) = queue::channel(bytes, records, recovered.end, executor, counters);
     let (ready, is_ready) = Completion::new();
     let path = dir.path().to_owned();
-    let writer = task::run(dir, host, options.clone(), recovered, lock, inbox, ready);
-    host.run("tidewal-writer", &path, writer)?;
+    let writer = task::run(
+        dir,
+        executor,
+        options.clone(),
+        recovered,
+        lock,
+        inbox,
+        ready,
+    );
+    executor.run("tidewal-writer", &path, writer)?;
     is_ready.await?;
     Ok(submitter)
 }

@@ -11,7 +11,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{Error, IoFailure};
-use crate::host::Host;
+use crate::executor::Executor;
 use crate::planted::Bug;
 use crate::queue::completion::Completion;
 use crate::storage::Mode;
@@ -28,7 +28,7 @@ pub(super) enum Job {
 /// The task behind [`Spares`](crate::writer::spares::Spares).
 pub(super) struct Preallocator {
     pub(super) factory: SpareFactory,
-    pub(super) host: Host,
+    pub(super) executor: Executor,
     /// How many spares are kept ready.
     pub(super) count: usize,
     pub(super) ready: mpsc::Sender<Spare>,
@@ -86,7 +86,7 @@ impl Preallocator {
                 // What was recycled meanwhile is there when the disk is full.
                 return self.use_stock();
             }
-            self.host.relax().await;
+            self.executor.yield_now().await;
         }
     }
 

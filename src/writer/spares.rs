@@ -10,8 +10,8 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::IoFailure;
+use crate::executor::Executor;
 use crate::format::names;
-use crate::host::Host;
 use crate::queue::completion::Completion;
 use crate::storage::{Dir, File, Mode};
 use crate::writer::preallocator::{Job, Preallocator, Recycled};
@@ -34,7 +34,12 @@ pub(super) struct Spares {
 
 impl Spares {
     /// Starts a preallocator of `count` files of `len` bytes.
-    pub(super) fn start(dir: &Dir, host: Host, count: usize, len: u64) -> Result<Self, IoFailure> {
+    pub(super) fn start(
+        dir: &Dir,
+        executor: Executor,
+        count: usize,
+        len: u64,
+    ) -> Result<Self, IoFailure> {
         let factory = SpareFactory {
             dir: dir.clone(),
             len,
@@ -46,7 +51,7 @@ impl Spares {
         let owes_removals = Arc::default();
         let preallocator = Preallocator {
             factory: factory.clone(),
-            host,
+            executor,
             count,
             ready: ready_sender,
             jobs: inbox,
@@ -54,7 +59,7 @@ impl Spares {
             unfinished: None,
             recycled: Recycled::default(),
         };
-        host.run("tidewal-spares", dir.path(), preallocator.run(end))?;
+        executor.run("tidewal-spares", dir.path(), preallocator.run(end))?;
         Ok(Self {
             factory,
             ready,

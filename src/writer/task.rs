@@ -4,8 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use crate::error::{Error, IoFailure, Result};
-use crate::few::Few;
-use crate::host::Host;
+use crate::executor::Executor;
 use crate::lsn::Lsn;
 use crate::observe;
 use crate::options::WalOptions;
@@ -14,6 +13,7 @@ use crate::queue::Inbox;
 use crate::queue::answers::Placed;
 use crate::queue::completion::Completion;
 use crate::recovered::Recovered;
+use crate::small_deque::SmallDeque;
 use crate::storage::{Closing, Dir, Lock, Present};
 use crate::writer::adopt::adopt;
 use crate::writer::batch::{Batch, DurableUpTo, Unsynced};
@@ -27,14 +27,14 @@ use crate::writer::watch::Watch;
 /// Runs a log from its adoption to its end. Holds the lock for as long.
 pub(super) async fn run(
     dir: Dir,
-    host: Host,
+    executor: Executor,
     options: WalOptions,
     recovered: Recovered,
     lock: Lock,
     inbox: Inbox,
     ready: Completion<()>,
 ) {
-    let writer = match Writer::start(dir, host, &options, recovered, inbox).await {
+    let writer = match Writer::start(dir, executor, &options, recovered, inbox).await {
         Ok(writer) => writer,
         Err(fault) => {
             drop(lock);
@@ -50,7 +50,7 @@ pub(super) async fn run(
 
 /// The state of a log that is open for appending.
 struct Writer {
-    host: Host,
+    executor: Executor,
     inbox: Inbox,
     gatherer: Gatherer,
     tail: Tail,
@@ -73,7 +73,7 @@ struct Writer {
 /// way out, because what they do next is to open it again.
 #[derive(Default)]
 struct Doubtful {
-    appends: Few<Placed>,
+    appends: SmallDeque<Placed>,
     truncation: Option<Completion<()>>,
 }
 
@@ -91,7 +91,7 @@ impl Doubtful {
 impl Writer {
     async fn start(
         dir: Dir,
-        host: Host,
+        executor: Executor,
         options: &WalOptions,
         recovered: Recovered,
         inbox: Inbox,
@@ -99,13 +99,13 @@ impl Writer {
         let synced = adopt(&dir, &recovered).await?;
         let (end, last) = (recovered.end, recovered.last);
         let retention = Arc::clone(inbox.retention());
-        let spares = Spares::start(&dir, host, options.spare_segments, options.segment_size)?;
-        let watch = Watch::start(&dir, host, options, &inbox)?;
+        let spares = Spares::start(&dir, executor, options.spare_segments, options.segment_size)?;
+        let watch = Watch::start(&dir, executor, options, &inbox)?;
         inbox.counters().note_opened(end, recovered.segments.len());
         Ok(Self {
-            host,
+            executor,
             inbox,
-            gatherer: Gatherer::new(host, options),
+            gatherer: Gatherer::new(executor, options),
             tail: Tail::Recovered {
                 next: end.next(),
                 last,
@@ -175,7 +175,7 @@ impl Writer {
         if batch
             .due
             .min(self.unsynced.due)
-            .is_reached(|| self.host.now())
+            .is_reached(|| self.executor.now())
         {
             self.sync().await?;
         }
@@ -200,7 +200,7 @@ impl Writer {
             let segment = self.tail.take_open().expect("a rotation opens a segment");
             let frames = std::mem::take(&mut self.frames);
             let encoded = batch.encode(&segment, self.durable.lsn(), frames);
-            let now = || self.host.now();
+            let now = || self.executor.now();
             let (segment, written, frames) = match encoded.write(segment, &self.inbox, now) {
                 Ok(written) => written,
                 Err((fault, appends)) => {
@@ -333,7 +333,7 @@ impl Writer {
 
     /// Notes that the writer is about to wait for the disk, for others to see who may be worried.
     fn begin_disk_work(&self) -> Instant {
-        let started = self.host.now();
+        let started = self.executor.now();
         self.inbox.counters().begin_disk_work(started);
         self.watch.begun();
         started
@@ -341,7 +341,7 @@ impl Writer {
 
     /// Notes that the disk is through, and returns how long that took, and when it was.
     fn end_disk_work(&self, started: Instant) -> (Duration, Instant) {
-        let ended = self.host.now();
+        let ended = self.executor.now();
         let took = ended.saturating_duration_since(started);
         self.inbox.counters().end_disk_work();
         self.watch.ended(took);

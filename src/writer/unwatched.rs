@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use crate::error::IoFailure;
-use crate::host::Host;
+use crate::executor::Executor;
 use crate::options::WalOptions;
 use crate::queue::Inbox;
 use crate::storage::Dir;
@@ -13,7 +13,12 @@ pub(super) struct Watch;
 #[expect(clippy::unused_self, reason = "its twin uses it")]
 impl Watch {
     #[expect(clippy::unnecessary_wraps, reason = "its twin can fail")]
-    pub(super) fn start(_: &Dir, _: Host, _: &WalOptions, _: &Inbox) -> Result<Self, IoFailure> {
+    pub(super) fn start(
+        _: &Dir,
+        _: Executor,
+        _: &WalOptions,
+        _: &Inbox,
+    ) -> Result<Self, IoFailure> {
         Ok(Self)
     }
 

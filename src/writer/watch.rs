@@ -14,7 +14,7 @@ use std::time::Duration;
 use tokio::sync::{Notify, oneshot};
 
 use crate::error::IoFailure;
-use crate::host::{Host, race};
+use crate::executor::{Executor, race};
 use crate::options::WalOptions;
 use crate::queue::{Inbox, Watched};
 use crate::storage::Dir;
@@ -31,7 +31,7 @@ impl Watch {
     /// Starts the task, for the log in `dir`.
     pub(super) fn start(
         dir: &Dir,
-        host: Host,
+        executor: Executor,
         options: &WalOptions,
         inbox: &Inbox,
     ) -> Result<Self, IoFailure> {
@@ -39,12 +39,12 @@ impl Watch {
         let slow = Slow::new(dir, options);
         let (end, ended) = oneshot::channel();
         let watcher = Watcher {
-            host,
+            executor,
             watched: inbox.watched(),
             nap: Arc::clone(&nap),
             slow: slow.clone(),
         };
-        host.run("tidewal-watch", dir.path(), watcher.run(ended))?;
+        executor.run("tidewal-watch", dir.path(), watcher.run(ended))?;
         Ok(Self {
             nap,
             slow,
@@ -87,7 +87,7 @@ impl Nap {
 }
 
 struct Watcher {
-    host: Host,
+    executor: Executor,
     watched: Watched,
     nap: Arc<Nap>,
     slow: Slow,
@@ -100,13 +100,13 @@ impl Watcher {
             let _ = ended.await;
         })
         .await;
-        self.watched.publish(self.host.now());
+        self.watched.publish(self.executor.now());
     }
 
     async fn look_on(&mut self) {
         let mut seen = 0;
         loop {
-            let now = self.host.now();
+            let now = self.executor.now();
             self.watched.publish(now);
             let since = self.watched.counters().disk_work_since();
             let next = self.slow.look(since, now).min(now + LOOK_EVERY);
@@ -115,7 +115,7 @@ impl Watcher {
                 let counters = self.watched.counters();
                 self.nap.take(|| counters.disk_works() != seen).await;
             } else {
-                self.host.sleep_until(Some(next)).await;
+                self.executor.sleep_until(Some(next)).await;
             }
             seen = begun;
         }

@@ -7,7 +7,7 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use crate::chance::Chance;
+use crate::rng::SplitMix64;
 use crate::storage::access::Access;
 use crate::storage::backend::Onto;
 use crate::storage::sim::Operation;
@@ -37,7 +37,7 @@ pub(super) struct Model {
     /// Whether directories can be locked, and not lock files only.
     pub(super) locks_directories: bool,
     pub(super) mishaps: Mishaps,
-    chance: Chance,
+    rng: SplitMix64,
 }
 
 /// What an operation is done to.
@@ -135,7 +135,7 @@ impl Model {
             locks_directories: true,
             mishaps: Mishaps::default(),
             keeps_names: false,
-            chance: Chance::new(seed),
+            rng: SplitMix64::new(seed),
         }
     }
 
@@ -197,11 +197,11 @@ impl Model {
     }
 
     pub(super) fn reseed(&mut self, seed: u64) {
-        self.chance = Chance::new(seed);
+        self.rng = SplitMix64::new(seed);
     }
 
     pub(super) fn random(&mut self) -> u64 {
-        self.chance.next()
+        self.rng.next()
     }
 }
 

@@ -24,7 +24,7 @@ use crate::error::IoFailure;
 
 /// Where futures run and whose clock they see.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) enum Host {
+pub(crate) enum Executor {
     /// A thread for each.
     Thread,
     /// The tokio runtime of the caller.
@@ -32,7 +32,7 @@ pub(crate) enum Host {
     Runtime,
 }
 
-impl Host {
+impl Executor {
     /// Runs `job` in the background, for the log in `dir`.
     pub(crate) fn run<F>(self, name: &str, dir: &Path, job: F) -> Result<(), IoFailure>
     where
@@ -71,7 +71,7 @@ impl Host {
         }
     }
 
-    /// The time on this host's clock.
+    /// The time on this executor's clock.
     pub(crate) fn now(self) -> Instant {
         match self {
             Self::Thread => Instant::now(),
@@ -99,7 +99,7 @@ impl Host {
         not(feature = "sim"),
         expect(clippy::unused_async, reason = "a runtime has to be left")
     )]
-    pub(crate) async fn relax(self) -> bool {
+    pub(crate) async fn yield_now(self) -> bool {
         match self {
             Self::Thread => {
                 thread::yield_now();

@@ -6,13 +6,13 @@ use std::collections::VecDeque;
 /// record, and so does a batch make one claim, one answer, one to be woken, and none of them shall cost
 /// an allocation.
 #[derive(Debug)]
-pub(crate) struct Few<T> {
+pub(crate) struct SmallDeque<T> {
     first: Option<T>,
     /// What comes after `first`; all of it if there is no `first`.
     rest: VecDeque<T>,
 }
 
-impl<T> Default for Few<T> {
+impl<T> Default for SmallDeque<T> {
     fn default() -> Self {
         Self {
             first: None,
@@ -21,7 +21,7 @@ impl<T> Default for Few<T> {
     }
 }
 
-impl<T> Few<T> {
+impl<T> SmallDeque<T> {
     pub(crate) fn push(&mut self, item: T) {
         if self.is_empty() {
             self.first = Some(item);
@@ -93,21 +93,21 @@ impl<T> Few<T> {
     }
 }
 
-impl<T> Extend<T> for Few<T> {
+impl<T> Extend<T> for SmallDeque<T> {
     fn extend<I: IntoIterator<Item = T>>(&mut self, items: I) {
         items.into_iter().for_each(|item| self.push(item));
     }
 }
 
-impl<T> FromIterator<T> for Few<T> {
+impl<T> FromIterator<T> for SmallDeque<T> {
     fn from_iter<I: IntoIterator<Item = T>>(items: I) -> Self {
-        let mut few = Self::default();
-        few.extend(items);
-        few
+        let mut deque = Self::default();
+        deque.extend(items);
+        deque
     }
 }
 
-impl<T> IntoIterator for Few<T> {
+impl<T> IntoIterator for SmallDeque<T> {
     type Item = T;
     type IntoIter =
         std::iter::Chain<std::option::IntoIter<T>, std::collections::vec_deque::IntoIter<T>>;
@@ -123,7 +123,7 @@ mod tests {
 
     use proptest::prelude::*;
 
-    use super::Few;
+    use super::SmallDeque;
 
     #[derive(Clone, Copy, Debug)]
     enum Step {
@@ -145,45 +145,45 @@ mod tests {
     }
 
     /// Does the same with both, and compares what they answer.
-    fn do_both(few: &mut Few<u8>, model: &mut VecDeque<u8>, step: Step) {
+    fn do_both(deque: &mut SmallDeque<u8>, model: &mut VecDeque<u8>, step: Step) {
         match step {
             Step::Push(value) => {
-                let (has_room, memory) = (few.len() < few.capacity(), few.rest.capacity());
-                few.push(value);
-                assert_eq!(has_room, few.rest.capacity() == memory);
+                let (has_room, memory) = (deque.len() < deque.capacity(), deque.rest.capacity());
+                deque.push(value);
+                assert_eq!(has_room, deque.rest.capacity() == memory);
                 model.push_back(value);
             }
-            Step::Pop => assert_eq!(few.pop_front(), model.pop_front()),
+            Step::Pop => assert_eq!(deque.pop_front(), model.pop_front()),
             Step::Change(index, value) => {
-                let (ours, theirs) = (few.get_mut(index), model.get_mut(index));
+                let (ours, theirs) = (deque.get_mut(index), model.get_mut(index));
                 assert_eq!(ours, theirs);
                 if let (Some(ours), Some(theirs)) = (ours, theirs) {
                     (*ours, *theirs) = (value, value);
                 }
             }
             Step::KeepEven => {
-                few.retain(|value| value % 2 == 0);
+                deque.retain(|value| value % 2 == 0);
                 model.retain(|value| value % 2 == 0);
             }
-            Step::Drain => assert!(few.drain().eq(model.drain(..))),
+            Step::Drain => assert!(deque.drain().eq(model.drain(..))),
         }
     }
 
     proptest! {
         #[test]
         fn it_is_a_queue(steps in prop::collection::vec(step(), 0..40)) {
-            let (mut few, mut model) = (Few::default(), VecDeque::new());
+            let (mut deque, mut model) = (SmallDeque::default(), VecDeque::new());
             for step in steps {
-                do_both(&mut few, &mut model, step);
-                prop_assert!(few.iter().eq(&model));
-                prop_assert!(few.iter_mut().eq(model.iter_mut()));
-                prop_assert_eq!((few.front(), few.len()), (model.front(), model.len()));
-                prop_assert_eq!(few.front_mut(), model.front_mut());
-                prop_assert_eq!(few.is_empty(), model.is_empty());
-                prop_assert_eq!((0..8).map(|at| few.get(at)).collect::<Vec<_>>(),
+                do_both(&mut deque, &mut model, step);
+                prop_assert!(deque.iter().eq(&model));
+                prop_assert!(deque.iter_mut().eq(model.iter_mut()));
+                prop_assert_eq!((deque.front(), deque.len()), (model.front(), model.len()));
+                prop_assert_eq!(deque.front_mut(), model.front_mut());
+                prop_assert_eq!(deque.is_empty(), model.is_empty());
+                prop_assert_eq!((0..8).map(|at| deque.get(at)).collect::<Vec<_>>(),
                     (0..8).map(|at| model.get(at)).collect::<Vec<_>>());
             }
-            prop_assert!(few.into_iter().eq(model));
+            prop_assert!(deque.into_iter().eq(model));
         }
     }
 }

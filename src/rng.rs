@@ -1,9 +1,9 @@
-//! Chance that a seed decides: `SplitMix64` (Steele, Lea, Flood 2014).
+//! Random numbers that a seed decides: `SplitMix64` (Steele, Lea, Flood 2014).
 
 #[derive(Clone, Debug)]
-pub(crate) struct Chance(u64);
+pub(crate) struct SplitMix64(u64);
 
-impl Chance {
+impl SplitMix64 {
     pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
