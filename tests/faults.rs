@@ -10,7 +10,7 @@ use futures::future::join_all;
 use tidewal::sim::{Operation, SimDisk, Survival};
 use tidewal::{Error, Lsn, Wal};
 use tidewal_testing::harness::faults::{EVERYTHING, MISHAPS, Scenario, cause};
-use tidewal_testing::harness::journal::Journal;
+use tidewal_testing::harness::oracle::Oracle;
 use tidewal_testing::harness::steps::Driver;
 use tidewal_testing::harness::steps::Step::{
     self, Append, Cancelled, Drop, Idle, Sync, Together, Truncate, Written,
@@ -152,8 +152,8 @@ fn a_full_disk_refuses_appends_and_nothing_else_and_recovers_with_room() {
         let options = options().spare_segments(0);
         let wal = options.clone().open_on(&disk, DIR).await.unwrap();
         disk.set_quota(Some(3 * 16 * 1024));
-        let mut journal = Journal::default();
-        let mut driver = Driver::new(&disk, &options, &mut journal);
+        let mut oracle = Oracle::default();
+        let mut driver = Driver::new(&disk, &options, &mut oracle);
         let mut wal = driver.go_on(wal, &[Append(7000)]).await.unwrap();
         let full = loop {
             match driver.go_on(wal.clone(), &[Append(7000)]).await {
@@ -165,7 +165,7 @@ fn a_full_disk_refuses_appends_and_nothing_else_and_recovers_with_room() {
             matches!(full, Error::StorageFull(_)) && !full.is_outcome_unknown(),
             "{full:?}"
         );
-        assert_eq!(driver.journal.durable.len(), 3);
+        assert_eq!(driver.oracle.durable.len(), 3);
         // What fits into the segment that is open still does.
         let wal = driver.go_on(wal, &[Append(100), Sync]).await.unwrap();
         assert!(matches!(

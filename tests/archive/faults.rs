@@ -6,10 +6,10 @@ use tidewal::Lsn;
 use tidewal::archive::{Error, Overflow, RestoreTarget, contents, restore_on};
 use tidewal::sim::SimDisk;
 
-use crate::dice::Dice;
 use crate::helpers::{
     PREFIX, append, archived, numbers, open, quick, recover, restored_records, segments, start,
 };
+use crate::rng::Rng;
 use crate::store::{Mishap, Store};
 use crate::support::{DIR, options, run};
 
@@ -67,7 +67,7 @@ fn many_calls_go_wrong() {
     for seed in 0..200 {
         println!("seed {seed}");
         let store = Store::new();
-        let mut chance = Dice::new(seed);
+        let mut chance = Rng::new(seed);
         for call in 0..60 {
             if chance.once_in(3) {
                 store.plan(call, Mishap::ALL[index(chance.roll(4))]);
@@ -84,7 +84,7 @@ fn gaps_are_where_the_manifest_says() {
         println!("seed {seed}");
         run(async {
             let (disk, store) = (SimDisk::new(seed), Store::new());
-            let mut chance = Dice::new(seed);
+            let mut chance = Rng::new(seed);
             let wal = open(&disk).await;
             let options = quick().max_held_bytes(0).overflow(Overflow::LeaveGap);
             let archiver = start(&wal, &store, options);

@@ -15,4 +15,4 @@ mod shipping;
 mod store;
 mod times;
 
-use tidewal_testing::{harness::dice, support};
+use tidewal_testing::{harness::rng, support};

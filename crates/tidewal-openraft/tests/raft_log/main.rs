@@ -10,4 +10,4 @@ mod random;
 mod reopened;
 mod suite;
 
-use tidewal_testing::{harness::dice, support};
+use tidewal_testing::{harness::rng, support};

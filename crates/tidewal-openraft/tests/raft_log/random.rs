@@ -13,10 +13,10 @@ use tidewal::sim::{SimDisk, Survival};
 use tidewal::{Error, Lsn};
 use tidewal_openraft::{RaftLog, RaftLogOptions};
 
-use crate::dice::Dice;
 use crate::flushed::callback;
 use crate::machine::Types;
 use crate::model::{Model, Past, entry, log_id};
+use crate::rng::Rng;
 use crate::support::{DIR, options, run};
 
 #[test]
@@ -60,7 +60,7 @@ enum End {
 struct Story {
     seed: u64,
     disk: SimDisk,
-    dice: Dice,
+    rng: Rng,
     past: Past,
     in_flight: Vec<(usize, Flushed)>,
 }
@@ -73,7 +73,7 @@ impl Story {
         Self {
             seed,
             disk,
-            dice: Dice::new(seed),
+            rng: Rng::new(seed),
             past: Past::default(),
             in_flight: Vec::new(),
         }
@@ -83,7 +83,7 @@ impl Story {
         let _label = Label(self.seed);
         for _ in 0..5 {
             self.disk
-                .set_sync_time(Duration::from_micros(self.dice.roll(3) * 100));
+                .set_sync_time(Duration::from_micros(self.rng.roll(3) * 100));
             let end = self.random_end();
             if let End::Cut(after) = end {
                 self.disk.cut_power_at(self.disk.operations() + after);
@@ -92,7 +92,7 @@ impl Story {
             self.in_flight.clear();
             seen.kills += u64::from(matches!(end, End::Kill(_)));
             seen.cuts += u64::from(self.disk.is_off());
-            if self.disk.is_off() || self.dice.once_in(3) {
+            if self.disk.is_off() || self.rng.once_in(3) {
                 self.disk.restart(Survival::Random);
             }
             self.disk.set_quota(None);
@@ -101,10 +101,10 @@ impl Story {
     }
 
     fn random_end(&mut self) -> End {
-        match self.dice.roll(5) {
+        match self.rng.roll(5) {
             0 => End::Peaceful,
-            1 | 2 => End::Kill(Duration::from_micros(self.dice.roll(8000))),
-            _ => End::Cut(self.dice.roll(90)),
+            1 | 2 => End::Kill(Duration::from_micros(self.rng.roll(8000))),
+            _ => End::Cut(self.rng.roll(90)),
         }
     }
 
@@ -120,11 +120,11 @@ impl Story {
         let Some(mut log) = self.open().await else {
             return;
         };
-        if self.dice.once_in(3) {
-            let room = self.used() + self.dice.roll(40_000);
+        if self.rng.once_in(3) {
+            let room = self.used() + self.rng.roll(40_000);
             self.disk.set_quota(Some(room));
         }
-        for _ in 0..self.dice.count(60) {
+        for _ in 0..self.rng.count(60) {
             seen.calls += 1;
             let outcome = self.call(&mut log).await;
             let outcome = outcome.and(self.settle(false).await);
@@ -142,8 +142,8 @@ impl Story {
     async fn open(&mut self) -> Option<RaftLog<Types>> {
         // Small batches, so that one can be refused and the next one not.
         let options = options()
-            .spare_segments(self.dice.count(2) - 1)
-            .max_batch_records(self.dice.count(6));
+            .spare_segments(self.rng.count(2) - 1)
+            .max_batch_records(self.rng.count(6));
         let log = match options.recover_on(&self.disk, DIR).await {
             Ok(recovery) => RaftLogOptions::new().recover(recovery).await,
             Err(error) => Err(error.into()),
@@ -170,7 +170,7 @@ impl Story {
 
     /// Makes one call.
     async fn call(&mut self, log: &mut RaftLog<Types>) -> Result<(), StorageError<u64>> {
-        match self.dice.roll(16) {
+        match self.rng.roll(16) {
             0 => self.vote(log).await,
             1 | 2 => self.commit(log).await,
             3 => self.truncate(log).await,
@@ -185,7 +185,7 @@ impl Story {
     }
 
     async fn vote(&mut self, log: &mut RaftLog<Types>) -> Result<(), StorageError<u64>> {
-        let vote = Vote::new(self.dice.roll(50), 1);
+        let vote = Vote::new(self.rng.roll(50), 1);
         let call = self.past.ask(Model {
             vote: Some(vote),
             ..self.past.now()
@@ -197,7 +197,7 @@ impl Story {
 
     /// A vote whose future is dropped: saved or not, but nothing between.
     async fn cancelled_vote(&mut self, log: &mut RaftLog<Types>) {
-        let vote = Vote::new(self.dice.roll(50), 2);
+        let vote = Vote::new(self.rng.roll(50), 2);
         let _ = log.save_vote(&vote).now_or_never();
         let now = Model::of(log).await;
         let expected = Model {
@@ -220,11 +220,11 @@ impl Story {
     async fn append(&mut self, log: &mut RaftLog<Types>) -> Result<(), StorageError<u64>> {
         let mut state = self.past.now();
         let next = state.next_index();
-        let term = self.dice.roll(50);
-        let entries: Vec<_> = (0..self.dice.roll(4))
+        let term = self.rng.roll(50);
+        let entries: Vec<_> = (0..self.rng.roll(4))
             .map(|place| {
                 let fill = u8::try_from(place).unwrap();
-                entry(term, next + place, vec![fill; self.dice.len() / 2])
+                entry(term, next + place, vec![fill; self.rng.len() / 2])
             })
             .collect();
         // Nothing is promised by an append of nothing, which is the state at the beginning.
@@ -240,7 +240,7 @@ impl Story {
 
     async fn truncate(&mut self, log: &mut RaftLog<Types>) -> Result<(), StorageError<u64>> {
         let mut state = self.past.now();
-        let back = self.dice.roll(4);
+        let back = self.rng.roll(4);
         let Some(last) = state.last() else {
             return Ok(());
         };
@@ -255,9 +255,9 @@ impl Story {
     /// Usually up to an entry; now and then beyond the last one, as when a snapshot is installed.
     async fn purge(&mut self, log: &mut RaftLog<Types>) -> Result<(), StorageError<u64>> {
         let mut state = self.past.now();
-        let nth = self.dice.count(state.entries.len() as u64 + 1) - 1;
+        let nth = self.rng.count(state.entries.len() as u64 + 1) - 1;
         let upto = match state.entries.iter().nth(nth) {
-            _ if self.dice.once_in(6) => log_id(60, state.next_index() + self.dice.roll(5)),
+            _ if self.rng.once_in(6) => log_id(60, state.next_index() + self.rng.roll(5)),
             Some((index, (term, ..))) => log_id(*term, *index),
             None => return Ok(()),
         };

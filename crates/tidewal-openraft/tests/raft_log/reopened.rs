@@ -9,8 +9,8 @@ use openraft::{Entry, LogId, LogState, OptionalSend, RaftLogReader, StorageError
 use tidewal::sim::{SimDisk, Survival};
 use tidewal_openraft::{LogReader, RaftLog, RaftLogOptions};
 
-use crate::dice::Dice;
 use crate::machine::Types;
+use crate::rng::Rng;
 use crate::support::{DIR, options};
 
 /// How a log dies.
@@ -30,7 +30,7 @@ pub enum Death {
 pub struct Reopened {
     disk: SimDisk,
     death: Death,
-    dice: Arc<Mutex<Dice>>,
+    rng: Arc<Mutex<Rng>>,
     log: Option<RaftLog<Types>>,
 }
 
@@ -39,7 +39,7 @@ impl Reopened {
         let mut new = Self {
             disk: SimDisk::new(seed),
             death,
-            dice: Arc::new(Mutex::new(Dice::new(seed))),
+            rng: Arc::new(Mutex::new(Rng::new(seed))),
             log: None,
         };
         new.open().await;
@@ -68,7 +68,7 @@ impl Reopened {
     async fn doomed(&mut self) -> &mut RaftLog<Types> {
         self.reopened().await;
         if matches!(self.death, Death::CutWithin) {
-            let after = self.dice.lock().unwrap().roll(12);
+            let after = self.rng.lock().unwrap().roll(12);
             self.disk.cut_power_at(self.disk.operations() + after);
         }
         self.log.as_mut().unwrap()

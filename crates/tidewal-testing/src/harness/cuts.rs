@@ -10,7 +10,7 @@ use std::time::Duration;
 use tidewal::sim::{SimDisk, Survival};
 use tidewal::{Error, WalOptions};
 
-use crate::harness::journal::Journal;
+use crate::harness::oracle::Oracle;
 use crate::harness::steps::Driver;
 use crate::harness::steps::Step::{self, Append, Batch, Reopen, Sync, Truncate, Written};
 use crate::harness::{Label, note_trial};
@@ -113,18 +113,18 @@ impl Cuts {
         self.tally.workloads += 1;
         for cut in cuts {
             let _label = Label(format!("{steps:?}, cut at operation {cut}"));
-            let (disk, journal, _) = self.run_until(cut, steps);
-            self.end(&disk, &journal, 1);
+            let (disk, oracle, _) = self.run_until(cut, steps);
+            self.end(&disk, &oracle, 1);
         }
     }
 
     /// Runs a workload on a disk whose power goes at operation `cut`.
-    fn run_until(&self, cut: u64, steps: &[Step]) -> (SimDisk, Journal, u64) {
+    fn run_until(&self, cut: u64, steps: &[Step]) -> (SimDisk, Oracle, u64) {
         run(async {
             let disk = SimDisk::new(1);
             disk.cut_power_at(cut);
-            let mut journal = Journal::default();
-            let outcome = Driver::new(&disk, &self.options, &mut journal)
+            let mut oracle = Oracle::default();
+            let outcome = Driver::new(&disk, &self.options, &mut oracle)
                 .start(steps)
                 .await;
             assert_only_the_cut_fails(&disk, &outcome);
@@ -132,23 +132,23 @@ impl Cuts {
             // The log closes in the background, which the cut may hit too.
             drop(outcome);
             tokio::time::sleep(Duration::from_millis(1)).await;
-            (disk, journal, at_end)
+            (disk, oracle, at_end)
         })
     }
 
     /// Continues from where a life was cut short, in each way that it may have ended there.
-    fn end(&mut self, disk: &SimDisk, journal: &Journal, generation: u32) {
+    fn end(&mut self, disk: &SimDisk, oracle: &Oracle, generation: u32) {
         let cuts = self.survivals(disk, generation).into_iter().map(End::Cut);
         for (index, end) in std::iter::once(End::Kill).chain(cuts).enumerate() {
             let _label = Label(format!("generation {generation}, {end:?}, number {index}"));
             note_trial();
             self.tally.ends += 1;
-            let (disk, mut journal) = (disk.fork(), journal.clone());
+            let (disk, mut oracle) = (disk.fork(), oracle.clone());
             disk.reseed(index as u64);
-            end.come(&disk, &mut journal);
-            if self.tried.insert(state_of(&disk, &journal)) {
+            end.come(&disk, &mut oracle);
+            if self.tried.insert(state_of(&disk, &oracle)) {
                 self.tally.different += 1;
-                self.live_on(&disk, &journal, generation);
+                self.live_on(&disk, &oracle, generation);
             }
         }
     }
@@ -173,30 +173,30 @@ impl Cuts {
     }
 
     /// The log recovers and goes on; and the power is cut at every operation of that.
-    fn live_on(&mut self, disk: &SimDisk, journal: &Journal, generation: u32) {
-        let operations = self.live(&disk.fork(), journal.clone());
+    fn live_on(&mut self, disk: &SimDisk, oracle: &Oracle, generation: u32) {
+        let operations = self.live(&disk.fork(), oracle.clone());
         if generation == self.generations {
             return;
         }
         for cut in 0..operations {
             let disk = disk.fork();
-            let mut journal = journal.clone();
+            let mut oracle = oracle.clone();
             disk.cut_power_at(disk.operations() + cut);
             run(async {
-                let mut driver = Driver::new(&disk, &self.options, &mut journal);
+                let mut driver = Driver::new(&disk, &self.options, &mut oracle);
                 let outcome = driver.recover_and_append().await;
                 assert_only_the_cut_fails(&disk, &outcome);
             });
-            self.end(&disk, &journal, generation + 1);
+            self.end(&disk, &oracle, generation + 1);
         }
     }
 
     /// Recovers, appends, closes, recovers again. Returns how many operations it was until the first
     /// append was answered.
-    fn live(&self, disk: &SimDisk, mut journal: Journal) -> u64 {
+    fn live(&self, disk: &SimDisk, mut oracle: Oracle) -> u64 {
         let before = disk.operations();
         let outcome = run(async {
-            let mut driver = Driver::new(disk, &self.options, &mut journal);
+            let mut driver = Driver::new(disk, &self.options, &mut oracle);
             let wal = driver.recover_and_append().await?;
             let operations = disk.operations() - before;
             driver.go_on(wal, &[Append(3000)]).await?.close().await?;
@@ -217,19 +217,19 @@ fn assert_only_the_cut_fails<T>(disk: &SimDisk, outcome: &Result<T, Error>) {
 }
 
 /// What is on a disk, and what has to be on it.
-fn state_of(disk: &SimDisk, journal: &Journal) -> u64 {
+fn state_of(disk: &SimDisk, oracle: &Oracle) -> u64 {
     let mut hasher = DefaultHasher::new();
-    (disk.fingerprint(), journal).hash(&mut hasher);
+    (disk.fingerprint(), oracle).hash(&mut hasher);
     hasher.finish()
 }
 
 impl End {
-    fn come(self, disk: &SimDisk, journal: &mut Journal) {
+    fn come(self, disk: &SimDisk, oracle: &mut Oracle) {
         match self {
             Self::Kill => disk.kill(),
             Self::Cut(survival) => {
                 disk.restart(survival);
-                journal.forget_written();
+                oracle.forget_written();
             }
         }
     }

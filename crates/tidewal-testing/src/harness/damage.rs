@@ -10,7 +10,7 @@ use allocation_counter::measure;
 use tidewal::sim::{SimDisk, Survival};
 use tidewal::{Error, Record, Wal};
 
-use crate::harness::journal::Journal;
+use crate::harness::oracle::Oracle;
 use crate::harness::steps::Driver;
 use crate::harness::steps::Step::{self, Append, Batch, Idle, Together, Truncate};
 use crate::harness::{Label, note_trial};
@@ -86,8 +86,8 @@ impl Sound {
         let disk = SimDisk::new(seed);
         let options = options().spare_segments(usize::from(steps.len() > 5) * 2);
         run(async {
-            let mut journal = Journal::default();
-            let mut driver = Driver::new(&disk, &options, &mut journal);
+            let mut oracle = Oracle::default();
+            let mut driver = Driver::new(&disk, &options, &mut oracle);
             let wal = driver.start(steps).await.unwrap();
             match stop {
                 Stop::Clean => wal.close().await.unwrap(),

@@ -8,7 +8,7 @@ use std::time::Duration;
 use tidewal::sim::{Operation, SimDisk, Survival};
 use tidewal::{Error, IoFailure, SyncPolicy, WalOptions};
 
-use crate::harness::journal::Journal;
+use crate::harness::oracle::Oracle;
 use crate::harness::steps::Driver;
 use crate::harness::steps::Step::{
     self, Append, Batch, Drop, Idle, Reopen, Sync, Together, Truncate, Written,
@@ -108,15 +108,15 @@ impl Scenario<'_> {
         run(async {
             let disk = SimDisk::new(skip);
             plan(&disk, operation, skip, mishap);
-            let mut journal = Journal::default();
+            let mut oracle = Oracle::default();
             let options = self.options();
-            let mut driver = Driver::new(&disk, &options, &mut journal);
+            let mut driver = Driver::new(&disk, &options, &mut oracle);
             driver.is_manual = self.policy == SyncPolicy::Manual;
             let consequence = self.work(&mut driver, mishap).await;
             tokio::time::sleep(Duration::from_secs(7200)).await;
             assert_is_documented(&disk, mishap, consequence);
             let happened = disk.clear_faults() == 0;
-            self.reopen(&disk, &journal).await;
+            self.reopen(&disk, &oracle).await;
             happened
         })
     }
@@ -151,17 +151,17 @@ impl Scenario<'_> {
 
     /// Whatever failed: what was acknowledged is there when the log is opened again, and also when the
     /// power is cut before that.
-    async fn reopen(&self, disk: &SimDisk, journal: &Journal) {
+    async fn reopen(&self, disk: &SimDisk, oracle: &Oracle) {
         for power_cut in [false, true] {
             let _label = Label(format!("power cut: {power_cut}"));
             let disk = disk.fork();
-            let mut journal = journal.clone();
+            let mut oracle = oracle.clone();
             if power_cut {
                 disk.restart(Survival::Nothing);
-                journal.forget_written();
+                oracle.forget_written();
             }
             let options = self.options();
-            let mut driver = Driver::new(&disk, &options, &mut journal);
+            let mut driver = Driver::new(&disk, &options, &mut oracle);
             driver.is_manual = self.policy == SyncPolicy::Manual;
             let wal = driver.recover_and_append().await.unwrap();
             wal.close().await.unwrap();

@@ -2,7 +2,7 @@
 
 use tidewal::sim::{SimDisk, Survival};
 
-use crate::harness::journal::Journal;
+use crate::harness::oracle::Oracle;
 use crate::harness::steps::Driver;
 use crate::harness::steps::Step::{Append, Idle, Together, Truncate};
 use crate::harness::{Label, note_trial};
@@ -28,8 +28,8 @@ fn bring_back(seed: u64) -> bool {
     let disk = SimDisk::new(seed);
     let options = options();
     let without_spares = options.clone().spare_segments(0);
-    let mut journal = Journal::default();
-    let mut driver = Driver::new(&disk, &without_spares, &mut journal);
+    let mut oracle = Oracle::default();
+    let mut driver = Driver::new(&disk, &without_spares, &mut oracle);
     run(async {
         let wal = driver.start(&[Append(LEN)]).await.unwrap();
         disk.cut_power_at(disk.operations());

@@ -6,8 +6,8 @@ use std::time::Duration;
 use tidewal::sim::{Operation, SimDisk, Survival};
 use tidewal::{SyncPolicy, Wal, WalOptions};
 
-use crate::harness::dice::Dice;
-use crate::harness::journal::Journal;
+use crate::harness::oracle::Oracle;
+use crate::harness::rng::Rng;
 use crate::harness::steps::{Driver, Step};
 use crate::harness::{Label, note_trial};
 use crate::support::run;
@@ -24,29 +24,27 @@ pub struct Deaths {
 /// Lives through one workload: four lives, of which all but the last may end early.
 pub fn live_and_die(seed: u64, deaths: &mut Deaths) {
     let _label = Label(format!("seed {seed}"));
-    let mut dice = Dice::new(seed);
+    let mut rng = Rng::new(seed);
     let disk = SimDisk::new(seed);
-    disk.set_fsync_persists_name(dice.once_in(4));
-    let mut journal = Journal::default();
+    disk.set_fsync_persists_name(rng.once_in(4));
+    let mut oracle = Oracle::default();
     for life in 0..4 {
-        let (policy, options) = random_options(&mut dice);
-        let steps: Vec<_> = (0..dice.count(25))
-            .map(|_| random_step(&mut dice))
-            .collect();
-        plan_mishaps(&disk, &mut dice);
+        let (policy, options) = random_options(&mut rng);
+        let steps: Vec<_> = (0..rng.count(25)).map(|_| random_step(&mut rng)).collect();
+        plan_mishaps(&disk, &mut rng);
         let end = if life < 3 {
-            random_end(&mut dice)
+            random_end(&mut rng)
         } else {
             End::Peaceful
         };
-        let mut driver = Driver::new(&disk, &options, &mut journal);
+        let mut driver = Driver::new(&disk, &options, &mut oracle);
         driver.is_manual = policy == SyncPolicy::Manual;
         one_life(driver, &steps, end);
         deaths.cuts += u64::from(disk.is_off());
         deaths.kills += u64::from(matches!(end, End::Kill(_)));
         note_trial();
         if !matches!(end, End::Kill(_)) {
-            journal.forget_written();
+            oracle.forget_written();
             disk.restart(Survival::Random);
         }
     }
@@ -63,42 +61,42 @@ enum End {
     Kill(Duration),
 }
 
-fn random_end(dice: &mut Dice) -> End {
+fn random_end(rng: &mut Rng) -> End {
     // Often early enough to hit the recovery.
-    let reach = if dice.once_in(2) { 12 } else { 120 };
-    if dice.once_in(4) {
-        End::Kill(Duration::from_micros(dice.roll(reach * 100)))
+    let reach = if rng.once_in(2) { 12 } else { 120 };
+    if rng.once_in(4) {
+        End::Kill(Duration::from_micros(rng.roll(reach * 100)))
     } else {
-        End::Cut(dice.roll(reach))
+        End::Cut(rng.roll(reach))
     }
 }
 
-fn random_options(dice: &mut Dice) -> (SyncPolicy, WalOptions) {
-    let policy = match dice.roll(5) {
+fn random_options(rng: &mut Rng) -> (SyncPolicy, WalOptions) {
+    let policy = match rng.roll(5) {
         0 | 1 => SyncPolicy::Always,
         2 => SyncPolicy::Manual,
-        _ => SyncPolicy::Interval(Duration::from_micros(1 + dice.roll(5000))),
+        _ => SyncPolicy::Interval(Duration::from_micros(1 + rng.roll(5000))),
     };
     let options = Wal::options()
         .sync_policy(policy)
-        .segment_size(16 * 1024 + dice.roll(3) * 5000)
-        .spare_segments(dice.count(3) - 1)
-        .max_batch_records(dice.count(20))
-        .max_batch_bytes(dice.count(20_000))
-        .queue_bytes(dice.count(30_000))
-        .queue_records(dice.count(20));
+        .segment_size(16 * 1024 + rng.roll(3) * 5000)
+        .spare_segments(rng.count(3) - 1)
+        .max_batch_records(rng.count(20))
+        .max_batch_bytes(rng.count(20_000))
+        .queue_bytes(rng.count(30_000))
+        .queue_records(rng.count(20));
     (policy, options)
 }
 
-fn random_step(dice: &mut Dice) -> Step {
-    match dice.roll(18) {
-        0..=4 => Step::Append(dice.len()),
-        5 => Step::Written(dice.len()),
-        6 => Step::Batch(dice.count(4), dice.len() / 4),
-        7..=9 => Step::Together(dice.count(12), dice.len() / 3),
-        10 => Step::Cancelled(dice.count(6), dice.len() / 3),
+fn random_step(rng: &mut Rng) -> Step {
+    match rng.roll(18) {
+        0..=4 => Step::Append(rng.len()),
+        5 => Step::Written(rng.len()),
+        6 => Step::Batch(rng.count(4), rng.len() / 4),
+        7..=9 => Step::Together(rng.count(12), rng.len() / 3),
+        10 => Step::Cancelled(rng.count(6), rng.len() / 3),
         11 => Step::Sync,
-        12..=13 => Step::Truncate(dice.roll(8)),
+        12..=13 => Step::Truncate(rng.roll(8)),
         14 => Step::Idle,
         15..=16 => Step::Reopen,
         _ => Step::Drop,
@@ -106,16 +104,16 @@ fn random_step(dice: &mut Dice) -> Step {
 }
 
 /// Nothing that is an error: calls that are short, are interrupted, or take long.
-fn plan_mishaps(disk: &SimDisk, dice: &mut Dice) {
-    disk.set_sync_time(Duration::from_micros(dice.roll(3) * 100));
-    disk.short_io(Operation::Read, dice.roll(50));
-    disk.short_io(Operation::Write, dice.roll(50));
+fn plan_mishaps(disk: &SimDisk, rng: &mut Rng) {
+    disk.set_sync_time(Duration::from_micros(rng.roll(3) * 100));
+    disk.short_io(Operation::Read, rng.roll(50));
+    disk.short_io(Operation::Write, rng.roll(50));
     disk.fail(
         Operation::Write,
-        dice.roll(50),
+        rng.roll(50),
         std::io::ErrorKind::Interrupted,
     );
-    disk.stall(dice.roll(20), Duration::from_millis(dice.roll(200)));
+    disk.stall(rng.roll(20), Duration::from_millis(rng.roll(200)));
 }
 
 /// Opens the log, works until the end comes, and lets the log close if it can.

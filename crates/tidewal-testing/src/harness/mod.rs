@@ -1,16 +1,16 @@
-//! The instrument of the crash tests: workloads, a journal of what was promised, and ways to
+//! The instrument of the crash tests: workloads, an oracle of what was promised, and ways to
 //! make life hard for a log. Each panics when a promise is broken, and counts its trials.
 
 pub mod cuts;
 pub mod damage;
-pub mod dice;
 pub mod faults;
-pub mod journal;
 pub mod kept;
 pub mod leftovers;
 pub mod lives;
+pub mod oracle;
 pub mod ordered;
 pub mod outsiders;
+pub mod rng;
 pub mod sectors;
 pub mod steps;
 pub mod windows;

@@ -13,7 +13,7 @@ use tidewal::sim::{SimDisk, Survival};
 use tidewal::{Durability, Error, Lsn, OrderedAppender, PendingBatch, Recovery, SyncPolicy, Wal};
 use tokio_test::task;
 
-use crate::harness::dice::Dice;
+use crate::harness::rng::Rng;
 use crate::harness::{Label, note_trial};
 use crate::support::{DIR, options, run};
 
@@ -49,7 +49,7 @@ struct Submitted {
 }
 
 async fn live(seed: u64, tally: &mut Tally) {
-    let mut dice = Dice::new(seed);
+    let mut rng = Rng::new(seed);
     let disk = SimDisk::new(seed);
     let policies = [
         SyncPolicy::Always,
@@ -57,21 +57,21 @@ async fn live(seed: u64, tally: &mut Tally) {
         SyncPolicy::Manual,
     ];
     let options = options()
-        .sync_policy(policies[dice.count(3) - 1])
-        .queue_records(dice.count(20))
-        .max_batch_records(dice.count(8))
-        .spare_segments(dice.count(2) - 1);
+        .sync_policy(policies[rng.count(3) - 1])
+        .queue_records(rng.count(20))
+        .max_batch_records(rng.count(8))
+        .spare_segments(rng.count(2) - 1);
     let wal = options.open_on(&disk, DIR).await.unwrap();
     drop(wal.submit("first").await.unwrap());
     wal.sync().await.unwrap();
-    disk.set_sync_time(Duration::from_millis(dice.roll(3)));
+    disk.set_sync_time(Duration::from_millis(rng.roll(3)));
     let mut sequences: Vec<_> = (0..3).map(|owner| begin(&wal, owner)).collect();
     let mut ended = Vec::new();
     for number in 0..60 {
-        step(&disk, &wal, &mut dice, &mut sequences, &mut ended, number).await;
+        step(&disk, &wal, &mut rng, &mut sequences, &mut ended, number).await;
     }
     ended.append(&mut sequences);
-    let was_cut = end(&disk, wal, &mut dice, &mut ended).await;
+    let was_cut = end(&disk, wal, &mut rng, &mut ended).await;
     let recovered = recover(&disk).await;
     for sequence in &ended {
         check(sequence, &recovered, was_cut, tally);
@@ -90,17 +90,17 @@ fn begin(wal: &Wal, owner: u64) -> Sequence {
 async fn step(
     disk: &SimDisk,
     wal: &Wal,
-    dice: &mut Dice,
+    rng: &mut Rng,
     sequences: &mut [Sequence],
     ended: &mut Vec<Sequence>,
     number: u64,
 ) {
-    let sequence = &mut sequences[dice.count(3) - 1];
-    match dice.roll(12) {
-        0 => disk.set_quota(Some((1 + dice.roll(6)) * 16 * 1024)),
+    let sequence = &mut sequences[rng.count(3) - 1];
+    match rng.roll(12) {
+        0 => disk.set_quota(Some((1 + rng.roll(6)) * 16 * 1024)),
         1 => disk.set_quota(None),
-        2 => tokio::time::sleep(Duration::from_millis(dice.roll(5))).await,
-        3 => drop(task::spawn(wal.submit(vec![0; dice.len()])).poll()),
+        2 => tokio::time::sleep(Duration::from_millis(rng.roll(5))).await,
+        3 => drop(task::spawn(wal.submit(vec![0; rng.len()])).poll()),
         4 => {
             sequence.has_dropped = true;
             drop(task::spawn(sequence.appender.submit("in line, or submitted")).poll());
@@ -110,15 +110,15 @@ async fn step(
             let owner = sequence.owner;
             ended.push(std::mem::replace(sequence, begin(wal, owner)));
         }
-        _ => sequence.submit(dice, number).await,
+        _ => sequence.submit(rng, number).await,
     }
 }
 
 impl Sequence {
-    async fn submit(&mut self, dice: &mut Dice, number: u64) {
-        let len = if dice.once_in(40) { 20_000 } else { dice.len() };
-        let parts = if dice.once_in(4) { dice.count(3) } else { 1 };
-        let durability = [Durability::Durable, Durability::Written][dice.count(2) - 1];
+    async fn submit(&mut self, rng: &mut Rng, number: u64) {
+        let len = if rng.once_in(40) { 20_000 } else { rng.len() };
+        let parts = if rng.once_in(4) { rng.count(3) } else { 1 };
+        let durability = [Durability::Durable, Durability::Written][rng.count(2) - 1];
         let name = format!("{}/{number:02}", self.owner);
         let payloads = (0..parts).map(|_| {
             let mut payload = format!("{name} ").into_bytes();
@@ -161,9 +161,9 @@ async fn answer(wal: &Wal, mut pending: PendingBatch) -> tidewal::Result<RangeIn
 }
 
 /// Closes the log, or cuts its power with or without answers outstanding. Returns whether it did.
-async fn end(disk: &SimDisk, wal: Wal, dice: &mut Dice, sequences: &mut [Sequence]) -> bool {
-    let cuts = dice.once_in(2);
-    let waits = !cuts || dice.once_in(2);
+async fn end(disk: &SimDisk, wal: Wal, rng: &mut Rng, sequences: &mut [Sequence]) -> bool {
+    let cuts = rng.once_in(2);
+    let waits = !cuts || rng.once_in(2);
     if waits {
         for sequence in &mut *sequences {
             sequence.answers().await;

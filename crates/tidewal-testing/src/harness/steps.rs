@@ -7,7 +7,7 @@ use futures::future::join_all;
 use tidewal::sim::SimDisk;
 use tidewal::{Durability, Error, Lsn, Wal, WalOptions};
 
-use crate::harness::journal::Journal;
+use crate::harness::oracle::Oracle;
 use crate::support::DIR;
 
 /// One step of a workload.
@@ -38,17 +38,17 @@ pub enum Step {
 pub struct Driver<'a> {
     pub disk: &'a SimDisk,
     pub options: &'a WalOptions,
-    pub journal: &'a mut Journal,
+    pub oracle: &'a mut Oracle,
     /// Whether nobody syncs unless asked to.
     pub is_manual: bool,
 }
 
 impl<'a> Driver<'a> {
-    pub fn new(disk: &'a SimDisk, options: &'a WalOptions, journal: &'a mut Journal) -> Self {
+    pub fn new(disk: &'a SimDisk, options: &'a WalOptions, oracle: &'a mut Oracle) -> Self {
         Self {
             disk,
             options,
-            journal,
+            oracle,
             is_manual: false,
         }
     }
@@ -59,7 +59,7 @@ impl<'a> Driver<'a> {
         self.go_on(wal, steps).await
     }
 
-    /// Recovers the log and checks it against the journal. Returns it open.
+    /// Recovers the log and checks it against the oracle. Returns it open.
     ///
     /// What was read from the disk stays. What was read from the cache of a machine whose process was
     /// killed is sure to stay only once the log is open.
@@ -70,13 +70,13 @@ impl<'a> Driver<'a> {
         while let Some(record) = recovery.try_next().await? {
             records.push(record);
         }
-        self.journal.check(&records);
+        self.oracle.check(&records);
         if is_cache_clean {
-            self.journal.adopt(records);
+            self.oracle.adopt(records);
             return recovery.into_wal().await;
         }
         let wal = recovery.into_wal().await?;
-        self.journal.adopt(records);
+        self.oracle.adopt(records);
         Ok(wal)
     }
 
@@ -120,31 +120,31 @@ impl<'a> Driver<'a> {
     }
 
     async fn append(&mut self, wal: &Wal, len: usize) -> Result<(), Error> {
-        let payloads = self.journal.ask(1, len);
+        let payloads = self.oracle.ask(1, len);
         let lsn = self.durable(wal, wal.append(payloads[0].clone())).await?;
-        self.journal.note(lsn, payloads);
+        self.oracle.note(lsn, payloads);
         Ok(())
     }
 
     async fn append_written(&mut self, wal: &Wal, len: usize) -> Result<(), Error> {
-        let mut payloads = self.journal.ask(1, len);
+        let mut payloads = self.oracle.ask(1, len);
         let append = wal.append_with(payloads[0].clone(), Durability::Written);
         let lsn = append.await?;
-        self.journal.note_written(lsn, payloads.remove(0));
+        self.oracle.note_written(lsn, payloads.remove(0));
         Ok(())
     }
 
     async fn append_batch(&mut self, wal: &Wal, count: usize, len: usize) -> Result<(), Error> {
-        let payloads = self.journal.ask(count, len);
+        let payloads = self.oracle.ask(count, len);
         let lsns = self
             .durable(wal, wal.append_batch(payloads.clone()))
             .await?;
-        self.journal.note(*lsns.start(), payloads);
+        self.oracle.note(*lsns.start(), payloads);
         Ok(())
     }
 
     async fn append_together(&mut self, wal: &Wal, count: usize, len: usize) -> Result<(), Error> {
-        let asked: Vec<_> = (0..count).map(|_| self.journal.ask(1, len)).collect();
+        let asked: Vec<_> = (0..count).map(|_| self.oracle.ask(1, len)).collect();
         let appends = asked.iter().map(|payloads| wal.append(payloads[0].clone()));
         let answers = self
             .durable(wal, async { Ok(join_all(appends).await) })
@@ -152,7 +152,7 @@ impl<'a> Driver<'a> {
         let mut result = Ok(());
         for (payloads, answer) in asked.into_iter().zip(answers) {
             match answer {
-                Ok(lsn) => self.journal.note(lsn, payloads),
+                Ok(lsn) => self.oracle.note(lsn, payloads),
                 Err(error) => result = Err(error),
             }
         }
@@ -160,7 +160,7 @@ impl<'a> Driver<'a> {
     }
 
     fn cancel_appends(&mut self, wal: &Wal, count: usize, len: usize) {
-        let asked: Vec<_> = (0..count).map(|_| self.journal.ask(1, len)).collect();
+        let asked: Vec<_> = (0..count).map(|_| self.oracle.ask(1, len)).collect();
         let appends = asked
             .into_iter()
             .map(|mut payloads| wal.append(payloads.remove(0)));
@@ -171,8 +171,8 @@ impl<'a> Driver<'a> {
     }
 
     async fn truncate(&mut self, wal: &Wal, keep: u64) -> Result<(), Error> {
-        let mark = Lsn::new((self.journal.last().get() + 1).saturating_sub(keep));
-        self.journal.note_mark(mark);
+        let mark = Lsn::new((self.oracle.last().get() + 1).saturating_sub(keep));
+        self.oracle.note_mark(mark);
         wal.truncate_before(mark).await
     }
 

@@ -1,9 +1,9 @@
-//! Chance that a seed decides.
+//! Random numbers that a seed decides.
 
 /// A small generator, so that a seed means the same run for ever.
-pub struct Dice(u64);
+pub struct Rng(u64);
 
-impl Dice {
+impl Rng {
     pub fn new(seed: u64) -> Self {
         Self(seed.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1)
     }

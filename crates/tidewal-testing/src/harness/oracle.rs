@@ -7,7 +7,7 @@ use tidewal::{Lsn, Record};
 
 /// What the log was asked for and what it promised.
 #[derive(Clone, Debug, Default, Hash)]
-pub struct Journal {
+pub struct Oracle {
     /// How many appends were begun.
     begun: usize,
     /// The payloads of each that may be in the log.
@@ -20,7 +20,7 @@ pub struct Journal {
     mark: Lsn,
 }
 
-impl Journal {
+impl Oracle {
     pub fn ask(&mut self, count: usize, len: usize) -> Vec<Vec<u8>> {
         let number = self.begun;
         self.begun += 1;
