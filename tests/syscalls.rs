@@ -66,6 +66,12 @@ const ROWS: &[Row] = &[
     row("fdatasync", SPARE, "EIO"),
     row(RENAMES, SPARE, "EACCES"),
     row(RENAMES, SPARE, "EIO"),
+    // The file system has given up, and the sync did not say so.
+    row("utimensat", SPARE, "EROFS"),
+    Row {
+        steps: IN_DOUBT,
+        ..row("utimensat", SECOND, "EROFS")
+    },
     Row {
         steps: FULL,
         ..row("openat", SPARE, "ENOSPC")

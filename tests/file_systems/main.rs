@@ -109,6 +109,21 @@ fn regression_a_log_makes_durable_what_it_opens_with_on_btrfs() {
     on(BTRFS, Machine::new, Machine::lose_one_write);
 }
 
+#[test]
+fn regression_a_sync_notices_that_ext4_has_aborted_its_journal() {
+    on(EXT4, Machine::new, Machine::abort_journal);
+}
+
+#[test]
+fn regression_a_sync_notices_that_xfs_has_shut_down() {
+    on(XFS, Machine::new, Machine::abort_journal);
+}
+
+#[test]
+fn regression_a_sync_notices_that_btrfs_has_aborted() {
+    on(BTRFS, Machine::new, Machine::abort_journal);
+}
+
 /// Runs a test on what it needs; not at all if that cannot be had here, which is printed.
 fn on<T>(kind: Kind, new: fn(Kind) -> Result<T, Unavailable>, test: fn(T)) {
     match new(kind) {

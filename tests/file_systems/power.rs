@@ -1,16 +1,17 @@
 //! Power cuts and failing writes under a file system.
 
-use std::fs;
-use std::path::PathBuf;
+use std::fs::{self, File};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
 
 use tempfile::TempDir;
-use tidewal::{Error, Wal, WalOptions};
+use tidewal::{Durability, Error, SyncPolicy, Wal, WalOptions};
 
 use crate::disk::{Disk, Plugged};
 use crate::kill_support::campaign::{Campaign, Death, Trouble};
 use crate::kill_support::history::Loss;
 use crate::kill_support::{block_on, number, read, seed};
-use crate::tools::{Kind, Unavailable};
+use crate::tools::{Kind, Unavailable, command, run};
 
 /// A log on a disk whose power can be cut.
 pub struct Machine {
@@ -113,6 +114,46 @@ impl Machine {
         );
     }
 
+    /// The journal cannot be written during another program's sync, when the log's data is on the disk and
+    /// the log has not synced yet. Nothing is left to sync then, and the kernel may say that this went well.
+    pub fn abort_journal(mut self) {
+        let aborted = (1..=6).filter(|&writes| self.abort_journal_after(writes));
+        assert!(aborted.count() > 0, "no write of the journal was hit");
+    }
+
+    /// Whether the other program was told of the error.
+    fn abort_journal_after(&mut self, writes: u64) -> bool {
+        let log = self.mount.join(format!("log-{writes}"));
+        let other = File::create(self.mount.join(format!("other-{writes}"))).unwrap();
+        other.write_all_at(&[1; 4096], 0).unwrap();
+        other.sync_all().unwrap();
+        let (disk, mut is_aborted) = (&self.disk, false);
+        let synced = block_on(async {
+            let wal = options()
+                .sync_policy(SyncPolicy::Manual)
+                .open(&log)
+                .await
+                .unwrap();
+            let record = vec![b'a'; 10_000];
+            wal.append_with(record, Durability::Written).await.unwrap();
+            write_back(&log);
+            disk.fail_after(writes);
+            other.write_all_at(&[2; 4096], 0).unwrap();
+            is_aborted = other.sync_all().is_err();
+            wal.sync().await
+        });
+        self.disk.cut_power_after(0);
+        drop(other);
+        self.turn_on();
+        let found = read(&log).map_or(0, |(records, _)| records.len());
+        println!("after {writes} writes: aborted {is_aborted}, {synced:?}, {found} records");
+        assert!(
+            synced.is_err() || found == 1,
+            "P1: it was said to be durable"
+        );
+        is_aborted
+    }
+
     /// Whether the file system goes on after an error is up to the file system. One that does not may
     /// show anything until it is mounted again: btrfs shows directories without their newest entries.
     fn is_usable(&self) -> bool {
@@ -140,6 +181,19 @@ impl Machine {
     fn report(&self, what: &str) {
         let (name, counts) = (self.kind.name, self.campaign.history.counts);
         println!("{name}: {what}: {counts:?}");
+    }
+}
+
+/// Lets the file system write what it has cached of a log's segments, and sync nothing: reading past the
+/// cache does that.
+fn write_back(log: &Path) {
+    for entry in fs::read_dir(log).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|extension| extension == "wal") {
+            let mut dd = command("dd", &["iflag=direct", "bs=4096", "of=/dev/null"]);
+            dd.arg(format!("if={}", path.display()));
+            run(dd).unwrap();
+        }
     }
 }
 

@@ -219,7 +219,13 @@ pub(super) fn open_directory(dir: impl AsFd, name: &str) -> Result<OwnedFd, Errn
     retry_on_intr(|| openat(&dir, name, how, Permissions::empty()))
 }
 
-#[cfg(not(target_vendor = "apple"))]
+#[cfg(target_os = "linux")]
+pub(super) fn sync(directory: impl AsFd) -> Result<(), Errno> {
+    retry_on_intr(|| fsync(&directory))?;
+    super::aborted::check(&directory)
+}
+
+#[cfg(not(any(target_os = "linux", target_vendor = "apple")))]
 pub(super) fn sync(directory: impl AsFd) -> Result<(), Errno> {
     retry_on_intr(|| fsync(&directory))
 }

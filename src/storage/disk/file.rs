@@ -11,6 +11,50 @@ use crate::storage::backend::BackendFile;
 pub(super) struct DiskFile {
     file: fs::File,
     id: Option<FileId>,
+    blocks: Blocks,
+}
+
+/// Which of a file's blocks hold data as far as the file system's journal goes. A sync of what is written over
+/// them does not depend on the journal.
+struct Blocks {
+    /// All blocks up to here, in bytes, at the last sync.
+    settled: u64,
+    /// All blocks up to here, with what was written since then.
+    written: u64,
+    /// Whether anything else was written, or space was taken or given back. At first that is not known.
+    is_other_changed: bool,
+}
+
+impl Blocks {
+    fn unknown() -> Self {
+        Self {
+            settled: 0,
+            written: 0,
+            is_other_changed: true,
+        }
+    }
+
+    fn note_write(&mut self, offset: u64, len: u64) {
+        match offset <= self.written {
+            true => self.written = self.written.max(offset + len),
+            false => self.is_other_changed = true,
+        }
+    }
+
+    fn note_change(&mut self, offset: u64) {
+        self.settled = self.settled.min(offset);
+        self.written = self.written.min(offset);
+        self.is_other_changed = true;
+    }
+
+    fn are_settled(&self) -> bool {
+        self.settled == self.written && !self.is_other_changed
+    }
+
+    fn settle(&mut self) {
+        self.settled = self.written;
+        self.is_other_changed = false;
+    }
 }
 
 impl BackendFile for DiskFile {
@@ -39,7 +83,9 @@ impl BackendFile for DiskFile {
     }
 
     fn write_at(&mut self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
-        write(&self.file, pieces, offset)
+        let count = write(&self.file, pieces, offset)?;
+        self.blocks.note_write(offset, count as u64);
+        Ok(count)
     }
 
     #[cfg(windows)]
@@ -48,6 +94,7 @@ impl BackendFile for DiskFile {
     }
 
     fn allocate(&mut self, len: u64) -> io::Result<()> {
+        self.blocks.note_change(len);
         match reserve(&self.file, len) {
             Err(error) if error.kind() == io::ErrorKind::Unsupported => self.extend_with_zeros(len),
             reserved => reserved,
@@ -56,6 +103,7 @@ impl BackendFile for DiskFile {
 
     fn release(&mut self, offset: u64) -> io::Result<()> {
         let len = self.len()?;
+        self.blocks.note_change(offset);
         if offset < len {
             punch(&self.file, offset, len - offset)
         } else {
@@ -70,13 +118,24 @@ impl BackendFile for DiskFile {
     /// `sync_data` is enough: it includes the file's length and the place of its blocks, and leaves
     /// out only times. On macOS the standard library makes it a full flush of the drive.
     fn poll_sync(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Poll::Ready(self.file.sync_data())
+        Poll::Ready(self.sync())
     }
 }
 
 impl DiskFile {
     pub(super) fn new(file: fs::File, id: Option<FileId>) -> Self {
-        Self { file, id }
+        let blocks = Blocks::unknown();
+        Self { file, id, blocks }
+    }
+
+    fn sync(&mut self) -> io::Result<()> {
+        self.file.sync_data()?;
+        if !self.blocks.are_settled() {
+            #[cfg(target_os = "linux")]
+            super::aborted::check(&self.file)?;
+            self.blocks.settle();
+        }
+        Ok(())
     }
 
     /// Takes space the slow way, where the file system cannot reserve it.

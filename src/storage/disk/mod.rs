@@ -4,6 +4,8 @@
 //! done to its path makes the log write elsewhere. Where the system has no such calls, the absolute path
 //! is fixed when the directory is opened, and the directory kept from being renamed ([`elsewhere`]).
 
+#[cfg(target_os = "linux")]
+mod aborted;
 #[cfg(unix)]
 mod dir;
 #[cfg(not(unix))]
