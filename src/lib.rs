@@ -110,15 +110,15 @@ mod error;
 mod executor;
 mod format;
 mod lsn;
+#[cfg(tidewal_mutants)]
+#[doc(hidden)]
+pub mod mutants;
+#[cfg(not(tidewal_mutants))]
+mod mutants;
 mod observe;
 mod open;
 mod options;
 mod ordered;
-#[cfg(tidewal_planted)]
-#[doc(hidden)]
-pub mod planted;
-#[cfg(not(tidewal_planted))]
-mod planted;
 mod queue;
 mod record;
 mod recovered;

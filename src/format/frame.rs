@@ -4,7 +4,7 @@ use crc32fast::Hasher;
 
 use crate::Lsn;
 use crate::format::le_u32;
-use crate::planted::{Bug, is_planted};
+use crate::mutants::{Mutant, is_active};
 
 /// Length of a frame's header in bytes.
 pub(crate) const HEADER_LEN: usize = 20;
@@ -87,7 +87,7 @@ impl Raw {
         let kind = bytes[KIND_AT];
         let lsn = key.lsn(le_u32(bytes, 0)).filter(|_| kind != 0)?;
         let is_sound = le_u32(bytes, CHECKED_LEN) == key.check(lsn, &bytes[..CHECKED_LEN]);
-        if !is_sound && !is_planted(Bug::LengthTrusted) {
+        if !is_sound && !is_active(Mutant::LengthTrusted) {
             return None;
         }
         let lag = Lag(u32::from_le_bytes([

@@ -11,7 +11,7 @@ use crate::Lsn;
 use crate::format::DATA_OFFSET;
 use crate::format::frame::{self, Frame, Kind, Raw};
 use crate::format::segment::Header;
-use crate::planted::{Bug, is_planted};
+use crate::mutants::{Mutant, is_active};
 
 /// A place in a segment, and what continues the log there.
 #[derive(Clone, Debug)]
@@ -100,7 +100,7 @@ impl Walker {
     /// The record that continues the log, as far as its header tells: `header` is what is in the file
     /// where the next frame is expected.
     pub(crate) fn look(&self, header: &[u8; frame::HEADER_LEN]) -> Result<Frame, Flaw> {
-        let fits = |len: u64| self.offset + len <= self.limit || is_planted(Bug::LengthTrusted);
+        let fits = |len: u64| self.offset + len <= self.limit || is_active(Mutant::LengthTrusted);
         if !fits(frame::HEADER_LEN as u64) {
             return Err(Flaw::TooLong);
         }

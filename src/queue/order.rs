@@ -7,7 +7,7 @@
 use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, Result};
-use crate::planted::{Bug, is_planted};
+use crate::mutants::{Mutant, is_active};
 use crate::queue::answers::Claims;
 
 /// What the appends of one sequence share.
@@ -49,7 +49,7 @@ impl Order {
     /// Why an append of this sequence is to be refused because an earlier one was.
     fn refused_by(&self) -> Option<&Arc<Error>> {
         let cause = self.0.queued.get();
-        cause.filter(|_| !is_planted(Bug::RefusalDoesNotCut))
+        cause.filter(|_| !is_active(Mutant::RefusalDoesNotCut))
     }
 
     fn cut(&self, cause: &Arc<Error>) {

@@ -14,7 +14,7 @@ use std::time::Instant;
 
 use crate::error::{Error, IoFailure, Result};
 use crate::executor::Executor;
-use crate::planted::{Bug, is_planted};
+use crate::mutants::{Mutant, is_active};
 use crate::queue::answers::{Answer, Answers, Claim};
 use crate::queue::order::Order;
 use crate::queue::request::{Append, Cost, Request, Taken};
@@ -170,7 +170,7 @@ impl Shared {
         let mut state = self.lock();
         state.closed = true;
         let writer = state.writer.take();
-        let waiting = if is_planted(Bug::WaitListNotClosed) {
+        let waiting = if is_active(Mutant::WaitListNotClosed) {
             [Wakers::default(), Wakers::default()]
         } else {
             [state.appends.close(), state.controls.close()]

@@ -19,7 +19,7 @@ use crate::format::search::Search;
 use crate::format::statement::Statement;
 use crate::format::walk::{Checker, Flaw, Walker};
 use crate::lsn::Lsn;
-use crate::planted::{Bug, is_planted};
+use crate::mutants::{Mutant, is_active};
 use crate::record::Record;
 use crate::recovery::blocks::Blocks;
 use crate::recovery::pages;
@@ -222,7 +222,7 @@ impl Scan {
 
     fn accept(&mut self, frame: &Frame, payload: Bytes, out: &mut Chunk) {
         self.walker.pass(frame);
-        let is_free = self.walker.offset() <= self.checked || is_planted(Bug::BatchFlagIgnored);
+        let is_free = self.walker.offset() <= self.checked || is_active(Mutant::BatchFlagIgnored);
         if is_free || frame.kind == Kind::Record {
             out.append(&mut self.unit);
             out.push(frame.lsn, payload, frame.len);
@@ -290,7 +290,7 @@ impl Scan {
     /// Reads a block.
     fn fill(&mut self, offset: u64, wanted: u64) -> Result<(), IoFailure> {
         let rest = self.segment.header.capacity.saturating_sub(offset);
-        let len = match is_planted(Bug::LengthTrusted) {
+        let len = match is_active(Mutant::LengthTrusted) {
             true => wanted,
             false => rest.min(wanted),
         };

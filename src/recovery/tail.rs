@@ -11,7 +11,7 @@ use crate::format::frame::{self, Frame, Kind};
 use crate::format::search::Search;
 use crate::format::statement::{Statement, StatementKind};
 use crate::lsn::Lsn;
-use crate::planted::{Bug, is_planted};
+use crate::mutants::{Mutant, is_active};
 use crate::recovery::pages::{self, next_page};
 use crate::recovery::report::{TornTail, TornTailReason};
 use crate::recovery::scan::{Scan, Stop};
@@ -31,7 +31,7 @@ pub(super) fn judge(dir: &Dir, scan: &Scan, stop: Stop) -> Result<Verdict, IoFai
 
 /// The same, and what was seen behind the stop.
 pub(super) fn judge_with(dir: &Dir, scan: &Scan, stop: Stop) -> Result<(Verdict, Rest), IoFailure> {
-    let asks_no_further = is_planted(Bug::FirstInvalidIsTheEnd);
+    let asks_no_further = is_active(Mutant::FirstInvalidIsTheEnd);
     let statement = scan.segment.statement.filter(|_| !asks_no_further);
     // Behind a seal there is nothing but leftovers.
     let rest = if stop == Stop::Seal || asks_no_further {
@@ -97,7 +97,7 @@ pub(super) struct Rest {
 impl Rest {
     fn note(&mut self, frame: &Frame) {
         self.highest = self.highest.max(frame.lsn);
-        let proven = if is_planted(Bug::LaterValidIsDamage) {
+        let proven = if is_active(Mutant::LaterValidIsDamage) {
             frame.lsn
         } else {
             frame.proves()

@@ -30,7 +30,7 @@ pub(crate) struct Opening {
     pub(crate) allow_unsynced: bool,
 }
 
-#[cfg(any(feature = "tools", tidewal_planted))]
+#[cfg(any(feature = "tools", tidewal_mutants))]
 impl Opening {
     /// Of a directory that has to be there.
     pub(crate) fn existing(access: Access) -> Self {

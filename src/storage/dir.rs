@@ -9,8 +9,8 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use crate::error::{IoFailure, Result};
 use crate::format::names;
-use crate::planted::{Bug, is_planted};
-#[cfg(tidewal_planted)]
+use crate::mutants::{Mutant, is_active, skips_this_sync};
+#[cfg(tidewal_mutants)]
 use crate::storage::access::Access;
 use crate::storage::access::FileId;
 use crate::storage::backend::{Backend, Locator, Onto, Opening};
@@ -39,7 +39,7 @@ impl Location {
             failed_sync: Arc::default(),
             #[cfg(feature = "snapshot")]
             snapshot_readers: Arc::default(),
-            #[cfg(tidewal_planted)]
+            #[cfg(tidewal_mutants)]
             location: self.clone(),
         })
     }
@@ -63,7 +63,7 @@ pub(crate) struct Dir {
     failed_sync: Arc<Mutex<Option<IoFailure>>>,
     #[cfg(feature = "snapshot")]
     snapshot_readers: Arc<RwLock<()>>,
-    #[cfg(tidewal_planted)]
+    #[cfg(tidewal_mutants)]
     location: Location,
 }
 
@@ -125,6 +125,9 @@ impl Dir {
     /// may be another's: of a truncation, or of a snapshot. So the failure is noted before another sync can
     /// begin, and no later one is believed.
     pub(crate) fn sync(&self) -> Result<Synced, IoFailure> {
+        if skips_this_sync() {
+            return Ok(Synced::and(self.check_present()?));
+        }
         let mut failed = self.failed_sync();
         if let Some(fault) = &*failed {
             return Err(fault.clone());
@@ -136,8 +139,8 @@ impl Dir {
 
     /// As [`sync`](Self::sync) after names were removed of which no one minds if they come back: an earlier
     /// failure does not matter. One of its own matters to those who sync next.
-    pub(crate) fn sync_removals(&self, bug: Bug) -> Result<Synced, IoFailure> {
-        if !is_planted(bug) {
+    pub(crate) fn sync_removals(&self) -> Result<Synced, IoFailure> {
+        if !skips_this_sync() {
             self.sync_noting(&mut self.failed_sync())?;
         }
         Ok(Synced::and(self.check_present()?))
@@ -154,14 +157,6 @@ impl Dir {
         synced.inspect_err(|fault| {
             failed.get_or_insert_with(|| fault.clone());
         })
-    }
-
-    /// As [`sync`](Self::sync). The bug is what it would be to forget it.
-    pub(crate) fn sync_unless(&self, bug: Bug) -> Result<Synced, IoFailure> {
-        if is_planted(bug) {
-            return Ok(Synced::and(self.check_present()?));
-        }
-        self.sync()
     }
 
     /// Checks that the directory was not removed, nor what keeps others out of it.
@@ -193,21 +188,21 @@ impl Dir {
 
     /// A salt for a new life of a file: random and never zero.
     pub(crate) fn new_salt(&self) -> u64 {
-        if is_planted(Bug::SaltConstant) {
+        if is_active(Mutant::SaltConstant) {
             return 1;
         }
         self.backend().random().max(1)
     }
 
-    #[cfg(not(tidewal_planted))]
+    #[cfg(not(tidewal_mutants))]
     pub(super) fn backend(&self) -> &Arc<dyn Backend> {
         &self.backend
     }
 
     /// The bug is what it would be to hold no directory open.
-    #[cfg(tidewal_planted)]
+    #[cfg(tidewal_mutants)]
     pub(super) fn backend(&self) -> Arc<dyn Backend> {
-        if is_planted(Bug::PathResolvedAnew) {
+        if is_active(Mutant::PathResolvedAnew) {
             let opened = self.location.0.open(Opening::existing(Access::Read));
             return opened.unwrap_or_else(|_| Arc::clone(&self.backend));
         }
@@ -250,7 +245,7 @@ impl Dir {
             failed_sync: Arc::default(),
             #[cfg(feature = "snapshot")]
             snapshot_readers: Arc::default(),
-            #[cfg(tidewal_planted)]
+            #[cfg(tidewal_mutants)]
             location: self.location.clone(),
         })
     }

@@ -6,7 +6,7 @@ use std::io::{self, IoSlice};
 use std::task::{Context, Poll};
 
 use crate::error::IoFailure;
-use crate::planted::{Bug, is_planted};
+use crate::mutants::{Mutant, is_active, skips_this_sync};
 use crate::storage::access::FileId;
 use crate::storage::backend::{BackendFile, Mode};
 use crate::storage::dir::Dir;
@@ -154,22 +154,17 @@ impl File {
 
     /// Syncs the file, and checks that it is still there: what cannot be found is not durable.
     pub(crate) async fn sync(mut self) -> Result<(Self, Synced), IoFailure> {
+        if skips_this_sync() {
+            return self.synced();
+        }
         let mut outcome = self.sync_once().await;
-        if is_planted(Bug::SyncRetried) && outcome.is_err() {
+        if is_active(Mutant::SyncRetried) && outcome.is_err() {
             outcome = self.sync_once().await;
         }
         match outcome {
             Ok(()) => self.synced(),
             Err(error) => Err(self.fault("sync", error)),
         }
-    }
-
-    /// As [`sync`](Self::sync). The bug is what it would be to forget it.
-    pub(crate) async fn sync_unless(self, bug: Bug) -> Result<(Self, Synced), IoFailure> {
-        if is_planted(bug) {
-            return self.synced();
-        }
-        self.sync().await
     }
 
     fn synced(self) -> Result<(Self, Synced), IoFailure> {

@@ -8,7 +8,7 @@ use std::io;
 use std::path::Path;
 
 use crate::error::{Error, Result};
-use crate::planted::{Bug, is_planted};
+use crate::mutants::{Mutant, is_active};
 #[cfg(feature = "tools")]
 use crate::storage::access::LockOwner;
 use crate::storage::access::{Access, Held};
@@ -61,7 +61,7 @@ async fn acquire(dir: &Dir, access: Access) -> Result<Lock> {
 /// acknowledges anything.
 fn lock_all(dir: &Dir, access: Access) -> io::Result<Vec<Held>> {
     let backend = dir.backend();
-    let itself = match is_planted(Bug::LockFileAlone) {
+    let itself = match is_active(Mutant::LockFileAlone) {
         true => None,
         false => backend.try_lock(access)?,
     };
@@ -72,7 +72,7 @@ fn lock_all(dir: &Dir, access: Access) -> io::Result<Vec<Held>> {
     if let Some(id) = id
         && access == Access::Append
         && needs_file
-        && !is_planted(Bug::LockFileAlone)
+        && !is_active(Mutant::LockFileAlone)
     {
         dir.rely_on(id);
     }

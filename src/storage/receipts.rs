@@ -7,7 +7,7 @@
 use std::io;
 
 use crate::format::names;
-use crate::planted::{Bug, is_planted};
+use crate::mutants::{Mutant, is_active};
 use crate::storage::access::FileId;
 use crate::storage::backend::Backend;
 
@@ -33,7 +33,7 @@ impl Present {
         id: Option<FileId>,
         len: u64,
     ) -> io::Result<Self> {
-        if is_planted(Bug::PresenceUnchecked) {
+        if is_active(Mutant::PresenceUnchecked) {
             return Ok(Self(()));
         }
         let found = match dir.look_up(name) {
@@ -49,7 +49,7 @@ impl Present {
 
     /// Looks whether the directory itself is still there.
     pub(super) fn directory(dir: &dyn Backend) -> io::Result<Self> {
-        match is_planted(Bug::PresenceUnchecked) || dir.is_linked()? {
+        match is_active(Mutant::PresenceUnchecked) || dir.is_linked()? {
             true => Ok(Self(())),
             false => Err(gone(REMOVED)),
         }

@@ -7,7 +7,7 @@
 use crate::error::IoFailure;
 use crate::format::names;
 use crate::lsn::Lsn;
-use crate::planted::{Bug, is_planted};
+use crate::mutants::{Mutant, is_active};
 use crate::recovered::{LastSegment, Recovered};
 use crate::storage::{Dir, File, Mode, PAGE_LEN, Synced};
 use crate::writer::segment;
@@ -41,11 +41,11 @@ fn remove(dir: &Dir, names: &[String]) {
 pub(super) async fn adopt_last(dir: &Dir, last: &LastSegment, end: Lsn) -> Result<(), IoFailure> {
     let name = names::segment(last.header.base);
     let is_durable = last.sealed || last.unproven_from >= last.end;
-    let file = match is_durable || is_planted(Bug::AdoptedUnsynced) {
+    let file = match is_durable || is_active(Mutant::AdoptedUnsynced) {
         true => open_to_change(dir, &name, last.end).await?,
         false => make_durable(dir, &name, last).await?,
     };
-    if is_planted(Bug::RecoveredAppendedTo) {
+    if is_active(Mutant::RecoveredAppendedTo) {
         return Ok(());
     }
     segment::seal(file, &last.header.key(), end, last.end).await
@@ -57,7 +57,7 @@ pub(super) async fn adopt_last(dir: &Dir, last: &LastSegment, end: Lsn) -> Resul
 /// the copy is durable before the file that was read loses its name. Only where there is no room for a
 /// copy, the file is written over itself: a full disk keeps no log from opening.
 async fn make_durable(dir: &Dir, name: &str, last: &LastSegment) -> Result<File, IoFailure> {
-    if !is_planted(Bug::AdoptedInPart) {
+    if !is_active(Mutant::AdoptedInPart) {
         let file = dir.open(name, Mode::Read)?;
         match replace(dir, name, file, last.end).await {
             Err(fault) if fault.is_storage_full() => {}
@@ -72,7 +72,7 @@ async fn make_durable(dir: &Dir, name: &str, last: &LastSegment) -> Result<File,
 /// Writes the pages of what is not proven over themselves, whole ones: to write a part of a page the
 /// system may have to read the rest from the disk.
 fn rewrite(mut file: File, last: &LastSegment) -> Result<File, IoFailure> {
-    let to = match is_planted(Bug::AdoptedInPart) {
+    let to = match is_active(Mutant::AdoptedInPart) {
         true => last.end,
         false => last.end.next_multiple_of(PAGE_LEN),
     };

@@ -10,8 +10,8 @@ use std::time::Instant;
 
 use crate::error::{Error, IoFailure};
 use crate::lsn::Lsn;
+use crate::mutants::{Mutant, is_active};
 use crate::options::Durability;
-use crate::planted::{Bug, is_planted};
 use crate::queue::Inbox;
 use crate::queue::answers::{Claims, OnFile, Placed};
 use crate::queue::completion::Completion;
@@ -88,7 +88,7 @@ impl Batch {
     pub(super) fn push(&mut self, append: Append, place: Cost, due: Due) {
         self.cost += append.cost();
         self.places += place;
-        self.due = if is_planted(Bug::WindowRestarted) {
+        self.due = if is_active(Mutant::WindowRestarted) {
             due
         } else {
             self.due.min(due)

@@ -12,7 +12,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{Error, IoFailure};
 use crate::executor::Executor;
-use crate::planted::Bug;
+use crate::mutants::{Mutant, skip_next_sync};
 use crate::queue::completion::Completion;
 use crate::storage::Mode;
 use crate::writer::spares::{Spare, SpareFactory};
@@ -139,7 +139,8 @@ impl Preallocator {
         }
         self.owes_removals
             .store(!self.recycled.leftovers.is_empty(), Ordering::Relaxed);
-        match self.factory.dir.sync_removals(Bug::RecycleUnsynced) {
+        skip_next_sync(Mutant::RecycleUnsynced);
+        match self.factory.dir.sync_removals() {
             Ok(synced) => {
                 self.recycled.stock.append(&mut recycled);
                 self.use_stock();

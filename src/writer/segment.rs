@@ -6,8 +6,8 @@ use crate::format::segment::{self, Header, Predecessor};
 use crate::format::statement::{Statement, StatementKind};
 use crate::format::{self, names};
 use crate::lsn::Lsn;
-use crate::planted::{Bug, is_planted};
-#[cfg(tidewal_planted)]
+use crate::mutants::{Mutant, is_active, skip_next_sync};
+#[cfg(tidewal_mutants)]
 use crate::recovered::LastSegment;
 use crate::retention::Sealed;
 use crate::storage::{Dir, File, Mode, Onto, Present, Synced, Wrote};
@@ -58,11 +58,11 @@ impl Segment {
         let segment = names::segment(header.base);
         rename(dir, (&name, &file), &segment, onto)?;
         let file = file.known_as(segment);
-        let unsynced = match header.predecessor {
-            None => Bug::CreateUnsynced,
-            Some(_) => Bug::RenameUnsynced,
-        };
-        dir.sync_unless(unsynced).map_err(DiskError::Broken)?;
+        skip_next_sync(match header.predecessor {
+            None => Mutant::CreateUnsynced,
+            Some(_) => Mutant::RenameUnsynced,
+        });
+        dir.sync().map_err(DiskError::Broken)?;
         let (end, next) = (format::DATA_OFFSET, header.base);
         Ok(Self {
             file,
@@ -74,7 +74,7 @@ impl Segment {
         })
     }
 
-    #[cfg(tidewal_planted)]
+    #[cfg(tidewal_mutants)]
     pub(super) fn resume(dir: &Dir, last: &LastSegment, next: Lsn) -> Result<Self, DiskError> {
         let header = last.header;
         let file = dir.open(&names::segment(header.base), Mode::Write);
@@ -140,7 +140,8 @@ impl Segment {
     }
 
     pub(super) async fn sync(mut self) -> Result<(Self, Synced), IoFailure> {
-        let (file, receipt) = self.file.sync_unless(Bug::AnswerUnsynced).await?;
+        skip_next_sync(Mutant::AnswerUnsynced);
+        let (file, receipt) = self.file.sync().await?;
         self.file = file;
         Ok((self, receipt))
     }
@@ -212,7 +213,7 @@ fn did_nothing(dir: &Dir, file: &File, segment: &str, fault: &IoFailure) -> bool
         let found = dir.open(segment, Mode::Read);
         found.is_err_and(|fault| fault.is_not_found())
     };
-    if is_planted(Bug::RenameErrorBelieved) && (fault.is_not_found() || fault.is_taken()) {
+    if is_active(Mutant::RenameErrorBelieved) && (fault.is_not_found() || fault.is_taken()) {
         return true;
     }
     fault.is_refused_at_once()
@@ -254,13 +255,14 @@ pub(super) async fn mark_as_head(dir: &Dir, header: &Header) -> Result<Synced, D
 async fn write_head_mark(file: File, header: &Header) -> Result<(File, Synced), IoFailure> {
     let mark = segment::encode_head_mark(header);
     let (file, _) = file.write_at(&mark, segment::HEAD_MARK_OFFSET as u64)?;
-    file.sync_unless(Bug::HeadMarkUnsynced).await
+    skip_next_sync(Mutant::HeadMarkUnsynced);
+    file.sync().await
 }
 
 impl DiskError {
     /// The failure of a call that prepares something.
     pub(super) fn of_preparation(fault: IoFailure) -> Self {
-        if is_planted(Bug::RefusalPoisons) {
+        if is_active(Mutant::RefusalPoisons) {
             return Self::Broken(fault);
         }
         Self::Refused(fault)
@@ -281,5 +283,6 @@ async fn prepare(file: File, header: &Header) -> Result<File, IoFailure> {
     let mut block = [0; format::HEADER_BLOCK_LEN];
     block[..segment::HEADER_LEN].copy_from_slice(&header.encode());
     let (file, _) = file.write_at(&block, 0)?;
-    Ok(file.sync_unless(Bug::HeaderUnsynced).await?.0)
+    skip_next_sync(Mutant::HeaderUnsynced);
+    Ok(file.sync().await?.0)
 }

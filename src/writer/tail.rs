@@ -8,7 +8,7 @@ use crate::format::frame::Key;
 use crate::format::names;
 use crate::format::segment::{Header, Predecessor};
 use crate::lsn::Lsn;
-use crate::planted::{Bug, is_planted};
+use crate::mutants::{Mutant, is_active};
 use crate::recovered::{LastSegment, Recovered};
 use crate::retention::{Retention, Sealed};
 use crate::storage::{Dir, File, Onto};
@@ -129,8 +129,8 @@ impl Segments {
     /// it never held a record, or the old one tells. `tail` is untouched if the new one is refused: what
     /// is needed for the old one is at hand before the new one has its name.
     pub(super) async fn advance(&mut self, tail: &mut Tail) -> Result<(), DiskError> {
-        #[cfg(tidewal_planted)]
-        if is_planted(Bug::RecoveredAppendedTo)
+        #[cfg(tidewal_mutants)]
+        if is_active(Mutant::RecoveredAppendedTo)
             && let Tail::Recovered {
                 last: Some(last),
                 next,
@@ -260,7 +260,7 @@ impl Segments {
             .headers
             .partition_point(|header| header.base <= before)
             .saturating_sub(1)
-            + usize::from(is_planted(Bug::TruncatedTooMuch));
+            + usize::from(is_active(Mutant::TruncatedTooMuch));
         if kept == 0 {
             return Ok(Vec::new());
         }

@@ -6,9 +6,9 @@ use std::time::{Duration, Instant};
 use crate::error::{Error, IoFailure, Result};
 use crate::executor::Executor;
 use crate::lsn::Lsn;
+use crate::mutants::{Mutant, is_active};
 use crate::observe;
 use crate::options::WalOptions;
-use crate::planted::{Bug, is_planted};
 use crate::queue::Inbox;
 use crate::queue::answers::Placed;
 use crate::queue::completion::Completion;
@@ -243,7 +243,7 @@ impl Writer {
 
     /// Moves on to a new segment.
     async fn rotate(&mut self) -> Result<(), DiskError> {
-        if !self.unsynced.is_empty() && !is_planted(Bug::RotationUnsynced) {
+        if !self.unsynced.is_empty() && !is_active(Mutant::RotationUnsynced) {
             self.sync().await.map_err(DiskError::Broken)?;
         }
         let (started, base) = (self.begin_disk_work(), self.tail.next());

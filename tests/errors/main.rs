@@ -1,6 +1,6 @@
 //! What can be wrong with a call, with a path and with the files of a log, and the error for it.
 //!
-//! Damage is planted on a simulated disk. Paths, permissions and foreign files need a real one.
+//! Files are damaged on a simulated disk. Paths, permissions and foreign files need a real one.
 
 mod appending;
 mod damaged_files;

@@ -16,9 +16,9 @@
 //!   and lost then, and the next sync does not bring it back. Linux behaves so.
 //! - Others can [move](SimDisk::move_dir), [copy](SimDisk::copy_dir) and [remove](SimDisk::remove_dir) a
 //!   directory while a log is open in it.
-//! - Any call can [fail](SimDisk::fail), writes and reads can be [short](SimDisk::shorten), a sync can
+//! - Any call can [fail](SimDisk::fail), writes and reads can be [short](SimDisk::short_io), a sync can
 //!   [stall](SimDisk::stall), the disk can be [full](SimDisk::set_quota), and files can be
-//!   [damaged](SimDisk::damage), [planted](SimDisk::plant) and [taken away](SimDisk::destroy).
+//!   [damaged](SimDisk::corrupt), [put there](SimDisk::write_file) and [removed](SimDisk::remove_file).
 //!
 //! Directories themselves are there, durably, once they are asked for. The log never maps files, never
 //! appends by position and never truncates one, so none of that is modelled.

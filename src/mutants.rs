@@ -1,22 +1,22 @@
-//! Bugs planted on purpose, to see whether the tests find them (`tests/planted`).
+//! Mutants: bugs put in on purpose, to see whether the tests find them (`tests/mutants.rs`).
 //!
-//! Only a build with `--cfg tidewal_planted` can have one, and such a build is no release. In every
-//! other build [`is_planted`] is `false` at compile time, and what depends on it is not compiled in.
+//! Only a build with `--cfg tidewal_mutants` can have one, and such a build is never a release. In every
+//! other build [`is_active`] is `false` at compile time, and what depends on it is not compiled in.
 
-#[cfg(all(tidewal_planted, not(debug_assertions)))]
-compile_error!("planted bugs are for tests: no release carries them");
+#[cfg(all(tidewal_mutants, not(debug_assertions)))]
+compile_error!("mutants are for tests: no release has them");
 
 /// What the log does wrong. Each of these was seen in some log, or is the omission of a line that
 /// `docs/durability.md` gives a reason for.
 #[cfg_attr(
-    not(tidewal_planted),
+    not(tidewal_mutants),
     expect(
         unreachable_pub,
-        reason = "the tests of a build that has them plant them"
+        reason = "the tests of a build that has them activate them"
     )
 )]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Bug {
+pub enum Mutant {
     /// Appends are answered without waiting for their sync.
     AnswerUnsynced,
     /// The directory is not synced after the log's first segment got its name.
@@ -55,7 +55,7 @@ pub enum Bug {
     RefusalPoisons,
     /// The path of the directory is resolved anew for each name in it.
     #[cfg_attr(
-        not(tidewal_planted),
+        not(tidewal_mutants),
         expect(dead_code, reason = "only what it needs is left out")
     )]
     PathResolvedAnew,
@@ -73,8 +73,8 @@ pub enum Bug {
     RenameErrorBelieved,
 }
 
-#[cfg(tidewal_planted)]
-impl Bug {
+#[cfg(tidewal_mutants)]
+impl Mutant {
     /// Every one.
     pub const ALL: [Self; 25] = [
         Self::AnswerUnsynced,
@@ -105,32 +105,53 @@ impl Bug {
     ];
 }
 
-#[cfg(not(tidewal_planted))]
-pub(crate) const fn is_planted(_: Bug) -> bool {
+#[cfg(not(tidewal_mutants))]
+pub(crate) const fn is_active(_: Mutant) -> bool {
     false
 }
 
-#[cfg(tidewal_planted)]
-mod plant {
+/// Leaves out the next sync on this thread, if the mutant is active.
+#[cfg(not(tidewal_mutants))]
+pub(crate) const fn skip_next_sync(_: Mutant) {}
+
+/// Whether this sync is left out.
+#[cfg(not(tidewal_mutants))]
+pub(crate) const fn skips_this_sync() -> bool {
+    false
+}
+
+#[cfg(tidewal_mutants)]
+mod active {
     use std::cell::Cell;
 
-    use super::Bug;
+    use super::Mutant;
 
     thread_local! {
-        static PLANTED: Cell<Option<Bug>> = const { Cell::new(None) };
+        static ACTIVE: Cell<Option<Mutant>> = const { Cell::new(None) };
+        static SKIPS: Cell<bool> = const { Cell::new(false) };
     }
 
-    /// Plants a bug, or none, on this thread: over the simulated disk all of a log runs on its caller's.
-    pub fn plant(bug: Option<Bug>) {
-        PLANTED.set(bug);
+    /// Activates a mutant, or none, on this thread: over the simulated disk all of a log runs on its
+    /// caller's.
+    pub fn activate(mutant: Option<Mutant>) {
+        ACTIVE.set(mutant);
+        SKIPS.set(false);
     }
 
-    pub(crate) fn is_planted(bug: Bug) -> bool {
-        PLANTED.get() == Some(bug)
+    pub(crate) fn is_active(mutant: Mutant) -> bool {
+        ACTIVE.get() == Some(mutant)
+    }
+
+    pub(crate) fn skip_next_sync(mutant: Mutant) {
+        SKIPS.set(is_active(mutant));
+    }
+
+    pub(crate) fn skips_this_sync() -> bool {
+        SKIPS.take()
     }
 }
 
-#[cfg(tidewal_planted)]
-pub(crate) use plant::is_planted;
-#[cfg(tidewal_planted)]
-pub use plant::plant;
+#[cfg(tidewal_mutants)]
+pub use active::activate;
+#[cfg(tidewal_mutants)]
+pub(crate) use active::{is_active, skip_next_sync, skips_this_sync};

@@ -1,14 +1,14 @@
-//! Whether the tests can fail: each of a list of bugs is planted in the log, and each instrument says
+//! Whether the tests can fail: each of a list of bugs is put into the log, and each instrument says
 //! after how many trials it notices, if it does.
 //!
-//!     RUSTC_WORKSPACE_WRAPPER=$PWD/.ci/planted cargo test --test planted -- --nocapture
+//!     RUSTC_WORKSPACE_WRAPPER=$PWD/.ci/mutants cargo test --test mutants -- --nocapture
 
-#![cfg(tidewal_planted)]
+#![cfg(tidewal_mutants)]
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tidewal::SyncPolicy;
-use tidewal::planted::{Bug, plant};
+use tidewal::mutants::{Mutant, activate};
 use tidewal_testing::harness::cuts::{ALPHABET, Cuts};
 use tidewal_testing::harness::damage::{Damage, Sound, Stop, measure_everywhere};
 use tidewal_testing::harness::faults::{EVERYTHING, MISHAPS, Scenario};
@@ -93,11 +93,11 @@ fn damage() {
 }
 
 /// After how many trials an instrument notices a bug.
-fn notice(bug: Option<Bug>, instrument: fn()) -> Option<u64> {
+fn notice(mutant: Option<Mutant>, instrument: fn()) -> Option<u64> {
     let before = trials();
-    plant(bug);
+    activate(mutant);
     let outcome = catch_unwind(AssertUnwindSafe(instrument));
-    plant(None);
+    activate(None);
     outcome.is_err().then(|| trials() - before)
 }
 
@@ -108,26 +108,29 @@ fn without_a_bug_there_is_nothing_to_notice() {
     }
 }
 
-/// `TIDEWAL_BUG` names one bug, to plant no other.
-fn is_asked_for(bug: Bug) -> bool {
-    std::env::var("TIDEWAL_BUG").map_or(true, |name| name == format!("{bug:?}"))
+/// `TIDEWAL_MUTANT` names those to try, with commas between them.
+fn is_asked_for(mutant: Mutant) -> bool {
+    std::env::var("TIDEWAL_MUTANT").map_or(true, |names| {
+        names.split(',').any(|name| name == format!("{mutant:?}"))
+    })
 }
 
 #[test]
-fn every_planted_bug_is_noticed() {
+fn every_mutant_is_noticed() {
     let mut unnoticed = Vec::new();
-    for bug in Bug::ALL {
-        if !is_asked_for(bug) {
+    for mutant in Mutant::ALL {
+        if !is_asked_for(mutant) {
             continue;
         }
-        let noticed = INSTRUMENTS.map(|(name, instrument)| (name, notice(Some(bug), instrument)));
+        let noticed =
+            INSTRUMENTS.map(|(name, instrument)| (name, notice(Some(mutant), instrument)));
         let row = noticed.map(|(name, after)| match after {
             Some(trials) => format!("{name} {trials:>6}"),
             None => format!("{name}      -"),
         });
-        println!("| {:<22} | {} |", format!("{bug:?}"), row.join(" | "));
+        println!("| {:<22} | {} |", format!("{mutant:?}"), row.join(" | "));
         if noticed.iter().all(|(_, after)| after.is_none()) {
-            unnoticed.push(bug);
+            unnoticed.push(mutant);
         }
     }
     assert!(unnoticed.is_empty(), "{unnoticed:?}");
@@ -136,13 +139,16 @@ fn every_planted_bug_is_noticed() {
 /// By the one instrument that is made for them, and quickly.
 #[test]
 fn the_bugs_of_the_directory_are_noticed() {
-    for bug in [
-        Bug::PathResolvedAnew,
-        Bug::LockFileAlone,
-        Bug::PresenceUnchecked,
+    for mutant in [
+        Mutant::PathResolvedAnew,
+        Mutant::LockFileAlone,
+        Mutant::PresenceUnchecked,
     ] {
-        let noticed = notice(Some(bug), outsiders::nothing_acknowledged_is_lost_to_others);
-        println!("{bug:?}: {noticed:?}");
-        assert!(noticed.is_some(), "{bug:?}");
+        let noticed = notice(
+            Some(mutant),
+            outsiders::nothing_acknowledged_is_lost_to_others,
+        );
+        println!("{mutant:?}: {noticed:?}");
+        assert!(noticed.is_some(), "{mutant:?}");
     }
 }
