@@ -71,12 +71,14 @@ pub enum Mutant {
     AdoptedInPart,
     /// A rename that says that a name is missing or taken is taken for one that did nothing.
     RenameErrorBelieved,
+    /// Zeros are written from where the last sync ended, over the records that wait for the next one.
+    WrittenAheadOver,
 }
 
 #[cfg(tidewal_mutants)]
 impl Mutant {
     /// Every one.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::AnswerUnsynced,
         Self::CreateUnsynced,
         Self::RenameUnsynced,
@@ -102,6 +104,7 @@ impl Mutant {
         Self::RefusalDoesNotCut,
         Self::AdoptedInPart,
         Self::RenameErrorBelieved,
+        Self::WrittenAheadOver,
     ];
 }
 

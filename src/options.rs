@@ -127,6 +127,9 @@ impl WalOptions {
     /// log recycles up to the same number of truncated segments. Together they take up to
     /// `2 * files * segment_size` bytes beside the log. With 0, nothing is preallocated or
     /// recycled, and a rotation makes its batch wait for a new file.
+    ///
+    /// A segment that no such file was ready for, such as the first one, is written ahead by the writer:
+    /// up to 1 MiB of zeros now and then, as long as syncs are small. With 0 it is not.
     pub fn spare_segments(mut self, files: usize) -> Self {
         self.spare_segments = files;
         self

@@ -9,6 +9,7 @@ use crate::writer::adopt;
 use crate::writer::segment::{self, Segment};
 use crate::writer::spares::{Spare, create_free};
 use crate::writer::unshare::open_to_change;
+use crate::writer::write_ahead::WriteAhead;
 
 /// Opens a segment without records, and seals it. If that fails before it has its name, its file goes.
 pub(crate) async fn begin(dir: &Dir, header: &Header) -> Result<(), IoFailure> {
@@ -22,7 +23,8 @@ pub(crate) async fn begin(dir: &Dir, header: &Header) -> Result<(), IoFailure> {
 
 async fn begin_in(dir: &Dir, name: String, file: File, header: &Header) -> Result<(), IoFailure> {
     let file = file.allocate(header.capacity)?;
-    match Segment::open(dir, Spare { name, file }, *header, Onto::Nothing).await {
+    let ahead = WriteAhead::DONE;
+    match Segment::open(dir, Spare { name, file, ahead }, *header, Onto::Nothing).await {
         Ok(segment) => segment.seal().await,
         Err(error) => Err(error.into()),
     }

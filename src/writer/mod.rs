@@ -26,6 +26,7 @@ mod unshare;
 mod watch;
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 mod watch;
+mod write_ahead;
 
 use crate::error::Result;
 use crate::executor::Executor;

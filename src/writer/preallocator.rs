@@ -16,6 +16,7 @@ use crate::mutants::{Mutant, skip_next_sync};
 use crate::queue::completion::Completion;
 use crate::storage::Mode;
 use crate::writer::spares::{Spare, SpareFactory};
+use crate::writer::write_ahead::{WriteAhead, ZEROS_MAX, write_zeros};
 
 /// What the preallocator is asked for.
 pub(super) enum Job {
@@ -74,13 +75,12 @@ impl Preallocator {
 
     /// Makes files ready until there are enough, or one cannot be made.
     async fn fill(&mut self) {
-        let zeros = vec![0; PIECE_LEN];
         loop {
             self.use_stock();
             if !self.wants_more() || self.jobs.is_closed() {
                 return;
             }
-            let written = self.write_ahead(&zeros).await;
+            let written = self.write_ahead().await;
             self.retire_meanwhile();
             if written.is_err() {
                 // What was recycled meanwhile is there when the disk is full.
@@ -92,13 +92,13 @@ impl Preallocator {
 
     /// Writes the next piece of a new file, and makes the file ready if that was the last. A file that
     /// cannot be written does not stay behind.
-    async fn write_ahead(&mut self, zeros: &[u8]) -> Result<(), IoFailure> {
+    async fn write_ahead(&mut self) -> Result<(), IoFailure> {
         let unfinished = match self.unfinished.take() {
             Some(unfinished) => unfinished,
             None => Unfinished::new(self.factory.make()?),
         };
         let (name, len) = (unfinished.spare.name.clone(), self.factory.len);
-        let written = unfinished.write(zeros, len).await;
+        let written = unfinished.write(len).await;
         let unfinished = written.inspect_err(|_| self.factory.discard(&name))?;
         match unfinished.written < len {
             true => self.unfinished = Some(unfinished),
@@ -190,7 +190,8 @@ impl Preallocator {
         let opened = self.factory.dir.open(&name, Mode::Write);
         match opened.and_then(|file| file.allocate(self.factory.len)) {
             Ok(file) if file.is_exclusive().is_ok_and(|is| is) => {
-                self.hand_over(Spare { name, file });
+                let ahead = WriteAhead::DONE;
+                self.hand_over(Spare { name, file, ahead });
             }
             _ => self.factory.discard(&name),
         }
@@ -219,19 +220,22 @@ impl Unfinished {
         Self { spare, written: 0 }
     }
 
-    /// Writes the next of `len` bytes, as many as there are zeros.
-    async fn write(self, zeros: &[u8], len: u64) -> Result<Self, IoFailure> {
-        let Spare { name, file } = self.spare;
-        let left = usize::try_from(len - self.written).unwrap_or(usize::MAX);
-        let piece = &zeros[..left.min(zeros.len())];
-        let (file, _) = file.write_at(piece, self.written)?.0.sync().await?;
+    /// Writes the next piece of `len` zeros.
+    async fn write(self, len: u64) -> Result<Self, IoFailure> {
+        let Spare { name, file, .. } = self.spare;
+        let piece = PIECE_LEN.min(len - self.written);
+        let (file, _) = write_zeros(file, self.written, piece)?.0.sync().await?;
+        let written = self.written + piece;
+        let ahead = WriteAhead::DONE;
         Ok(Self {
-            spare: Spare { name, file },
-            written: self.written + piece.len() as u64,
+            spare: Spare { name, file, ahead },
+            written,
         })
     }
 }
 
 /// Zeros are written and synced in pieces of this size: a sync of the log that comes meanwhile waits
 /// for one of them, not for a whole segment.
-const PIECE_LEN: usize = 1024 * 1024;
+const PIECE_LEN: u64 = 1024 * 1024;
+
+const _: () = assert!(PIECE_LEN <= ZEROS_MAX as u64);

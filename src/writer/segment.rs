@@ -14,6 +14,7 @@ use crate::storage::{Dir, File, Mode, Onto, Present, Synced, Wrote};
 use crate::writer::frames::Frames;
 use crate::writer::spares::Spare;
 use crate::writer::unshare::open_to_change;
+use crate::writer::write_ahead::WriteAhead;
 
 /// An open segment.
 ///
@@ -24,6 +25,9 @@ pub(super) struct Segment {
     key: Key,
     /// Where the next frame goes.
     end: u64,
+    /// Where the records end that were synced.
+    synced: u64,
+    ahead: WriteAhead,
     next: Lsn,
     /// Whether a mark would say nothing new.
     is_marked: bool,
@@ -51,7 +55,7 @@ impl Segment {
         header: Header,
         onto: Onto,
     ) -> Result<Self, DiskError> {
-        let Spare { name, file } = spare;
+        let Spare { name, file, ahead } = spare;
         let file = prepare(file, &header)
             .await
             .map_err(DiskError::of_preparation)?;
@@ -69,6 +73,8 @@ impl Segment {
             header,
             key: header.key(),
             end,
+            synced: end,
+            ahead,
             next,
             is_marked: true,
         })
@@ -83,6 +89,8 @@ impl Segment {
             header,
             key: header.key(),
             end: last.end,
+            synced: last.end,
+            ahead: WriteAhead::DONE,
             next,
             is_marked: true,
         })
@@ -139,10 +147,16 @@ impl Segment {
         Ok((self, receipt))
     }
 
+    /// Syncs everything written. Zeros may go with it, in front of what comes next.
     pub(super) async fn sync(mut self) -> Result<(Self, Synced), IoFailure> {
+        let unsynced = (self.synced, self.end);
+        let file = self
+            .ahead
+            .before_sync(self.file, unsynced, self.header.capacity)?;
         skip_next_sync(Mutant::AnswerUnsynced);
-        let (file, receipt) = self.file.sync().await?;
+        let (file, receipt) = file.sync().await?;
         self.file = file;
+        self.synced = self.end;
         Ok((self, receipt))
     }
 

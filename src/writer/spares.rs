@@ -15,11 +15,13 @@ use crate::format::names;
 use crate::queue::completion::Completion;
 use crate::storage::{Dir, File, Mode};
 use crate::writer::preallocator::{Job, Preallocator, Recycled};
+use crate::writer::write_ahead::WriteAhead;
 
 /// A file of full length with some name that is not a segment's. Its contents do not matter.
 pub(super) struct Spare {
     pub(super) name: String,
     pub(super) file: File,
+    pub(super) ahead: WriteAhead,
 }
 
 /// The writer's side.
@@ -43,6 +45,10 @@ impl Spares {
         let factory = SpareFactory {
             dir: dir.clone(),
             len,
+            ahead: match count {
+                0 => WriteAhead::DONE,
+                _ => WriteAhead::NOTHING,
+            },
             next: Arc::default(),
         };
         let (ready_sender, ready) = mpsc::channel(count.max(1));
@@ -121,6 +127,8 @@ impl Spares {
 pub(super) struct SpareFactory {
     pub(super) dir: Dir,
     pub(super) len: u64,
+    /// What new files are written ahead by those who use them: not at all where no file is.
+    ahead: WriteAhead,
     /// The number in the next file's name.
     next: Arc<AtomicU64>,
 }
@@ -137,7 +145,8 @@ impl SpareFactory {
 
     fn create(&self) -> Result<Spare, IoFailure> {
         let (name, file) = self.name_freely(|name| self.dir.open(name, Mode::Create))?;
-        Ok(Spare { name, file })
+        let ahead = self.ahead;
+        Ok(Spare { name, file, ahead })
     }
 
     /// Passes over names that are taken by what an earlier process left and could not be removed.
@@ -156,9 +165,9 @@ impl SpareFactory {
 
     /// A file that cannot have its space is removed, so that it does not keep what it got.
     fn take_space(&self, spare: Spare) -> Result<Spare, IoFailure> {
-        let Spare { name, file } = spare;
+        let Spare { name, file, ahead } = spare;
         match file.allocate(self.len) {
-            Ok(file) => Ok(Spare { name, file }),
+            Ok(file) => Ok(Spare { name, file, ahead }),
             Err(fault) => {
                 self.discard(&name);
                 Err(fault)

@@ -46,3 +46,51 @@ async fn rotate(wal: &Wal, times: u64) {
 
 /// Several times what is written at once of a new file.
 const SEGMENT_LEN: u64 = 4 * 1024 * 1024;
+
+/// What the first segment of a log is written ahead is in proportion to what was appended.
+#[test]
+fn a_log_of_a_few_records_writes_few_zeros() {
+    run(async {
+        let disk = SimDisk::new(1);
+        for opened in 1..=2 {
+            let before = disk.written_bytes();
+            let options = options().segment_size(SEGMENT_LEN).spare_segments(1);
+            let wal = options.open_on(&disk, DIR).await.unwrap();
+            for _ in 0..10 {
+                wal.append([7; 100].as_slice()).await.unwrap();
+            }
+            wal.close().await.unwrap();
+            let written = disk.written_bytes() - before;
+            let bound = SEGMENT_LEN + 64 * 1024 + 16 * 1024;
+            assert!(written <= bound, "{written} bytes, opened {opened} times");
+        }
+    });
+}
+
+/// Every byte of a segment that was made on the spot is written twice at the most, and where a sync takes many
+/// bytes once.
+#[test]
+fn a_segment_is_written_ahead_only_where_syncs_are_small() {
+    run(async {
+        for (len, most) in [(4096, 2 * SEGMENT_LEN), (256 * 1024, SEGMENT_LEN)] {
+            let disk = SimDisk::new(1);
+            let options = options().segment_size(SEGMENT_LEN).spare_segments(1);
+            let wal = options.open_on(&disk, DIR).await.unwrap();
+            let payload = vec![7; len];
+            let count = SEGMENT_LEN / (payload.len() as u64 + 200);
+            for _ in 0..count {
+                wal.append(payload.clone()).await.unwrap();
+            }
+            assert_eq!(wal.stats().segments, 1);
+            let_it_work().await;
+            let written = disk.written_bytes() - SEGMENT_LEN;
+            assert!(written <= most, "{written} bytes in syncs of {len}");
+            assert_eq!(written > SEGMENT_LEN, len < 64 * 1024, "{written} bytes");
+        }
+    });
+}
+
+/// Lets the log finish what it does in the background.
+async fn let_it_work() {
+    tokio::time::sleep(Duration::from_secs(1)).await;
+}

@@ -26,6 +26,11 @@ impl BadPages {
         }
     }
 
+    /// Whether no page is bad.
+    pub(super) fn are_sound(&self) -> bool {
+        self.bad.is_empty()
+    }
+
     /// How many bytes of a range can be read: up to the first bad page.
     pub(super) fn read(&self, range: Range<usize>) -> io::Result<usize> {
         Self::up_to(self.first_unreadable(&range), range)
