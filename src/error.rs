@@ -1,4 +1,4 @@
-//! Errors, by what the caller should do next.
+//! Errors, grouped by what the caller should do next.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -11,22 +11,22 @@ use crate::Lsn;
 /// The result of an operation on the log.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong, told apart by what the caller should do next.
+/// Why an operation on the log failed. Each variant says what the caller should do next.
 ///
 /// "Certainly not appended" and "outcome unknown" never share a variant: see
-/// [`Error::is_outcome_unknown`]. Errors are cheap to clone, because one failed sync has to be
-/// reported to every caller that waited for it; each clone carries the original cause.
+/// [`Error::is_outcome_unknown`]. Errors are cheap to clone, because one failed sync must be
+/// reported to every caller that waited for it. Each clone carries the original cause.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// `start_at` or `truncate_before` named an LSN that the log has not reached.
     ///
-    /// Next: check where that LSN came from. A snapshot that is ahead of its log means that the log
-    /// lost records, or that the two do not belong together.
-    #[error("LSN {asked} lies beyond the end of the log, which is {end}")]
+    /// Next: check where the LSN came from. If a snapshot is ahead of its log, the log has lost
+    /// records, or the two do not belong together.
+    #[error("LSN {asked} is beyond the end of the log, which is LSN {end}")]
     #[non_exhaustive]
     BeyondEnd {
-        /// The LSN that was asked for.
+        /// The requested LSN.
         asked: Lsn,
         /// The LSN of the log's last record.
         end: Lsn,
@@ -35,55 +35,55 @@ pub enum Error {
     /// The log was closed. The record is certainly not appended.
     ///
     /// Next: open the log again.
-    #[error("the log is closed; open it again to append")]
+    #[error("the log is closed")]
     Closed,
 
     /// Records that were durable are damaged or missing. Nothing on disk was changed.
     ///
-    /// Next: restore the directory from a replica or a backup. A restart will not help. Where there is
-    /// neither, the command `tidewal` (or the feature `tools`) shows everything that is damaged, and makes
-    /// a log of what is left that opens.
+    /// Next: restore the directory from a replica or a backup. A restart does not help. If there is
+    /// neither, the command `tidewal` (or the feature `tools`) shows everything that is damaged,
+    /// and repairs the log so that it opens with the records that remain.
     #[error(transparent)]
     Corrupt(Box<Corruption>),
 
-    /// An earlier append of the same [`OrderedAppender`](crate::OrderedAppender) was refused, and so is
-    /// everything behind it. The record is certainly not appended.
+    /// An earlier append of the same [`OrderedAppender`](crate::OrderedAppender) was refused, so
+    /// this one is refused too. The record is certainly not appended.
     ///
-    /// Next: take back the effects of what was refused, and go on with a new appender.
-    #[error("an earlier append of this ordered appender was refused, and so is this one")]
+    /// Next: roll back the effects of what was refused, and continue with a new appender.
+    #[error("an earlier append of the same ordered appender was refused")]
     EarlierRefused(#[source] Arc<Error>),
 
     /// A value could not be encoded, see [`typed`](crate::typed). It is certainly not appended, and
-    /// nothing else that was given to the same call is.
+    /// neither is anything else that was passed to the same call.
     ///
-    /// Next: see the source, which is the codec's own error. The log goes on working.
-    #[error("the value cannot be encoded, nothing was appended")]
+    /// Next: see the source, which is the codec's own error. The log keeps working.
+    #[error("cannot encode the value, nothing was appended")]
     Encode(#[source] CodecError),
 
-    /// `append_batch` was given no payload. Nothing was appended.
+    /// A batch without a payload. Nothing was appended.
     ///
-    /// Next: leave the call out; an empty batch has no LSN.
-    #[error("a batch must hold at least one payload")]
+    /// Next: leave out the call. An empty batch has no LSN.
+    #[error("cannot append a batch without payloads")]
     EmptyBatch,
 
-    /// The write or the sync that this caller waited for failed: the outcome is unknown, the record
-    /// may or may not be found by the next recovery. The log is poisoned.
+    /// The write or the sync that this caller waited for failed. The next recovery may or may not
+    /// find the record. The log is poisoned.
     ///
-    /// Next: reopen the log, and see there whether the record exists.
-    #[error("the outcome is unknown because an operation of the log failed; reopen the log")]
+    /// Next: reopen the log, and check whether the record exists.
+    #[error("the outcome is unknown, because a write or sync of the log failed")]
     OutcomeUnknown(#[source] IoFailure),
 
     /// [`try_submit`](crate::Wal::try_submit) found the queue full. The record is certainly not
-    /// appended. It returns a [`TrySubmitError`], which becomes this error with `?`.
+    /// appended. `try_submit` returns a [`TrySubmitError`], which `?` turns into this error.
     ///
     /// Next: shed load, or wait with [`submit`](crate::Wal::submit).
-    #[error("the queue is full; wait with submit, or shed load")]
+    #[error("the queue is full")]
     Full,
 
-    /// The writer ended before it could answer: the outcome is unknown.
+    /// The writer ended before it could answer, so the outcome is unknown.
     ///
-    /// Next: reopen the log, and see there whether the record exists.
-    #[error("the writer ended without an answer, the outcome is unknown; reopen the log")]
+    /// Next: reopen the log, and check whether the record exists.
+    #[error("the outcome is unknown, because the writer ended without an answer")]
     Interrupted,
 
     /// An option has a value outside its bounds. Nothing was opened.
@@ -94,131 +94,130 @@ pub enum Error {
     InvalidOptions {
         /// The option, by the name of its setter.
         field: &'static str,
-        /// What it must be.
+        /// The allowed values.
         bound: String,
     },
 
-    /// The operating system refused while the log was opened or read, or while files below the
-    /// low-water mark were removed. Nothing is lost.
+    /// A call to the operating system failed while the log was opened or read, or while files below
+    /// the low-water mark were removed. Nothing is lost.
     ///
-    /// Next: see the source for the reason, mend it, try again.
+    /// Next: see the source for the reason, fix it, and try again.
     #[error(transparent)]
     Io(IoFailure),
 
-    /// The directory is open already.
+    /// The directory is already open.
     ///
-    /// Next: close the other one, or wait for it with
-    /// [`lock_timeout`](crate::WalOptions::lock_timeout). A log is open for appending once, or for
-    /// reading any number of times, never both.
+    /// Next: close the other log, or wait for it with
+    /// [`lock_timeout`](crate::WalOptions::lock_timeout). A log is open either once for appending,
+    /// or any number of times for reading.
     #[error("{} is in use: {holder}", dir.display())]
     #[non_exhaustive]
     Locked {
         /// The log's directory.
         dir: PathBuf,
-        /// Who holds it, with the number of the process where the system tells it (Linux does).
+        /// Who has it open, with the process id if the system tells it (Linux does).
         holder: String,
     },
 
-    /// The log ends within 2^56 records of the last LSN that there is, 2^64 - 1, and is not opened for
-    /// appending. Nothing on disk was changed, and nothing is lost: it can be read.
+    /// The log ends within 2^56 records of the last LSN, 2^64 - 1, and is not opened for appending.
+    /// Nothing on disk was changed, and nothing is lost: the log can be read.
     ///
-    /// Next: check where that log came from, because no log gets there by being appended to. If it is
-    /// yours, read it and append its records to a new log.
-    #[error("the log ends at LSN {end}, too near the last one there is to append to it; read it")]
+    /// Next: check where the log came from, because no log gets there by appending. If it is yours,
+    /// read it and append its records to a new log.
+    #[error("the log ends at LSN {end}, too close to the last LSN to be opened for appending")]
     #[non_exhaustive]
     LsnsExhausted {
         /// The LSN of the log's last record.
         end: Lsn,
     },
 
-    /// There is no log in the directory, and [`create(false)`](crate::WalOptions::create) forbids making
-    /// one. Nothing was changed.
+    /// There is no log in the directory, and [`create(false)`](crate::WalOptions::create) forbids
+    /// creating one. Nothing was changed.
     ///
-    /// Next: see whether the volume is mounted and the path is right. If there never was a log, open it
-    /// once without that option.
-    #[error("there is no log in {}, and none may be created", dir.display())]
+    /// Next: check that the volume is mounted and the path is right. If there never was a log, open
+    /// it once without that option.
+    #[error("there is no log in {}, and the option create is false", dir.display())]
     #[non_exhaustive]
     NoLog {
         /// The directory.
         dir: PathBuf,
     },
 
-    /// An earlier write or sync failed and the log takes nothing any more. The record is certainly
+    /// An earlier write or sync failed, and the log accepts nothing more. The record is certainly
     /// not appended.
     ///
-    /// Next: reopen the log. A failed sync is never tried again, because the system may have marked
-    /// the lost pages clean: a retry that succeeds would prove nothing.
-    #[error("an earlier operation failed and the log takes no more records; reopen the log")]
+    /// Next: reopen the log. A failed sync is never retried, because the operating system may have
+    /// marked the lost pages clean. A retry that succeeds would prove nothing.
+    #[error("the log is poisoned, because an earlier operation failed")]
     Poisoned(#[source] IoFailure),
 
-    /// Another segment cannot be had, and the reason is not a full disk: no descriptor is free
-    /// (`EMFILE`), no memory, a file-size limit, a missing permission, a new file that cannot be written.
-    /// The record is certainly not appended, nothing is lost.
+    /// No further segment can be opened, for another reason than a full disk: no free descriptor
+    /// (`EMFILE`), no memory, a file-size limit, a missing permission, a new file that cannot be
+    /// written. The record is certainly not appended, and nothing is lost.
     ///
-    /// Next: see the source for the reason, remove it, and append again: the log keeps working.
-    #[error("no further segment can be opened; remove the cause and append again")]
+    /// Next: see the source for the reason, fix it, and append again. The log keeps working.
+    #[error("cannot open another segment")]
     SegmentUnavailable(#[source] IoFailure),
 
-    /// There is no room for another segment. The record is certainly not appended, nothing is lost.
+    /// The disk has no space for another segment. The record is certainly not appended, and nothing
+    /// is lost.
     ///
-    /// A smaller record that was submitted behind it may fit and be appended. Where that must not be,
-    /// because one was validated against the effect of the other, append through an
+    /// A smaller record that was submitted after it may still fit and be appended. If that must not
+    /// happen, because one was validated against the effect of the other, append through an
     /// [`OrderedAppender`](crate::OrderedAppender).
     ///
-    /// Next: make room, for instance with [`truncate_before`](crate::Wal::truncate_before), and
-    /// append again: the log goes on working.
-    #[error("no room on the disk for another segment; make room and append again")]
+    /// Next: free space, for example with [`truncate_before`](crate::Wal::truncate_before), and
+    /// append again. The log keeps working.
+    #[error("the disk is full: no space for another segment")]
     StorageFull(#[source] IoFailure),
 
     /// A record or an atomic batch is larger than the options allow. It is certainly not appended.
     ///
-    /// Next: split it, or raise `max_record_size` (a record) or `segment_size` (a batch, which must
-    /// fit one segment).
-    #[error("a record or batch of {len} bytes is too large, the limit is {max}")]
+    /// Next: split it, or raise `max_record_size` (for a record) or `segment_size` (for a batch,
+    /// which must fit into one segment).
+    #[error("a record or batch of {len} bytes is too large: the limit is {max} bytes")]
     #[non_exhaustive]
     TooLarge {
-        /// Bytes that were to be appended.
+        /// The size in bytes.
         len: u64,
-        /// Bytes that could have been.
+        /// The limit in bytes.
         max: u64,
     },
 
     /// `start_at` named an LSN below the oldest record that is kept.
     ///
-    /// Next: start from a newer snapshot, or leave `start_at` out and take what there is.
-    #[error("LSN {asked} was truncated, the oldest record kept is {oldest}")]
+    /// Next: start from a newer snapshot, or leave out `start_at` and read what there is.
+    #[error("LSN {asked} was truncated: the oldest record kept is LSN {oldest}")]
     #[non_exhaustive]
     Truncated {
-        /// The LSN that was asked for.
+        /// The requested LSN.
         asked: Lsn,
         /// The oldest LSN that is kept.
         oldest: Lsn,
     },
 
-    /// A record is whole and cannot be decoded, see [`typed`](crate::typed). Nothing on disk was
+    /// A record is intact but cannot be decoded, see [`typed`](crate::typed). Nothing on disk was
     /// changed.
     ///
-    /// The bytes are those that were appended: it is the code that does not know them, mostly an older
-    /// version of it than the one that wrote them, or another type.
+    /// The bytes are the ones that were appended. The code does not know them: usually it is an
+    /// older version than the one that wrote them, or the type is another one.
     ///
     /// Next: use a version of the service that knows this record, or teach the type or its codec to
-    /// decode it. To look at its bytes, [`read`](crate::WalOptions::read) the log, with
+    /// decode it. To look at the bytes, [`read`](crate::WalOptions::read) the log with
     /// [`start_at`](crate::WalOptions::start_at) at this LSN.
-    #[error(
-        "record {lsn} is whole, but cannot be decoded; use a version of the service that knows it"
-    )]
+    #[error("record {lsn} is intact but cannot be decoded")]
     #[non_exhaustive]
     Undecodable {
         /// The record.
         lsn: Lsn,
-        /// What the codec says.
+        /// The codec's error.
         source: CodecError,
     },
 
-    /// A restore into the directory was cut short, or is under way. Nothing was read or changed.
+    /// A restore into the directory was interrupted, or is running. Nothing was read or changed.
     ///
-    /// Next: restore into it again. It is nothing to repair: what is missing is in the archive.
-    #[error("a restore into {} is not finished; restore again", dir.display())]
+    /// Next: restore into it again. There is nothing to repair: what is missing is in the archive.
+    #[error("the restore into {} is not finished", dir.display())]
     #[non_exhaustive]
     UnfinishedRestore {
         /// The directory.
@@ -228,9 +227,10 @@ pub enum Error {
     /// The segment holds something that only a later version of the format has. Nothing on disk was
     /// changed.
     ///
-    /// Next: use a version of this crate that knows the format. If no later version has ever written to
-    /// this log, the bytes that are named are damaged: restore the directory from a replica or a backup.
-    #[error("{} {reason}, which this version of tidewal does not know", segment.display())]
+    /// Next: use a version of this crate that knows the format. If no later version has ever
+    /// written to this log, the named bytes are damaged: restore the directory from a replica or a
+    /// backup.
+    #[error("{} {reason}, which this version of tidewal does not support", segment.display())]
     #[non_exhaustive]
     Unsupported {
         /// The segment's file.
@@ -246,9 +246,9 @@ impl Error {
     /// `true` only for [`Error::OutcomeUnknown`] and [`Error::Interrupted`]. After every other error of an
     /// append the record is certainly not in the log, now or after any recovery.
     ///
-    /// It is about the call that returned the error. A `sync` that fails says nothing about records that
-    /// were acknowledged before as [`Written`](crate::Durability::Written): these are in the log unless
-    /// the machine dies.
+    /// This is about the call that returned the error. A failed `sync` says nothing about records
+    /// that were acknowledged earlier as [`Written`](crate::Durability::Written): these are in the
+    /// log unless the machine dies.
     ///
     /// # Examples
     ///
@@ -261,7 +261,7 @@ impl Error {
         matches!(self, Self::OutcomeUnknown(_) | Self::Interrupted)
     }
 
-    /// The error of an append that needs another segment, and there is none to be had.
+    /// The error of an append that needs another segment when none can be opened.
     pub(crate) fn without_segment(fault: IoFailure) -> Self {
         if fault.is_storage_full() {
             Self::StorageFull(fault)
@@ -285,13 +285,13 @@ impl From<Corruption> for Error {
 
 /// Why [`try_submit`](crate::Wal::try_submit) submitted nothing. The record is certainly not appended.
 ///
-/// With `?` it becomes an [`Error`].
+/// `?` turns it into an [`Error`].
 #[derive(Clone, Debug, thiserror::Error)]
 pub enum TrySubmitError {
-    /// The queue is full. This is the payload.
+    /// The queue is full. It holds the payload.
     ///
     /// Next: shed load, or wait with [`submit`](crate::Wal::submit).
-    #[error("the queue is full; wait with submit, or shed load")]
+    #[error("the queue is full")]
     Full(Bytes),
 
     /// The record was refused for another reason.
@@ -310,9 +310,9 @@ impl From<TrySubmitError> for Error {
     }
 }
 
-/// What a [`Codec`](crate::typed::Codec) has to say of a value or a record.
+/// The error of a [`Codec`](crate::typed::Codec) for a value or a record.
 ///
-/// It displays as the codec's own error, which [`get_ref`](Self::get_ref) gives out to be looked at.
+/// It displays as the codec's own error, which [`get_ref`](Self::get_ref) returns.
 #[derive(Clone, Debug)]
 pub struct CodecError(Arc<dyn std::error::Error + Send + Sync>);
 
@@ -340,11 +340,11 @@ impl std::error::Error for CodecError {
     }
 }
 
-/// What a segment holds that only a later version of the format has.
+/// What a segment contains that only a later version of the format has.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum UnsupportedReason {
-    /// A frame with a check that holds and of a kind that is not known.
+    /// A frame of an unknown kind whose check holds.
     FrameKind {
         /// The kind.
         kind: u8,
@@ -374,7 +374,7 @@ impl fmt::Display for UnsupportedReason {
     }
 }
 
-/// One call to the operating system that failed: what, where and why.
+/// A failed call to the operating system: what was tried, on which file, and why it failed.
 #[derive(Clone, Debug)]
 pub struct IoFailure(Arc<IoFailureParts>);
 
@@ -393,7 +393,7 @@ impl IoFailure {
         self.0.action
     }
 
-    /// On which file or directory.
+    /// The file or directory.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.0.path
@@ -413,7 +413,7 @@ impl IoFailure {
         )
     }
 
-    /// Whether the medium does not give its bytes back, or the file system takes them for damaged.
+    /// Whether the disk cannot read the bytes, or the file system considers them damaged.
     pub(crate) fn is_unreadable(&self) -> bool {
         let code = self.0.source.raw_os_error();
         code.is_some_and(|code| UNREADABLE.contains(&code))
@@ -424,12 +424,12 @@ impl IoFailure {
         self.0.source.kind() == io::ErrorKind::NotFound
     }
 
-    /// Whether the name that a file was to get is that of a file already.
+    /// Whether the new name of a file is already taken.
     pub(crate) fn is_taken(&self) -> bool {
         self.0.source.kind() == io::ErrorKind::AlreadyExists
     }
 
-    /// Whether the reason is one for which a system refuses to change a directory before it begins to.
+    /// Whether the system refused to begin a change of a directory.
     pub(crate) fn is_refused_at_once(&self) -> bool {
         use io::ErrorKind::{OutOfMemory, PermissionDenied, ReadOnlyFilesystem};
         let kind = self.0.source.kind();
@@ -450,7 +450,7 @@ impl std::error::Error for IoFailure {
     }
 }
 
-/// What a system says of bytes that it cannot read: `EIO`, and where there are such, `EBADMSG` and
+/// The errors of a system for bytes that it cannot read: `EIO`, and on Linux also `EBADMSG` and
 /// `EUCLEAN` of file systems with checksums.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 pub(crate) const UNREADABLE: &[i32] = &[5, 74, 117];
@@ -479,8 +479,8 @@ pub struct Corruption {
     pub offset: u64,
     /// The first record that cannot be delivered.
     pub first: Lsn,
-    /// The last record that is known to have been durable and cannot be delivered. Below `first`
-    /// if it is not known that any record was lost.
+    /// The last record that is known to have been durable and cannot be delivered. Below `first` if
+    /// no record is known to be lost.
     pub last: Lsn,
 }
 
@@ -509,34 +509,34 @@ impl fmt::Display for Corruption {
 
 impl std::error::Error for Corruption {}
 
-/// Kinds of damage. The labels are those of the table in `docs/durability.md`.
+/// A kind of damage. The labels are those of the tables in `docs/durability.md`.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub enum CorruptionKind {
-    /// A segment is not the one that its neighbour was followed by.
+    /// A segment does not name the segment before it as its predecessor.
     ChainBroken,
     /// A segment belongs to another log.
     ForeignSegment,
-    /// A segment's header does not match its checksum, or is no segment header at all.
+    /// A segment's header does not match its checksum, or is not a segment header at all.
     HeaderDamaged,
-    /// A segment's header belongs to a file of another name.
+    /// The LSN in a segment's header is not the one in the file's name.
     NameMismatch,
     /// The segments before the oldest one found are missing, and were not truncated.
     PredecessorMissing,
-    /// The tail of the last segment is unreadable, and a later frame or the segment's own statement
+    /// The end of the last segment is unreadable, and a later frame or the segment's own statement
     /// proves that it was durable.
     ProvenLost,
     /// A record is unreadable in a segment that was complete when its successor was opened.
     SealedDamaged,
     /// A segment's file is shorter than its header says.
     ShortFile,
-    /// The last segment says that a later one was opened, and that one is missing.
+    /// The last segment says that a later one was opened, and that segment is missing.
     SuccessorMissing,
-    /// The system cannot read a page of a segment that may hold records, or its header: a bad sector,
-    /// mostly. The offset is that of the page.
+    /// The system cannot read a page of a segment that may hold records, or its header, usually
+    /// because of a bad sector. The offset is that of the page.
     ///
-    /// Look at the disk before anything else: where the reason is a cable or a controller, the same bytes
-    /// can be read later.
+    /// Look at the disk before anything else: if the cause is a cable or a controller, the same
+    /// bytes may be readable later.
     Unreadable,
 }
 
@@ -576,13 +576,13 @@ impl CorruptionKind {
 impl fmt::Display for CorruptionKind {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::ChainBroken => "the segment does not join the one before it",
+            Self::ChainBroken => "the segment does not follow the one before it",
             Self::ForeignSegment => "the segment belongs to another log",
             Self::HeaderDamaged => "the segment's header is damaged",
             Self::NameMismatch => "the segment's header does not match the file's name",
             Self::PredecessorMissing => "the segments before this one are missing",
-            Self::ProvenLost => "unreadable, but proven to have been durable",
-            Self::SealedDamaged => "a record is damaged in a completed segment",
+            Self::ProvenLost => "a record that was durable cannot be read",
+            Self::SealedDamaged => "a record is damaged in a complete segment",
             Self::ShortFile => "the file is shorter than its header says",
             Self::SuccessorMissing => "the segment after this one is missing",
             Self::Unreadable => "the system cannot read this page",

@@ -1,4 +1,4 @@
-//! Reading a log back, as a stream. Nothing in here changes a file.
+//! Reading a log back, as a stream. Nothing in this module changes a file.
 //!
 //! The work is done on a task of its own ([`replay`]): [`directory`] opens the directory and locks it,
 //! [`plan`] reads the headers and decides which files are the log, [`scan`] reads one segment record by record, [`blocks`] block by block, [`tail`]
@@ -49,9 +49,9 @@ pub use crate::recovery::report::{RecoveryReport, TornTail, TornTailReason};
 
 /// A log that is being read back: a stream of its records, oldest first.
 ///
-/// It holds the directory for appending, so that nobody else writes or reads meanwhile. Once it was
-/// read, [`into_wal`](Self::into_wal) makes it a log to append to. Dropping it instead changes
-/// nothing on disk and gives the directory free.
+/// It locks the directory for appending, so no other log can write or read it in the meantime.
+/// After reading, [`into_wal`](Self::into_wal) opens the log for appending. Dropping the recovery
+/// instead changes nothing on disk and unlocks the directory.
 ///
 /// The stream ends after its first error. Reading changes no file.
 ///
@@ -85,7 +85,7 @@ pub struct Recovery {
     context: Context,
 }
 
-/// What is needed to go on from a recovery.
+/// What continuing from a recovery needs.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) location: Location,
@@ -117,7 +117,7 @@ impl Context {
 }
 
 impl Recovery {
-    /// Starts to read what a directory holds, creating it if need be.
+    /// Starts to read a directory, and creates it if necessary.
     pub(crate) async fn start(context: Context, start: Start) -> Result<Self> {
         let to_lock = context.to_lock(Access::Append);
         Self::start_with(context, start, Source::ToLock(to_lock)).await
@@ -140,12 +140,13 @@ impl Recovery {
 
     /// The next record, or `None` after the last one.
     ///
-    /// The same as the stream, for those who do not want to import its traits.
+    /// The same as the stream, for callers that do not want to import the `Stream` traits.
     ///
     /// # Errors
     ///
-    /// [`Error::Corrupt`] if a durable record is damaged or missing, [`Error::BeyondEnd`] if the log
-    /// ends before `start_at`, [`Error::Io`] if reading failed. After an error the stream has ended.
+    /// [`Error::Corrupt`] if a durable record is damaged or missing, [`Error::BeyondEnd`] if the
+    /// log ends before `start_at`, [`Error::Io`] if reading failed. After an error the stream has
+    /// ended.
     ///
     /// # Cancel safety
     ///
@@ -154,7 +155,7 @@ impl Recovery {
         self.replay.next().await
     }
 
-    /// What was read so far; complete once the stream has ended.
+    /// What was read so far. It is complete once the stream has ended.
     #[must_use]
     pub fn report(&self) -> &RecoveryReport {
         &self.replay.report
@@ -164,7 +165,7 @@ impl Recovery {
         self.context.location.path()
     }
 
-    /// Reads on to the end, which verifies the rest, and gives out what the writer needs.
+    /// Reads on to the end, which verifies the rest, and returns what the writer needs.
     pub(crate) async fn finish(mut self) -> Result<(Context, Recovered, (Dir, Lock))> {
         self.replay.skip_to_end().await?;
         match (self.replay.recovered.take(), self.replay.locked.take()) {
@@ -185,17 +186,17 @@ impl Stream for Recovery {
     }
 }
 
-/// A log that is read without ever being appended to: a stream of its records, oldest first.
+/// A log that is open for reading only: a stream of its records, oldest first.
 ///
-/// It holds the directory for reading: any number of readers may share it, and nobody can append
-/// meanwhile. A directory without a lock file, such as a copy, is not locked. The stream, its errors and
-/// its cancel safety are those of [`Recovery`].
+/// It locks the directory for reading: any number of readers may share it, and no log can be opened
+/// for appending in the meantime. A directory without a lock file, such as a copy, is not locked.
+/// The stream, its errors and its cancel safety are the same as those of [`Recovery`].
 #[derive(Debug)]
 #[must_use = "a reader reads nothing unless it is polled"]
 pub struct Reader(Replay);
 
 impl Reader {
-    /// Starts to read what a directory holds.
+    /// Starts to read a directory.
     pub(crate) async fn start(context: Context, start: Start) -> Result<Self> {
         let source = Source::ToLock(context.to_lock(Access::Read));
         Replay::start(&context, start, source).await.map(Self)
@@ -205,7 +206,7 @@ impl Reader {
     ///
     /// # Errors
     ///
-    /// Those of [`Recovery::try_next`].
+    /// The errors of [`Recovery::try_next`].
     ///
     /// # Cancel safety
     ///
@@ -214,7 +215,7 @@ impl Reader {
         self.0.next().await
     }
 
-    /// What was read so far; complete once the stream has ended.
+    /// What was read so far. It is complete once the stream has ended.
     #[must_use]
     pub fn report(&self) -> &RecoveryReport {
         &self.0.report
@@ -236,7 +237,7 @@ impl Stream for Reader {
 struct Replay {
     events: mpsc::Receiver<Result<Event>>,
     records: vec::IntoIter<Record>,
-    /// What those take of the memory that there is for records.
+    /// The memory that the pieces read ahead take.
     room: Option<Room>,
     report: RecoveryReport,
     recovered: Option<Recovered>,
@@ -245,7 +246,7 @@ struct Replay {
 }
 
 impl Replay {
-    /// Returns once the directory is locked and its headers are read and found to join.
+    /// Returns once the directory is locked and its headers are read and checked.
     async fn start(context: &Context, start: Start, source: Source) -> Result<Self> {
         let (path, executor) = (context.location.path(), context.executor);
         let (sender, mut events) = mpsc::channel(CHUNKS_AHEAD);
@@ -324,5 +325,5 @@ impl std::fmt::Debug for Replay {
     }
 }
 
-/// Pieces of about 1 MiB that may be read ahead of the consumer, beside the one being read.
+/// Pieces of about 1 MiB that may be read ahead of the consumer, beside the one that is being read.
 const CHUNKS_AHEAD: usize = 1;

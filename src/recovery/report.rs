@@ -1,4 +1,4 @@
-//! What recovery has to say about what it read.
+//! What recovery reports about what it read.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -15,12 +15,12 @@ pub struct RecoveryReport {
     pub records: u64,
     /// Bytes of payload delivered.
     pub bytes: u64,
-    /// The oldest record that is kept; the one after `end` if there is none.
+    /// The oldest record kept, or the one after `end` if there is none.
     pub oldest: Lsn,
-    /// The last record; that of the last chunk read while the stream goes on.
+    /// The last record. While the stream continues: the last record of the last chunk read.
     pub end: Lsn,
-    /// Where and why the log ended without a seal; `None` after a clean close, and while the stream
-    /// goes on.
+    /// Where and why the log ends without a seal. `None` after a clean close, and while the stream
+    /// continues.
     pub torn_tail: Option<TornTail>,
 }
 
@@ -51,19 +51,19 @@ fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{plural}")
 }
 
-/// The place where a log ends that was not closed.
+/// Where a log ends that was not closed.
 ///
-/// That is nothing to worry about: what comes after it was never acknowledged as durable.
+/// This is harmless: nothing after it was acknowledged as durable.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct TornTail {
     /// The segment's file.
     pub segment: PathBuf,
-    /// Where the log ends in it, in bytes from its start.
+    /// Where the log ends in this file, in bytes from its start.
     pub offset: u64,
-    /// The first LSN that is not in the log. It will be given to the next record appended.
+    /// The first LSN that is not in the log. The next append gets it.
     pub lsn: Lsn,
-    /// What stands there.
+    /// What is there.
     pub reason: TornTailReason,
 }
 
@@ -83,15 +83,16 @@ impl fmt::Display for TornTail {
     }
 }
 
-/// What stands where a log ends. The labels are those of the table in `docs/durability.md`.
+/// What is at the place where a log ends. The labels are those of the table in
+/// `docs/durability.md`.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum TornTailReason {
-    /// No record begins there: nothing was being written, or its start did not reach the disk.
+    /// No record: nothing was being written, or the start of the write did not reach the disk.
     NoRecord,
-    /// A record begins there and its payload is not all there.
+    /// An incomplete record: its payload is not all there.
     TornRecord,
-    /// An atomic batch begins there and is not all there.
+    /// An incomplete atomic batch.
     TornBatch,
 }
 

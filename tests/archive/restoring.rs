@@ -344,9 +344,9 @@ fn a_look_at_the_archive_that_is_dropped_can_be_had_again() {
     });
 }
 
-/// `Archiver::reached`: "Cancel safe: it only waits."
+/// `Archiver::wait_archived`: "Cancel safe: it only waits."
 ///
-/// `Archiver::caught_up`: "Cancel safe: it only waits."
+/// `Archiver::wait_caught_up`: "Cancel safe: it only waits."
 #[test]
 fn whoever_waits_for_the_archive_may_go_and_come_again() {
     run(async {

@@ -105,6 +105,7 @@ fn assert_too_large(error: &Error, expected_len: u64, expected_max: u64) {
     };
     assert_eq!((len, max), (expected_len, expected_max));
     assert!(!error.is_outcome_unknown());
-    let message = format!("a record or batch of {len} bytes is too large, the limit is {max}");
+    let message =
+        format!("a record or batch of {len} bytes is too large: the limit is {max} bytes");
     assert_eq!(error.to_string(), message);
 }

@@ -67,7 +67,7 @@ fn a_log_too_near_the_top_is_read_and_not_appended_to() {
         let error = append(&disk).unwrap_err();
         assert!(matches!(error, Error::LsnsExhausted { end, .. } if end.get() == last));
         assert!(
-            error.to_string().contains("too near the last one"),
+            error.to_string().contains("too close to the last LSN"),
             "{error}"
         );
         assert_eq!(disk.fingerprint(), before, "nothing is changed");

@@ -140,7 +140,7 @@ pub enum Error {
     /// the same call is.
     ///
     /// Next: see the source, which is the codec's own error.
-    #[error("the command cannot be encoded, nothing was appended")]
+    #[error("cannot encode the command, nothing was appended")]
     Unencodable {
         /// What the codec says.
         source: Arc<dyn std::error::Error + Send + Sync>,

@@ -143,11 +143,11 @@ fn an_object_that_changed_is_named() {
     let copy = shipped.path("copy");
     for command in ["inspect", "verify", "dump", "repair"] {
         let ran = tidewal(&[command, &copy]);
-        ran.assert_failed(2, "is not finished; restore again");
+        ran.assert_failed(2, "is not finished");
         assert!(ran.stderr.contains("next: restore again"), "{}", ran.stderr);
     }
     let ran = tidewal(&["repair", "--yes", &copy]);
-    ran.assert_failed(2, "is not finished; restore again");
+    ran.assert_failed(2, "is not finished");
     let mut bytes = fs::read(&part).unwrap();
     bytes[5000] ^= 1;
     fs::write(&part, bytes).unwrap();
