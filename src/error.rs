@@ -80,6 +80,14 @@ pub enum Error {
     #[error("the queue is full")]
     Full,
 
+    /// The hold kept more than it may and was released, as its [`HoldOverflow`](crate::HoldOverflow) says.
+    /// The records that it kept may be gone. The log keeps working.
+    ///
+    /// Next: start again from a snapshot or from the oldest record that is kept, and take a new hold. Allow
+    /// it more bytes, or make its owner faster.
+    #[error("the hold kept more than it may and was released; its records may be gone")]
+    HoldReleased,
+
     /// The writer ended before it could answer, so the outcome is unknown.
     ///
     /// Next: reopen the log, and check whether the record exists.

@@ -108,7 +108,10 @@ pub mod archive;
 mod environment;
 mod error;
 mod executor;
+mod feed;
+mod follow;
 mod format;
+mod hold;
 mod lsn;
 #[cfg(tidewal_mutants)]
 #[doc(hidden)]
@@ -143,6 +146,8 @@ pub use crate::error::{
     CodecError, Corruption, CorruptionKind, Error, IoFailure, Result, TrySubmitError,
     UnsupportedReason,
 };
+pub use crate::follow::Follower;
+pub use crate::hold::{Hold, HoldInfo, HoldOptions, HoldOverflow};
 pub use crate::lsn::Lsn;
 pub use crate::options::{Durability, SyncPolicy, WalOptions};
 pub use crate::ordered::OrderedAppender;

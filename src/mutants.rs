@@ -73,12 +73,20 @@ pub enum Mutant {
     RenameErrorBelieved,
     /// Zeros are written from where the last sync ended, over the records that wait for the next one.
     WrittenAheadOver,
+    /// Followers get what was written before its sync.
+    FollowedUnsynced,
+    /// A follower that has fallen behind what memory holds goes on with the oldest record there.
+    OverrunUnnoticed,
+    /// What is held back is truncated all the same.
+    HoldIgnored,
+    /// Followers read the segment that is being written.
+    OpenSegmentRead,
 }
 
 #[cfg(tidewal_mutants)]
 impl Mutant {
     /// Every one.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 30] = [
         Self::AnswerUnsynced,
         Self::CreateUnsynced,
         Self::RenameUnsynced,
@@ -105,6 +113,10 @@ impl Mutant {
         Self::AdoptedInPart,
         Self::RenameErrorBelieved,
         Self::WrittenAheadOver,
+        Self::FollowedUnsynced,
+        Self::OverrunUnnoticed,
+        Self::HoldIgnored,
+        Self::OpenSegmentRead,
     ];
 }
 

@@ -1,9 +1,11 @@
 //! Where the parts are put together. No other module knows all of them.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use crate::environment::Environment;
 use crate::error::{Error, Result};
+use crate::feed::{Feed, Publisher};
 use crate::lsn::Lsn;
 use crate::observe;
 use crate::options::WalOptions;
@@ -252,8 +254,18 @@ impl Recovery {
         let Context {
             executor, options, ..
         } = context;
-        let submitter = writer::start(dir.clone(), executor, &options, recovered, lock).await?;
+        let feed = Feed::new(options.follow_buffer_bytes, options.follow_rotate_interval);
+        let feed = Arc::new(feed);
+        let publisher = Publisher::new(Arc::clone(&feed), recovered.end);
+        let submitter =
+            writer::start(dir.clone(), executor, &options, recovered, lock, publisher).await?;
         observe::opened(submitter.progress.borrow().durable);
-        Ok(Wal::new(submitter, executor, &options, closing, dir))
+        Ok(Wal::new(
+            (submitter, feed),
+            executor,
+            &options,
+            closing,
+            dir,
+        ))
     }
 }

@@ -48,6 +48,8 @@ pub struct WalOptions {
     pub(crate) lock_timeout: Duration,
     pub(crate) metrics_label: Option<String>,
     pub(crate) slow_sync_after: Duration,
+    pub(crate) follow_buffer_bytes: usize,
+    pub(crate) follow_rotate_interval: Duration,
 }
 
 impl WalOptions {
@@ -195,6 +197,26 @@ impl WalOptions {
         self
     }
 
+    /// How many bytes of the newest durable records are kept in memory for
+    /// [followers](crate::Wal::follow), for all of them together. Default: 16 MiB; at most 4 GiB - 1.
+    ///
+    /// Nothing is kept while there is no follower. A batch that is larger than all of it is not kept: with
+    /// less than `max_batch_bytes` followers read such batches from finished segments.
+    pub fn follow_buffer_bytes(mut self, bytes: usize) -> Self {
+        self.follow_buffer_bytes = bytes;
+        self
+    }
+
+    /// How often [followers](crate::Wal::follow) that are behind may ask for a rotation at most, all of
+    /// them together. Default: 1 second; at most one day.
+    ///
+    /// A follower whose next record is no longer in memory reads it from its segment once that is
+    /// finished. With a shorter interval it waits less, and the log has more, and smaller, segments.
+    pub fn follow_rotate_interval(mut self, interval: Duration) -> Self {
+        self.follow_rotate_interval = interval;
+        self
+    }
+
     /// The name under which the log is published.
     pub(crate) fn label_for(&self, dir: &Path) -> String {
         let label = self.metrics_label.clone();
@@ -253,7 +275,16 @@ impl WalOptions {
             (SLOW_SYNC_MIN..=INTERVAL_MAX).contains(&self.slow_sync_after),
             || "between 1 ms and one day".into(),
         )?;
-        Ok(())
+        check(
+            "follow_buffer_bytes",
+            u32::try_from(self.follow_buffer_bytes).is_ok(),
+            || format!("at most {} bytes", u32::MAX),
+        )?;
+        check(
+            "follow_rotate_interval",
+            self.follow_rotate_interval <= INTERVAL_MAX,
+            || "at most one day".into(),
+        )
     }
 }
 
@@ -275,6 +306,8 @@ impl Default for WalOptions {
             lock_timeout: Duration::ZERO,
             metrics_label: None,
             slow_sync_after: SLOW_SYNC_DEFAULT,
+            follow_buffer_bytes: FOLLOW_BUFFER_DEFAULT,
+            follow_rotate_interval: FOLLOW_ROTATE_DEFAULT,
         }
     }
 }
@@ -368,6 +401,8 @@ const QUEUE_RECORDS_DEFAULT: usize = 65_536;
 const SPARE_SEGMENTS_DEFAULT: usize = 1;
 const SPARE_SEGMENTS_MAX: usize = 64;
 const SLOW_SYNC_DEFAULT: Duration = Duration::from_secs(1);
+const FOLLOW_BUFFER_DEFAULT: usize = 16 * 1024 * 1024;
+const FOLLOW_ROTATE_DEFAULT: Duration = Duration::from_secs(1);
 const SLOW_SYNC_MIN: Duration = Duration::from_millis(1);
 
 const _: () = assert!(SEGMENT_SIZE_MIN > format::DATA_OFFSET);

@@ -3,14 +3,20 @@
 //! The writer notes each segment that is complete, and asks before it gives one away or opens another.
 //! Without a hold it is never told no.
 
+mod reading;
+mod terms;
+
 use std::collections::BTreeMap;
-#[cfg(feature = "archive")]
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::watch;
 
 use crate::format::segment::Header;
 use crate::lsn::Lsn;
+use crate::mutants::{Mutant, is_active};
+
+pub(crate) use crate::retention::reading::Place;
+pub(crate) use crate::retention::terms::Terms;
 
 /// A segment that is complete and durable: its records never change again.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -30,8 +36,6 @@ impl HoldId {
     /// The archiver's. It outlives its archiver, so that the next one goes on from it.
     #[cfg(feature = "archive")]
     pub(crate) const ARCHIVER: Self = Self(0);
-    /// The first of those that are numbered as they come.
-    const FIRST: Self = Self(1);
 }
 
 /// What has to be kept, whatever is truncated.
@@ -54,7 +58,15 @@ pub(crate) struct Kept {
     pub(crate) open: Option<Header>,
     /// Everything below it was given free.
     pub(crate) truncated: Lsn,
+    /// Everything below it may be about to go.
+    going: Lsn,
     holds: BTreeMap<HoldId, Hold>,
+    /// Those of the holds that callers took.
+    terms: BTreeMap<HoldId, Terms>,
+    /// The segments whose files are open for reading.
+    pins: Vec<Lsn>,
+    /// Whether the log is about to end.
+    pub(crate) is_closing: bool,
 }
 
 impl Kept {
@@ -103,6 +115,10 @@ pub(crate) struct Retention {
     /// Whether there is an archiver.
     #[cfg(feature = "archive")]
     taken: AtomicBool,
+    /// The number of the last hold that was added.
+    last_id: AtomicU64,
+    /// Whether the writer was asked for the truncation that holds have put off.
+    is_asked: AtomicBool,
 }
 
 /// The writer's side.
@@ -127,7 +143,10 @@ impl Retention {
     pub(crate) fn limit(&self, before: Lsn) -> Lsn {
         let mut allowed = before;
         self.kept.send_if_modified(|kept| {
-            allowed = kept.free_before(before);
+            if !is_active(Mutant::HoldIgnored) {
+                allowed = kept.free_before(before);
+            }
+            kept.going = kept.going.max(allowed);
             let moves = before > kept.truncated;
             kept.truncated = kept.truncated.max(before);
             moves
@@ -138,7 +157,10 @@ impl Retention {
     /// Notes that a truncation that [`limit`](Self::limit) was asked for was refused. `truncated` is what
     /// was noted before it: the next move of the hold must not truncate what its caller was told is kept.
     pub(crate) fn take_back(&self, truncated: Lsn) {
-        self.kept.send_modify(|kept| kept.truncated = truncated);
+        self.kept.send_modify(|kept| {
+            kept.truncated = truncated;
+            kept.going = kept.free_before(truncated);
+        });
     }
 
     pub(crate) fn truncated(&self) -> Lsn {
@@ -171,14 +193,15 @@ impl Retention {
     /// Holds back what begins with `from`. Segments of which a truncation has begun may still go: who must
     /// know asks the writer for something afterwards, which it does not serve before the truncation ends.
     pub(crate) fn add_hold(&self, hold: Hold) -> HoldId {
-        let mut id = HoldId::FIRST;
+        let id = self.next_id();
         self.kept.send_modify(|kept| {
-            if let Some((newest, _)) = kept.holds.last_key_value() {
-                id = id.max(HoldId(newest.0 + 1));
-            }
             kept.holds.insert(id, hold);
         });
         id
+    }
+
+    fn next_id(&self) -> HoldId {
+        HoldId(self.last_id.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
     /// Holds back no more than what begins with `from`. A hold never moves back.
@@ -228,10 +251,6 @@ impl Retention {
     /// Gives the place back. The hold stays.
     pub(crate) fn give_back(&self) {
         self.taken.store(false, Ordering::Release);
-    }
-
-    pub(crate) fn subscribe(&self) -> watch::Receiver<Kept> {
-        self.kept.subscribe()
     }
 
     /// Holds back what begins with `from`, or with where the hold of an earlier archiver already is.

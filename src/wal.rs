@@ -6,9 +6,8 @@ mod submit;
 
 use std::fmt;
 use std::ops::RangeInclusive;
-use std::sync::Arc;
-#[cfg(feature = "archive")]
-use std::sync::Weak;
+use std::sync::{Arc, Weak};
+use std::time::Duration;
 
 use bytes::Bytes;
 #[cfg(any(feature = "archive", feature = "snapshot"))]
@@ -18,6 +17,7 @@ use tokio::sync::watch;
 use crate::error::IoFailure;
 use crate::error::{Error, Result, TrySubmitError};
 use crate::executor::Executor;
+use crate::feed::Feed;
 use crate::lsn::Lsn;
 use crate::options::{Durability, SyncPolicy, WalOptions};
 #[cfg(any(feature = "archive", feature = "snapshot"))]
@@ -25,7 +25,6 @@ use crate::queue::Progress;
 use crate::queue::Submitter;
 use crate::queue::completion::Completion;
 use crate::queue::request::Request;
-#[cfg(any(feature = "archive", feature = "snapshot"))]
 use crate::retention::Retention;
 use crate::stats::Stats;
 use crate::storage::{Closing, Dir};
@@ -93,7 +92,7 @@ pub struct Wal {
 
 impl Wal {
     pub(crate) fn new(
-        submitter: Submitter,
+        (submitter, feed): (Submitter, Arc<Feed>),
         executor: Executor,
         options: &WalOptions,
         closing: Closing,
@@ -107,6 +106,7 @@ impl Wal {
         let shared = Shared {
             submitter,
             executor,
+            feed,
             policy: options.sync_policy,
             durability,
             limits,
@@ -408,13 +408,56 @@ impl Wal {
         answer.await
     }
 
+    /// Finishes the segment that is being written: the next append goes to a new one. Returns once what was
+    /// appended before is durable in a finished segment. Does nothing if the segment holds no record.
+    ///
+    /// A segment is finished by itself when it is full. Ask for it where a finished segment is needed
+    /// sooner, for instance to ship it. The space behind its end is given back.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::StorageFull`] or [`Error::SegmentUnavailable`] if there is no further segment to be had: the
+    /// log keeps working with the open one. [`Error::OutcomeUnknown`], [`Error::Poisoned`], [`Error::Closed`],
+    /// [`Error::Interrupted`].
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it completes, the rotation may still happen.
+    pub async fn rotate(&self) -> Result<()> {
+        self.rotate_if_older_than(Duration::ZERO).await
+    }
+
+    /// As [`rotate`](Self::rotate), if the first record of the open segment was written at least `age` ago.
+    /// Otherwise does nothing.
+    ///
+    /// Called at an interval it bounds how long a record can wait for its segment to be finished.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`rotate`](Self::rotate).
+    ///
+    /// # Cancel safety
+    ///
+    /// That of [`rotate`](Self::rotate).
+    pub async fn rotate_if_older_than(&self, age: Duration) -> Result<()> {
+        let (done, answer) = Completion::new();
+        let request = Request::Rotate(age, done);
+        self.shared.submitter.ask(request).await?;
+        answer.await
+    }
+
     /// Figures about the log since it was opened: what it did, how long that took, and what is in
     /// its queue.
     ///
     /// Works at any time, even while the disk stalls and after the log has ended.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.shared.submitter.stats(self.shared.executor.now())
+        let (followers, bytes) = self.shared.feed.usage();
+        Stats {
+            followers: followers as u64,
+            follow_buffer_bytes: bytes as u64,
+            ..self.shared.submitter.stats(self.shared.executor.now())
+        }
     }
 
     /// Closes the log: rejects new appends, writes and syncs what was submitted, seals the log and
@@ -472,9 +515,16 @@ impl Wal {
     }
 }
 
-/// What an archiver and snapshots need from a log.
-#[cfg(any(feature = "archive", feature = "snapshot"))]
+/// What followers, holds, snapshots and an archiver need of a log.
 impl Wal {
+    pub(crate) fn truncate_put_off(&self) {
+        self.shared.submitter.truncate_put_off();
+    }
+
+    pub(crate) fn feed(&self) -> &Arc<Feed> {
+        &self.shared.feed
+    }
+
     pub(crate) fn dir(&self) -> &Dir {
         &self.shared.dir
     }
@@ -487,21 +537,20 @@ impl Wal {
         self.shared.submitter.retention()
     }
 
+    #[cfg(any(feature = "archive", feature = "snapshot"))]
     pub(crate) fn progress(&self) -> watch::Receiver<Progress> {
         self.shared.submitter.progress.clone()
     }
 
-    #[cfg(feature = "archive")]
     pub(crate) fn downgrade(&self) -> WeakWal {
         WeakWal(Arc::downgrade(&self.shared))
     }
 }
 
 /// A handle that does not keep the log open.
-#[cfg(feature = "archive")]
+#[derive(Clone)]
 pub(crate) struct WeakWal(Weak<Shared>);
 
-#[cfg(feature = "archive")]
 impl WeakWal {
     pub(crate) fn upgrade(&self) -> Option<Wal> {
         self.0.upgrade().map(|shared| Wal { shared })
@@ -512,14 +561,11 @@ impl WeakWal {
 struct Shared {
     submitter: Submitter,
     executor: Executor,
+    feed: Arc<Feed>,
     policy: SyncPolicy,
     durability: Durability,
     limits: Limits,
     closing: Closing,
-    #[cfg_attr(
-        not(any(feature = "archive", feature = "snapshot")),
-        expect(dead_code, reason = "only archiver and snapshots look at it")
-    )]
     dir: Dir,
     /// Held while a snapshot is written, so one is written at a time. A failure here ends
     /// snapshots.

@@ -22,8 +22,31 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ),
     ("format", &["Lsn", "lsn", "format", "mutants"]),
     ("recovered", &["lsn", "format"]),
-    ("retention", &["lsn", "format"]),
     ("storage", &["rng", "error", "format", "storage", "mutants"]),
+    ("retention", &["lsn", "format", "mutants", "retention"]),
+    ("hold", &["error", "lsn", "retention", "wal"]),
+    (
+        "feed",
+        &[
+            "error", "feed", "format", "lsn", "mutants", "record", "storage",
+        ],
+    ),
+    (
+        "follow",
+        &[
+            "error",
+            "feed",
+            "follow",
+            "executor",
+            "lsn",
+            "mutants",
+            "record",
+            "recovery",
+            "retention",
+            "storage",
+            "wal",
+        ],
+    ),
     (
         "queue",
         &[
@@ -57,6 +80,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "mutants",
             "stats",
             "observe",
+            "feed",
         ],
     ),
     (
@@ -89,6 +113,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "storage",
             "queue",
             "wal",
+            "feed",
         ],
     ),
     (
@@ -129,7 +154,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "typed",
         &[
             "error", "lsn", "record", "options", "ordered", "stats", "recovery", "wal", "sink",
-            "typed",
+            "typed", "follow",
         ],
     ),
     (
@@ -154,6 +179,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "environment",
             "error",
+            "feed",
             "lsn",
             "observe",
             "options",
@@ -168,7 +194,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "lib",
         &[
             "error", "lsn", "options", "ordered", "record", "recovery", "sink", "stats", "storage",
-            "wal",
+            "wal", "follow", "hold",
         ],
     ),
 ];

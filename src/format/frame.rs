@@ -59,6 +59,11 @@ impl Frame {
     }
 }
 
+/// The length of the payload behind a header that is known to be one.
+pub(crate) fn payload_len(header: &[u8; HEADER_LEN]) -> usize {
+    le_u32(header, 8) as usize
+}
+
 /// A frame's header whose check holds, of whatever kind: also of one that this version does not know.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Raw {

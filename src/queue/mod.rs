@@ -100,11 +100,18 @@ impl Submitter {
         let _ = self.shared.send(Request::Close);
     }
 
+    /// Asks for the truncation that holds have put off, which takes no place.
+    pub(crate) fn truncate_put_off(&self) {
+        if self.shared.retention.ask_to_truncate() {
+            // An error means that the log is closed, or closing.
+            let _ = self.shared.send(Request::TruncatePutOff);
+        }
+    }
+
     pub(crate) fn counters(&self) -> &Counters {
         &self.shared.counters
     }
 
-    #[cfg(any(feature = "archive", feature = "snapshot"))]
     pub(crate) fn retention(&self) -> &Arc<Retention> {
         &self.shared.retention
     }

@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 use std::ops::{Add, AddAssign, SubAssign};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -22,6 +22,10 @@ pub(crate) enum Request {
     Sync(Completion<Lsn>),
     /// Free what lies below an LSN.
     Truncate(Lsn, Completion<()>),
+    /// Finish the segment that is being written, if its first record is as old as that.
+    Rotate(Duration, Completion<()>),
+    /// A hold has moved: carry out what it put off.
+    TruncatePutOff,
     /// Somebody waits for a place: do not wait for the end of an interval.
     Hurry,
     /// Take no more requests.
@@ -33,8 +37,8 @@ impl Request {
     fn refuse(self, error: &Error) {
         match self {
             Self::Sync(done) => done.fail(error.clone()),
-            Self::Truncate(_, done) => done.fail(error.clone()),
-            Self::Append(_) | Self::Hurry | Self::Close => {}
+            Self::Truncate(_, done) | Self::Rotate(_, done) => done.fail(error.clone()),
+            Self::Append(_) | Self::Hurry | Self::TruncatePutOff | Self::Close => {}
         }
     }
 }

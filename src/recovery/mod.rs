@@ -11,6 +11,7 @@
 
 mod blocks;
 mod directory;
+mod finished;
 pub(crate) mod pages;
 mod plan;
 mod replay;
@@ -42,6 +43,7 @@ use crate::storage::{Access, Dir, Location, Lock, Opening};
 
 #[cfg(feature = "snapshot")]
 pub(crate) use crate::recovery::directory::ToLock;
+pub(crate) use crate::recovery::finished::FinishedScan;
 pub(crate) use crate::recovery::plan::Start;
 #[cfg(feature = "tools")]
 pub(crate) use crate::recovery::plan::check_finished;

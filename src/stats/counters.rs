@@ -117,6 +117,12 @@ impl Counters {
         self.set(Level::Segments, kept as u64);
     }
 
+    /// Notes how many segments, and bytes, are there only because of holds.
+    pub(crate) fn note_held(&self, (segments, bytes): (u64, u64)) {
+        self.set(Level::HeldSegments, segments);
+        self.set(Level::HeldBytes, bytes);
+    }
+
     pub(crate) fn note_poisoned(&self) {
         self.set(Level::Poisoned, 1);
     }
@@ -181,6 +187,10 @@ impl Counters {
             durable_lsn: Lsn::new(level(Level::DurableLsn)),
             queued_bytes: 0,
             queued_records: 0,
+            held_segments: level(Level::HeldSegments),
+            held_bytes: level(Level::HeldBytes),
+            followers: 0,
+            follow_buffer_bytes: 0,
             sync_running: since.map(|since| now.saturating_duration_since(since)),
             poisoned: level(Level::Poisoned) != 0,
             sync_nanos: spread(Spread::SyncTime),

@@ -44,10 +44,18 @@ pub(crate) enum Level {
     DurableLsn,
     /// 0 or 1.
     Poisoned,
+    HeldSegments,
+    HeldBytes,
 }
 
 impl Level {
-    pub(super) const ALL: [Self; 3] = [Self::Segments, Self::DurableLsn, Self::Poisoned];
+    pub(super) const ALL: [Self; 5] = [
+        Self::Segments,
+        Self::DurableLsn,
+        Self::Poisoned,
+        Self::HeldSegments,
+        Self::HeldBytes,
+    ];
 }
 
 /// What is counted in buckets. Times are in nanoseconds.

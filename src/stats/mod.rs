@@ -78,6 +78,14 @@ pub struct Stats {
     pub queued_bytes: u64,
     /// Records that wait to be written.
     pub queued_records: u64,
+    /// Segments that were truncated and are there only because of [holds](crate::Wal::hold).
+    pub held_segments: u64,
+    /// Bytes that those take on disk.
+    pub held_bytes: u64,
+    /// Followers that there are ([`Wal::follow`](crate::Wal::follow)).
+    pub followers: u64,
+    /// Bytes of durable records in memory for them.
+    pub follow_buffer_bytes: u64,
     /// For how long the writer has been waiting for the disk, if it is: for the sync of its records, or
     /// for those of a rotation, a truncation or a close.
     ///

@@ -97,6 +97,16 @@ fn level(what: Level) -> Description {
         Level::Segments => ("tidewal_segments", Unit::Count, "Segments of the log"),
         Level::DurableLsn => ("tidewal_durable_lsn", Unit::Count, "The last durable LSN"),
         Level::Poisoned => ("tidewal_poisoned", Unit::Count, "1 if the log has failed"),
+        Level::HeldSegments => (
+            "tidewal_held_segments",
+            Unit::Count,
+            "Truncated segments that holds keep",
+        ),
+        Level::HeldBytes => (
+            "tidewal_held_bytes",
+            Unit::Bytes,
+            "Bytes of truncated segments that holds keep",
+        ),
     }
 }
 

@@ -96,6 +96,7 @@
 
 mod codecs;
 mod encoding;
+mod follower;
 mod ordered;
 mod recovery;
 #[cfg(feature = "sink")]
@@ -108,6 +109,7 @@ use bytes::Bytes;
 pub use crate::typed::codecs::Json;
 #[cfg(feature = "postcard")]
 pub use crate::typed::codecs::Postcard;
+pub use crate::typed::follower::TypedFollower;
 pub use crate::typed::ordered::TypedOrderedAppender;
 pub use crate::typed::recovery::{TypedReader, TypedRecovery};
 #[cfg(feature = "sink")]

@@ -146,8 +146,8 @@ impl<T> fmt::Debug for TypedReader<T> {
 }
 
 /// A stream of records, decoded.
-struct Decoded<S, T> {
-    source: S,
+pub(super) struct Decoded<S, T> {
+    pub(super) source: S,
     /// The record that was not a `T`, after which nothing is delivered.
     failure: Option<Error>,
     /// The record that is with the codec. It stays here if the codec panics.
@@ -156,7 +156,7 @@ struct Decoded<S, T> {
 }
 
 impl<S, T> Decoded<S, T> {
-    fn new(source: S) -> Self {
+    pub(super) fn new(source: S) -> Self {
         Self {
             source,
             failure: None,
@@ -185,11 +185,14 @@ where
     S: Stream<Item = Result<Record>> + Unpin,
     T: Logged,
 {
-    async fn next(&mut self) -> Result<Option<(Lsn, T)>> {
+    pub(super) async fn next(&mut self) -> Result<Option<(Lsn, T)>> {
         poll_fn(|context| self.poll_next(context)).await.transpose()
     }
 
-    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<(Lsn, T)>>> {
+    pub(super) fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<(Lsn, T)>>> {
         if self.failure.is_some() || self.decoding.is_some() {
             return Poll::Ready(None);
         }

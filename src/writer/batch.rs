@@ -9,6 +9,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use crate::error::{Error, IoFailure};
+use crate::feed::Publisher;
 use crate::lsn::Lsn;
 use crate::mutants::{Mutant, is_active};
 use crate::options::Durability;
@@ -358,9 +359,14 @@ pub(super) struct Durable {
 }
 
 impl Durable {
-    /// Publishes the durable LSN, then answers everybody. Returns how many callers were waiting for an
+    /// Publishes the durable LSN and the records, then answers everybody. Returns how many callers were waiting for an
     /// append.
-    pub(super) fn acknowledge(self, inbox: &Inbox, now: Instant) -> (DurableUpTo, usize) {
+    pub(super) fn acknowledge(
+        self,
+        inbox: &Inbox,
+        feed: &mut Publisher,
+        now: Instant,
+    ) -> (DurableUpTo, usize) {
         let Self {
             upto,
             appends,
@@ -369,6 +375,7 @@ impl Durable {
         } = self;
         inbox.counters().note_latencies(&latencies, now);
         inbox.publish(upto.lsn);
+        feed.publish(upto.lsn, upto.synced);
         let woken = appends.into_iter().map(|append| upto.answer(append)).sum();
         syncs.into_iter().for_each(|done| upto.answer_sync(done));
         (upto, woken)

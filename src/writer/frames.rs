@@ -33,6 +33,20 @@ impl Frames {
         }
     }
 
+    /// A copy of its bytes, in pieces: a large payload is a piece of its own, and is shared.
+    pub(super) fn share(&self) -> Vec<Bytes> {
+        let copied = Bytes::copy_from_slice(&self.copied);
+        let mut pieces = Vec::with_capacity(2 * self.large.len() + 1);
+        let mut from = 0;
+        for (to, payload) in &self.large {
+            pieces.push(copied.slice(from..*to));
+            pieces.push(payload.clone());
+            from = *to;
+        }
+        pieces.push(copied.slice(from..));
+        pieces
+    }
+
     fn pieces(&self) -> Vec<IoSlice<'_>> {
         let mut pieces = Vec::with_capacity(2 * self.large.len() + 1);
         let mut from = 0;

@@ -21,6 +21,9 @@ use crate::writer::batch::{Batch, Due};
 pub(super) enum Turn {
     Commit(Batch),
     Truncate(Lsn, Completion<()>),
+    Rotate(Duration, Completion<()>),
+    /// Holds have moved.
+    TruncatePutOff,
     /// What was written earlier is due to be synced.
     SyncDue,
     /// Nobody wants anything.
@@ -178,7 +181,8 @@ impl Gatherer {
                 FlushCause::BatchBytes
             }
             Request::Append(_) => FlushCause::BatchRecords,
-            Request::Truncate(..) => FlushCause::Truncation,
+            Request::Truncate(..) | Request::TruncatePutOff => FlushCause::Truncation,
+            Request::Rotate(..) => FlushCause::Rotation,
             Request::Close | Request::Sync(_) | Request::Hurry => FlushCause::Close,
         }
     }
@@ -248,6 +252,8 @@ impl Gatherer {
     ) -> Option<Turn> {
         match self.pending.requests.pop_front() {
             Some(Request::Truncate(before, done)) => return Some(Turn::Truncate(before, done)),
+            Some(Request::Rotate(age, done)) => return Some(Turn::Rotate(age, done)),
+            Some(Request::TruncatePutOff) => return Some(Turn::TruncatePutOff),
             // The queue ends after what it still holds.
             Some(Request::Close) => inbox.close(),
             Some(Request::Append(_) | Request::Sync(_) | Request::Hurry) => {

@@ -30,6 +30,7 @@ mod write_ahead;
 
 use crate::error::Result;
 use crate::executor::Executor;
+use crate::feed::Publisher;
 use crate::options::WalOptions;
 use crate::queue::completion::Completion;
 use crate::queue::{self, Submitter};
@@ -44,6 +45,7 @@ pub(crate) async fn start(
     options: &WalOptions,
     recovered: Recovered,
     lock: Lock,
+    feed: Publisher,
 ) -> Result<Submitter> {
     let counters = Counters::new(executor.now(), &options.label_for(dir.path()));
     let (bytes, records) = (options.queue_bytes, options.queue_records);
@@ -56,7 +58,7 @@ pub(crate) async fn start(
         options.clone(),
         recovered,
         lock,
-        inbox,
+        (inbox, feed),
         ready,
     );
     executor.run("tidewal-writer", &path, writer)?;

@@ -12,8 +12,10 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::error::{Error, IoFailure};
 use crate::executor::Executor;
+use crate::format::names;
 use crate::mutants::{Mutant, skip_next_sync};
 use crate::queue::completion::Completion;
+use crate::retention::Retention;
 use crate::storage::Mode;
 use crate::writer::spares::{Spare, SpareFactory};
 use crate::writer::write_ahead::{WriteAhead, ZEROS_MAX, write_zeros};
@@ -29,6 +31,7 @@ pub(super) enum Job {
 /// The task behind [`Spares`](crate::writer::spares::Spares).
 pub(super) struct Preallocator {
     pub(super) factory: SpareFactory,
+    pub(super) retention: Arc<Retention>,
     pub(super) executor: Executor,
     /// How many spares are kept ready.
     pub(super) count: usize,
@@ -197,8 +200,12 @@ impl Preallocator {
         }
     }
 
-    /// A file that has another name too belongs to someone else as well, such as a backup.
+    /// A file that has another name too belongs to someone else as well, such as a backup. One that a
+    /// follower is reading stays as it is.
     fn is_reusable(&self, name: &str) -> bool {
+        if names::parse_segment(name).is_some_and(|base| self.retention.is_pinned(base)) {
+            return false;
+        }
         let opened = self.factory.dir.open(name, Mode::Read);
         let looked =
             opened.and_then(|file| Ok(file.is_exclusive()? && file.len()? == self.factory.len));

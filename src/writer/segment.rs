@@ -192,7 +192,13 @@ impl Segment {
 
     /// Ends the segment, of which everything must be durable, and says that another one follows.
     pub(super) async fn link(self) -> Result<(), IoFailure> {
-        link(self.file, &self.key, self.next.prev()).await
+        let (room, end) = (self.room(), self.end);
+        let file = link(self.file, &self.key, self.next.prev()).await?;
+        if room > self.header.capacity / 4 {
+            // It was finished before it was full.
+            file.release(end);
+        }
+        Ok(())
     }
 }
 
@@ -243,12 +249,10 @@ pub(super) async fn seal(file: File, key: &Key, last: Lsn, end: u64) -> Result<(
     Ok(())
 }
 
-/// The same of a segment that has a successor. It is nearly full, so that there is nothing to give.
-pub(super) async fn link(file: File, key: &Key, last: Lsn) -> Result<(), IoFailure> {
-    state(file, key, StatementKind::Link, last)?
-        .sync()
-        .await
-        .map(drop)
+/// The same of a segment that has a successor.
+pub(super) async fn link(file: File, key: &Key, last: Lsn) -> Result<File, IoFailure> {
+    let (file, _) = state(file, key, StatementKind::Link, last)?.sync().await?;
+    Ok(file)
 }
 
 /// Writes a segment's statement about itself over the one before.

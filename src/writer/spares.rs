@@ -13,6 +13,7 @@ use crate::error::IoFailure;
 use crate::executor::Executor;
 use crate::format::names;
 use crate::queue::completion::Completion;
+use crate::retention::Retention;
 use crate::storage::{Dir, File, Mode};
 use crate::writer::preallocator::{Job, Preallocator, Recycled};
 use crate::writer::write_ahead::WriteAhead;
@@ -39,8 +40,8 @@ impl Spares {
     pub(super) fn start(
         dir: &Dir,
         executor: Executor,
-        count: usize,
-        len: u64,
+        (count, len): (usize, u64),
+        retention: &Arc<Retention>,
     ) -> Result<Self, IoFailure> {
         let factory = SpareFactory {
             dir: dir.clone(),
@@ -57,6 +58,7 @@ impl Spares {
         let owes_removals = Arc::default();
         let preallocator = Preallocator {
             factory: factory.clone(),
+            retention: Arc::clone(retention),
             executor,
             count,
             ready: ready_sender,

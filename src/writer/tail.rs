@@ -139,7 +139,6 @@ impl Segments {
             *tail = Tail::Open(Segment::resume(&self.dir, last, *next)?);
             return Ok(());
         }
-        self.check_held()?;
         let header = self.next_header(tail);
         let sealed = tail.as_sealed();
         let recovered = self.recovered(tail);
@@ -163,12 +162,12 @@ impl Segments {
         Ok(())
     }
 
-    /// Opens no further segment while too much is held back for an archive that does not follow.
-    fn check_held(&self) -> Result<(), DiskError> {
+    /// Whether a further segment may be opened: not while a hold keeps too much.
+    pub(super) fn check_held(&self) -> Result<(), DiskError> {
         if !self.retention.is_exhausted() {
             return Ok(());
         }
-        let reason = io::Error::new(io::ErrorKind::StorageFull, "the archive is too far behind");
+        let reason = io::Error::new(io::ErrorKind::StorageFull, "a hold keeps too much");
         let fault = IoFailure::new("hold back more segments in", self.dir.path(), reason);
         Err(DiskError::Refused(fault))
     }
@@ -302,7 +301,7 @@ struct Ended {
 async fn link(tail: Tail, recovered: Option<Ended>) -> Result<(), IoFailure> {
     match (tail, recovered) {
         (Tail::Open(segment), _) => segment.link().await,
-        (_, Some(Ended { file, key, last })) => segment::link(file, &key, last).await,
+        (_, Some(Ended { file, key, last })) => segment::link(file, &key, last).await.map(drop),
         (_, None) => Ok(()),
     }
 }

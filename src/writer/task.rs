@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, IoFailure, Result};
 use crate::executor::Executor;
+use crate::feed::Publisher;
 use crate::lsn::Lsn;
 use crate::mutants::{Mutant, is_active};
 use crate::observe;
@@ -31,10 +32,10 @@ pub(super) async fn run(
     options: WalOptions,
     recovered: Recovered,
     lock: Lock,
-    inbox: Inbox,
+    (inbox, feed): (Inbox, Publisher),
     ready: Completion<()>,
 ) {
-    let writer = match Writer::start(dir, executor, &options, recovered, inbox).await {
+    let writer = match Writer::start(dir, executor, &options, recovered, (inbox, feed)).await {
         Ok(writer) => writer,
         Err(fault) => {
             drop(lock);
@@ -42,9 +43,13 @@ pub(super) async fn run(
         }
     };
     ready.done(writer.durable.receipt());
-    let (inbox, end) = writer.run(&lock.closing()).await;
+    let (inbox, feed, end) = writer.run(&lock.closing()).await;
+    // Files that are read must not be open when another process may write to them.
+    feed.close();
+    inbox.retention().close().await;
     // Whoever hears of the end may open the log again.
     drop(lock);
+    feed.end(end.clone());
     inbox.finish(end);
 }
 
@@ -56,8 +61,14 @@ struct Writer {
     tail: Tail,
     segments: Segments,
     unsynced: Unsynced,
+    /// For those who follow the log.
+    feed: Publisher,
     doubtful: Doubtful,
     durable: DurableUpTo,
+    /// When the first record was written to the open segment.
+    filled_since: Option<Instant>,
+    /// Whether the open segment was opened although holds keep too much.
+    is_beyond_holds: bool,
     /// Kept from batch to batch, so that encoding seldom allocates.
     frames: Frames,
     /// Bytes that `frames` keeps room for.
@@ -74,7 +85,8 @@ struct Writer {
 #[derive(Default)]
 struct Doubtful {
     appends: SmallDeque<Placed>,
-    truncation: Option<Completion<()>>,
+    /// A truncation or a rotation.
+    asked: Option<Completion<()>>,
 }
 
 impl Doubtful {
@@ -82,7 +94,7 @@ impl Doubtful {
         self.appends
             .into_iter()
             .for_each(|append| append.fail(fault));
-        self.truncation
+        self.asked
             .into_iter()
             .for_each(|done| done.fail(Error::OutcomeUnknown(fault.clone())));
     }
@@ -94,12 +106,17 @@ impl Writer {
         executor: Executor,
         options: &WalOptions,
         recovered: Recovered,
-        inbox: Inbox,
+        (inbox, feed): (Inbox, Publisher),
     ) -> Result<Self, IoFailure> {
         let synced = adopt(&dir, &recovered).await?;
         let (end, last) = (recovered.end, recovered.last);
         let retention = Arc::clone(inbox.retention());
-        let spares = Spares::start(&dir, executor, options.spare_segments, options.segment_size)?;
+        let spares = Spares::start(
+            &dir,
+            executor,
+            (options.spare_segments, options.segment_size),
+            &retention,
+        )?;
         let watch = Watch::start(&dir, executor, options, &inbox)?;
         inbox.counters().note_opened(end, recovered.segments.len());
         Ok(Self {
@@ -118,8 +135,11 @@ impl Writer {
                 retention,
             ),
             unsynced: Unsynced::new(),
+            feed,
             doubtful: Doubtful::default(),
             durable: DurableUpTo::adopted(end, synced),
+            filled_since: None,
+            is_beyond_holds: false,
             frames: Frames::default(),
             frames_limit: options.max_batch_bytes.saturating_mul(2),
             dir,
@@ -129,7 +149,7 @@ impl Writer {
     }
 
     /// Serves until the log is closed or an operation fails, and says how it ended.
-    async fn run(mut self, closing: &Closing) -> (Inbox, Result<()>) {
+    async fn run(mut self, closing: &Closing) -> (Inbox, Publisher, Result<()>) {
         let end = match self.serve().await {
             Ok(()) => self.shut_down().await.map_err(Error::OutcomeUnknown),
             Err(fault) => Err(Error::Poisoned(fault)),
@@ -140,7 +160,7 @@ impl Writer {
             self.fail(fault);
         }
         self.segments.spares.end().await;
-        (self.inbox, end)
+        (self.inbox, self.feed, end)
     }
 
     async fn serve(&mut self) -> Result<(), IoFailure> {
@@ -154,6 +174,14 @@ impl Writer {
                 Turn::Truncate(before, done) => {
                     self.inbox.release_controls(1);
                     self.truncate(before, done).await?;
+                }
+                Turn::Rotate(age, done) => {
+                    self.inbox.release_controls(1);
+                    self.finish_segment(age, done).await?;
+                }
+                Turn::TruncatePutOff => {
+                    let put_off = self.inbox.retention().take_put_off();
+                    self.truncate_put_off(put_off).await?;
                 }
                 Turn::SyncDue => self.sync().await?,
                 Turn::Idle => self.mark()?,
@@ -184,20 +212,19 @@ impl Writer {
 
     async fn write(&mut self, batch: &mut Batch) -> Result<(), IoFailure> {
         while let Some(len) = batch.next_len() {
-            if !self.tail.has_room(len) {
-                match self.rotate().await {
-                    Ok(()) => {}
-                    // The rest of the batch goes too, so that what was submitted together fares alike.
-                    Err(DiskError::Refused(fault)) => {
-                        let error = Error::without_segment(fault);
-                        self.note_refused(&error, batch.len());
-                        batch.refuse(&error);
-                        return Ok(());
-                    }
-                    Err(DiskError::Broken(fault)) => return Err(fault),
+            match self.make_room(len).await {
+                Ok(()) => {}
+                // The rest of the batch goes too, so that what was submitted together fares alike.
+                Err(DiskError::Refused(fault)) => {
+                    let error = Error::without_segment(fault);
+                    self.note_refused(&error, batch.len());
+                    batch.refuse(&error);
+                    return Ok(());
                 }
+                Err(DiskError::Broken(fault)) => return Err(fault),
             }
             let segment = self.tail.take_open().expect("a rotation opens a segment");
+            let first = segment.next();
             let frames = std::mem::take(&mut self.frames);
             let encoded = batch.encode(&segment, self.durable.lsn(), frames);
             let now = || self.executor.now();
@@ -208,6 +235,9 @@ impl Writer {
                     return Err(fault);
                 }
             };
+            self.filled_since.get_or_insert_with(now);
+            self.feed
+                .stage(first..=segment.next().prev(), || frames.share());
             self.tail = Tail::Open(segment);
             self.unsynced.absorb(written, batch.due);
             self.frames = frames;
@@ -233,12 +263,30 @@ impl Writer {
         let (took, ended) = self.end_disk_work(started);
         self.inbox.counters().note_sync(took, upto);
         let unsynced = std::mem::replace(&mut self.unsynced, Unsynced::new());
-        let (durable, count) = unsynced
-            .synced(upto, synced)
-            .acknowledge(&self.inbox, ended);
+        let (durable, count) =
+            unsynced
+                .synced(upto, synced)
+                .acknowledge(&self.inbox, &mut self.feed, ended);
         self.durable = durable;
         self.gatherer.note_answered(count, took);
         Ok(())
+    }
+
+    /// Makes sure that so many bytes fit into the open segment, and that holds allow it.
+    async fn make_room(&mut self, len: u64) -> Result<(), DiskError> {
+        let has_room = self.tail.has_room(len);
+        if has_room && !self.is_beyond_holds {
+            return Ok(());
+        }
+        let released = self.inbox.retention().release_exhausted();
+        let truncated = self.truncate_put_off(released).await;
+        truncated.map_err(DiskError::Broken)?;
+        self.segments.check_held()?;
+        self.is_beyond_holds = false;
+        match has_room {
+            true => Ok(()),
+            false => self.rotate().await,
+        }
     }
 
     /// Moves on to a new segment.
@@ -253,6 +301,50 @@ impl Writer {
         let kept = self.segments.count();
         self.inbox.counters().note_segment_opened(kept);
         self.is_refusing = false;
+        self.filled_since = None;
+        Ok(())
+    }
+
+    /// Carries out a truncation that a hold has put off. Nobody waits for it: what fails is tried again by
+    /// the next truncation.
+    async fn truncate_put_off(&mut self, before: Option<Lsn>) -> Result<(), IoFailure> {
+        match before {
+            Some(before) => self.truncate(before, Completion::new().0).await,
+            None => Ok(()),
+        }
+    }
+
+    /// Moves on to a new segment because a caller asked for it, if the open one has a record of that age.
+    ///
+    /// Holds that keep too much do not stop it: their owners may need the records of the open segment to
+    /// move. But nothing is appended to the new one before they have moved.
+    async fn finish_segment(
+        &mut self,
+        age: Duration,
+        done: Completion<()>,
+    ) -> Result<(), IoFailure> {
+        let now = self.executor.now();
+        let is_due = |since: Instant| now.saturating_duration_since(since) >= age;
+        if !self.filled_since.is_some_and(is_due) {
+            done.done(self.durable.receipt());
+            return Ok(());
+        }
+        let is_beyond_holds = self.segments.check_held().is_err();
+        match self.rotate().await {
+            Ok(()) => {
+                self.is_beyond_holds = is_beyond_holds;
+                done.done(self.durable.receipt());
+            }
+            Err(DiskError::Refused(fault)) => {
+                let error = Error::without_segment(fault);
+                self.note_refused(&error, 0);
+                done.fail(error);
+            }
+            Err(DiskError::Broken(fault)) => {
+                self.doubtful.asked = Some(done);
+                return Err(fault);
+            }
+        }
         Ok(())
     }
 
@@ -273,12 +365,14 @@ impl Writer {
                 return Ok(());
             }
             Err(DiskError::Broken(fault)) => {
-                self.doubtful.truncation = Some(done);
+                self.doubtful.asked = Some(done);
                 return Err(fault);
             }
         };
         let kept = self.segments.count();
         self.inbox.counters().note_truncation(names.len(), kept);
+        let held = self.inbox.retention().held();
+        self.inbox.counters().note_held(held);
         if names.is_empty() && !self.segments.spares.owes_removals() {
             done.done(self.durable.receipt());
         } else {

@@ -135,6 +135,11 @@ fn what_stats_say_is_published() {
         assert_eq!(stats.poisoned, published.gauge("tidewal_poisoned") > 0.0);
         let gauge = |name| format!("{}", published.gauge(name));
         assert_eq!(gauge("tidewal_segments"), stats.segments_kept.to_string());
+        assert_eq!(
+            gauge("tidewal_held_segments"),
+            stats.held_segments.to_string()
+        );
+        assert_eq!(gauge("tidewal_held_bytes"), stats.held_bytes.to_string());
         assert_eq!(gauge("tidewal_durable_lsn"), stats.durable_lsn.to_string());
         assert_eq!(gauge("tidewal_queue_records"), "0");
         assert_eq!(gauge("tidewal_queue_bytes"), "0");

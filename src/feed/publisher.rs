@@ -1,0 +1,124 @@
+//! The writer's end of the feed.
+
+use std::collections::VecDeque;
+use std::ops::RangeInclusive;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, MutexGuard};
+
+use bytes::Bytes;
+
+use crate::error::{Error, Result};
+use crate::feed::batch::Batch;
+use crate::feed::{End, Feed, State};
+use crate::lsn::Lsn;
+use crate::mutants::{Mutant, is_active};
+use crate::storage::Synced;
+
+/// The one way into the feed. However the writer ends, followers hear of it.
+pub(crate) struct Publisher {
+    feed: Arc<Feed>,
+    /// What was written and is not durable yet, oldest first.
+    staged: VecDeque<Arc<Batch>>,
+    /// What that takes of the feed's limit.
+    bytes: usize,
+}
+
+impl Publisher {
+    /// For a log that is durable up to `durable`.
+    pub(crate) fn new(feed: Arc<Feed>, durable: Lsn) -> Self {
+        feed.lock().durable = durable;
+        Self {
+            feed,
+            staged: VecDeque::new(),
+            bytes: 0,
+        }
+    }
+
+    /// Keeps a copy of what was just written, if there is a follower.
+    pub(crate) fn stage(&mut self, lsns: RangeInclusive<Lsn>, pieces: impl FnOnce() -> Vec<Bytes>) {
+        if self.feed.followers.load(Ordering::Relaxed) == 0 {
+            return self.forget();
+        }
+        let batch = Batch::new(lsns, pieces());
+        self.bytes += batch.cost();
+        self.staged.push_back(Arc::new(batch));
+        self.make_room();
+        if is_active(Mutant::FollowedUnsynced)
+            && let Some(newest) = self.staged.back()
+        {
+            let last = newest.last();
+            self.hand_out(last);
+        }
+    }
+
+    /// Hands out what has become durable: everything up to `durable`, by the receipt of its sync.
+    pub(crate) fn publish(&mut self, durable: Lsn, _: Synced) {
+        self.hand_out(durable);
+    }
+
+    /// Keeps followers from reading files from now on.
+    pub(crate) fn close(&self) {
+        self.feed.lock().end = End::Closing;
+    }
+
+    /// Tells followers how the log has ended.
+    pub(crate) fn end(self, end: Result<()>) {
+        self.feed.end(end);
+    }
+
+    /// Forgets what is oldest until the rest keeps the limit: what is staged comes behind what is published.
+    fn make_room(&mut self) {
+        while self.bytes > self.feed.limit
+            && let Some(oldest) = self.staged.pop_front()
+        {
+            self.bytes -= oldest.cost();
+        }
+        let left = self.feed.limit - self.bytes;
+        self.feed.lock().make_room(left);
+    }
+
+    fn hand_out(&mut self, durable: Lsn) {
+        let mut state = self.feed.lock();
+        state.durable = durable;
+        // Nothing is kept for followers that have gone since.
+        if self.feed.followers.load(Ordering::Relaxed) > 0 {
+            self.staged.drain(..).for_each(|batch| state.push(batch));
+        }
+        // A batch that was not staged leaves a gap. What is before it is of no use.
+        let is_complete = |newest: &Arc<Batch>| newest.last() == durable;
+        if !state.batches.back().is_none_or(is_complete) {
+            state.clear();
+        }
+        wake(state);
+        self.forget();
+    }
+
+    fn forget(&mut self) {
+        self.staged.clear();
+        self.bytes = 0;
+    }
+}
+
+impl Drop for Publisher {
+    fn drop(&mut self) {
+        self.feed.end(Err(Error::Interrupted));
+    }
+}
+
+impl Feed {
+    /// The first word on how the log has ended counts.
+    fn end(&self, end: Result<()>) {
+        let mut state = self.lock();
+        if !matches!(state.end, End::Ended(_)) {
+            state.end = End::Ended(end);
+        }
+        wake(state);
+    }
+}
+
+/// Wakes those who wait, outside of the lock: a waker is code of its owner.
+fn wake(mut state: MutexGuard<'_, State>) {
+    let waiters = std::mem::take(&mut state.waiters);
+    drop(state);
+    waiters.into_iter().for_each(|(_, waker)| waker.wake());
+}

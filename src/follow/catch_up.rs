@@ -1,0 +1,161 @@
+//! Reading what memory no longer holds: finished segments, from their files.
+//!
+//! A task of its own on the log's executor, because files block. It ends when the records that follow are in
+//! memory, and does not depend on the follower's being polled: it gives up its file as soon as the log is
+//! about to close, or has truncated the segment.
+
+use std::future::Future;
+use std::sync::Arc;
+
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
+
+use crate::error::{Error, Result};
+use crate::executor::{Executor, race};
+use crate::feed::Feed;
+use crate::lsn::Lsn;
+use crate::mutants::{Mutant, is_active};
+use crate::record::Record;
+use crate::recovery::FinishedScan;
+use crate::retention::{Kept, Place, Retention, Sealed};
+use crate::storage::Dir;
+use crate::wal::WeakWal;
+
+/// What a follower has of the log that it follows, which it does not keep open.
+#[derive(Clone)]
+pub(super) struct Source {
+    pub(super) feed: Arc<Feed>,
+    pub(super) retention: Arc<Retention>,
+    pub(super) dir: Dir,
+    pub(super) executor: Executor,
+    pub(super) log: WeakWal,
+}
+
+/// Records of a file, and the memory that they take.
+pub(super) struct Chunk {
+    pub(super) records: Vec<Record>,
+    pub(super) room: OwnedSemaphorePermit,
+}
+
+pub(super) type Chunks = mpsc::Receiver<Result<Chunk>>;
+
+/// Starts to read from `next` on. The channel ends when what follows is in memory, or the log is closing.
+pub(super) fn start(source: Source, next: Lsn) -> Result<Chunks> {
+    // A chunk has its room before it is read, so that sending it never waits.
+    let (outbox, chunks) = mpsc::channel(CHUNKS_MAX as usize + 1);
+    let (executor, dir) = (source.executor, source.dir.clone());
+    let catch_up = CatchUp {
+        source,
+        next,
+        memory: Arc::new(Semaphore::new(CHUNKS_MAX as usize)),
+        outbox,
+    };
+    executor.run("tidewal-follow", dir.path(), catch_up.run())?;
+    Ok(chunks)
+}
+
+struct CatchUp {
+    source: Source,
+    next: Lsn,
+    /// Room for chunks that are read, on their way, or being consumed.
+    memory: Arc<Semaphore>,
+    outbox: mpsc::Sender<Result<Chunk>>,
+}
+
+impl CatchUp {
+    async fn run(mut self) {
+        if let Err(error) = self.catch_up().await {
+            // An error means that the follower has gone.
+            let _ = self.outbox.send(Err(error)).await;
+        }
+    }
+
+    async fn catch_up(&mut self) -> Result<()> {
+        while self.source.feed.needs_files(self.next) && !self.outbox.is_closed() {
+            match self.source.retention.place_of(self.next) {
+                Place::Finished(sealed) => self.read(&sealed).await?,
+                Place::Open => self.finish_open().await,
+                Place::Closing => return Ok(()),
+                Place::Truncated { oldest } => {
+                    let asked = self.next;
+                    return Err(Error::Truncated { asked, oldest });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads one segment, unless it goes meanwhile.
+    async fn read(&mut self, sealed: &Sealed) -> Result<()> {
+        let base = sealed.header.base;
+        let Some(_pin) = self.source.retention.pin(base) else {
+            return Ok(());
+        };
+        let mut scan =
+            FinishedScan::open(&self.source.dir, &sealed.header, sealed.last, sealed.end)?;
+        loop {
+            let count = if scan.is_large_next() { CHUNKS_MAX } else { 1 };
+            let room = Arc::clone(&self.memory).acquire_many_owned(count);
+            let Some(Ok(room)) = self
+                .unless(
+                    move |kept| !kept.has(base) && !is_active(Mutant::OpenSegmentRead),
+                    room,
+                )
+                .await
+            else {
+                return Ok(());
+            };
+            let Some(records) = scan.read(self.next)? else {
+                return Ok(());
+            };
+            let Some(last) = records.last() else { continue };
+            self.next = last.lsn.next();
+            // An error means that the follower has gone, which is noticed above.
+            let _ = self.outbox.send(Ok(Chunk { records, room })).await;
+        }
+    }
+
+    /// Waits until the segment that is being written is finished, and asks for it if that may be.
+    async fn finish_open(&self) {
+        let next = self.next;
+        let is_finished = move |kept: &Kept| kept.is_finished(next);
+        let claimed = self.source.feed.claim_rotation(self.source.executor.now());
+        let Ok(()) = claimed else {
+            let sleep = self.source.executor.sleep_until(claimed.err());
+            self.unless(is_finished, sleep).await;
+            return;
+        };
+        let rotated = async {
+            match self.source.log.upgrade() {
+                Some(log) => log.rotate().await,
+                None => Err(Error::Closed),
+            }
+        };
+        match self.unless(|_| false, rotated).await {
+            // On a full disk it is tried again after the interval.
+            Some(Ok(()) | Err(Error::StorageFull(_) | Error::SegmentUnavailable(_))) | None => {}
+            // The log is about to end.
+            Some(Err(_)) => drop(self.unless(|_| false, std::future::pending::<()>()).await),
+        }
+    }
+
+    /// Does something, unless this comes to be so, the log is closing, or the follower has gone.
+    async fn unless<T>(
+        &self,
+        is_so: impl Fn(&Kept) -> bool,
+        work: impl Future<Output = T>,
+    ) -> Option<T> {
+        let mut news = self.source.retention.subscribe();
+        let stopped = race(
+            async { drop(news.wait_for(|kept| kept.is_closing || is_so(kept)).await) },
+            self.outbox.closed(),
+        );
+        race(async { Some(work.await) }, async {
+            stopped.await;
+            None
+        })
+        .await
+    }
+}
+
+/// Chunks of records in memory: one that is being read, one on its way, one that is being consumed.
+const CHUNKS_MAX: u32 = 3;

@@ -1,0 +1,240 @@
+//! Keeping records that are still needed, whatever is truncated.
+
+use std::fmt;
+use std::sync::Arc;
+
+use crate::error::{Error, Result};
+use crate::lsn::Lsn;
+use crate::retention::{self, HoldId, Retention, Terms};
+use crate::wal::{Wal, WeakWal};
+
+impl Wal {
+    /// Keeps every record from `from` on, whatever is truncated, until the hold moves or is dropped.
+    ///
+    /// [`Lsn::ZERO`] stands for the oldest record that is kept. It is kept with a bound of 4 GiB, and
+    /// appends are refused when that is reached: [`hold_with`](Self::hold_with) takes other terms.
+    ///
+    /// Holds are in memory. Take them on start, before anything is truncated.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Truncated`] if that record was truncated, or is being truncated at this moment.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidewal::{Lsn, Wal};
+    ///
+    /// # tokio_test::block_on(async {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let dir = dir.path();
+    /// let wal = Wal::open(dir).await?;
+    /// let hold = wal.hold(Lsn::FIRST)?;
+    /// let lsn = wal.append("a record").await?;
+    ///
+    /// wal.truncate_before(lsn.next()).await?; // nothing goes
+    /// hold.advance(lsn.next())?; // now it may
+    /// # Ok::<(), tidewal::Error>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn hold(&self, from: Lsn) -> Result<Hold> {
+        self.hold_with(from, HoldOptions::new())
+    }
+
+    /// As [`hold`](Self::hold), with a name, a bound, and what happens when that is reached.
+    ///
+    /// # Errors
+    ///
+    /// Those of [`hold`](Self::hold).
+    pub fn hold_with(&self, from: Lsn, options: HoldOptions) -> Result<Hold> {
+        let terms = Terms {
+            name: options.name.into(),
+            is_released: options.overflow == HoldOverflow::Release,
+        };
+        let hold = retention::Hold {
+            from,
+            limit: options.max_bytes,
+        };
+        let end = self.feed().durable_end();
+        let added = self.retention().add_caller(hold, &terms, end);
+        let (id, _) = added.map_err(|oldest| Error::Truncated {
+            asked: from,
+            oldest,
+        })?;
+        Ok(Hold {
+            id,
+            retention: Arc::clone(self.retention()),
+            log: self.downgrade(),
+        })
+    }
+
+    /// The holds that there are, and what each keeps.
+    #[must_use]
+    pub fn holds(&self) -> Vec<HoldInfo> {
+        let kept = self.retention().subscribe();
+        let kept = kept.borrow();
+        let info = |(hold, terms): (retention::Hold, &Terms)| HoldInfo {
+            name: terms.name.to_string(),
+            from: hold.from,
+            segments: kept.held_back(hold).len() as u64,
+            bytes: kept.held_bytes(hold),
+        };
+        kept.holds().map(info).collect()
+    }
+}
+
+/// Keeps records, whatever is truncated, until it moves or is dropped. [`Wal::hold`] takes one.
+///
+/// Truncations that were asked for in the meantime are carried out in the background when it moves or is
+/// dropped. A hold does not keep the log open.
+#[must_use = "a hold that is dropped holds nothing"]
+pub struct Hold {
+    id: HoldId,
+    retention: Arc<Retention>,
+    log: WeakWal,
+}
+
+impl Hold {
+    /// The first record that is kept; `None` if the hold was released.
+    #[must_use]
+    pub fn lsn(&self) -> Option<Lsn> {
+        self.retention.place_of_hold(self.id)
+    }
+
+    /// Keeps no more than what begins with `to`. A hold never moves back: a smaller LSN changes nothing.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::HoldReleased`] if the hold kept more than it may and was released
+    /// ([`HoldOverflow::Release`]).
+    pub fn advance(&self, to: Lsn) -> Result<()> {
+        if self.retention.move_hold(self.id, to).is_some() {
+            self.truncate();
+        }
+        match self.lsn() {
+            Some(_) => Ok(()),
+            None => Err(Error::HoldReleased),
+        }
+    }
+
+    /// Waits until the hold is released because it keeps more than it may ([`HoldOverflow::Release`]).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: it only waits.
+    pub async fn released(&self) {
+        self.retention.released(self.id).await;
+    }
+
+    /// Asks the writer for the truncation that was put off.
+    fn truncate(&self) {
+        if let Some(log) = self.log.upgrade() {
+            log.truncate_put_off();
+        }
+    }
+}
+
+impl Drop for Hold {
+    fn drop(&mut self) {
+        if self.retention.remove_caller(self.id) {
+            self.truncate();
+        }
+    }
+}
+
+impl fmt::Debug for Hold {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Hold")
+            .field("lsn", &self.lsn())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The terms of a hold.
+///
+/// # Examples
+///
+/// ```
+/// use tidewal::{HoldOptions, HoldOverflow};
+///
+/// let options = HoldOptions::new()
+///     .name("outbox")
+///     .max_bytes(1024 * 1024 * 1024)
+///     .overflow(HoldOverflow::Release);
+/// ```
+#[derive(Clone, Debug)]
+#[must_use = "options do nothing until a hold is taken with them"]
+pub struct HoldOptions {
+    name: String,
+    max_bytes: u64,
+    overflow: HoldOverflow,
+}
+
+impl HoldOptions {
+    /// The defaults.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What the hold is for, as [`Wal::holds`] says it. Default: `hold`.
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.name = name.into();
+        self
+    }
+
+    /// How many bytes of segments may be kept only because of this hold, before
+    /// [`overflow`](Self::overflow) says what happens. Default: 4 GiB.
+    ///
+    /// Counted in whole segments that were truncated and are kept. The bound is looked at when the next
+    /// segment is to be opened. With 0 no segment is opened while any is kept.
+    pub fn max_bytes(mut self, bytes: u64) -> Self {
+        self.max_bytes = bytes;
+        self
+    }
+
+    /// What happens when the bound is reached. Default: [`HoldOverflow::RefuseAppends`].
+    pub fn overflow(mut self, overflow: HoldOverflow) -> Self {
+        self.overflow = overflow;
+        self
+    }
+}
+
+impl Default for HoldOptions {
+    fn default() -> Self {
+        Self {
+            name: "hold".into(),
+            max_bytes: MAX_BYTES_DEFAULT,
+            overflow: HoldOverflow::RefuseAppends,
+        }
+    }
+}
+
+/// What happens when a hold keeps more than [`HoldOptions::max_bytes`].
+#[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
+#[non_exhaustive]
+pub enum HoldOverflow {
+    /// No further segment is opened: appends that need one fail with [`Error::StorageFull`], certainly not
+    /// appended, and work again when the hold has moved. Nothing that is held is lost.
+    #[default]
+    RefuseAppends,
+
+    /// The hold is released and its records may go. Its owner learns it from [`Hold::advance`] and
+    /// [`Hold::released`]. Appends go on.
+    Release,
+}
+
+/// A hold, as [`Wal::holds`] lists it.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct HoldInfo {
+    /// What it is for.
+    pub name: String,
+    /// The first record that is kept.
+    pub from: Lsn,
+    /// Segments that were truncated and that this hold keeps. Another one may keep them, too.
+    pub segments: u64,
+    /// Their bytes on disk.
+    pub bytes: u64,
+}
+
+const MAX_BYTES_DEFAULT: u64 = 4 * 1024 * 1024 * 1024;

@@ -1,0 +1,126 @@
+//! Reading finished segments while the log is open.
+//!
+//! A segment is pinned while its file is open for reading: truncation then removes the file instead of
+//! using it again, and the log does not end before the pin is gone. So no file is ever open for reading
+//! and for appending.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+use crate::lsn::Lsn;
+use crate::mutants::{Mutant, is_active};
+use crate::retention::{Kept, Retention, Sealed};
+
+/// Where a durable record is.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place {
+    Finished(Sealed),
+    /// In the segment that is being written.
+    Open,
+    Truncated {
+        /// The oldest record that is kept, or would be.
+        oldest: Lsn,
+    },
+    /// The log is about to end: files are not read any more.
+    Closing,
+}
+
+impl Kept {
+    /// The oldest record that is kept; `None` if there is none.
+    pub(crate) fn oldest(&self) -> Option<Lsn> {
+        let oldest = self.sealed.first().map(|sealed| sealed.header.base);
+        oldest.or(self.open.map(|open| open.base))
+    }
+
+    /// Whether the finished segment with this base is still there.
+    pub(crate) fn has(&self, base: Lsn) -> bool {
+        let found = self
+            .sealed
+            .partition_point(|sealed| sealed.header.base < base);
+        self.sealed
+            .get(found)
+            .is_some_and(|sealed| sealed.header.base == base)
+    }
+
+    /// Whether a record is in a finished segment, or is gone.
+    pub(crate) fn is_finished(&self, lsn: Lsn) -> bool {
+        self.open.is_none_or(|open| lsn < open.base)
+    }
+
+    fn place_of(&self, lsn: Lsn) -> Place {
+        let found = self.sealed.partition_point(|sealed| sealed.last < lsn);
+        let sealed = self.sealed.get(found);
+        match (sealed, self.open) {
+            _ if self.is_closing => Place::Closing,
+            (None, Some(header)) if is_active(Mutant::OpenSegmentRead) => Place::Finished(Sealed {
+                header,
+                last: lsn,
+                end: header.capacity,
+            }),
+            (Some(sealed), _) if sealed.header.base <= lsn => Place::Finished(*sealed),
+            (None, Some(open)) if open.base <= lsn => Place::Open,
+            _ => Place::Truncated {
+                oldest: self.oldest().unwrap_or(lsn.next()),
+            },
+        }
+    }
+}
+
+impl Retention {
+    pub(crate) fn subscribe(&self) -> watch::Receiver<Kept> {
+        self.kept.subscribe()
+    }
+
+    pub(crate) fn oldest(&self) -> Option<Lsn> {
+        self.kept.borrow().oldest()
+    }
+
+    /// Where a record is that is durable.
+    pub(crate) fn place_of(&self, lsn: Lsn) -> Place {
+        self.kept.borrow().place_of(lsn)
+    }
+
+    /// Keeps the file of a finished segment from being used again; `None` if that is about to be done.
+    pub(crate) fn pin(self: &Arc<Self>, base: Lsn) -> Option<Pin> {
+        let mut is_there = false;
+        self.kept.send_if_modified(|kept| {
+            is_there = !kept.is_closing && kept.has(base) || is_active(Mutant::OpenSegmentRead);
+            kept.pins.extend(is_there.then_some(base));
+            false
+        });
+        is_there.then(|| Pin {
+            retention: Arc::clone(self),
+            base,
+        })
+    }
+
+    /// Whether a segment that was truncated is being read.
+    pub(crate) fn is_pinned(&self, base: Lsn) -> bool {
+        self.kept.borrow().pins.contains(&base)
+    }
+
+    /// Allows no more pins, and waits until there are none.
+    pub(crate) async fn close(&self) {
+        let mut kept = self.kept.subscribe();
+        self.kept.send_modify(|kept| kept.is_closing = true);
+        // There is a sender as long as there is a retention.
+        let _ = kept.wait_for(|kept| kept.pins.is_empty()).await;
+    }
+}
+
+/// A segment whose file is open for reading.
+pub(crate) struct Pin {
+    retention: Arc<Retention>,
+    base: Lsn,
+}
+
+impl Drop for Pin {
+    fn drop(&mut self) {
+        self.retention.kept.send_if_modified(|kept| {
+            let found = kept.pins.iter().position(|&base| base == self.base);
+            found.map(|index| kept.pins.swap_remove(index));
+            kept.is_closing
+        });
+    }
+}
