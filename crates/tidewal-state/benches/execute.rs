@@ -1,7 +1,8 @@
 //! What a state machine costs over its log: `execute` beside `append`, a large snapshot while producers
 //! work, and the time of a start.
 //!
-//!     cargo bench -p tidewal-state -- [--dir DIR] [--rounds N] [--snapshot-mib N]
+//!     cargo bench -p tidewal-state -- [--only execute|snapshot|start] [--dir DIR] [--rounds N]
+//!         [--snapshot-mib N]
 //!
 //! Both sides take turns within one run, so that a disk that changes its speed changes both.
 
@@ -132,9 +133,10 @@ impl Target {
     }
 }
 
-/// Calls per second, and latencies in the order of their length.
+/// Calls per second, processor time for each call, and latencies in the order of their length.
 struct Measured {
     per_second: f64,
+    processor_us: f64,
     latencies: Vec<Duration>,
 }
 
@@ -152,9 +154,18 @@ impl Measured {
     }
 }
 
+/// Processor time of this process so far, in seconds; 0 where there is no `/proc`.
+fn processor_time() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default();
+    let ticks = fields.split_whitespace().skip(11).take(2);
+    let ticks: f64 = ticks.filter_map(|ticks| ticks.parse::<f64>().ok()).sum();
+    ticks / 100.0
+}
+
 /// Lets so many producers call until `stop`.
 async fn measure(target: &Target, producers: u64, stop: Arc<AtomicBool>) -> Measured {
-    let started = Instant::now();
+    let (started, processor) = (Instant::now(), processor_time());
     let tasks: Vec<_> = (0..producers)
         .map(|producer| {
             let (target, stop) = (target.clone(), Arc::clone(&stop));
@@ -180,11 +191,16 @@ async fn measure(target: &Target, producers: u64, stop: Arc<AtomicBool>) -> Meas
         latencies.append(&mut task.await.unwrap());
     }
     #[expect(clippy::cast_precision_loss, reason = "it is far below 2^52")]
-    let per_second = latencies.len() as f64 / started.elapsed().as_secs_f64();
+    let calls = latencies.len() as f64;
+    let measured = Measured {
+        per_second: calls / started.elapsed().as_secs_f64(),
+        processor_us: (processor_time() - processor) * 1e6 / calls,
+        latencies: Vec::new(),
+    };
     latencies.sort_unstable();
     Measured {
-        per_second,
         latencies,
+        ..measured
     }
 }
 
@@ -198,15 +214,25 @@ async fn measure_for(target: &Target, producers: u64, time: Duration) -> Measure
     tokio::join!(measure, end).0
 }
 
+/// The median, the least and the most of some ratios.
+fn spread(ratios: impl Iterator<Item = f64>) -> String {
+    let mut ratios: Vec<_> = ratios.collect();
+    ratios.sort_unstable_by(f64::total_cmp);
+    let (least, most) = (ratios[0], ratios[ratios.len() - 1]);
+    format!("{:.2} ({least:.2}..{most:.2})", median(ratios))
+}
+
 fn median(mut numbers: Vec<f64>) -> f64 {
     numbers.sort_unstable_by(f64::total_cmp);
     numbers[numbers.len() / 2]
 }
 
 async fn execute_beside_append(dir: &Path, rounds: usize, size: &Size) {
-    println!("execute beside append, medians of {rounds} rounds, in turns");
-    println!("| producers | append/s | execute/s | ratio (least..most) | p50 us | p99 us |");
-    println!("|---|---|---|---|---|---|");
+    println!(
+        "append and execute in turns, medians of {rounds} rounds; ratios are execute by append"
+    );
+    println!("| producers | calls/s | ratio | processor us/call | ratio | p50 us | p99 us |");
+    println!("|---|---|---|---|---|---|---|");
     for producers in [1, 64, 1024] {
         let wal = Wal::open(dir.join(format!("log-{producers}")))
             .await
@@ -235,25 +261,22 @@ async fn execute_beside_append(dir: &Path, rounds: usize, size: &Size) {
 }
 
 fn print_row(producers: u64, logs: &[Measured], executes: &[Measured]) {
-    let of =
-        |all: &[Measured], what: &dyn Fn(&Measured) -> f64| median(all.iter().map(what).collect());
-    let mut ratios: Vec<_> = logs
-        .iter()
-        .zip(executes)
-        .map(|(log, execute)| execute.per_second / log.per_second)
-        .collect();
-    ratios.sort_unstable_by(f64::total_cmp);
+    let of = |what: &dyn Fn(&Measured) -> f64, digits: usize| {
+        let [log, execute] = [logs, executes].map(|all| median(all.iter().map(what).collect()));
+        format!("{log:.digits$} / {execute:.digits$}")
+    };
+    let ratio = |what: &dyn Fn(&Measured) -> f64| {
+        let pairs = logs.iter().zip(executes);
+        spread(pairs.map(|(log, execute)| what(execute) / what(log)))
+    };
     println!(
-        "| {producers} | {:.0} | {:.0} | {:.2} ({:.2}..{:.2}) | {:.0} / {:.0} | {:.0} / {:.0} |",
-        of(logs, &|m| m.per_second),
-        of(executes, &|m| m.per_second),
-        median(ratios.clone()),
-        ratios[0],
-        ratios[ratios.len() - 1],
-        of(logs, &|m| m.at(0.5)),
-        of(executes, &|m| m.at(0.5)),
-        of(logs, &|m| m.at(0.99)),
-        of(executes, &|m| m.at(0.99)),
+        "| {producers} | {} | {} | {} | {} | {} | {} |",
+        of(&|m| m.per_second, 0),
+        ratio(&|m| m.per_second),
+        of(&|m| m.processor_us, 1),
+        ratio(&|m| m.processor_us),
+        of(&|m| m.at(0.5), 0),
+        of(&|m| m.at(0.99), 0),
     );
 }
 
@@ -269,7 +292,8 @@ async fn snapshot_under_load(dir: &Path, mib: u64, size: &Size) {
     println!("\n64 producers while a snapshot of {mib} MiB is taken, in turns");
     println!("| | calls/s | p50 us | p99 us | longest us | snapshot s | frozen us |");
     println!("|---|---|---|---|---|---|---|");
-    for _ in 0..3 {
+    let mut ratios = Vec::new();
+    for _ in 0..size.snapshots {
         let alone = measure_for(&target, 64, size.alone).await;
         print_load("without", &alone, None);
         let stop = Arc::new(AtomicBool::new(false));
@@ -280,15 +304,11 @@ async fn snapshot_under_load(dir: &Path, mib: u64, size: &Size) {
         };
         let (with, ()) = tokio::join!(work, snapshot);
         print_load("with", &with, Some(machine.stats()));
+        ratios.push(with.at(0.99) / alone.at(0.99));
     }
-    machine.close().await.unwrap();
-    let started = Instant::now();
-    let machine = StateMachine::<Table>::open(&dir).await.unwrap();
-    let stats = machine.stats();
     println!(
-        "\na start from {mib} MiB and {} records: {:.2} s",
-        stats.records_since_snapshot,
-        started.elapsed().as_secs_f64()
+        "p99 with a snapshot by p99 without: {}",
+        spread(ratios.into_iter())
     );
     machine.close().await.unwrap();
 }
@@ -310,80 +330,114 @@ fn print_load(name: &str, measured: &Measured, stats: Option<tidewal_state::Stat
 }
 
 async fn starts(dir: &Path, size: &Size) {
-    println!("\na start, by what it has to apply");
-    println!("| records after the snapshot | s |\n|---|---|");
-    for &records in size.records {
-        let dir = dir.join(format!("start-{records}"));
-        let machine = StateMachine::<Table>::open(&dir).await.unwrap();
-        let batch = |from: u64| (from..from + 100).map(|at| Command::Set { at, to: 1 });
-        for from in (0..records).step_by(100_000) {
-            let ends = (from..(from + 100_000).min(records))
-                .step_by(1000)
-                .map(|from| {
-                    let machine = machine.clone();
-                    async move {
-                        for from in (from..from + 1000).step_by(100) {
-                            for command in batch(from) {
-                                drop(machine.submit(command).await.unwrap());
-                            }
-                        }
-                    }
-                });
-            futures::future::join_all(ends).await;
+    println!("\na start, by the size of the state and by what it has to apply");
+    println!("| state MiB | records after the snapshot | MiB of log | s |\n|---|---|---|---|");
+    for &mib in size.states {
+        let dir = dir.join(format!("start-{mib}"));
+        let machine = open_table(&dir).await;
+        machine.execute(Command::Grow { parts: mib }).await.unwrap();
+        machine.snapshot().await.unwrap();
+        machine.close().await.unwrap();
+        let mut applied = 0;
+        for &records in size.records {
+            let machine = open_table(&dir).await;
+            fill(&machine, applied..records).await;
+            machine.close().await.unwrap();
+            applied = records;
+            let started = Instant::now();
+            let machine = open_table(&dir).await;
+            let took = started.elapsed().as_secs_f64();
+            let stats = machine.stats();
+            println!(
+                "| {mib} | {} | {} | {took:.3} |",
+                stats.records_since_snapshot,
+                stats.bytes_since_snapshot >> 20
+            );
+            machine.close().await.unwrap();
         }
-        machine.close().await.unwrap();
-        let started = Instant::now();
-        let machine = StateMachine::<Table>::open(&dir).await.unwrap();
-        let took = started.elapsed().as_secs_f64();
-        println!("| {} | {took:.3} |", machine.stats().records_since_snapshot);
-        machine.close().await.unwrap();
+        std::fs::remove_dir_all(&dir).unwrap();
     }
+}
+
+async fn open_table(dir: &Path) -> StateMachine<Table> {
+    let policy = SnapshotPolicy::default().only_when_asked().keep(1);
+    let options = StateMachine::options().snapshots(policy);
+    options.open(dir).await.unwrap()
+}
+
+/// Records of about 30 bytes, many in flight.
+async fn fill(machine: &StateMachine<Table>, range: std::ops::Range<u64>) {
+    let mut pending = Vec::new();
+    for at in range {
+        pending.push(machine.submit(Command::Set { at, to: 1 }).await.unwrap());
+        if pending.len() == 10_000 {
+            futures::future::join_all(pending.drain(..)).await;
+        }
+    }
+    futures::future::join_all(pending).await;
 }
 
 fn main() {
     // `cargo test` runs it, too, to see that it works: then it is small, and its figures say nothing.
     let is_bench = std::env::args().any(|argument| argument == "--bench");
-    let (mut rounds, mut mib, mut dir) = if is_bench {
-        (7, 1024, None)
-    } else {
-        (1, 4, None)
-    };
     let size = if is_bench { &FULL } else { &SMALL };
+    let (mut rounds, mut mib, mut dir, mut only) = (size.rounds, size.mib, None, None);
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
         match name.as_str() {
             "--rounds" => rounds = arguments.next().unwrap().parse().unwrap(),
             "--snapshot-mib" => mib = arguments.next().unwrap().parse().unwrap(),
             "--dir" => dir = arguments.next().map(PathBuf::from),
+            "--only" => only = arguments.next(),
             // What cargo adds.
             _ => {}
         }
     }
+    let is_asked_for = |part: &str| only.as_deref().is_none_or(|only| only == part);
     let parent = dir.unwrap_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")));
     let dir = tempfile::tempdir_in(parent).unwrap();
     let runtime = tokio::runtime::Runtime::new().unwrap();
     runtime.block_on(async {
-        execute_beside_append(dir.path(), rounds, size).await;
-        snapshot_under_load(dir.path(), mib, size).await;
-        starts(dir.path(), size).await;
+        if is_asked_for("execute") {
+            execute_beside_append(dir.path(), rounds, size).await;
+        }
+        if is_asked_for("snapshot") {
+            snapshot_under_load(dir.path(), mib, size).await;
+        }
+        if is_asked_for("start") {
+            starts(dir.path(), size).await;
+        }
     });
 }
 
-/// How long things are measured for, and how many records a start has to apply.
+/// How much is measured, and for how long.
 struct Size {
+    rounds: usize,
     round: Duration,
     alone: Duration,
+    snapshots: usize,
+    mib: u64,
+    /// MiB of state, and records to be applied after a snapshot, that a start is measured with.
+    states: &'static [u64],
     records: &'static [u64],
 }
 
 const FULL: Size = Size {
+    rounds: 9,
     round: Duration::from_millis(600),
-    alone: Duration::from_secs(2),
-    records: &[10_000, 100_000, 1_000_000],
+    alone: Duration::from_secs(3),
+    snapshots: 5,
+    mib: 1024,
+    states: &[1, 100, 1000],
+    records: &[0, 100_000, 1_000_000],
 };
 
 const SMALL: Size = Size {
+    rounds: 1,
     round: Duration::from_millis(20),
     alone: Duration::from_millis(20),
-    records: &[1000],
+    snapshots: 1,
+    mib: 4,
+    states: &[1],
+    records: &[0, 1000],
 };
