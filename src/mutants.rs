@@ -81,11 +81,23 @@ pub enum Mutant {
     HoldIgnored,
     /// Followers read the segment that is being written.
     OpenSegmentRead,
+    /// A snapshot gets its name without a sync of its file.
+    #[cfg(feature = "snapshot")]
+    SnapshotUnsynced,
+    /// The directory is not synced after a snapshot got its name.
+    #[cfg(feature = "snapshot")]
+    SnapshotNameUnsynced,
+    /// The contents of a snapshot are given out without a look at their checksums.
+    #[cfg(feature = "snapshot")]
+    SnapshotUnchecked,
+    /// A snapshot of records that the log has given out again is taken for the log's own.
+    #[cfg(feature = "snapshot")]
+    SnapshotDiverged,
 }
 
 #[cfg(tidewal_mutants)]
 impl Mutant {
-    /// Every one.
+    /// Every one, but those of snapshots.
     pub const ALL: [Self; 30] = [
         Self::AnswerUnsynced,
         Self::CreateUnsynced,
@@ -117,6 +129,15 @@ impl Mutant {
         Self::OverrunUnnoticed,
         Self::HoldIgnored,
         Self::OpenSegmentRead,
+    ];
+
+    /// Those of snapshots, which the tests of `tidewal-state` notice.
+    #[cfg(feature = "snapshot")]
+    pub const SNAPSHOTS: [Self; 4] = [
+        Self::SnapshotUnsynced,
+        Self::SnapshotNameUnsynced,
+        Self::SnapshotUnchecked,
+        Self::SnapshotDiverged,
     ];
 }
 

@@ -234,9 +234,11 @@ impl Retention {
 /// What is written beside the log names it.
 #[cfg(feature = "snapshot")]
 impl Retention {
-    /// The log's id; `None` until it has a segment.
-    pub(crate) fn log_id(&self) -> Option<u64> {
-        self.kept.borrow().log_id
+    /// The log's id, `None` until it has a segment; and its segments, without those that hold no record.
+    pub(crate) fn segments(&self) -> (Option<u64>, Vec<Header>) {
+        let kept = self.kept.borrow();
+        let sealed = kept.sealed.iter().map(|sealed| sealed.header);
+        (kept.log_id, sealed.chain(kept.open).collect())
     }
 }
 

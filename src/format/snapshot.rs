@@ -28,6 +28,9 @@ pub(crate) struct Header {
     pub(crate) len: u64,
     /// How many chunks they are in.
     pub(crate) chunks: u64,
+    /// The salt of the segment that holds the last record that it covers, which tells that record from another
+    /// one of the same LSN. `None` if it was not known, because that segment was truncated.
+    pub(crate) segment: Option<u64>,
 }
 
 /// Why bytes are not a snapshot's header.
@@ -48,6 +51,7 @@ impl Header {
         bytes[32..40].copy_from_slice(&self.salt.to_le_bytes());
         bytes[40..48].copy_from_slice(&self.len.to_le_bytes());
         bytes[48..56].copy_from_slice(&self.chunks.to_le_bytes());
+        bytes[56..64].copy_from_slice(&self.segment.unwrap_or(0).to_le_bytes());
         let crc = crc32fast::hash(&bytes[..CRC_AT]);
         bytes[CRC_AT..].copy_from_slice(&crc.to_le_bytes());
         debug_assert_eq!(Self::decode(&bytes), Ok(*self));
@@ -61,7 +65,7 @@ impl Header {
             return Err(HeaderError::Damaged);
         }
         let version = le_u32(bytes, 8);
-        let is_reserved_zero = le_u32(bytes, 12) == 0 && bytes[56..CRC_AT] == [0; CRC_AT - 56];
+        let is_reserved_zero = le_u32(bytes, 12) == 0 && bytes[64..CRC_AT] == [0; CRC_AT - 64];
         if version != VERSION || !is_reserved_zero {
             return Err(HeaderError::Version(version));
         }
@@ -71,6 +75,7 @@ impl Header {
             salt: le_u64(bytes, 32),
             len: le_u64(bytes, 40),
             chunks: le_u64(bytes, 48),
+            segment: Some(le_u64(bytes, 56)).filter(|salt| *salt != 0),
         })
     }
 
@@ -130,6 +135,7 @@ mod tests {
         salt: 4,
         len: 5000,
         chunks: 2,
+        segment: Some(8),
     };
 
     #[test]
@@ -155,7 +161,7 @@ mod tests {
 
     #[test]
     fn what_a_later_version_may_write_is_told_apart_from_damage() {
-        for (at, version) in [(8, 0), (12, 1), (56, 1), (72, 1)] {
+        for (at, version) in [(8, 0), (12, 1), (64, 1), (72, 1)] {
             let mut bytes = HEADER.encode();
             bytes[at] ^= 1;
             let crc = crc32fast::hash(&bytes[..CRC_AT]);

@@ -41,6 +41,21 @@ pub enum SnapshotError {
         what: &'static str,
     },
 
+    /// The last record that the snapshot covers is not the log's record of that LSN: the log was cut by a
+    /// repair, restored to an earlier point or put back from a copy, and what was cut is in the snapshot.
+    ///
+    /// Next: if the log was cut on purpose, move the file out of the directory, and start from the snapshot
+    /// before it. Otherwise the log has lost records: restore the directory from a backup. The file is left
+    /// alone.
+    #[error(
+        "{} covers records that are not in this log: was the log repaired, or restored to an earlier point?",
+        file.display()
+    )]
+    Diverged {
+        /// The snapshot's file.
+        file: PathBuf,
+    },
+
     /// The directory could not be synced, now or earlier, by a snapshot or by the log: it is not known
     /// whether the snapshots that there are would be found after a power cut, and no other is made. One that
     /// just got its name loses it again if possible, and may still be found later.

@@ -6,15 +6,18 @@ use std::sync::{PoisonError, RwLockReadGuard};
 use crate::error::IoFailure;
 use crate::format::names;
 use crate::lsn::Lsn;
+use crate::mutants::{Mutant, skip_next_sync};
+use crate::snapshot::chain::{Chain, Relation};
 use crate::snapshot::error::{Result, SnapshotError};
 use crate::snapshot::input::SnapshotInput;
-use crate::snapshot::output::SnapshotOutput;
+use crate::snapshot::output::{Identity, SnapshotOutput};
 use crate::snapshot::{Snapshot, SnapshotFile, SnapshotState};
 use crate::storage::{Closing, Dir, File, Mode, Synced};
 
 /// A snapshot that is to be written.
 pub(super) struct Target<'a> {
     pub(super) dir: &'a Dir,
+    pub(super) chain: &'a Chain,
     pub(super) log_id: u64,
     pub(super) lsn: Lsn,
 }
@@ -28,7 +31,7 @@ pub(super) enum Standing {
 
 impl Target<'_> {
     pub(super) fn standing(&self) -> Result<Standing> {
-        match read(self.dir, Some(self.log_id), self.lsn, |_| Ok(())) {
+        match read(self.dir, self.chain, self.lsn, |_| Ok(())) {
             Ok((snapshot, ())) => Ok(Standing::Sound(snapshot)),
             Err(SnapshotError::Missing { .. }) => Ok(Standing::Free),
             Err(SnapshotError::Damaged { .. }) => Ok(Standing::Damaged),
@@ -45,9 +48,15 @@ impl Target<'_> {
         contents: impl FnOnce(&mut SnapshotOutput) -> io::Result<()>,
     ) -> Result<(u64, Synced)> {
         let file = open_spare(self.dir)?;
-        let mut output = SnapshotOutput::new(file, self.dir.new_salt(), closing.clone());
+        let identity = Identity {
+            log_id: self.log_id,
+            lsn: self.lsn,
+            segment: self.chain.segment_of(self.lsn),
+            salt: self.dir.new_salt(),
+        };
+        let mut output = SnapshotOutput::new(file, identity, closing.clone());
         let written = contents(&mut output);
-        let filled = output.finish(written, self.log_id, self.lsn).await;
+        let filled = output.finish(written).await;
         if let Err(SnapshotError::Io(fault) | SnapshotError::StorageFull(fault)) = &filled
             && !(fault.is_storage_full() && fault.action() == "write")
         {
@@ -78,9 +87,8 @@ impl Target<'_> {
     }
 }
 
-/// The files with names of snapshots, oldest first, of which those of another log than `log_id` are
-/// foreign.
-pub(super) fn list(dir: &Dir, log_id: Option<u64>) -> Result<Vec<SnapshotFile>> {
+/// The files with names of snapshots, oldest first, and how they relate to the log.
+pub(super) fn list(dir: &Dir, chain: &Chain) -> Result<Vec<SnapshotFile>> {
     let _reading = reading(dir);
     let names = dir.list()?;
     let mut lsns: Vec<_> = names
@@ -92,18 +100,21 @@ pub(super) fn list(dir: &Dir, log_id: Option<u64>) -> Result<Vec<SnapshotFile>> 
         Some(SnapshotFile {
             lsn,
             path: dir.path_of(&names::snapshot(lsn)),
-            state: state_of(dir, log_id, lsn)?,
+            state: state_of(dir, chain, lsn)?,
         })
     };
     Ok(lsns.into_iter().filter_map(look).collect())
 }
 
 /// `None` if the file has gone meanwhile.
-fn state_of(dir: &Dir, log_id: Option<u64>, lsn: Lsn) -> Option<SnapshotState> {
+fn state_of(dir: &Dir, chain: &Chain, lsn: Lsn) -> Option<SnapshotState> {
     Some(match SnapshotInput::open(dir, lsn) {
-        Ok(input) if is_foreign(log_id, input.header().log_id) => SnapshotState::Foreign,
-        Ok(input) => SnapshotState::Whole {
-            len: input.total_len(),
+        Ok(input) => match chain.relation(input.header()) {
+            Relation::Own => SnapshotState::Whole {
+                len: input.total_len(),
+            },
+            Relation::Foreign => SnapshotState::Foreign,
+            Relation::Diverged => SnapshotState::Diverged,
         },
         Err(SnapshotError::Missing { .. }) => return None,
         Err(SnapshotError::Damaged { .. }) => SnapshotState::Damaged,
@@ -120,12 +131,8 @@ fn reading(dir: &Dir) -> RwLockReadGuard<'_, ()> {
 
 /// Makes the names of snapshots durable. Where that has failed once, none is.
 fn sync_names(dir: &Dir) -> Result<Synced> {
+    skip_next_sync(Mutant::SnapshotNameUnsynced);
     dir.sync().map_err(SnapshotError::Failed)
-}
-
-/// A log without a segment has no id yet; then it is the log's end that does not fit the snapshot.
-fn is_foreign(log_id: Option<u64>, other: u64) -> bool {
-    log_id.is_some_and(|log_id| log_id != other)
 }
 
 /// Reads a snapshot, checks all of it, and makes sure that its name is durable.
@@ -135,17 +142,18 @@ fn is_foreign(log_id: Option<u64>, other: u64) -> bool {
 /// was synced before it got the name.
 pub(super) fn read<T>(
     dir: &Dir,
-    log_id: Option<u64>,
+    chain: &Chain,
     lsn: Lsn,
     contents: impl FnOnce(&mut SnapshotInput) -> io::Result<T>,
 ) -> Result<(Snapshot, T)> {
     let _reading = reading(dir);
     let mut input = SnapshotInput::open(dir, lsn)?;
     let header = *input.header();
-    if is_foreign(log_id, header.log_id) {
-        return Err(SnapshotError::Foreign {
-            file: dir.path_of(&names::snapshot(lsn)),
-        });
+    let file = || dir.path_of(&names::snapshot(lsn));
+    match chain.relation(&header) {
+        Relation::Own => {}
+        Relation::Foreign => return Err(SnapshotError::Foreign { file: file() }),
+        Relation::Diverged => return Err(SnapshotError::Diverged { file: file() }),
     }
     let read = contents(&mut input);
     let read = input.finish(read)?;
@@ -154,13 +162,13 @@ pub(super) fn read<T>(
 }
 
 /// Removes what is before `kept`; the largest file is set aside for the next snapshot.
-pub(super) fn remove_before(dir: &Dir, log_id: Option<u64>, kept: &Snapshot) -> Result<usize> {
-    if is_foreign(log_id, kept.log_id) {
+pub(super) fn remove_before(dir: &Dir, chain: &Chain, kept: &Snapshot) -> Result<usize> {
+    if chain.is_foreign(kept.log_id) {
         return Err(SnapshotError::Foreign {
             file: dir.path_of(&names::snapshot(kept.lsn)),
         });
     }
-    let mut older = list(dir, log_id)?;
+    let mut older = list(dir, chain)?;
     older.retain(|file| file.lsn < kept.lsn && is_ours(file.state));
     let count = older.len();
     if count == 0 {

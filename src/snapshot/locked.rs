@@ -7,6 +7,7 @@ use crate::error::Error;
 use crate::format::{names, segment};
 use crate::lsn::Lsn;
 use crate::recovery::{Context, Recovery, Start, ToLock};
+use crate::snapshot::chain::Chain;
 use crate::snapshot::error::Result;
 use crate::snapshot::{Site, Snapshot, SnapshotFile, SnapshotInput, files};
 use crate::storage::{Access, Dir, Lock, Mode};
@@ -24,7 +25,7 @@ pub struct LockedDir {
     context: Context,
     site: Site,
     lock: Lock,
-    log_id: Option<u64>,
+    chain: Chain,
 }
 
 impl LockedDir {
@@ -38,7 +39,7 @@ impl LockedDir {
             let _ = sender.send(locked);
         };
         executor.run("tidewal-snapshot", context.location.path(), job)?;
-        let (dir, lock, log_id) = receiver.await.unwrap_or(Err(Error::Interrupted))?;
+        let (dir, lock, chain) = receiver.await.unwrap_or(Err(Error::Interrupted))?;
         let site = Site {
             dir,
             executor,
@@ -48,7 +49,7 @@ impl LockedDir {
             context,
             site,
             lock,
-            log_id,
+            chain,
         })
     }
 
@@ -64,10 +65,10 @@ impl LockedDir {
     ///
     /// [`SnapshotError::Io`](crate::snapshot::SnapshotError::Io).
     pub async fn snapshots(&self) -> Result<Vec<SnapshotFile>> {
-        let (site, log_id) = (self.site.clone(), self.log_id);
+        let (site, chain) = (self.site.clone(), self.chain.clone());
         let list = async move {
             let _lock = site.hold()?;
-            files::list(&site.dir, log_id)
+            files::list(&site.dir, &chain)
         };
         self.site.run(list).await
     }
@@ -83,6 +84,7 @@ impl LockedDir {
     /// [`Missing`](crate::snapshot::SnapshotError::Missing),
     /// [`Damaged`](crate::snapshot::SnapshotError::Damaged),
     /// [`Foreign`](crate::snapshot::SnapshotError::Foreign),
+    /// [`Diverged`](crate::snapshot::SnapshotError::Diverged),
     /// [`Unsupported`](crate::snapshot::SnapshotError::Unsupported),
     /// [`Failed`](crate::snapshot::SnapshotError::Failed),
     /// [`Io`](crate::snapshot::SnapshotError::Io);
@@ -93,10 +95,10 @@ impl LockedDir {
         F: FnOnce(&mut SnapshotInput) -> io::Result<T> + Send + 'static,
         T: Send + 'static,
     {
-        let (site, log_id) = (self.site.clone(), self.log_id);
+        let (site, chain) = (self.site.clone(), self.chain.clone());
         let read = async move {
             let _lock = site.hold()?;
-            files::read(&site.dir, log_id, lsn, contents)
+            files::read(&site.dir, &chain, lsn, contents)
         };
         self.site.run(read).await
     }
@@ -126,25 +128,30 @@ impl std::fmt::Debug for LockedDir {
 async fn lock(
     to_lock: &ToLock,
     is_given_up: impl Fn() -> bool + Sync,
-) -> Result<(Dir, Lock, Option<u64>), Error> {
+) -> Result<(Dir, Lock, Chain), Error> {
     let (dir, lock) = to_lock.lock(is_given_up).await?;
-    let log_id = log_id(&dir)?;
-    Ok((dir, lock, log_id))
+    let chain = chain(&dir)?;
+    Ok((dir, lock, chain))
 }
 
-/// The id of the log, by its newest segment. If that cannot be read, recovery will say why.
-fn log_id(dir: &Dir) -> Result<Option<u64>, Error> {
+/// The segments that are there, and the id that the newest one has. If a header cannot be read, recovery
+/// will say why.
+fn chain(dir: &Dir) -> Result<Chain, Error> {
     let names = dir.list()?;
-    let newest = names
+    let mut bases: Vec<_> = names
         .iter()
         .filter_map(|name| names::parse_segment(name))
-        .max();
-    let Some(newest) = newest else {
-        return Ok(None);
-    };
-    let file = dir.open(&names::segment(newest), Mode::Read)?;
+        .collect();
+    bases.sort_unstable();
+    let headers: Vec<_> = bases.into_iter().map(|base| header(dir, base)).collect();
+    let newest = headers.last().copied().flatten();
+    let log_id = newest.map(|header| header.log_id);
+    Ok(Chain::new(log_id, headers.into_iter().flatten().collect()))
+}
+
+fn header(dir: &Dir, base: Lsn) -> Option<segment::Header> {
+    let file = dir.open(&names::segment(base), Mode::Read).ok()?;
     let mut header = [0; segment::HEADER_LEN];
-    file.read_at(&mut header, 0)?;
-    let header = segment::Header::decode(&header).ok();
-    Ok(header.map(|header| header.log_id))
+    file.read_at(&mut header, 0).ok()?;
+    segment::Header::decode(&header).ok()
 }

@@ -61,6 +61,7 @@
 //! # }).unwrap();
 //! ```
 
+mod chain;
 mod error;
 mod files;
 mod input;
@@ -79,6 +80,7 @@ use crate::executor::Executor;
 use crate::lsn::Lsn;
 use crate::queue::Progress;
 use crate::retention::Retention;
+use crate::snapshot::chain::Chain;
 use crate::snapshot::files::Target;
 use crate::storage::{Closing, Dir, Lock, Synced};
 use crate::wal::Wal;
@@ -140,7 +142,8 @@ impl Snapshots {
     /// [`SnapshotError::NotDurable`], also for LSN 0; [`SnapshotError::StorageFull`];
     /// [`SnapshotError::Contents`] with what `contents` has returned; [`SnapshotError::Interrupted`] if
     /// it has panicked; [`SnapshotError::Closed`] if the log closes meanwhile;
-    /// [`SnapshotError::Foreign`] and [`SnapshotError::Unsupported`] if such a file has the name;
+    /// [`SnapshotError::Foreign`], [`SnapshotError::Diverged`] and [`SnapshotError::Unsupported`] if such a
+    /// file has the name;
     /// [`SnapshotError::Failed`]; [`SnapshotError::Io`]. After all of them but `Failed` there is no new
     /// snapshot.
     pub async fn write<F>(&self, lsn: Lsn, contents: F) -> Result<Snapshot>
@@ -159,10 +162,10 @@ impl Snapshots {
     ///
     /// [`SnapshotError::Closed`], [`SnapshotError::Io`].
     pub async fn list(&self) -> Result<Vec<SnapshotFile>> {
-        let (site, log_id) = (self.site.clone(), self.retention.log_id());
+        let (site, chain) = (self.site.clone(), self.chain());
         let list = async move {
             let _lock = site.hold()?;
-            files::list(&site.dir, log_id)
+            files::list(&site.dir, &chain)
         };
         self.site.run(list).await
     }
@@ -177,18 +180,18 @@ impl Snapshots {
         F: FnOnce(&mut SnapshotInput) -> io::Result<T> + Send + 'static,
         T: Send + 'static,
     {
-        let (site, log_id) = (self.site.clone(), self.retention.log_id());
+        let (site, chain) = (self.site.clone(), self.chain());
         let read = async move {
             let _lock = site.hold()?;
-            files::read(&site.dir, log_id, lsn, contents)
+            files::read(&site.dir, &chain, lsn, contents)
         };
         self.site.run(read).await
     }
 
     /// Removes the snapshots before `kept`, which is durable. Returns how many there were.
     ///
-    /// Damaged ones are removed too, and those of other logs or of later versions, and what cannot be read,
-    /// are left alone. If no space is set aside yet, and no snapshot is being read, the largest file becomes
+    /// Damaged ones are removed too. Those of other logs or of later versions, those that have diverged, and
+    /// what cannot be read, are left alone. If no space is set aside yet, and no snapshot is being read, the largest file becomes
     /// that, and is kept under another name.
     ///
     /// # Errors
@@ -201,7 +204,7 @@ impl Snapshots {
             let mut turn = this.turn.lock().await;
             check(turn.as_ref())?;
             let _lock = this.site.hold()?;
-            let removed = files::remove_before(&this.site.dir, this.retention.log_id(), &kept);
+            let removed = files::remove_before(&this.site.dir, &this.chain(), &kept);
             note(&mut turn, removed)
         };
         self.site.run(remove).await
@@ -242,9 +245,11 @@ impl Snapshots {
     where
         F: FnOnce(&mut SnapshotOutput) -> io::Result<()>,
     {
+        let chain = self.chain();
         let target = Target {
             dir: &self.site.dir,
-            log_id: self.log_id_for(lsn)?,
+            log_id: self.log_id_for(&chain, lsn)?,
+            chain: &chain,
             lsn,
         };
         let replaced = match target.standing()? {
@@ -257,10 +262,15 @@ impl Snapshots {
         Ok(target.snapshot(len, synced))
     }
 
+    fn chain(&self) -> Chain {
+        let (log_id, headers) = self.retention.segments();
+        Chain::new(log_id, headers)
+    }
+
     /// The log's id, if record `lsn` is durable.
-    fn log_id_for(&self, lsn: Lsn) -> Result<u64> {
+    fn log_id_for(&self, chain: &Chain, lsn: Lsn) -> Result<u64> {
         let durable = self.progress.borrow().durable;
-        match self.retention.log_id() {
+        match chain.log_id() {
             Some(log_id) if lsn <= durable && lsn != Lsn::ZERO => Ok(log_id),
             _ => Err(SnapshotError::NotDurable {
                 asked: lsn,
@@ -339,6 +349,9 @@ pub struct SnapshotFile {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum SnapshotState {
+    /// It is of this log, and the last record that it covers is not the log's record of that LSN: see
+    /// [`SnapshotError::Diverged`]. It is left alone.
+    Diverged,
     /// It is no whole snapshot: its header is damaged, or of a file of another name, or the file is short.
     Damaged,
     /// It is a snapshot of another log.

@@ -6,8 +6,19 @@ use crate::error::IoFailure;
 use crate::format::snapshot::{
     self, CHUNK_HEADER_LEN, CHUNK_LEN, CHUNKS_OFFSET, Header, encode_chunk_header,
 };
+use crate::lsn::Lsn;
+use crate::mutants::{Mutant, skip_next_sync};
 use crate::snapshot::error::SnapshotError;
 use crate::storage::{Closing, File, Synced};
+
+/// What a snapshot's header says that is known before its contents are.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Identity {
+    pub(super) log_id: u64,
+    pub(super) lsn: Lsn,
+    pub(super) segment: Option<u64>,
+    pub(super) salt: u64,
+}
 
 /// Where a function writes the contents of a snapshot: an [`io::Write`].
 ///
@@ -20,7 +31,7 @@ pub struct SnapshotOutput {
     file: Option<File>,
     failure: Option<SnapshotError>,
     closing: Closing,
-    salt: u64,
+    identity: Identity,
     /// A chunk's header, to be filled in, and its contents so far.
     chunk: Vec<u8>,
     len: u64,
@@ -29,12 +40,12 @@ pub struct SnapshotOutput {
 }
 
 impl SnapshotOutput {
-    pub(super) fn new(file: File, salt: u64, closing: Closing) -> Self {
+    pub(super) fn new(file: File, identity: Identity, closing: Closing) -> Self {
         Self {
             file: Some(file),
             failure: None,
             closing,
-            salt,
+            identity,
             chunk: vec![0; CHUNK_HEADER_LEN],
             len: 0,
             chunks: 0,
@@ -58,8 +69,6 @@ impl SnapshotOutput {
     pub(super) async fn finish(
         mut self,
         written: io::Result<()>,
-        log_id: u64,
-        lsn: crate::lsn::Lsn,
     ) -> Result<(u64, Synced), SnapshotError> {
         let written = written.and_then(|()| self.write_chunk());
         if let Some(failure) = self.failure {
@@ -67,14 +76,16 @@ impl SnapshotOutput {
         }
         written.map_err(|error| SnapshotError::Contents(error.into()))?;
         let header = Header {
-            log_id,
-            lsn,
-            salt: self.salt,
+            log_id: self.identity.log_id,
+            lsn: self.identity.lsn,
+            salt: self.identity.salt,
             len: self.len,
             chunks: self.chunks,
+            segment: self.identity.segment,
         };
         let file = self.file.expect("a file is lost with a failure only");
         let (file, _) = file.write_at(&header_block(&header), 0)?;
+        skip_next_sync(Mutant::SnapshotUnsynced);
         let (_, synced) = file.sync().await?;
         Ok((self.len, synced))
     }
@@ -87,7 +98,7 @@ impl SnapshotOutput {
             return Err(self.fail(SnapshotError::Closed));
         }
         let contents = &self.chunk[CHUNK_HEADER_LEN..];
-        let header = encode_chunk_header(self.salt, self.chunks, contents);
+        let header = encode_chunk_header(self.identity.salt, self.chunks, contents);
         self.chunk[..CHUNK_HEADER_LEN].copy_from_slice(&header);
         let Some(file) = self.file.take() else {
             return Err(io::Error::other("the snapshot has failed"));

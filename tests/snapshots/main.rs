@@ -2,6 +2,7 @@
 
 mod crashes;
 mod damage;
+mod diverged;
 mod dropped;
 mod faults;
 mod helpers;

@@ -1,6 +1,5 @@
 use serde::{Deserialize, Serialize};
-use tidewal::Lsn;
-use tidewal::typed::{Json, Logged};
+use tidewal::{Lsn, typed::Json, typed::Logged};
 use tidewal_state::{State, StateMachine};
 
 #[derive(Clone, Default, Deserialize, Serialize)]

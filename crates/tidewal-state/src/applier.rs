@@ -15,6 +15,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::core::Core;
 use crate::error::{Error, Result};
 use crate::machine::Machine;
+use crate::mutants::{Mutant, is_active};
 use crate::sessions::{Limits, RequestId, SessionId};
 use crate::state::State;
 
@@ -172,6 +173,9 @@ impl<S: State> Applier<S> {
         if group.is_empty() {
             return;
         }
+        if is_active(Mutant::ApplyOrderSwapped) {
+            group.reverse();
+        }
         let (mut records, mut record_bytes, mut room) = (0, 0, 0);
         let core = Arc::clone(&self.core);
         let mut machine = core.machine.write();
@@ -181,7 +185,8 @@ impl<S: State> Applier<S> {
                 Ok(lsn) => {
                     records += 1;
                     record_bytes += bytes;
-                    if self.early.is_empty() && lsn == machine.applied.next() {
+                    let is_next = self.early.is_empty() && lsn == machine.applied.next();
+                    if is_next || is_active(Mutant::ApplyOrderSwapped) {
                         self.answers.push(work.apply(&mut machine, lsn));
                     } else {
                         self.early.insert(lsn, work);

@@ -8,6 +8,7 @@ use tidewal::Lsn;
 use crate::asks::Asks;
 use crate::error::{Error, Result};
 use crate::machine::Machine;
+use crate::mutants::{Mutant, is_active};
 use crate::options::{Options, SnapshotPolicy};
 use crate::room::Room;
 use crate::sessions::Sessions;
@@ -69,9 +70,17 @@ impl<S: State> Core<S> {
     pub(crate) fn freeze(&self) -> Result<Frozen<S>> {
         let machine = self.machine.read();
         machine.check()?;
+        let lsn = match is_active(Mutant::SnapshotLsnBehind) {
+            true => machine.applied.prev(),
+            false => machine.applied,
+        };
+        let sessions = match is_active(Mutant::RetriesForgotten) {
+            true => Sessions::default(),
+            false => machine.sessions.clone(),
+        };
         Ok(Frozen {
-            lsn: machine.applied,
-            sessions: machine.sessions.clone(),
+            lsn,
+            sessions,
             state: S::Snapshot::freeze(&machine.state),
         })
     }

@@ -16,6 +16,7 @@ use crate::applier::{Applier, Message, Sender, Submitted, Work};
 use crate::core::Core;
 use crate::error::{Error, Result};
 use crate::machine::{Machine, answer_known};
+use crate::mutants::{Mutant, is_active};
 use crate::options::Options;
 use crate::record;
 use crate::sessions::{Limits, RequestId, SessionId};
@@ -326,7 +327,11 @@ impl<S: State> Shared<S> {
         self.core.is_broken()?;
         let bytes = payload.len() as u64 + COST;
         let room = self.core.room.enter(bytes).await;
-        let pending = self.wal.submit_with(payload, Durability::Durable).await?;
+        let durability = match is_active(Mutant::AnsweredBeforeDurable) {
+            true => Durability::Written,
+            false => Durability::Durable,
+        };
+        let pending = self.wal.submit_with(payload, durability).await?;
         let (reply, answer) = oneshot::channel();
         let submitted = Submitted {
             pending,

@@ -79,6 +79,11 @@ mod core;
 mod error;
 mod handle;
 mod machine;
+#[cfg(tidewal_mutants)]
+#[doc(hidden)]
+pub mod mutants;
+#[cfg(not(tidewal_mutants))]
+mod mutants;
 mod open;
 mod options;
 mod record;

@@ -53,9 +53,16 @@ impl<S: State> Start<S> {
     }
 
     /// Reads the newest snapshot that is sound and of this log.
+    ///
+    /// Fails if that has diverged from it.
     async fn load(&mut self, locked: &LockedDir) -> Result<()> {
         for mut file in locked.snapshots().await?.into_iter().rev() {
-            if matches!(file.state, SnapshotState::Whole { .. }) {
+            // Of one that has diverged this says so. It is not passed over: the log may have lost records.
+            let is_own = matches!(
+                file.state,
+                SnapshotState::Whole { .. } | SnapshotState::Diverged
+            );
+            if is_own {
                 match self.read(locked, file.lsn).await {
                     Err(Error::Snapshot(SnapshotError::Damaged { .. })) => {
                         file.state = SnapshotState::Damaged;

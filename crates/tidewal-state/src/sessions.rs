@@ -10,6 +10,8 @@ use std::io::{self, Read, Write};
 use bytes::Bytes;
 use tidewal::Lsn;
 
+use crate::mutants::{Mutant, is_active};
+
 /// A client's session. Opening one gives its id, which is the LSN of that record.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct SessionId(u64);
@@ -131,7 +133,10 @@ impl Sessions {
 
     pub(crate) fn look_up(&self, id: RequestId) -> Known {
         let Some(session) = self.by_id.get(&id.session.0) else {
-            return Known::Expired;
+            return match is_active(Mutant::ExpiredSessionIsNew) {
+                true => Known::New,
+                false => Known::Expired,
+            };
         };
         if let Some(output) = session.outputs.get(&id.sequence) {
             return Known::Applied(output.clone());

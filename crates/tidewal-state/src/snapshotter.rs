@@ -17,6 +17,7 @@ use tokio::time::{Instant, timeout_at};
 use crate::contents;
 use crate::core::{Core, Frozen};
 use crate::error::{Error, Result};
+use crate::mutants::{Mutant, is_active};
 use crate::state::State;
 
 /// The task.
@@ -122,6 +123,7 @@ impl<S: State> Snapshotter<S> {
         if lsn == Lsn::ZERO {
             return Ok(lsn);
         }
+        self.mutate(lsn).await;
         if self.kept.back().is_none_or(|newest| newest.lsn() < lsn) {
             let write = self
                 .snapshots
@@ -143,6 +145,12 @@ impl<S: State> Snapshotter<S> {
         Ok(lsn)
     }
 
+    async fn mutate(&self, lsn: Lsn) {
+        if is_active(Mutant::TruncatedBeforeSnapshot) {
+            let _ = self.truncate(lsn.next()).await;
+        }
+    }
+
     fn freeze(&self) -> Result<Frozen<S>> {
         let started = Instant::now();
         let frozen = catch_unwind(AssertUnwindSafe(|| self.core.freeze()));
@@ -155,7 +163,11 @@ impl<S: State> Snapshotter<S> {
     /// aside for the next.
     async fn make_room(&mut self) -> Result<()> {
         if let Some(oldest) = self.kept.front().cloned() {
-            self.truncate(oldest.lsn().next()).await?;
+            let needed = match is_active(Mutant::TruncatedToNewest) {
+                true => self.kept.back().map_or(oldest.lsn(), Snapshot::lsn),
+                false => oldest.lsn(),
+            };
+            self.truncate(needed.next()).await?;
             self.snapshots.remove_before(&oldest).await?;
         }
         self.reserve().await;

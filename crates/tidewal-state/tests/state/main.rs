@@ -4,8 +4,11 @@ mod full;
 mod ledger;
 mod life;
 mod lives;
+#[cfg(tidewal_mutants)]
+mod mutants;
 mod once;
 mod oracle;
 mod readme;
+mod repaired;
 mod snapshots;
 mod versions;

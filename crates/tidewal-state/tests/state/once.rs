@@ -185,7 +185,10 @@ fn a_log_with_requests_needs_the_option() {
 #[test]
 fn exactly_once_through_power_cuts() {
     let wanted = std::env::var("TIDEWAL_STATE_RETRIES");
-    let wanted: u64 = wanted.map_or(1500, |text| text.parse().unwrap());
+    retries_through_power_cuts(wanted.map_or(1500, |text| text.parse().unwrap()));
+}
+
+pub fn retries_through_power_cuts(wanted: u64) {
     let (mut retries, mut lives) = (0, 0);
     for seed in 0.. {
         if retries >= wanted {
@@ -231,6 +234,13 @@ async fn send_until_the_power_goes(
             machine.execute_once(id, sent)
         );
         retries += 1;
+        for outcome in [&first, &second] {
+            let is_forgotten = matches!(
+                outcome,
+                Err(Error::SessionExpired { .. } | Error::RequestForgotten { .. })
+            );
+            assert!(!is_forgotten, "{id:?}: {outcome:?}");
+        }
         if let (Ok(first), Ok(second)) = (&first, &second) {
             assert_eq!(first, second, "{id:?}");
         }
