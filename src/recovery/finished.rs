@@ -9,7 +9,7 @@ use crate::lsn::Lsn;
 use crate::mutants::{Mutant, is_active};
 use crate::record::Record;
 use crate::recovery::plan::Found;
-use crate::recovery::scan::{Chunk, Scan, Stop};
+use crate::recovery::scan::{Chunk, Keep, Scan, Stop};
 use crate::storage::Dir;
 
 /// A finished segment that is being read.
@@ -52,7 +52,7 @@ impl FinishedScan {
         if let Some(stop) = self.stop {
             return self.check_end(stop).map(|()| None);
         }
-        let mut chunk = Chunk::new(true);
+        let mut chunk = Chunk::new(Keep::ALL);
         self.stop = self.scan.read_block(&mut chunk)?;
         chunk.records.retain(|record| record.lsn >= from);
         Ok(Some(chunk.records))

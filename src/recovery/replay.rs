@@ -12,7 +12,7 @@ use crate::recovered::{LastSegment, Recovered};
 use crate::recovery::directory::ToLock;
 use crate::recovery::plan::{Plan, Planned, Start};
 use crate::recovery::report::RecoveryReport;
-use crate::recovery::scan::{Chunk, Scan, Stop};
+use crate::recovery::scan::{Chunk, Keep, Scan, Stop};
 use crate::recovery::tail::{self, Verdict};
 use crate::storage::{Dir, Lock};
 
@@ -141,7 +141,7 @@ impl Job {
         let mut scan = Scan::open(dir, &self.plan.segments[index], limit)?;
         loop {
             let room = self.wait_for_room(scan.is_large_next(), outbox).await?;
-            let mut chunk = Chunk::new(self.start.wants_records());
+            let mut chunk = Chunk::new(self.keep());
             let stop = scan.read_block(&mut chunk)?;
             self.send_records(chunk.records, room, outbox).await?;
             self.report.end = scan.end().0;
@@ -153,6 +153,13 @@ impl Job {
                 Some(next) => Ok(check_complete(dir, &scan, &next).map(|()| None)?),
                 None => self.judge(dir, &scan, stop).map(Some),
             };
+        }
+    }
+
+    fn keep(&self) -> Keep {
+        match self.start.wants_records() {
+            true => Keep::ALL,
+            false => Keep::Nothing,
         }
     }
 

@@ -59,18 +59,45 @@ pub(super) struct Scan {
 /// Records that were read.
 #[derive(Default)]
 pub(super) struct Chunk {
-    /// Nothing is kept for those who only want to know how many there are.
-    pub(super) keeps: bool,
+    pub(super) keep: Keep,
     pub(super) records: Vec<Record>,
+    /// Those that were not kept, too.
     pub(super) count: u64,
-    /// Of their payloads.
+    /// Of all payloads.
     pub(super) bytes: u64,
+    /// Of those that were kept.
+    kept_bytes: u64,
+}
+
+/// Which records are kept, and not only checked and counted.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub(crate) enum Keep {
+    #[default]
+    Nothing,
+    /// Those with payloads of so many bytes at the most.
+    UpTo(u64),
+}
+
+impl Keep {
+    pub(crate) const ALL: Self = Self::UpTo(u64::MAX);
+
+    fn includes(self, len: u32) -> bool {
+        matches!(self, Self::UpTo(max) if u64::from(len) <= max)
+    }
+
+    /// A few records of many must not keep the blocks in memory that they were read in.
+    fn detach(self, payload: Bytes) -> Bytes {
+        match self {
+            Self::ALL => payload,
+            _ => Bytes::copy_from_slice(&payload),
+        }
+    }
 }
 
 impl Chunk {
-    pub(super) fn new(keeps: bool) -> Self {
+    pub(super) fn new(keep: Keep) -> Self {
         Self {
-            keeps,
+            keep,
             ..Self::default()
         }
     }
@@ -78,7 +105,9 @@ impl Chunk {
     fn push(&mut self, lsn: Lsn, payload: Bytes, len: u32) {
         self.count += 1;
         self.bytes += u64::from(len);
-        if self.keeps {
+        if self.keep.includes(len) {
+            self.kept_bytes += u64::from(len);
+            let payload = self.keep.detach(payload);
             self.records.push(Record { lsn, payload });
         }
     }
@@ -86,6 +115,7 @@ impl Chunk {
     fn append(&mut self, other: &mut Self) {
         self.count += std::mem::take(&mut other.count);
         self.bytes += std::mem::take(&mut other.bytes);
+        self.kept_bytes += std::mem::take(&mut other.kept_bytes);
         match self.records.is_empty() {
             true => std::mem::swap(&mut self.records, &mut other.records),
             false => self.records.append(&mut other.records),
@@ -94,10 +124,7 @@ impl Chunk {
 
     /// The memory that it takes, about.
     fn held(&self) -> u64 {
-        match self.keeps {
-            true => self.bytes + self.count * HELD_PER_RECORD,
-            false => 0,
-        }
+        self.kept_bytes + self.records.len() as u64 * HELD_PER_RECORD
     }
 }
 
@@ -141,7 +168,7 @@ impl Scan {
             wanted: BLOCK_LEN,
             bad_page: None,
             stopped_at_page: None,
-            unit: Chunk::new(true),
+            unit: Chunk::new(Keep::ALL),
             checked: 0,
             places: VecDeque::new(),
         })
@@ -151,7 +178,7 @@ impl Scan {
     ///
     /// A large record that is to come next is left for the next call.
     pub(super) fn read_block(&mut self, out: &mut Chunk) -> Result<Option<Stop>, IoFailure> {
-        self.unit.keeps = out.keeps;
+        self.unit.keep = out.keep;
         let mut has_read = false;
         loop {
             match self.step(out)? {
@@ -198,7 +225,7 @@ impl Scan {
     }
 
     fn read_frame(&mut self, frame: &Frame, out: &mut Chunk) -> Result<Step, IoFailure> {
-        if !out.keeps && self.walker.offset() < self.checked {
+        if !out.keep.includes(frame.len) && self.walker.offset() < self.checked {
             self.accept(frame, Bytes::new(), out);
             return Ok(Step::Go);
         }
@@ -233,7 +260,7 @@ impl Scan {
 
     /// Whether this frame, and what waits for it, is more than is kept on the word of a header.
     fn is_too_much(&self, frame: &Frame, out: &Chunk) -> bool {
-        let len = match out.keeps {
+        let len = match out.keep.includes(frame.len) {
             true => HELD_PER_RECORD + frame.total_len(),
             // It is read in one piece all the same.
             false => frame.total_len(),
@@ -278,7 +305,7 @@ impl Scan {
     /// Stops where looking ahead has found that a unit is not whole.
     fn stop_ahead(&mut self, walker: Walker, flaw: Flaw) -> Step {
         self.walker = walker;
-        self.unit = Chunk::new(self.unit.keeps);
+        self.unit = Chunk::new(self.unit.keep);
         Step::Stop(Stop::at(flaw))
     }
 
@@ -439,7 +466,7 @@ impl Scan {
     fn resume_at(&mut self, offset: u64, lsn: Lsn, upto: Lsn) -> bool {
         if lsn <= upto {
             self.stopped_at_page = None;
-            self.unit = Chunk::new(self.unit.keeps);
+            self.unit = Chunk::new(self.unit.keep);
             self.walker.resume_at(offset, lsn.prev());
         }
         lsn <= upto

@@ -16,6 +16,7 @@ use crate::record::Record;
 use crate::recovery::plan::{Found, Planned, check_joint};
 use crate::recovery::replay::check_complete;
 use crate::recovery::report::TornTail;
+pub(crate) use crate::recovery::scan::Keep;
 use crate::recovery::scan::{Chunk, Scan, Stop};
 use crate::recovery::tail::{self, Rest, Verdict};
 use crate::storage::{Dir, Mode};
@@ -24,8 +25,8 @@ use crate::storage::{Dir, Mode};
 pub(crate) trait Follow {
     /// So many bytes more were looked at.
     fn bytes(&mut self, count: u64);
-    /// Whether it wants to see records. If not, no payload is kept in memory.
-    fn wants_records(&self) -> bool;
+    /// Which records it wants to see. No other payload is kept in memory.
+    fn keep(&self) -> Keep;
     /// Records that can be read; after damage they need not follow the last ones.
     fn records(&mut self, records: Vec<Record>);
 }
@@ -35,8 +36,8 @@ struct Nobody;
 impl Follow for Nobody {
     fn bytes(&mut self, _: u64) {}
 
-    fn wants_records(&self) -> bool {
-        false
+    fn keep(&self) -> Keep {
+        Keep::Nothing
     }
 
     fn records(&mut self, _: Vec<Record>) {}
@@ -466,7 +467,7 @@ impl<'a> Reading<'a> {
     /// Reads until something does not continue the log.
     fn read_on(&mut self) -> Result<Stop, IoFailure> {
         loop {
-            let mut chunk = Chunk::new(self.follow.wants_records());
+            let mut chunk = Chunk::new(self.follow.keep());
             let stop = self.scan.read_block(&mut chunk)?;
             self.hand_over(chunk);
             if let Some(stop) = stop {

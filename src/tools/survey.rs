@@ -8,7 +8,7 @@ use crate::lsn::Lsn;
 use crate::record::Record;
 use crate::recovery::TornTail;
 use crate::recovery::check_finished;
-use crate::recovery::walk::{Extent, Follow, Walk, Walked};
+use crate::recovery::walk::{Extent, Follow, Keep, Walk, Walked};
 use crate::storage::Dir;
 
 /// How much of a log is read.
@@ -41,6 +41,12 @@ pub trait Observer {
     /// counted, and no payload is kept in memory, however large it is.
     fn wants_records(&self) -> bool {
         true
+    }
+
+    /// The size of the largest payload, in bytes, that [`record`](Self::record) is called with. Default: any.
+    /// A larger one is checked and counted, and not kept in memory.
+    fn max_payload_size(&self) -> u64 {
+        u64::MAX
     }
 }
 
@@ -274,9 +280,11 @@ impl Follow for Follower<'_> {
         }
     }
 
-    fn wants_records(&self) -> bool {
-        let observer = self.observer.as_deref();
-        observer.is_some_and(Observer::wants_records)
+    fn keep(&self) -> Keep {
+        match &self.observer {
+            Some(observer) if observer.wants_records() => Keep::UpTo(observer.max_payload_size()),
+            _ => Keep::Nothing,
+        }
     }
 
     fn records(&mut self, records: Vec<Record>) {

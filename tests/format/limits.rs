@@ -67,6 +67,43 @@ fn a_large_record_is_in_memory_once() {
     assert!(read.records.iter().all(|record| record.payload == payload));
 }
 
+/// Sees payloads up to a size.
+struct Small(Vec<u64>);
+
+impl Observer for Small {
+    fn record(&mut self, record: Record) {
+        assert!(record.payload.len() <= 100);
+        self.0.push(record.lsn.get());
+    }
+
+    fn max_payload_size(&self) -> u64 {
+        100
+    }
+}
+
+/// Also where they are few among many, in an atomic batch or not: nothing keeps the rest in memory.
+#[test]
+fn a_survey_keeps_the_payloads_that_its_observer_wants() {
+    for kind in [RECORD, PART] {
+        let mut segment = Segment::new(1, 64 * MIB).record(&vec![7; 20 * MIB]);
+        for _ in 0..30 {
+            segment = segment.frame(kind, &vec![7; MIB]).frame(kind, b"small");
+        }
+        let disk = disk_with(&[segment.record(&[1; 100])]);
+        let mut small = Small(Vec::new());
+        let info = measure(|| {
+            let survey = LogDir::on(&disk, DIR)
+                .survey_with(Depth::Everything, &mut small)
+                .unwrap();
+            assert!(survey.is_sound());
+            assert_eq!(survey.records(), 62);
+        });
+        let expected: Vec<_> = (3..62).step_by(2).chain([62]).collect();
+        assert_eq!(small.0, expected);
+        assert!(info.bytes_max < 6 * MIB as u64, "{}", info.bytes_max);
+    }
+}
+
 /// Written with one call, when nothing was durable yet.
 fn large_batch() -> Segment {
     let mut segment = Segment::new(1, 32 * MIB);

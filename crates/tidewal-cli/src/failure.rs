@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use tidewal::Error;
+use tidewal::{Error, UnsupportedReason};
 
 use crate::display::{Paint, quoted};
 
@@ -107,9 +107,7 @@ fn hint(error: &Error, dir: Option<&Path>) -> String {
                 "restore again, with `tidewal restore STORE {dir}`; it is nothing to repair"
             );
         }
-        Error::Unsupported { .. } => {
-            "use a newer version of tidewal; if none has ever written to this log, restore a backup"
-        }
+        Error::Unsupported { reason, .. } => return newer_version(*reason),
         Error::LsnsExhausted { .. } => "read it with `tidewal dump`; no record can follow",
         Error::Truncated { .. } => "leave --from out, or name a later record",
         Error::BeyondEnd { .. } => "leave --from out, or name an earlier record",
@@ -131,6 +129,21 @@ fn hint(error: &Error, dir: Option<&Path>) -> String {
         _ => "",
     };
     text.into()
+}
+
+/// What to do about something that only a later version of the format has.
+pub fn newer_version(reason: UnsupportedReason) -> String {
+    let cure = match reason {
+        UnsupportedReason::ReservedByte { offset } => format!(
+            "byte {offset} of the file is damaged: restore a backup, or set that byte to 0 in a copy of the \
+             directory and verify the copy"
+        ),
+        _ => "the file is damaged: restore a backup".into(),
+    };
+    format!(
+        "use a newer version of tidewal: this one can neither read nor repair what a later one has \
+         written. If none has ever written to this log, {cure}"
+    )
 }
 
 /// Exit status of a damaged log.

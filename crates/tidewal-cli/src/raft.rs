@@ -3,7 +3,7 @@
 use tidewal::Record;
 use tidewal::tools::{Observer, Progress};
 
-/// Looks at the records that go by, on behalf of another observer.
+/// Looks at the records that go by, and shows the progress to another observer.
 pub struct RaftLook<O> {
     observer: O,
     records: u64,
@@ -35,9 +35,21 @@ impl<O: Observer> Observer for RaftLook<O> {
             true => self.records += 1,
             false => self.others += 1,
         }
-        self.observer.record(record);
+    }
+
+    /// One that does not look so is enough.
+    fn wants_records(&self) -> bool {
+        self.others == 0
+    }
+
+    fn max_payload_size(&self) -> u64 {
+        LARGEST
     }
 }
+
+/// The largest payload that is looked at, in bytes. Larger ones say nothing that smaller ones do not, and
+/// would all have to be in memory.
+const LARGEST: u64 = 64 * 1024;
 
 /// A version, a kind, and a number that is no higher than the record's LSN.
 fn is_of_raft(record: &Record) -> bool {

@@ -7,7 +7,7 @@ use tidewal::tools::{Depth, Ending, LogDir, Survey};
 
 use crate::cli::Verify;
 use crate::display::{count, quoted, size};
-use crate::failure::Failure;
+use crate::failure::{Failure, newer_version};
 use crate::findings::{check_is_log, show_damages, status};
 use crate::json;
 use crate::output::{Bar, Out};
@@ -78,13 +78,14 @@ fn show_verdict(out: &mut Out, survey: &Survey, is_raft: bool) -> Result<(), Fai
 
 /// A repair has to read everything, and to know what it keeps.
 fn next_step(survey: &Survey) -> String {
-    let is_later = |error: &Error| matches!(error, Error::Unsupported { .. });
+    let later = survey.read_errors.iter().find_map(|error| match error {
+        Error::Unsupported { reason, .. } => Some(newer_version(*reason)),
+        _ => None,
+    });
+    if let Some(next) = later {
+        return next;
+    }
     match survey.read_errors.is_empty() {
-        _ if survey.read_errors.iter().any(is_later) => {
-            "use a newer version of tidewal: this one can neither read nor repair what a later one has \
-             written"
-                .into()
-        }
         true => format!(
             "see what can be done about it: tidewal repair {}",
             quoted(&survey.dir)

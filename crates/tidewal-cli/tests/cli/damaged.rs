@@ -188,6 +188,28 @@ fn a_later_format_is_not_touched() {
     assert_eq!(fs::read(path).unwrap(), bytes);
 }
 
+/// A flipped bit in a byte without a meaning looks like a later version. What to do about it is said, and
+/// works.
+#[test]
+fn a_damaged_reserved_byte_can_be_set_to_zero_in_a_copy() {
+    let log = Log::make();
+    let path = &log.segments()[1];
+    let mut bytes = fs::read(path).unwrap();
+    bytes[3000] = 16;
+    fs::write(path, &bytes).unwrap();
+    let next =
+        "byte 3000 of the file is damaged: restore a backup, or set that byte to 0 in a copy";
+    let verified = tidewal(&["verify", log.path()]);
+    assert_eq!(verified.code, 2);
+    assert!(verified.text().contains(next), "{}", verified.text());
+    tidewal(&["dump", log.path()]).assert_failed(2, next);
+    tidewal(&["repair", log.path(), "--yes"]).assert_failed(2, next);
+    assert_eq!(fs::read(path).unwrap(), bytes);
+    bytes[3000] = 0;
+    fs::write(path, &bytes).unwrap();
+    assert_eq!(tidewal(&["verify", log.path()]).code, 0);
+}
+
 /// What the note in the folder tells a person to do.
 #[test]
 fn kept_files_can_be_read_in_a_directory_of_their_own() {
