@@ -222,10 +222,11 @@ pub enum Error {
         source: CodecError,
     },
 
-    /// A restore into the directory was interrupted, or is running. Nothing was read or changed.
+    /// A restore or a backup into the directory was interrupted, or is running. Nothing was read or changed.
     ///
-    /// Next: restore into it again. There is nothing to repair: what is missing is in the archive.
-    #[error("the restore into {} is not finished", dir.display())]
+    /// Next: restore into it again, or remove it and make the backup again. There is nothing to repair: what
+    /// is missing is in the archive, or in the log.
+    #[error("the restore or backup into {} is not finished", dir.display())]
     #[non_exhaustive]
     UnfinishedRestore {
         /// The directory.

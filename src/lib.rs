@@ -105,6 +105,7 @@
 
 #[cfg(feature = "archive")]
 pub mod archive;
+mod backup;
 mod environment;
 mod error;
 mod executor;

@@ -185,11 +185,11 @@ impl Retention {
 /// What is moved or let go may have put off a truncation. Then the LSN is returned that the log is to be
 /// truncated before once more. The move and the look are one step: a truncation comes before both, and is
 /// seen, or after both, and is not put off.
-#[cfg_attr(
-    not(test),
-    expect(dead_code, reason = "backups, followers and outboxes will hold")
-)]
 impl Retention {
+    pub(crate) fn kept(&self) -> Kept {
+        self.kept.borrow().clone()
+    }
+
     /// Holds back what begins with `from`. Segments of which a truncation has begun may still go: who must
     /// know asks the writer for something afterwards, which it does not serve before the truncation ends.
     pub(crate) fn add_hold(&self, hold: Hold) -> HoldId {

@@ -463,7 +463,10 @@ impl Wal {
     /// Closes the log: rejects new appends, writes and syncs what was submitted, seals the log and
     /// releases the directory lock.
     ///
-    /// Other handles then get [`Error::Closed`].
+    /// When this returns, with an error or without, any process can open the directory. Other handles get
+    /// [`Error::Closed`]. A snapshot that is being written or read (feature `snapshot`) ends first, because
+    /// it works in the directory. Writing to it fails from now on, and `close` waits until its function has
+    /// returned. So that function must not wait for `close`.
     ///
     /// # Errors
     ///
@@ -482,10 +485,13 @@ impl Wal {
         self.shared.closing.announce();
         let mut progress = self.shared.submitter.progress.clone();
         self.shared.submitter.close();
-        match progress.wait_for(|progress| progress.end.is_some()).await {
+        let end = match progress.wait_for(|progress| progress.end.is_some()).await {
             Ok(progress) => progress.end.clone().unwrap_or(Ok(())),
             Err(_) => Err(Error::Interrupted),
-        }
+        };
+        // The writer has released its lock. A snapshot or a backup may still hold the directory.
+        self.shared.closing.released().await;
+        end
     }
 
     /// Whether an append is answered only once a caller has requested a sync.
@@ -509,14 +515,14 @@ impl Wal {
     pub(crate) fn snapshot_turn(&self) -> &Arc<tokio::sync::Mutex<Option<IoFailure>>> {
         &self.shared.snapshots
     }
+}
 
+/// What followers, holds, backups, snapshots and an archiver need of a log.
+impl Wal {
     pub(crate) fn closing(&self) -> &Closing {
         &self.shared.closing
     }
-}
 
-/// What followers, holds, snapshots and an archiver need of a log.
-impl Wal {
     pub(crate) fn truncate_put_off(&self) {
         self.shared.submitter.truncate_put_off();
     }

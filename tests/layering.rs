@@ -133,6 +133,18 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "rng",
         ],
     ),
+    (
+        "backup",
+        &[
+            "error",
+            "lsn",
+            "retention",
+            "format",
+            "storage",
+            "wal",
+            "backup",
+        ],
+    ),
     ("ordered", &["error", "lsn", "options", "queue", "wal"]),
     ("sink", &["error", "lsn", "ordered", "wal"]),
     (

@@ -44,6 +44,8 @@ impl Opening {
 
 /// One directory on some disk, held open: every name is one in this directory, wherever it is moved.
 pub(crate) trait Backend: Send + Sync {
+    /// Another directory of the same disk.
+    fn locate(&self, path: &Path) -> Arc<dyn Locator>;
     /// What tells it from every other directory that exists.
     fn key(&self) -> DirKey;
     /// The registry of which directories of this disk are open in this process.

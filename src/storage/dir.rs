@@ -78,6 +78,11 @@ impl Dir {
         self.path().join(name)
     }
 
+    /// Another directory of the same disk.
+    pub(crate) fn locate(&self, path: &Path) -> Location {
+        Location(self.backend().locate(path))
+    }
+
     /// Held by those who read snapshots, from before they open them.
     #[cfg(feature = "snapshot")]
     pub(crate) fn snapshot_readers(&self) -> &RwLock<()> {

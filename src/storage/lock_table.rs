@@ -18,27 +18,40 @@ impl Lock {
 
     /// A way to say that the log is on its way out.
     pub(crate) fn closing(&self) -> Closing {
-        Closing(Arc::downgrade(&self.0))
+        Closing {
+            entry: Arc::downgrade(&self.0),
+            gone: self.0.gone.subscribe(),
+        }
     }
 }
 
 /// Says to those who come next that waiting for this log is worth their while.
 #[derive(Clone)]
-pub(crate) struct Closing(Weak<Entry>);
+pub(crate) struct Closing {
+    entry: Weak<Entry>,
+    gone: watch::Receiver<()>,
+}
 
 impl Closing {
     pub(crate) fn announce(&self) {
-        if let Some(entry) = self.0.upgrade() {
+        if let Some(entry) = self.entry.upgrade() {
             entry.closing.store(true, Ordering::Release);
         }
     }
 
     /// Keeps the directory locked until the result is dropped; `None` if the log is on its way out.
-    #[cfg(feature = "snapshot")]
     pub(crate) fn hold(&self) -> Option<Lock> {
-        let entry = self.0.upgrade()?;
+        let entry = self.entry.upgrade()?;
         let is_closing = entry.closing.load(Ordering::Acquire);
         (!is_closing).then_some(Lock(entry))
+    }
+
+    /// Waits until the system's locks are released.
+    ///
+    /// Cancel safe: it only waits.
+    pub(crate) async fn released(&self) {
+        // An error is what is waited for: the sender goes with the lock.
+        let _ = self.gone.clone().changed().await;
     }
 }
 

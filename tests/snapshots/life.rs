@@ -6,6 +6,7 @@ use std::sync::{Arc, Mutex};
 use tidewal::sim::{SimDisk, Survival};
 use tidewal::snapshot::{SnapshotError, SnapshotState};
 use tidewal::{Error, Lsn, Wal};
+use tokio_test::assert_pending;
 
 use crate::helpers::{contents, lsn, open, put, read_all, small_log, write};
 use tidewal_testing::support::{DIR, options, run, within_a_minute};
@@ -197,10 +198,10 @@ fn a_dropped_call_goes_on() {
     });
 }
 
-/// On a thread: a log that closes while a snapshot is written ends that, and the next to open the
-/// directory waits for its end.
+/// On a thread: a log that closes while a snapshot is written ends that, and is closed when it has ended. The
+/// directory stayed locked after `close` had returned.
 #[test]
-fn closing_ends_a_snapshot_under_way() {
+fn regression_closing_ends_a_snapshot_under_way_and_waits_for_it() {
     within_a_minute(|| {
         let dir = tempfile::tempdir().unwrap();
         let runtime = tokio::runtime::Runtime::new().unwrap();
@@ -220,10 +221,16 @@ fn closing_ends_a_snapshot_under_way() {
                 write.await
             });
             has_started.await.unwrap();
-            wal.close().await.unwrap();
-            let held = std::fs::File::open(dir.path().join("LOCK")).unwrap();
-            assert!(held.try_lock().is_err(), "the directory is still worked on");
+            let mut closing = tokio_test::task::spawn(wal.clone().close());
+            assert_pending!(closing.poll());
+            has_ended(&wal).await;
+            let lock = std::fs::File::open(dir.path().join("LOCK")).unwrap();
+            assert!(lock.try_lock().is_err(), "the directory is still worked on");
+            assert_pending!(closing.poll());
             closed.send(()).unwrap();
+            closing.await.unwrap();
+            lock.try_lock().unwrap();
+            drop(lock);
             let ended = writing.await.unwrap();
             assert!(matches!(ended, Err(SnapshotError::Closed)), "{ended:?}");
             let wal = options().open(dir.path()).await.unwrap();
@@ -232,6 +239,12 @@ fn closing_ends_a_snapshot_under_way() {
             assert!(matches!(late, Err(SnapshotError::Closed)), "{late:?}");
         });
     });
+}
+
+/// Waits until the writer has gone.
+async fn has_ended(wal: &Wal) {
+    let mut durable = wal.subscribe_durable();
+    while durable.next().await.is_some() {}
 }
 
 /// The promise of a handle that does not keep the log open.

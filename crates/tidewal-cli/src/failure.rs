@@ -104,7 +104,7 @@ fn hint(error: &Error, dir: Option<&Path>) -> String {
         }
         Error::UnfinishedRestore { .. } => {
             return format!(
-                "restore again, with `tidewal restore STORE {dir}`; it is nothing to repair"
+                "restore again, with `tidewal restore STORE {dir}`, or remove it and make the backup again"
             );
         }
         Error::Unsupported { reason, .. } => return newer_version(*reason),

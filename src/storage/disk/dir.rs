@@ -3,6 +3,7 @@
 use std::fs::File;
 use std::io;
 use std::os::fd::{AsFd, OwnedFd};
+use std::path::Path;
 use std::sync::Arc;
 
 use rustix::fs::{AtFlags, Mode as Permissions, OFlags, Stat, fstat, fsync, openat, unlinkat};
@@ -10,9 +11,9 @@ use rustix::io::{Errno, retry_on_intr};
 
 use crate::format::names;
 use crate::storage::access::{Access, DirKey, FileId, Held, LockOwner};
-use crate::storage::backend::{Backend, BackendFile, Found, Mode, Onto};
+use crate::storage::backend::{Backend, BackendFile, Found, Locator, Mode, Onto};
 use crate::storage::disk::file::DiskFile;
-use crate::storage::disk::{LOCK_TABLE, lock_file, random, regular};
+use crate::storage::disk::{DiskPath, LOCK_TABLE, lock_file, random, regular};
 use crate::storage::lock_table::LockTable;
 
 /// A directory of the machine's file system.
@@ -80,6 +81,10 @@ impl OpenDir {
 }
 
 impl Backend for OpenDir {
+    fn locate(&self, path: &Path) -> Arc<dyn Locator> {
+        Arc::new(DiskPath::new(path))
+    }
+
     fn key(&self) -> DirKey {
         DirKey::Inode(regular::id(&self.stat))
     }

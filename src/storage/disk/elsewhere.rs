@@ -11,9 +11,9 @@ use std::sync::Arc;
 use crate::error::IoFailure;
 use crate::format::names;
 use crate::storage::access::{Access, DirKey, FileId, Held, LockOwner};
-use crate::storage::backend::{Backend, BackendFile, Found, Mode, Onto, Opening};
+use crate::storage::backend::{Backend, BackendFile, Found, Locator, Mode, Onto, Opening};
 use crate::storage::disk::file::DiskFile;
-use crate::storage::disk::{LOCK_TABLE, lock_file, random};
+use crate::storage::disk::{DiskPath, LOCK_TABLE, lock_file, random};
 use crate::storage::lock_table::LockTable;
 
 /// A directory by its path.
@@ -49,6 +49,10 @@ impl PathDir {
 }
 
 impl Backend for PathDir {
+    fn locate(&self, path: &Path) -> Arc<dyn Locator> {
+        Arc::new(DiskPath::new(path))
+    }
+
     fn key(&self) -> DirKey {
         DirKey::Path(self.path.clone())
     }

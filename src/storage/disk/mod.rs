@@ -40,12 +40,16 @@ pub(crate) struct DiskPath {
 }
 
 impl DiskPath {
-    pub(crate) fn location(path: &Path) -> Location {
-        Location::new(Self {
+    fn new(path: &Path) -> Self {
+        Self {
             shown: path.to_owned(),
             // An empty path stays so, and is refused when it is opened.
             absolute: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
-        })
+        }
+    }
+
+    pub(crate) fn location(path: &Path) -> Location {
+        Location::new(Self::new(path))
     }
 }
 

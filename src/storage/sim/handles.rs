@@ -108,6 +108,10 @@ impl SimDir {
 }
 
 impl Backend for SimDir {
+    fn locate(&self, path: &Path) -> Arc<dyn Locator> {
+        Arc::new(SimPath::new(self.disk.clone(), path.into()))
+    }
+
     fn key(&self) -> DirKey {
         // Whoever had it open in an earlier life of the machine has it no more.
         DirKey::Inode(self.id(self.dir))

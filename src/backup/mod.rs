@@ -1,0 +1,215 @@
+//! A consistent copy of a log that is open for appending.
+//!
+//! Nothing is asked of the writer but a sync. What is durable then never changes any more: complete segments
+//! are held against truncation, and of the segment that is being written only the records before that point
+//! are read. Every record is checked as it is copied, and header blocks are made anew, so that the copy is a
+//! log that was closed ([`segment`]). Until all of it is durable the directory says that it is no log yet
+//! ([`target`]).
+
+mod segment;
+mod target;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use tokio::sync::oneshot;
+
+use crate::backup::segment::Part;
+use crate::backup::target::Target;
+use crate::error::{Error, Result};
+use crate::format;
+use crate::format::segment::Header;
+use crate::lsn::Lsn;
+use crate::retention::{Hold, HoldId, Kept, Retention};
+use crate::storage::{Closing, Dir, Location, Lock};
+use crate::wal::Wal;
+
+impl Wal {
+    /// Copies the log into another directory while it is open, and returns the LSN of the last record in the
+    /// copy. Appends continue meanwhile.
+    ///
+    /// The copy holds every record that was submitted before this call and not refused, from the oldest one
+    /// kept on, and perhaps some that were submitted later. It opens as a log that was closed. Each record's
+    /// checksum is checked on the way. Only the log is copied: snapshots and other files in the directory are
+    /// not.
+    ///
+    /// `dir` must not exist or be empty. It and its missing parents are created, with mode 0700 and files
+    /// with mode 0600, and everything is durable when this returns. Files are copied, not linked. They take
+    /// about as much space as the records do. On a simulated disk `dir` is a directory of that disk.
+    ///
+    /// What is truncated meanwhile is removed when the copy is done. A copy that was cut short by a crash
+    /// holds a file `RESTORING` and does not open ([`Error::UnfinishedRestore`]): remove the directory.
+    /// A backup of a *closed* log needs no call: copy its directory.
+    ///
+    /// Copy and log have the same id. Never put files of one into the directory of the other once both were
+    /// appended to.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if `dir` is not empty, cannot be written (a full disk, say) or synced, or if a page of
+    /// the log cannot be read; [`Error::Corrupt`] if a record of the log is damaged; [`Error::Closed`] if the
+    /// log ends before the copy is done; those of [`sync`](Self::sync) but for refused records. What was
+    /// written is then removed as far as possible.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it completes, the backup ends shortly afterwards, and what it wrote is
+    /// removed as far as possible.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// # tokio_test::block_on(async {
+    /// # let scratch = tempfile::tempdir().unwrap();
+    /// # let (dir, backup) = (scratch.path().join("wal"), scratch.path().join("backup"));
+    /// # let wal = tidewal::Wal::open(&dir).await?;
+    /// let lsn = wal.append("a record").await?;
+    /// let last = wal.backup(&backup).await?;
+    /// assert!(last >= lsn);
+    ///
+    /// let mut records = tidewal::Wal::options().read(&backup).await?;
+    /// assert_eq!(records.try_next().await?.unwrap().payload, "a record");
+    /// # Ok::<(), tidewal::Error>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn backup(&self, dir: impl AsRef<Path>) -> Result<Lsn> {
+        let held = Held::all_of(self);
+        // Also waits for a truncation that began before anything was held.
+        match self.sync().await {
+            // Records that were refused are told so. The others are durable.
+            Ok(_) | Err(Error::StorageFull(_) | Error::SegmentUnavailable(_)) => {}
+            Err(error) => return Err(error),
+        }
+        self.copy_durable(dir.as_ref(), &held).await
+    }
+
+    async fn copy_durable(&self, dir: &Path, held: &Held<'_>) -> Result<Lsn> {
+        let last = self.durable_lsn();
+        let kept = self.retention().kept();
+        let copy = Copy {
+            parts: parts(&kept, last, self.dir()),
+            source: self.dir().clone(),
+            location: self.dir().locate(dir),
+            closing: self.closing().clone(),
+            retention: Arc::clone(self.retention()),
+            hold: held.id,
+        };
+        let (sender, receiver) = oneshot::channel();
+        let job = async move {
+            let copied = match copy.run(|| sender.is_closed()).await {
+                Ok(()) => Ok(last),
+                Err(error) => Err(error),
+            };
+            // A caller that has gone does not want to know.
+            let _ = sender.send(copied);
+        };
+        self.executor()
+            .run("tidewal-backup", self.dir().path(), job)?;
+        receiver.await.unwrap_or(Err(Error::Interrupted))
+    }
+}
+
+/// Keeps segments of the log until it is dropped.
+struct Held<'a> {
+    wal: &'a Wal,
+    id: HoldId,
+}
+
+impl<'a> Held<'a> {
+    fn all_of(wal: &'a Wal) -> Self {
+        let hold = Hold {
+            from: Lsn::ZERO,
+            limit: u64::MAX,
+        };
+        let id = wal.retention().add_hold(hold);
+        Self { wal, id }
+    }
+}
+
+impl Drop for Held<'_> {
+    fn drop(&mut self) {
+        if self.wal.retention().remove_hold(self.id).is_some() {
+            self.wal.truncate_put_off();
+        }
+    }
+}
+
+/// A backup that is to be made.
+struct Copy {
+    parts: Vec<Part>,
+    source: Dir,
+    location: Location,
+    closing: Closing,
+    retention: Arc<Retention>,
+    hold: HoldId,
+}
+
+impl Copy {
+    async fn run(self, is_given_up: impl Fn() -> bool + Sync) -> Result<()> {
+        let _locked = self.lock()?;
+        let mut target = Target::begin(&self.location).await?;
+        let copied = self.copy_to(&mut target, is_given_up).await;
+        match copied.and_then(|()| target.finish()) {
+            Ok(()) => Ok(()),
+            Err(error) => {
+                target.give_up();
+                Err(error)
+            }
+        }
+    }
+
+    async fn copy_to(
+        &self,
+        target: &mut Target,
+        is_given_up: impl Fn() -> bool + Sync,
+    ) -> Result<()> {
+        let check = || match is_given_up() {
+            true => Err(Error::Interrupted),
+            false => self.lock().map(drop),
+        };
+        for part in &self.parts {
+            part.copy(&self.source, target, &check).await?;
+            // Truncations that come from now on have it. What was put off goes in the end.
+            let _ = self.retention.move_hold(self.hold, part.last.next());
+        }
+        Ok(())
+    }
+
+    /// Keeps the log's directory locked, unless the log is on its way out: what holds its segments ends with it.
+    fn lock(&self) -> Result<Lock> {
+        self.closing.hold().ok_or(Error::Closed)
+    }
+}
+
+/// The segments of the copy of a log that is durable up to `last`.
+fn parts(kept: &Kept, last: Lsn, dir: &Dir) -> Vec<Part> {
+    let sealed = kept
+        .sealed
+        .iter()
+        .map(|sealed| (sealed.header, sealed.last));
+    let open = kept.open.iter().map(|open| (*open, last));
+    let mut held: Vec<_> = sealed.chain(open).collect();
+    held.retain(|(header, _)| header.base <= last);
+    if held.is_empty() {
+        held.push((beginning(kept.log_id, last.next(), dir), last));
+    }
+    let newest = held.len() - 1;
+    let part = |(index, (header, upto)): (usize, (Header, Lsn))| Part {
+        header,
+        last: upto.min(last),
+        is_first: index == 0,
+        is_newest: index == newest,
+    };
+    held.into_iter().enumerate().map(part).collect()
+}
+
+/// Of a log that keeps no record: it says where the next one goes.
+fn beginning(log_id: Option<u64>, base: Lsn, dir: &Dir) -> Header {
+    Header {
+        log_id: log_id.unwrap_or_else(|| dir.new_salt()),
+        base,
+        salt: dir.new_salt(),
+        capacity: format::DATA_OFFSET,
+        predecessor: None,
+    }
+}
