@@ -88,6 +88,7 @@ impl Raw {
     }
 
     /// Kind 0 is no frame whatever its check, so that zeros never are.
+    #[inline]
     pub(super) fn decode(bytes: &[u8; HEADER_LEN], key: &Key) -> Option<Self> {
         let kind = bytes[KIND_AT];
         let lsn = key.lsn(le_u32(bytes, 0)).filter(|_| kind != 0)?;
@@ -171,9 +172,9 @@ impl Lag {
 pub(crate) struct Key {
     /// The segment's smallest possible LSN: that of a statement before its first record.
     origin: Lsn,
-    /// CRC-32 of `salt | high half of the LSN`, for the origin's high half and the one after it. A
-    /// segment has fewer than 2^32 records, so there is no third.
-    seeds: [u32; 2],
+    /// The CRC-32 so far, after `salt | high half of the LSN`, for the origin's high half and the one after
+    /// it. A segment has fewer than 2^32 records, so there is no third.
+    seeds: [Hasher; 2],
 }
 
 impl Key {
@@ -196,7 +197,7 @@ impl Key {
 
     fn check(&self, lsn: Lsn, header: &[u8]) -> u32 {
         let crossed = usize::from(high_bits(lsn) != high_bits(self.origin));
-        let mut hasher = Hasher::new_with_initial(self.seeds[crossed]);
+        let mut hasher = self.seeds[crossed].clone();
         hasher.update(header);
         hasher.finalize()
     }
@@ -207,11 +208,11 @@ const CHECKED_LEN: usize = 16;
 
 const _: () = assert!(CHECKED_LEN + size_of::<u32>() == HEADER_LEN);
 
-fn seed(salt: u64, lsn_high: u32) -> u32 {
+fn seed(salt: u64, lsn_high: u32) -> Hasher {
     let mut hasher = Hasher::new();
     hasher.update(&salt.to_le_bytes());
     hasher.update(&lsn_high.to_le_bytes());
-    hasher.finalize()
+    hasher
 }
 
 #[expect(

@@ -99,6 +99,7 @@ impl Walker {
 
     /// The record that continues the log, as far as its header tells: `header` is what is in the file
     /// where the next frame is expected.
+    #[inline]
     pub(crate) fn look(&self, header: &[u8; frame::HEADER_LEN]) -> Result<Frame, Flaw> {
         let fits = |len: u64| self.offset + len <= self.limit || is_active(Mutant::LengthTrusted);
         if !fits(frame::HEADER_LEN as u64) {
@@ -116,6 +117,7 @@ impl Walker {
     }
 
     /// Goes on behind a frame that [`look`](Self::look) has accepted and whose payload holds.
+    #[inline]
     pub(crate) fn pass(&mut self, frame: &Frame) {
         self.offset += frame.total_len();
         self.last = frame.lsn;

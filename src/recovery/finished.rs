@@ -8,8 +8,9 @@ use crate::format::segment::Header;
 use crate::lsn::Lsn;
 use crate::mutants::{Mutant, is_active};
 use crate::record::Record;
+use crate::recovery::chunk::{Chunk, Keep};
 use crate::recovery::plan::Found;
-use crate::recovery::scan::{Chunk, Keep, Scan, Stop};
+use crate::recovery::scan::{Scan, Stop};
 use crate::storage::Dir;
 
 /// A finished segment that is being read.
@@ -54,8 +55,8 @@ impl FinishedScan {
         }
         let mut chunk = Chunk::new(Keep::ALL);
         self.stop = self.scan.read_block(&mut chunk)?;
-        chunk.records.retain(|record| record.lsn >= from);
-        Ok(Some(chunk.records))
+        chunk.skip_before(from);
+        Ok(Some(chunk.into_records().collect()))
     }
 
     fn check_end(&self, stop: Stop) -> Result<()> {

@@ -10,6 +10,7 @@
 //! The rules and the labels of the cases are those of `docs/durability.md`, "Recovery".
 
 mod blocks;
+mod chunk;
 mod directory;
 mod finished;
 pub(crate) mod pages;
@@ -24,7 +25,6 @@ pub(crate) mod walk;
 use std::path::Path;
 use std::pin::Pin;
 use std::task::{self, Poll, ready};
-use std::vec;
 
 use futures_core::Stream;
 use tokio::sync::mpsc;
@@ -36,6 +36,7 @@ use crate::observe;
 use crate::options::WalOptions;
 use crate::record::Record;
 use crate::recovered::Recovered;
+use crate::recovery::chunk::Records;
 #[cfg(not(feature = "snapshot"))]
 use crate::recovery::directory::ToLock;
 use crate::recovery::replay::{Event, Room, Source};
@@ -238,7 +239,7 @@ impl Stream for Reader {
 /// The receiving side of a replay.
 struct Replay {
     events: mpsc::Receiver<Result<Event>>,
-    records: vec::IntoIter<Record>,
+    records: Records,
     /// The memory that the pieces read ahead take.
     room: Option<Room>,
     report: RecoveryReport,
@@ -259,7 +260,7 @@ impl Replay {
         else {
             unreachable!("a replay opens the directory before anything else");
         };
-        let records = Vec::new().into_iter();
+        let records = Records::none();
         Ok(Self {
             events,
             records,
@@ -301,7 +302,7 @@ impl Replay {
     fn take(&mut self, event: Result<Event>) -> Result<()> {
         match event {
             Ok(Event::Records(records, report, room)) => {
-                self.records = records.into_iter();
+                self.records = records;
                 self.room = room;
                 self.report = report;
             }

@@ -7,12 +7,12 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 use crate::error::{Corruption, CorruptionKind, Error, Result};
 use crate::lsn::Lsn;
 use crate::observe;
-use crate::record::Record;
 use crate::recovered::{LastSegment, Recovered};
+use crate::recovery::chunk::{Chunk, Keep, Records};
 use crate::recovery::directory::ToLock;
 use crate::recovery::plan::{Plan, Planned, Start};
 use crate::recovery::report::RecoveryReport;
-use crate::recovery::scan::{Chunk, Keep, Scan, Stop};
+use crate::recovery::scan::{Scan, Stop};
 use crate::recovery::tail::{self, Verdict};
 use crate::storage::{Dir, Lock};
 
@@ -24,7 +24,7 @@ pub(super) enum Event {
         report: RecoveryReport,
     },
     /// The room that the records take is given back when the consumer has done with them.
-    Records(Vec<Record>, RecoveryReport, Option<Room>),
+    Records(Records, RecoveryReport, Option<Room>),
     Ended(Recovered, RecoveryReport),
 }
 
@@ -143,7 +143,7 @@ impl Job {
             let room = self.wait_for_room(scan.is_large_next(), outbox).await?;
             let mut chunk = Chunk::new(self.keep());
             let stop = scan.read_block(&mut chunk)?;
-            self.send_records(chunk.records, room, outbox).await?;
+            self.send_records(chunk, room, outbox).await?;
             self.report.end = scan.end().0;
             let Some(stop) = stop else { continue };
             if let Stop::UnknownKind(kind) = stop {
@@ -180,25 +180,23 @@ impl Job {
 
     async fn send_records(
         &mut self,
-        mut records: Vec<Record>,
+        mut chunk: Chunk,
         room: Option<Room>,
         outbox: &Outbox,
     ) -> Result<()> {
         match self.start {
             Start::Last => return Ok(()),
-            Start::At(asked) => records.retain(|record| record.lsn >= asked),
+            Start::At(asked) => chunk.skip_before(asked),
             Start::Oldest => {}
         }
-        let Some(last) = records.last() else {
+        let Some(last) = chunk.last() else {
             return Ok(());
         };
-        self.report.end = last.lsn;
-        self.report.records += records.len() as u64;
-        self.report.bytes += records
-            .iter()
-            .map(|record| record.payload.len() as u64)
-            .sum::<u64>();
-        send(outbox, Event::Records(records, self.report.clone(), room)).await
+        self.report.end = last;
+        self.report.records += chunk.count;
+        self.report.bytes += chunk.bytes;
+        let report = self.report.clone();
+        send(outbox, Event::Records(chunk.into_records(), report, room)).await
     }
 
     fn judge(&mut self, dir: &Dir, scan: &Scan, stop: Stop) -> Result<LastSegment> {

@@ -10,6 +10,7 @@ use std::io;
 use std::path::PathBuf;
 
 use bytes::Bytes;
+use crc32fast::Hasher;
 
 use crate::error::{Corruption, CorruptionKind, Error, IoFailure, Result, UnsupportedReason};
 use crate::format;
@@ -20,8 +21,8 @@ use crate::format::statement::Statement;
 use crate::format::walk::{Checker, Flaw, Walker};
 use crate::lsn::Lsn;
 use crate::mutants::{Mutant, is_active};
-use crate::record::Record;
 use crate::recovery::blocks::Blocks;
+use crate::recovery::chunk::{Block, Chunk, HELD_PER_RECORD, Keep};
 use crate::recovery::pages;
 #[cfg(feature = "tools")]
 use crate::recovery::pages::next_page;
@@ -37,13 +38,16 @@ pub(super) struct Scan {
     /// Where the segment says that it ends; no question in one that has a successor.
     sealed: Option<Lsn>,
     blocks: Blocks,
-    /// The block that is being read, and where it begins in the file.
-    block: Bytes,
-    block_at: u64,
+    /// The block that is being read.
+    block: Block,
     /// Whether the file, or the segment, ends with it.
     is_last: bool,
     /// The length of the block that comes next.
     wanted: u64,
+    /// One that has seen nothing: a new one would look each time what the processor can do.
+    hasher: Hasher,
+    /// The length of the last record, with its header.
+    last_len: u64,
     /// The page behind the block, if the block ends there because that one cannot be read.
     bad_page: Option<u64>,
     /// The page at which reading has stopped, if it has stopped because that one cannot be read.
@@ -54,78 +58,6 @@ pub(super) struct Scan {
     checked: u64,
     /// Places between records, one for each block read, from the first one that is not proven on.
     places: VecDeque<(Lsn, u64)>,
-}
-
-/// Records that were read.
-#[derive(Default)]
-pub(super) struct Chunk {
-    pub(super) keep: Keep,
-    pub(super) records: Vec<Record>,
-    /// Those that were not kept, too.
-    pub(super) count: u64,
-    /// Of all payloads.
-    pub(super) bytes: u64,
-    /// Of those that were kept.
-    kept_bytes: u64,
-}
-
-/// Which records are kept, and not only checked and counted.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) enum Keep {
-    #[default]
-    Nothing,
-    /// Those with payloads of so many bytes at the most.
-    UpTo(u64),
-}
-
-impl Keep {
-    pub(crate) const ALL: Self = Self::UpTo(u64::MAX);
-
-    fn includes(self, len: u32) -> bool {
-        matches!(self, Self::UpTo(max) if u64::from(len) <= max)
-    }
-
-    /// A few records of many must not keep the blocks in memory that they were read in.
-    fn detach(self, payload: Bytes) -> Bytes {
-        match self {
-            Self::ALL => payload,
-            _ => Bytes::copy_from_slice(&payload),
-        }
-    }
-}
-
-impl Chunk {
-    pub(super) fn new(keep: Keep) -> Self {
-        Self {
-            keep,
-            ..Self::default()
-        }
-    }
-
-    fn push(&mut self, lsn: Lsn, payload: Bytes, len: u32) {
-        self.count += 1;
-        self.bytes += u64::from(len);
-        if self.keep.includes(len) {
-            self.kept_bytes += u64::from(len);
-            let payload = self.keep.detach(payload);
-            self.records.push(Record { lsn, payload });
-        }
-    }
-
-    fn append(&mut self, other: &mut Self) {
-        self.count += std::mem::take(&mut other.count);
-        self.bytes += std::mem::take(&mut other.bytes);
-        self.kept_bytes += std::mem::take(&mut other.kept_bytes);
-        match self.records.is_empty() {
-            true => std::mem::swap(&mut self.records, &mut other.records),
-            false => self.records.append(&mut other.records),
-        }
-    }
-
-    /// The memory that it takes, about.
-    fn held(&self) -> u64 {
-        self.kept_bytes + self.records.len() as u64 * HELD_PER_RECORD
-    }
 }
 
 /// Why reading stopped.
@@ -162,10 +94,14 @@ impl Scan {
             walker: Walker::new(&header, limit.unwrap_or(header.capacity)),
             sealed: statement.filter(Statement::is_end).map(|end| end.lsn),
             blocks: Blocks::default(),
-            block: Bytes::new(),
-            block_at: format::DATA_OFFSET,
+            block: Block {
+                bytes: Bytes::new(),
+                at: format::DATA_OFFSET,
+            },
             is_last: false,
             wanted: BLOCK_LEN,
+            hasher: Hasher::new(),
+            last_len: 0,
             bad_page: None,
             stopped_at_page: None,
             unit: Chunk::new(Keep::ALL),
@@ -181,16 +117,17 @@ impl Scan {
         self.unit.keep = out.keep;
         let mut has_read = false;
         loop {
+            self.pass_records(out);
             match self.step(out)? {
                 Step::Go => {}
                 Step::NeedBytes(needed) if has_read || needed > self.wanted => {
-                    self.wanted = BLOCK_LEN.max(needed);
+                    self.wanted = self.block_len().max(needed);
                     return Ok(None);
                 }
                 Step::NeedBytes(_) => {
                     self.note_place();
                     self.fill(self.walker.offset(), self.wanted)?;
-                    self.wanted = BLOCK_LEN;
+                    self.wanted = self.block_len();
                     has_read = true;
                 }
                 Step::Stop(stop) => return Ok(Some(stop)),
@@ -201,6 +138,50 @@ impl Scan {
     /// Whether the next block is one large record, which is best read when there is no other one in memory.
     pub(super) fn is_large_next(&self) -> bool {
         self.wanted > HOLD_MAX
+    }
+
+    /// The length of the next block: about [`BLOCK_LEN`], and a multiple of the last record's length, so that
+    /// where all have the same none is read in two blocks.
+    fn block_len(&self) -> u64 {
+        match self.last_len {
+            1..=SHORT_MAX => BLOCK_LEN.next_multiple_of(self.last_len),
+            _ => BLOCK_LEN,
+        }
+    }
+
+    /// Goes on over the records that are whole in the block and units by themselves: most of a log. What comes
+    /// next is for [`step`](Self::step) to judge.
+    fn pass_records(&mut self, out: &mut Chunk) {
+        if self.walker.is_in_unit() {
+            return;
+        }
+        let mut at = self.index();
+        while self.sealed != Some(self.walker.last())
+            && let Some(frame) = self.whole_record(at)
+        {
+            self.walker.pass(&frame);
+            let payload = at + frame::HEADER_LEN;
+            out.push(frame.lsn, &self.block, payload, frame.len);
+            at = payload + frame.len as usize;
+            self.last_len = frame.total_len();
+        }
+    }
+
+    /// The record there in the block, if it is whole and a unit by itself.
+    #[inline]
+    fn whole_record(&self, at: usize) -> Option<Frame> {
+        let (header, rest) = self.block.bytes.get(at..)?.split_first_chunk()?;
+        let frame = self.walker.look(header).ok()?;
+        let payload = rest.get(..frame.len as usize)?;
+        let is_sound = frame.kind == Kind::Record && self.crc_of(payload) == frame.crc;
+        is_sound.then_some(frame)
+    }
+
+    #[inline]
+    fn crc_of(&self, payload: &[u8]) -> u32 {
+        let mut hasher = self.hasher.clone();
+        hasher.update(payload);
+        hasher.finalize()
     }
 
     /// Reads the frame where the next one is expected.
@@ -226,19 +207,24 @@ impl Scan {
 
     fn read_frame(&mut self, frame: &Frame, out: &mut Chunk) -> Result<Step, IoFailure> {
         if !out.keep.includes(frame.len) && self.walker.offset() < self.checked {
-            self.accept(frame, Bytes::new(), out);
+            self.accept(frame, 0, out);
             return Ok(Step::Go);
         }
         let start = self.index() + frame::HEADER_LEN;
         let end = start.saturating_add(frame.len as usize);
-        if end > self.block.len() && self.meets_bad_page() {
+        if end > self.block.bytes.len() && self.meets_bad_page() {
             return Ok(self.stop_at_page(self.bad_page, Some(*frame)));
         }
-        if end > self.block.len() && !self.is_last {
+        if end > self.block.bytes.len() && !self.is_last {
             return Ok(Step::NeedBytes(frame.total_len()));
         }
-        if self.block.get(start..end).map(crc32fast::hash) == Some(frame.crc) {
-            self.accept(frame, self.block.slice(start..end), out);
+        let crc = self
+            .block
+            .bytes
+            .get(start..end)
+            .map(|payload| self.crc_of(payload));
+        if crc == Some(frame.crc) {
+            self.accept(frame, start, out);
             return Ok(Step::Go);
         }
         match self.walker.offset() < self.checked {
@@ -247,14 +233,18 @@ impl Scan {
         }
     }
 
-    fn accept(&mut self, frame: &Frame, payload: Bytes, out: &mut Chunk) {
+    /// Goes on behind a record whose payload begins there in the block.
+    fn accept(&mut self, frame: &Frame, payload: usize, out: &mut Chunk) {
         self.walker.pass(frame);
         let is_free = self.walker.offset() <= self.checked || is_active(Mutant::BatchFlagIgnored);
         if is_free || frame.kind == Kind::Record {
-            out.append(&mut self.unit);
-            out.push(frame.lsn, payload, frame.len);
+            if self.unit.count > 0 {
+                out.append(&mut self.unit);
+            }
+            out.push(frame.lsn, &self.block, payload, frame.len);
         } else {
-            self.unit.push(frame.lsn, payload, frame.len);
+            let unit = &mut self.unit;
+            unit.push(frame.lsn, &self.block, payload, frame.len);
         }
     }
 
@@ -322,10 +312,11 @@ impl Scan {
             false => rest.min(wanted),
         };
         let asked = usize::try_from(len).unwrap_or(usize::MAX);
-        self.block = Bytes::new();
-        (self.block, self.bad_page) = self.blocks.read(&self.file, offset, asked)?;
-        self.block_at = offset;
-        let is_short = (self.block.len() as u64) < len;
+        self.block.bytes = Bytes::new();
+        let (bytes, bad_page) = self.blocks.read(&self.file, offset, asked)?;
+        let is_short = (bytes.len() as u64) < len;
+        self.block = Block { bytes, at: offset };
+        self.bad_page = bad_page;
         self.is_last = self.bad_page.is_none() && (len == rest || is_short);
         Ok(())
     }
@@ -333,7 +324,7 @@ impl Scan {
     /// Whether the next frame goes on, or begins, in a page that cannot be read, if it does not end in the
     /// block.
     fn meets_bad_page(&self) -> bool {
-        self.bad_page.is_some() && self.index() <= self.block.len()
+        self.bad_page.is_some() && self.index() <= self.block.bytes.len()
     }
 
     fn stop_at_page(&mut self, page: Option<u64>, frame: Option<Frame>) -> Step {
@@ -343,12 +334,12 @@ impl Scan {
 
     /// What was read from the place of the next frame on.
     fn rest(&self) -> &[u8] {
-        self.block.get(self.index()..).unwrap_or_default()
+        self.block.bytes.get(self.index()..).unwrap_or_default()
     }
 
     /// Where the next frame is expected, in the block.
     fn index(&self) -> usize {
-        let ahead = self.walker.offset().checked_sub(self.block_at);
+        let ahead = self.walker.offset().checked_sub(self.block.at);
         ahead.map_or(usize::MAX, |ahead| {
             usize::try_from(ahead).unwrap_or(usize::MAX)
         })
@@ -474,14 +465,16 @@ impl Scan {
 
     /// The bytes from `offset` on, as many as are in memory; another block if there is no header's length.
     fn bytes_at(&mut self, offset: u64) -> Result<Bytes, IoFailure> {
-        let index = |scan: &Self| usize::try_from(offset.checked_sub(scan.block_at)?).ok();
-        let is_read =
-            |scan: &Self| index(scan).is_some_and(|at| at + frame::HEADER_LEN <= scan.block.len());
+        let index = |scan: &Self| usize::try_from(offset.checked_sub(scan.block.at)?).ok();
+        let is_read = |scan: &Self| {
+            index(scan).is_some_and(|at| at + frame::HEADER_LEN <= scan.block.bytes.len())
+        };
         if !is_read(self) {
             self.fill(offset, BLOCK_LEN)?;
         }
         let at = index(self).expect("the block begins there, or before");
-        Ok(self.block.slice(at.min(self.block.len())..))
+        let bytes = &self.block.bytes;
+        Ok(bytes.slice(at.min(bytes.len())..))
     }
 }
 
@@ -506,12 +499,14 @@ enum Step {
 /// The read-ahead: how much is read at once, unless a single record is larger.
 const BLOCK_LEN: u64 = 1024 * 1024;
 
+/// The longest record of which a block holds a whole number.
+const SHORT_MAX: u64 = BLOCK_LEN / 4;
+
+/// The longest block, unless a single record is longer.
+pub(super) const BLOCK_LEN_MAX: u64 = BLOCK_LEN + SHORT_MAX;
+
 /// What is kept of one record, or of one atomic batch, before it is known to be whole.
 const HOLD_MAX: u64 = 8 * 1024 * 1024;
-
-/// What a record takes beside its payload: its header in the block, and its place in a list that may be
-/// growing.
-const HELD_PER_RECORD: u64 = (frame::HEADER_LEN + 2 * size_of::<Record>()) as u64;
 
 /// How much is checked at once of what is not kept.
 const LOOK_LEN: usize = 256 * 1024;

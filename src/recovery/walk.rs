@@ -13,11 +13,12 @@ use crate::format::segment::Header;
 use crate::format::statement::{Statement, StatementKind};
 use crate::lsn::Lsn;
 use crate::record::Record;
+use crate::recovery::chunk::Chunk;
+pub(crate) use crate::recovery::chunk::Keep;
 use crate::recovery::plan::{Found, Planned, check_joint};
 use crate::recovery::replay::check_complete;
 use crate::recovery::report::TornTail;
-pub(crate) use crate::recovery::scan::Keep;
-use crate::recovery::scan::{Chunk, Scan, Stop};
+use crate::recovery::scan::{Scan, Stop};
 use crate::recovery::tail::{self, Rest, Verdict};
 use crate::storage::{Dir, Mode};
 
@@ -481,8 +482,9 @@ impl<'a> Reading<'a> {
         self.records += chunk.count;
         self.bytes += chunk.bytes;
         self.tell(self.scan.walker.offset());
-        if !chunk.records.is_empty() {
-            self.follow.records(chunk.records);
+        let records: Vec<_> = chunk.into_records().collect();
+        if !records.is_empty() {
+            self.follow.records(records);
         }
     }
 
