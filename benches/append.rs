@@ -1,5 +1,5 @@
 //! Appends from many producers, each of which waits for its LSN before it appends again, beside the
-//! floor: what the disk takes for a bare write and sync.
+//! baseline: what the disk takes for a bare write and sync.
 //!
 //! The whole product is measured: 1, 16, 64 and 1,024 producers; payloads of 100 B, 4 KiB and 64 KiB;
 //! a sync as soon as the disk is free, and at intervals of 0.5 to 20 ms. That takes about five minutes
@@ -7,7 +7,7 @@
 //!
 //! One iteration is a round: one append by each producer. So the time is what a producer waits for an
 //! append, the throughput is appends per second, and the time over that of the same size in the group
-//! `floor` says how many bare syncs an append takes. Where the disk's mood changes in minutes that
+//! `baseline` says how many bare syncs an append takes. Where the disk's mood changes in minutes that
 //! ratio says little, so that each case also takes some bare syncs between its own samples. Their
 //! ratio, and how many appends shared a sync, are printed to standard error.
 //!
@@ -37,13 +37,13 @@ use tokio::task::JoinSet;
 criterion_group! {
     name = benches;
     config = support::criterion();
-    targets = floor, append
+    targets = baseline, append
 }
 criterion_main!(benches);
 
 /// The bare disk.
-fn floor(criterion: &mut Criterion) {
-    let mut group = criterion.benchmark_group("floor");
+fn baseline(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("baseline");
     group.sampling_mode(SamplingMode::Flat);
     group.throughput(Throughput::Elements(1));
     for len in PAYLOADS {
@@ -308,7 +308,7 @@ impl Prewritten {
     fn create() -> Self {
         let dir = scratch();
         let len = if is_test() { MIB } else { 64 * MIB };
-        let mut file = File::create_new(dir.path().join("floor")).expect("a file can be made");
+        let mut file = File::create_new(dir.path().join("baseline")).expect("a file can be made");
         file.write_all(&vec![0; len]).expect("the file has room");
         file.sync_all().expect("the file syncs");
         Self {

@@ -1,11 +1,11 @@
-//! Reading a log back, beside the floor: reading the same bytes of the same files and summing them up.
+//! Reading a log back, beside the baseline: reading the same bytes of the same files and summing them up.
 //!
 //! Two logs of the default segment size that were closed cleanly: 200,000 records of 100 B, and
 //! 128 MiB in records of 64 KiB. The cache is warm, so this is about the processor: a service that
 //! starts on a cold machine waits for its disk. Throughput is in records and in bytes of payload.
 //!
 //! `tidewal` opens the log, which syncs a directory, and reads the stream to its end. `bare` is the
-//! floor: reads of 1 MiB and a CRC-32 over them, up to where the records end. `TIDEWAL_BENCH_DIR` says
+//! baseline: reads of 1 MiB and a CRC-32 over them, up to where the records end. `TIDEWAL_BENCH_DIR` says
 //! on which disk, if not on that of `target/`.
 
 mod support;

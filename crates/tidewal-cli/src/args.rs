@@ -11,7 +11,7 @@ use crate::measure::plan::{Plan, Scale};
 ///
 /// Appends records of 100 bytes from 1 to 1,024 producers, syncing as soon as the disk is free, and at
 /// intervals from 0.2 to 100 ms; beside it a single thread writes and syncs the same bytes with nothing
-/// around it, which is the floor. Everything takes turns, so that a machine that is slow for a while is
+/// around it, which is the baseline. Everything takes turns, so that a machine that is slow for a while is
 /// slow for all. It writes to a new directory in DIR, takes about 700 MiB there (1.3 GiB with --full), and
 /// removes it at the end, or at Ctrl-C; if it is killed, tidewal-bench-... stays there.
 #[derive(clap::Args)]

@@ -9,8 +9,8 @@ use std::thread;
 use crate::args::Args;
 use crate::display::{columns, count};
 use crate::failure::Failure;
+use crate::measure::context::BenchContext;
 use crate::measure::figures::{Outcome, Point, Sweep, Unit};
-use crate::measure::lab::Lab;
 use crate::measure::machine::{self, Setting};
 use crate::measure::plan::Scale;
 use crate::measure::report::{self, thousands};
@@ -30,18 +30,18 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     // One directory for all that is written, so that it can be removed whenever it ends.
     let scratch = scratch_in(&args.dir);
     interrupt.then_remove(scratch.path().to_owned());
-    let lab = Lab::new(args.plan(scratch.path()), 1);
-    let setting = machine::describe(&lab);
-    lab.announce("measuring");
-    let outcome = (INTERVALS.run)(&lab);
-    lab.progress.finish_and_clear();
+    let context = BenchContext::new(args.plan(scratch.path()), 1);
+    let setting = machine::describe(&context);
+    context.announce("measuring");
+    let outcome = (INTERVALS.run)(&context);
+    context.progress.finish_and_clear();
     let sweep = outcome.sweep.as_ref().expect("the scenario is a sweep");
     if let Some(file) = &args.plot {
         plot::draw(file, sweep, &setting).map_err(|error| cannot_write(file, &error))?;
     }
     let mut out = Out::new();
     match args.json {
-        true => show_json(&mut out, &setting, &lab, outcome)?,
+        true => show_json(&mut out, &setting, &context, outcome)?,
         false => show(&mut out, args, &setting, sweep)?,
     }
     out.flush()?;
@@ -159,9 +159,9 @@ fn show(out: &mut Out, args: &Args, setting: &Setting, sweep: &Sweep) -> Result<
     for warning in &setting.warnings {
         out.line(&format!("{} {warning}", paint.bad("warning:")))?;
     }
-    let floor = point(&sweep.floor);
+    let baseline = point(&sweep.baseline);
     out.line(&format!(
-        "{} {floor}\n",
+        "{} {baseline}\n",
         paint.faint("One bare write + fdatasync:")
     ))?;
     for (index, line) in columns(&table(sweep)).iter().enumerate() {
@@ -279,9 +279,14 @@ fn gain(sweep: &Sweep, line: &crate::measure::figures::Line) -> Option<Gain> {
     })
 }
 
-fn show_json(out: &mut Out, setting: &Setting, lab: &Lab, outcome: Outcome) -> Result<(), Failure> {
+fn show_json(
+    out: &mut Out,
+    setting: &Setting,
+    context: &BenchContext,
+    outcome: Outcome,
+) -> Result<(), Failure> {
     let answer = outcome.sweep.as_ref().map(answer).unwrap_or_default();
-    let text = report::json(setting, lab, &[(&INTERVALS, outcome)]);
+    let text = report::json(setting, context, &[(&INTERVALS, outcome)]);
     let mut json: serde_json::Value = serde_json::from_str(&text).expect("it was made as JSON");
     json["answer"] = answer.into();
     out.line(&format!("{json:#}"))
@@ -316,7 +321,7 @@ mod tests {
         Sweep {
             intervals: vec![None, Some(1.0), Some(10.0)],
             lines: vec![line(1, rates[0]), line(64, rates[1])],
-            floor: point(1000.0),
+            baseline: point(1000.0),
         }
     }
 

@@ -1,4 +1,4 @@
-//! What the command `tidewal bench` and the benchmark `floor` of this package are both made of:
+//! What the command `tidewal bench` and the benchmark `baseline` of this package are both made of:
 //! measuring a log beside the bare disk. It is no API, and may change with every version.
 
 #![allow(

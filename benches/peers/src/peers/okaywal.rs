@@ -93,33 +93,21 @@ impl BlockingLog for Okaywal {
     }
 }
 
-/// A record is an entry of one chunk. Entries that are committed one by one are synced one by one,
-/// unless threads share their syncs: so many do it.
+/// Entries of a hundred chunks, each of which is a record: an entry is synced before the next one.
 fn fill(dir: &Path, count: usize, len: usize) -> Result<()> {
     let log = recovery_options(dir)?.open(LogVoid)?;
     let payload = vec![0x5a; len];
-    let left = AtomicU64::new(count as u64);
-    std::thread::scope(|scope| {
-        let threads: Vec<_> = (0..FILLING_THREADS)
-            .map(|_| scope.spawn(|| fill_some(&log, &payload, &left)))
-            .collect();
-        let mut done = threads.into_iter().map(|thread| thread.join());
-        done.try_for_each(|done| done.expect("a thread that fills does not panic"))
-    })?;
-    Ok(log.shutdown()?)
-}
-
-fn fill_some(log: &WriteAheadLog, payload: &[u8], left: &AtomicU64) -> Result<()> {
-    let take = |left: u64| left.checked_sub(1);
-    while left
-        .fetch_update(Ordering::Relaxed, Ordering::Relaxed, take)
-        .is_ok()
-    {
+    let mut left = count;
+    while left > 0 {
+        let chunks = left.min(100);
         let mut entry = log.begin_entry()?;
-        entry.write_chunk(payload)?;
+        for _ in 0..chunks {
+            entry.write_chunk(&payload)?;
+        }
         entry.commit()?;
+        left -= chunks;
     }
-    Ok(())
+    Ok(log.shutdown()?)
 }
 
 /// Nothing is checkpointed, so that everything is there to be recovered.
@@ -169,5 +157,3 @@ impl LogManager for Counting {
         Ok(())
     }
 }
-
-const FILLING_THREADS: usize = 64;

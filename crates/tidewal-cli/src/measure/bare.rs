@@ -1,11 +1,11 @@
-//! The floor: what the disk takes for a write and a sync by one thread, with nothing around it.
+//! The baseline: what the disk takes for a write and a sync by one thread, with nothing around it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, Write};
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use crate::measure::lab::Lab;
+use crate::measure::context::BenchContext;
 use crate::measure::scratch::MIB;
 use crate::measure::slice::{Slice, nanos};
 
@@ -31,7 +31,7 @@ impl Method {
     ];
 
     /// What the log does too, and so what it is compared with.
-    pub const FLOOR: Self = Self::Fdatasync;
+    pub const BASELINE: Self = Self::Fdatasync;
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -85,10 +85,10 @@ pub struct Bare {
 
 impl Bare {
     /// `None` if the file system does not have the method.
-    pub fn open(lab: &Lab, method: Method, piece_len: usize) -> Option<Self> {
-        let dir = lab.scratch();
+    pub fn open(context: &BenchContext, method: Method, piece_len: usize) -> Option<Self> {
+        let dir = context.scratch();
         let path = dir.path().join("bare");
-        let file_len = lab.scale.or_in_test(64 * MIB, 2 * MIB).max(piece_len);
+        let file_len = context.scale.or_in_test(64 * MIB, 2 * MIB).max(piece_len);
         write_ahead(&path, file_len).expect("the disk has room for a file");
         let mut bare = Self {
             file: method.open(&path).ok()?,

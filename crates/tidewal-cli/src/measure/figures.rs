@@ -61,7 +61,7 @@ pub struct Sweep {
     pub intervals: Vec<Option<f64>>,
     pub lines: Vec<Line>,
     /// The waits for a bare write and sync.
-    pub floor: Point,
+    pub baseline: Point,
 }
 
 /// One number of producers.

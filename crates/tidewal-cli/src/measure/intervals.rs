@@ -5,9 +5,9 @@ use std::time::Duration;
 use tidewal::SyncPolicy;
 
 use crate::measure::bare::Method;
-use crate::measure::contest::{Contest, Runs};
+use crate::measure::comparison::{Comparison, Runs};
+use crate::measure::context::BenchContext;
 use crate::measure::figures::{Line, Outcome, Point, Row, Series, Sweep, Table, Unit};
-use crate::measure::lab::Lab;
 use crate::measure::load::Load;
 use crate::measure::log::{Log, Shape};
 use crate::measure::plan::Scale;
@@ -16,41 +16,41 @@ use crate::measure::scratch::MIB;
 use crate::measure::slice::Slice;
 use crate::measure::{SMALL, SMALL_RECORD};
 
-pub fn run(lab: &Lab) -> Outcome {
-    let plan = Plan::of(lab.scale);
+pub fn run(context: &BenchContext) -> Outcome {
+    let plan = Plan::of(context.scale);
     let logs: Vec<Log> = plan
         .policies
         .iter()
-        .map(|&policy| open(lab, policy))
+        .map(|&policy| open(context, policy))
         .collect();
-    let mut contest = Contest::new(lab).enter_bare(Method::FLOOR, SMALL_RECORD);
+    let mut comparison = Comparison::new(context).enter_bare(Method::BASELINE, SMALL_RECORD);
     for (&policy, log) in plan.policies.iter().zip(&logs) {
         for &producers in &plan.producers {
-            let (load, time) = (Load::new(producers, SMALL), slice_of(lab, policy));
-            contest = contest.enter_log_for(cell(policy, producers), Some(log), load, time);
+            let (load, time) = (Load::new(producers, SMALL), slice_of(context, policy));
+            comparison = comparison.enter_log_for(cell(policy, producers), Some(log), load, time);
         }
     }
-    let runs = contest.run();
-    logs.into_iter().for_each(|log| log.close(&lab.runtime));
+    let runs = comparison.run();
+    logs.into_iter().for_each(|log| log.close(&context.runtime));
     plan.sum_up(&runs)
 }
 
 /// Many logs are open at once: smaller segments than usual take less of the disk.
-fn open(lab: &Lab, policy: SyncPolicy) -> Log {
-    lab.log(Shape {
+fn open(context: &BenchContext, policy: SyncPolicy) -> Log {
+    context.log(Shape {
         policy,
         segment_len: 32 * MIB,
     })
 }
 
 /// There are many cells. Long enough for some syncs.
-fn slice_of(lab: &Lab, policy: SyncPolicy) -> Duration {
-    let syncs = match lab.scale {
+fn slice_of(context: &BenchContext, policy: SyncPolicy) -> Duration {
+    let syncs = match context.scale {
         Scale::Full => 10,
         Scale::Quick => 2,
         Scale::Test => 1,
     };
-    let shortest = lab.slice / 2;
+    let shortest = context.slice / 2;
     match policy {
         SyncPolicy::Interval(interval) => shortest.max(interval * syncs),
         _ => shortest,
@@ -87,16 +87,16 @@ impl Plan {
 
     fn sum_up(&self, runs: &Runs) -> Outcome {
         let mut outcome = Outcome::default();
-        let floor = Method::FLOOR.name();
+        let baseline = Method::BASELINE.name();
         outcome.show(
-            format!("{floor}: p50"),
+            format!("{baseline}: p50"),
             Unit::Time,
-            runs.each(floor, Slice::p50),
+            runs.each(baseline, Slice::p50),
         );
         outcome.show(
-            format!("{floor}: p99"),
+            format!("{baseline}: p99"),
             Unit::Time,
-            runs.each(floor, Slice::p99),
+            runs.each(baseline, Slice::p99),
         );
         outcome.tables = vec![
             self.table(runs, "Durable appends/s", Unit::PerSecond, Slice::rate),
@@ -151,7 +151,7 @@ impl Plan {
         Sweep {
             intervals: self.policies.iter().copied().map(millis).collect(),
             lines: self.producers.iter().map(line).collect(),
-            floor: point(runs, Method::FLOOR.name()),
+            baseline: point(runs, Method::BASELINE.name()),
         }
     }
 }

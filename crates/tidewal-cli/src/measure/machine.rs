@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::measure::lab::Lab;
+use crate::measure::context::BenchContext;
 
 /// The block that stands before the figures.
 pub struct Setting {
@@ -13,25 +13,25 @@ pub struct Setting {
 }
 
 /// What can be found out; Linux tells most of it.
-pub fn describe(lab: &Lab) -> Setting {
+pub fn describe(context: &BenchContext) -> Setting {
     let facts = [
         ("Date", said_by("date", &["-u", "+%F"])),
         ("Processor", processor()),
         ("Memory", memory()),
         ("Kernel", said_by("uname", &["-srm"])),
-        ("Log directory on", place(&lab.dir)),
+        ("Log directory on", place(&context.dir)),
     ];
     Setting {
         facts: facts.map(known).into(),
-        warnings: warnings(lab),
+        warnings: warnings(context),
     }
 }
 
 /// What else counts where the log is also measured in memory, by a program that was just built.
-pub fn describe_memory(lab: &Lab, setting: &mut Setting) {
+pub fn describe_memory(context: &BenchContext, setting: &mut Setting) {
     let compiler = ("Compiler", said_by("rustc", &["--version"]));
     setting.facts.push(known(compiler));
-    match &lab.memory {
+    match &context.memory {
         Some(memory) => setting.facts.push(known(("In memory", place(memory)))),
         None => setting
             .warnings
@@ -43,14 +43,14 @@ fn known((name, value): (&'static str, Option<String>)) -> (&'static str, String
     (name, value.unwrap_or_else(|| "unknown".into()))
 }
 
-fn warnings(lab: &Lab) -> Vec<String> {
+fn warnings(context: &BenchContext) -> Vec<String> {
     let mut warnings = Vec::new();
     if let Some(load) = load_average().filter(|&load| load > IDLE_LOAD) {
         warnings.push(format!(
             "the machine is not idle, its load is {load}: absolute figures say little, and ratios less than they could"
         ));
     }
-    if mount_of(&lab.dir).is_some_and(|mount| mount.kind == "tmpfs") {
+    if mount_of(&context.dir).is_some_and(|mount| mount.kind == "tmpfs") {
         warnings.push("the log directory is in memory: there is no disk to measure".into());
     }
     warnings

@@ -1,10 +1,10 @@
 //! How a log is measured beside the bare disk.
 
 pub mod bare;
-pub mod contest;
+pub mod comparison;
+pub mod context;
 pub mod figures;
 pub mod intervals;
-pub mod lab;
 pub mod load;
 pub mod log;
 pub mod machine;
@@ -14,14 +14,14 @@ pub mod report;
 pub mod scratch;
 pub mod slice;
 
+use self::context::BenchContext;
 use self::figures::Outcome;
-use self::lab::Lab;
 
 /// Something that is measured.
 pub struct Scenario {
     pub name: &'static str,
     pub title: &'static str,
-    pub run: fn(&Lab) -> Outcome,
+    pub run: fn(&BenchContext) -> Outcome,
 }
 
 /// The payload of most scenarios.

@@ -67,7 +67,7 @@ struct Panel {
     title: &'static str,
     value: fn(&Point) -> f64,
     unit: Unit,
-    has_floor: bool,
+    has_baseline: bool,
 }
 
 const PANELS: [Panel; 4] = [
@@ -75,25 +75,25 @@ const PANELS: [Panel; 4] = [
         title: "Throughput, appends/s",
         value: |point| point.rate,
         unit: Unit::PerSecond,
-        has_floor: false,
+        has_baseline: false,
     },
     Panel {
         title: "Syncs/s",
         value: |point| point.syncs,
         unit: Unit::PerSecond,
-        has_floor: false,
+        has_baseline: false,
     },
     Panel {
         title: "Median wait (p50)",
         value: |point| point.p50,
         unit: Unit::Time,
-        has_floor: true,
+        has_baseline: true,
     },
     Panel {
         title: "Long waits (p99)",
         value: |point| point.p99,
         unit: Unit::Time,
-        has_floor: true,
+        has_baseline: true,
     },
 ];
 
@@ -121,8 +121,8 @@ impl Panel {
             .light_line_style(TRANSPARENT)
             .axis_style(PALE_INK)
             .draw()?;
-        if self.has_floor {
-            let y = (self.value)(&sweep.floor);
+        if self.has_baseline {
+            let y = (self.value)(&sweep.baseline);
             chart.draw_series(DashedLineSeries::new(
                 [(LEFT, y), (RIGHT, y)],
                 6,
@@ -148,7 +148,7 @@ impl Panel {
 
     /// Whole decades around all values of its unit.
     fn range(&self, sweep: &Sweep) -> Range<f64> {
-        let floor = self.has_floor.then_some(&sweep.floor);
+        let baseline = self.has_baseline.then_some(&sweep.baseline);
         let points = sweep.lines.iter().flat_map(|line| &line.points);
         // Those with the same unit can be compared.
         let shown: Vec<_> = PANELS
@@ -156,7 +156,7 @@ impl Panel {
             .filter(|panel| panel.unit == self.unit)
             .collect();
         let values = points
-            .chain(floor)
+            .chain(baseline)
             .flat_map(|point| shown.iter().map(|panel| (panel.value)(point)));
         let (low, high) = values.fold((f64::MAX, f64::MIN_POSITIVE), |(low, high), value| {
             (low.min(value), high.max(value))
@@ -194,8 +194,8 @@ fn draw_legend(area: &Area, sweep: &Sweep) -> Drawn {
         let ends = [(x + dash, middle), (x + dash + 6, middle)];
         area.draw(&PathElement::new(ends, PALE_INK.stroke_width(2)))?;
     }
-    let floor = "one bare write + fdatasync";
-    area.draw(&Text::new(floor, (x + 38, middle), left_aligned()))?;
+    let baseline = "one bare write + fdatasync";
+    area.draw(&Text::new(baseline, (x + 38, middle), left_aligned()))?;
     Ok(())
 }
 
@@ -243,7 +243,7 @@ fn left_aligned() -> TextStyle<'static> {
 const SIZE: (u32, u32) = (1280, 1060);
 const HEAD_HEIGHT: u32 = 90;
 const FOOT_HEIGHT: u32 = 54;
-/// Widths in the legend: of its title, of a line with its name, and of the floor.
+/// Widths in the legend: of its title, of a line with its name, and of the baseline.
 const LEGEND_NAME: i32 = 112;
 const LEGEND_STEP: i32 = 110;
 const LEGEND_FLOOR: i32 = 270;

@@ -3,32 +3,32 @@
 use serde_json::{Value, json};
 
 use crate::measure::Scenario;
+use crate::measure::context::BenchContext;
 use crate::measure::figures::{Figure, Outcome, Row, Series, Table, Target, Unit};
-use crate::measure::lab::Lab;
 use crate::measure::machine::Setting;
 use crate::measure::plan::Scale;
 
-pub fn setting(setting: &Setting, lab: &Lab) -> String {
+pub fn setting(setting: &Setting, context: &BenchContext) -> String {
     let rows = setting
         .facts
         .iter()
         .map(|(name, value)| vec![(*name).to_owned(), value.clone()]);
     let mut text = table(&["", ""], rows.collect());
-    text += &how(lab);
+    text += &how(context);
     let warnings = setting.warnings.iter();
     text.extend(warnings.map(|warning| format!("WARNING: {warning}\n\n")));
     text
 }
 
-fn how(lab: &Lab) -> String {
-    let scale = match lab.scale {
+fn how(context: &BenchContext) -> String {
+    let scale = match context.scale {
         Scale::Full => "",
         Scale::Quick => " This is a quick run: its figures are rough.",
         Scale::Test => " This only shows that it runs: its figures mean nothing.",
     };
     format!(
         "Slices of {:?}, {} of each method in turns; medians (smallest..largest).{scale}\n\n",
-        lab.slice, lab.rounds
+        context.slice, context.rounds
     )
 }
 
@@ -220,7 +220,11 @@ pub fn thousands(number: u64) -> String {
 }
 
 /// Everything, with every round.
-pub fn json(setting: &Setting, lab: &Lab, outcomes: &[(&Scenario, Outcome)]) -> String {
+pub fn json(
+    setting: &Setting,
+    context: &BenchContext,
+    outcomes: &[(&Scenario, Outcome)],
+) -> String {
     let facts = setting.facts.iter();
     let facts: serde_json::Map<String, Value> = facts
         .map(|(name, value)| ((*name).to_owned(), json!(value)))
@@ -232,8 +236,8 @@ pub fn json(setting: &Setting, lab: &Lab, outcomes: &[(&Scenario, Outcome)]) -> 
     let all = json!({
         "machine": facts,
         "warnings": setting.warnings,
-        "rounds": lab.rounds,
-        "slice_seconds": lab.slice.as_secs_f64(),
+        "rounds": context.rounds,
+        "slice_seconds": context.slice.as_secs_f64(),
         "scenarios": scenarios,
     });
     format!("{all:#}\n")

@@ -3,14 +3,14 @@
 use std::time::Duration;
 
 use crate::measure::bare::{Bare, Method};
-use crate::measure::lab::{Lab, ROUND_STEPS};
+use crate::measure::context::{BenchContext, ROUND_STEPS};
 use crate::measure::load::Load;
 use crate::measure::log::Log;
 use crate::measure::slice::Slice;
 
 /// Methods to be measured in turns.
-pub struct Contest<'a> {
-    lab: &'a Lab,
+pub struct Comparison<'a> {
+    context: &'a BenchContext,
     entrants: Vec<Entrant<'a>>,
 }
 
@@ -19,10 +19,10 @@ struct Entrant<'a> {
     run: Box<dyn FnMut() -> Slice + 'a>,
 }
 
-impl<'a> Contest<'a> {
-    pub fn new(lab: &'a Lab) -> Self {
+impl<'a> Comparison<'a> {
+    pub fn new(context: &'a BenchContext) -> Self {
         Self {
-            lab,
+            context,
             entrants: Vec::new(),
         }
     }
@@ -37,8 +37,8 @@ impl<'a> Contest<'a> {
 
     /// Writes of so many bytes to the bare disk, if it has the method.
     pub fn enter_bare(self, method: Method, piece_len: usize) -> Self {
-        let time = self.lab.slice;
-        match Bare::open(self.lab, method, piece_len) {
+        let time = self.context.slice;
+        match Bare::open(self.context, method, piece_len) {
             Some(mut bare) => self.enter(method.name(), move || bare.run(time)),
             None => self,
         }
@@ -46,7 +46,7 @@ impl<'a> Contest<'a> {
 
     /// A log under a load, if there is one.
     pub fn enter_log(self, name: impl Into<String>, log: Option<&'a Log>, load: Load) -> Self {
-        let time = self.lab.slice;
+        let time = self.context.slice;
         self.enter_log_for(name, log, load, time)
     }
 
@@ -57,7 +57,7 @@ impl<'a> Contest<'a> {
         load: Load,
         time: Duration,
     ) -> Self {
-        let runtime = &self.lab.runtime;
+        let runtime = &self.context.runtime;
         match log {
             Some(log) => self.enter(name, move || log.run(runtime, &load, time)),
             None => self,
@@ -71,17 +71,17 @@ impl<'a> Contest<'a> {
             .iter()
             .map(|entrant| (entrant.name.clone(), Vec::new()))
             .collect();
-        for round in 0..self.lab.rounds {
+        for round in 0..self.context.rounds {
             for turn in 0..self.entrants.len() {
                 let index = (round + turn) % self.entrants.len();
                 let entrant = &mut self.entrants[index];
-                self.lab.progress.set_message(entrant.name.clone());
+                self.context.progress.set_message(entrant.name.clone());
                 runs[index].1.push((entrant.run)());
-                self.lab
+                self.context
                     .progress
                     .inc(ROUND_STEPS / self.entrants.len() as u64);
             }
-            self.lab
+            self.context
                 .progress
                 .inc(ROUND_STEPS % self.entrants.len() as u64);
         }
@@ -108,10 +108,14 @@ impl Runs {
     pub fn ratio(
         &self,
         name: &str,
-        floor: &str,
+        baseline: &str,
         figure: impl Fn(&Slice, &Slice) -> f64,
     ) -> Option<Vec<f64>> {
-        let pairs = self.of(name)?.iter().zip(self.of(floor)?);
-        Some(pairs.map(|(slice, floor)| figure(slice, floor)).collect())
+        let pairs = self.of(name)?.iter().zip(self.of(baseline)?);
+        Some(
+            pairs
+                .map(|(slice, baseline)| figure(slice, baseline))
+                .collect(),
+        )
     }
 }

@@ -11,7 +11,7 @@ use crate::measure::log::{Log, Shape};
 use crate::measure::plan::{Plan, Scale};
 use crate::measure::scratch::{MIB, scratch_in};
 
-pub struct Lab {
+pub struct BenchContext {
     /// That of the producers: multi-threaded, with as many workers as it likes.
     pub runtime: Runtime,
     pub scale: Scale,
@@ -24,7 +24,7 @@ pub struct Lab {
     pub progress: ProgressBar,
 }
 
-impl Lab {
+impl BenchContext {
     pub fn new(plan: Plan, scenarios: usize) -> Self {
         let Plan {
             scale,

@@ -4,9 +4,9 @@
 use std::time::Duration;
 
 use crate::measure::bare::Method;
-use crate::measure::contest::{Contest, Runs};
+use crate::measure::comparison::{Comparison, Runs};
+use crate::measure::context::BenchContext;
 use crate::measure::figures::{Outcome, Row, Series, Table, Unit};
-use crate::measure::lab::Lab;
 use crate::measure::load::{Load, Think};
 use crate::measure::log::Shape;
 use crate::measure::plan::Scale;
@@ -14,26 +14,28 @@ use crate::measure::report::thousands;
 use crate::measure::slice::Slice;
 use crate::measure::{SMALL, SMALL_RECORD};
 
-pub fn run(lab: &Lab) -> Outcome {
-    let log = lab.log(Shape::DEFAULT);
-    let mut contest = Contest::new(lab).enter_bare(Method::FLOOR, SMALL_RECORD);
-    for (think, producers) in cells(lab.scale) {
+pub fn run(context: &BenchContext) -> Outcome {
+    let log = context.log(Shape::DEFAULT);
+    let mut comparison = Comparison::new(context).enter_bare(Method::BASELINE, SMALL_RECORD);
+    for (think, producers) in cells(context.scale) {
         let load = Load {
             think,
             ..Load::new(producers, SMALL)
         };
-        contest = contest.enter_log(name(think, producers), Some(&log), load);
+        comparison = comparison.enter_log(name(think, producers), Some(&log), load);
     }
-    let runs = contest.run();
-    log.close(&lab.runtime);
-    let floor = Method::FLOOR.name();
+    let runs = comparison.run();
+    log.close(&context.runtime);
+    let baseline = Method::BASELINE.name();
     let mut outcome = Outcome::default();
     outcome.show(
-        format!("{floor}: p50"),
+        format!("{baseline}: p50"),
         Unit::Time,
-        runs.each(floor, Slice::p50),
+        runs.each(baseline, Slice::p50),
     );
-    outcome.tables = THINKS.map(|think| table(&runs, think, lab.scale)).into();
+    outcome.tables = THINKS
+        .map(|think| table(&runs, think, context.scale))
+        .into();
     outcome
 }
 
@@ -58,7 +60,7 @@ fn table(runs: &Runs, think: Think, scale: Scale) -> Table {
 
 fn row(runs: &Runs, think: Think, producers: usize) -> Row {
     let name = name(think, producers);
-    let by_floor = |log: &Slice, floor: &Slice| log.p50() / floor.p50();
+    let by_baseline = |log: &Slice, baseline: &Slice| log.p50() / baseline.p50();
     let series = |unit, rounds: Option<Vec<f64>>| Series {
         unit,
         rounds: rounds.expect("all of these were run"),
@@ -69,7 +71,7 @@ fn row(runs: &Runs, think: Think, producers: usize) -> Row {
             series(Unit::Time, runs.each(&name, Slice::p50)),
             series(
                 Unit::Ratio,
-                runs.ratio(&name, Method::FLOOR.name(), by_floor),
+                runs.ratio(&name, Method::BASELINE.name(), by_baseline),
             ),
             series(Unit::Time, runs.each(&name, Slice::p99)),
             series(Unit::Count, runs.each(&name, Slice::per_sync)),

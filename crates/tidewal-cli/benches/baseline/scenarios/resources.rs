@@ -5,30 +5,31 @@ use alloc_tracker::Session;
 use super::SEGMENT_HEADER;
 use super::memory::{self, Arenas, Probe};
 use crate::measure::SMALL;
+use crate::measure::context::{BenchContext, ROUND_STEPS};
 use crate::measure::figures::Target::AtMost;
 use crate::measure::figures::{Outcome, Unit};
-use crate::measure::lab::{Lab, ROUND_STEPS};
 use crate::measure::load::{Load, Timed};
 use crate::measure::log::{Log, Shape};
 use crate::measure::machine;
 use crate::measure::slice::Slice;
 
-pub fn run(lab: &Lab) -> Outcome {
+pub fn run(context: &BenchContext) -> Outcome {
     let mut outcome = Outcome::default();
-    let log = lab.log(Shape::DEFAULT);
-    show_allocations(&mut outcome, lab, &log);
-    show_bytes(&mut outcome, lab, &log);
-    log.close(&lab.runtime);
-    show_memory(&mut outcome, lab);
-    lab.progress.inc(lab.rounds as u64 * ROUND_STEPS);
+    let log = context.log(Shape::DEFAULT);
+    show_allocations(&mut outcome, context, &log);
+    show_bytes(&mut outcome, context, &log);
+    log.close(&context.runtime);
+    show_memory(&mut outcome, context);
+    context.progress.inc(context.rounds as u64 * ROUND_STEPS);
     outcome
 }
 
-fn show_memory(outcome: &mut Outcome, lab: &Lab) {
-    lab.progress
+fn show_memory(outcome: &mut Outcome, context: &BenchContext) {
+    context
+        .progress
         .set_message("memory, in processes of their own");
     for probe in Probe::ALL {
-        let peaks = |arenas| (0..lab.rounds).map(move |_| memory::peak(lab, probe, arenas));
+        let peaks = |arenas| (0..context.rounds).map(move |_| memory::peak(context, probe, arenas));
         let what = format!("memory at its peak, {}", probe.name());
         outcome.aim(
             format!("{what}, one arena"),
@@ -41,21 +42,21 @@ fn show_memory(outcome: &mut Outcome, lab: &Lab) {
     }
 }
 
-fn show_allocations(outcome: &mut Outcome, lab: &Lab, log: &Log) {
+fn show_allocations(outcome: &mut Outcome, context: &BenchContext, log: &Log) {
     let loads = [
         ("1 producer", 1, 1),
         ("64 producers", 64, 1),
-        ("1,024 producers", lab.producers(1024), 1),
+        ("1,024 producers", context.producers(1024), 1),
         ("4 producers, 1,024 in flight each", 4, 1024),
     ];
     for (name, producers, in_flight) in loads {
-        lab.progress.set_message("allocations");
+        context.progress.set_message("allocations");
         let load = Load {
             in_flight,
             timed: Timed::Never,
             ..Load::new(producers, SMALL)
         };
-        let rounds = (0..lab.rounds).map(|_| allocations_per_append(lab, log, &load));
+        let rounds = (0..context.rounds).map(|_| allocations_per_append(context, log, &load));
         outcome.aim(
             format!("heap allocations per append, {name}"),
             Unit::Count,
@@ -66,13 +67,13 @@ fn show_allocations(outcome: &mut Outcome, lab: &Lab, log: &Log) {
 }
 
 /// Those of all threads, less what it takes to start and to stop the producers.
-fn allocations_per_append(lab: &Lab, log: &Log, load: &Load) -> f64 {
+fn allocations_per_append(context: &BenchContext, log: &Log, load: &Load) -> f64 {
     let one_each = Load {
         most: 1,
         ..load.clone()
     };
-    let start = count(lab, log, &one_each);
-    let all = count(lab, log, load);
+    let start = count(context, log, &one_each);
+    let all = count(context, log, load);
     let appends = all.appends.saturating_sub(start.appends).max(1);
     all.allocations.saturating_sub(start.allocations) as f64 / appends as f64
 }
@@ -82,12 +83,12 @@ struct Counted {
     appends: u64,
 }
 
-fn count(lab: &Lab, log: &Log, load: &Load) -> Counted {
+fn count(context: &BenchContext, log: &Log, load: &Load) -> Counted {
     let session = Session::new();
     let operation = session.operation("load");
     let slice = {
         let _span = operation.measure_process();
-        log.run(&lab.runtime, load, lab.slice)
+        log.run(&context.runtime, load, context.slice)
     };
     let report = session.to_report();
     let (_, operation) = report.operations().next().expect("there is one");
@@ -97,13 +98,13 @@ fn count(lab: &Lab, log: &Log, load: &Load) -> Counted {
     }
 }
 
-fn show_bytes(outcome: &mut Outcome, lab: &Lab, log: &Log) {
-    lab.progress.set_message("bytes");
+fn show_bytes(outcome: &mut Outcome, context: &BenchContext, log: &Log) {
+    context.progress.set_message("bytes");
     let load = Load::new(64, SMALL);
-    let rounds = (0..lab.rounds).map(|_| {
-        let before = machine::bytes_written(&lab.dir);
-        let slice = log.run(&lab.runtime, &load, lab.slice);
-        let to_device = machine::bytes_written(&lab.dir)
+    let rounds = (0..context.rounds).map(|_| {
+        let before = machine::bytes_written(&context.dir);
+        let slice = log.run(&context.runtime, &load, context.slice);
+        let to_device = machine::bytes_written(&context.dir)
             .zip(before)
             .map(|(after, before)| (after - before) as f64 / slice.bytes as f64);
         (in_files(&slice), to_device)

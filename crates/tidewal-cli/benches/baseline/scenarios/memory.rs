@@ -9,7 +9,7 @@ use tidewal::{Wal, WalOptions};
 use tokio::task::JoinSet;
 
 use crate::measure::SMALL;
-use crate::measure::lab::Lab;
+use crate::measure::context::BenchContext;
 use crate::measure::load::{self, Load, Timed};
 use crate::measure::machine;
 use crate::measure::plan::Scale;
@@ -72,18 +72,18 @@ pub enum Arenas {
 
 /// The peak of another process, above what it had before it opened the log; `None` where the system
 /// does not tell.
-pub fn peak(lab: &Lab, probe: Probe, arenas: Arenas) -> Option<f64> {
+pub fn peak(context: &BenchContext, probe: Probe, arenas: Arenas) -> Option<f64> {
     let program = std::env::current_exe().expect("this program has a path");
     let mut command = Command::new(program);
     if let Arenas::One = arenas {
         command.env("MALLOC_ARENA_MAX", "1");
     }
     let output = command
-        .args(flags(lab.scale))
+        .args(flags(context.scale))
         .arg(probe.argument())
-        .arg(format!("--seconds={}", lab.slice.as_secs_f64()))
+        .arg(format!("--seconds={}", context.slice.as_secs_f64()))
         .arg("--dir")
-        .arg(&lab.dir)
+        .arg(&context.dir)
         .output()
         .expect("this program can be started");
     let errors = String::from_utf8_lossy(&output.stderr);
@@ -92,13 +92,13 @@ pub fn peak(lab: &Lab, probe: Probe, arenas: Arenas) -> Option<f64> {
 }
 
 /// That process: prints the figure.
-pub fn run_probe(lab: &Lab, probe: Probe) {
-    let dir = lab.scratch();
+pub fn run_probe(context: &BenchContext, probe: Probe) {
+    let dir = context.scratch();
     let before = resident("VmRSS");
-    lab.runtime.block_on(async {
+    context.runtime.block_on(async {
         let wal = probe.options().open(dir.path()).await;
         let wal = wal.expect("an empty directory opens");
-        put_load(lab, probe, &wal).await;
+        put_load(context, probe, &wal).await;
         wal.close().await.expect("the log closes");
     });
     if let (Some(before), Some(peak)) = (before, resident("VmHWM")) {
@@ -106,17 +106,17 @@ pub fn run_probe(lab: &Lab, probe: Probe) {
     }
 }
 
-async fn put_load(lab: &Lab, probe: Probe, wal: &Wal) {
+async fn put_load(context: &BenchContext, probe: Probe, wal: &Wal) {
     let load = |producers, in_flight| Load {
         in_flight,
         timed: Timed::Never,
         ..Load::new(producers, SMALL)
     };
     match probe {
-        Probe::Closed => drop(load::run(wal, &load(64, 1), lab.slice).await),
-        Probe::Pipelined => drop(load::run(wal, &load(4, 1024), lab.slice).await),
+        Probe::Closed => drop(load::run(wal, &load(64, 1), context.slice).await),
+        Probe::Pipelined => drop(load::run(wal, &load(4, 1024), context.slice).await),
         Probe::Flood => {
-            let records = lab.scale.or_in_test(64 * KIB / 4, KIB);
+            let records = context.scale.or_in_test(64 * KIB / 4, KIB);
             let producers: JoinSet<()> = (0..4).map(|_| flood(wal.clone(), records)).collect();
             producers.join_all().await;
         }

@@ -3,56 +3,56 @@
 use std::time::Duration;
 
 use super::SEGMENT_HEADER;
-use crate::measure::contest::{Contest, Runs};
+use crate::measure::comparison::{Comparison, Runs};
+use crate::measure::context::BenchContext;
 use crate::measure::figures::Target::AtMost;
 use crate::measure::figures::{Outcome, Unit};
-use crate::measure::lab::Lab;
 use crate::measure::load::Load;
 use crate::measure::log::{FILLER_LEN, Log, Shape};
 use crate::measure::scratch::MIB;
 use crate::measure::slice::Slice;
 use crate::measure::{FRAME_HEADER, SMALL, SMALL_RECORD};
 
-pub fn run(lab: &Lab) -> Outcome {
+pub fn run(context: &BenchContext) -> Outcome {
     let small = Shape {
         segment_len: 4 * MIB,
         ..Shape::DEFAULT
     };
-    let mut calm = Calm::open(lab);
-    let recycling = lab.log(small);
-    let growing = lab.log(small);
-    let load = Load::new(lab.producers(1024), SMALL);
+    let mut calm = Calm::open(context);
+    let recycling = context.log(small);
+    let growing = context.log(small);
+    let load = Load::new(context.producers(1024), SMALL);
     let without_truncation = Load {
         truncates: false,
         ..load.clone()
     };
     // A group commit answers a thousand at once, so that a thousandth of all appends are those of
     // every thousandth commit: it takes many commits to say how long those are.
-    let time = lab.slice * 4;
-    let runs = Contest::new(lab)
+    let time = context.slice * 4;
+    let runs = Comparison::new(context)
         .enter(CALM, || calm.run(&load, time))
         .enter_log_for(RECYCLING, Some(&recycling), load.clone(), time)
         .enter_log_for(GROWING, Some(&growing), without_truncation, time)
         .run();
     [calm.log, recycling, growing]
         .into_iter()
-        .for_each(|log| log.close(&lab.runtime));
+        .for_each(|log| log.close(&context.runtime));
     judge(&runs)
 }
 
 /// A log that is never at the end of a segment while it is measured.
 struct Calm<'a> {
-    lab: &'a Lab,
+    context: &'a BenchContext,
     log: Log,
     /// Records that its open segment still has room for.
     room: usize,
 }
 
 impl<'a> Calm<'a> {
-    fn open(lab: &'a Lab) -> Self {
-        let log = lab.log(Shape::DEFAULT);
+    fn open(context: &'a BenchContext) -> Self {
+        let log = context.log(Shape::DEFAULT);
         let room = room_of(&log);
-        Self { lab, log, room }
+        Self { context, log, room }
     }
 
     /// A slice in several parts, between which the log moves on.
@@ -66,7 +66,7 @@ impl<'a> Calm<'a> {
 
     fn run_part(&mut self, load: &Load, time: Duration) -> Slice {
         if self.room < room_of(&self.log) / 4 {
-            self.log.move_on(&self.lab.runtime);
+            self.log.move_on(&self.context.runtime);
             self.room = room_of(&self.log);
             // What that has written shall not be in the way.
             std::thread::sleep(REST);
@@ -75,7 +75,7 @@ impl<'a> Calm<'a> {
             most: (self.room / load.producers) as u64,
             ..load.clone()
         };
-        let part = self.log.run(&self.lab.runtime, &load, time);
+        let part = self.log.run(&self.context.runtime, &load, time);
         assert_eq!(part.work.segments, 0, "there was room for all");
         self.room -= usize::try_from(part.count).expect("it had room");
         part

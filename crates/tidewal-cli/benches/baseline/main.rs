@@ -1,8 +1,8 @@
 //! How near the log comes to the disk's own limit, on the disk of whoever runs it:
 //!
 //! ```sh
-//! cargo bench -p tidewal-cli --bench floor
-//! cargo bench -p tidewal-cli --bench floor -- s1 s3 --rounds 7 --seconds 1 --dir /mnt/data
+//! cargo bench -p tidewal-cli --bench baseline
+//! cargo bench -p tidewal-cli --bench baseline -- s1 s3 --rounds 7 --seconds 1 --dir /mnt/data
 //! ```
 //!
 //! Everything is measured in one run and in turns: a round is a short slice of each method, and the
@@ -36,8 +36,8 @@ use clap::Parser;
 use tidewal_cli::measure;
 
 use crate::args::Args;
+use crate::measure::context::BenchContext;
 use crate::measure::figures::{Outcome, Sweep};
-use crate::measure::lab::Lab;
 use crate::measure::machine::{self, Setting};
 use crate::measure::plan::Scale;
 use crate::measure::{Scenario, plot, report};
@@ -55,13 +55,13 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if let Some(probe) = args.memory_probe {
-        memory::run_probe(&Lab::new(args.plan(), 0), probe);
+        memory::run_probe(&BenchContext::new(args.plan(), 0), probe);
         return ExitCode::SUCCESS;
     }
     match measure(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("floor: {error}");
+            eprintln!("baseline: {error}");
             ExitCode::FAILURE
         }
     }
@@ -75,24 +75,24 @@ fn measure(args: &Args) -> io::Result<()> {
     if chosen.is_empty() {
         return Ok(());
     }
-    let lab = Lab::new(args.plan(), chosen.len());
-    let mut setting = machine::describe(&lab);
-    machine::describe_memory(&lab, &mut setting);
-    lab.say(&report::setting(&setting, &lab));
+    let context = BenchContext::new(args.plan(), chosen.len());
+    let mut setting = machine::describe(&context);
+    machine::describe_memory(&context, &mut setting);
+    context.say(&report::setting(&setting, &context));
     let mut outcomes = Vec::new();
     for scenario in chosen {
-        lab.announce(scenario.name);
-        let outcome = (scenario.run)(&lab);
-        lab.say(&report::outcome(scenario, &outcome));
+        context.announce(scenario.name);
+        let outcome = (scenario.run)(&context);
+        context.say(&report::outcome(scenario, &outcome));
         outcomes.push((scenario, outcome));
     }
-    lab.progress.finish_and_clear();
-    lab.say(&report::verdict(&outcomes));
-    if lab.scale == Scale::Test {
-        return rehearse(&setting, &lab, &outcomes);
+    context.progress.finish_and_clear();
+    context.say(&report::verdict(&outcomes));
+    if context.scale == Scale::Test {
+        return rehearse(&setting, &context, &outcomes);
     }
     if let Some(path) = &args.json {
-        std::fs::write(path, report::json(&setting, &lab, &outcomes))?;
+        std::fs::write(path, report::json(&setting, &context, &outcomes))?;
     }
     if let (Some(path), Some(sweep)) = (&args.plot, sweep(&outcomes)) {
         plot::draw(path, sweep, &setting)?;
@@ -103,18 +103,18 @@ fn measure(args: &Args) -> io::Result<()> {
 /// A test writes what nobody asked for, and shows no figures, because they mean nothing.
 fn rehearse(
     setting: &Setting,
-    lab: &Lab,
+    context: &BenchContext,
     outcomes: &[(&'static Scenario, Outcome)],
 ) -> io::Result<()> {
-    let dir = lab.scratch();
+    let dir = context.scratch();
     std::fs::write(
-        dir.path().join("floor.json"),
-        report::json(setting, lab, outcomes),
+        dir.path().join("baseline.json"),
+        report::json(setting, context, outcomes),
     )?;
     if let Some(sweep) = sweep(outcomes) {
-        plot::draw(&dir.path().join("floor.svg"), sweep, setting)?;
+        plot::draw(&dir.path().join("baseline.svg"), sweep, setting)?;
     }
-    println!("floor: {} scenarios ran", outcomes.len());
+    println!("baseline: {} scenarios ran", outcomes.len());
     Ok(())
 }
 
@@ -131,7 +131,7 @@ fn choose(names: &[String]) -> Vec<&'static Scenario> {
     let is = |scenario: &Scenario, name: &String| scenario.name.eq_ignore_ascii_case(name);
     let known = |name: &&String| ALL.iter().any(|scenario| is(scenario, name));
     for name in names.iter().filter(|name| !known(name)) {
-        eprintln!("floor: there is no scenario {name}; --list shows them");
+        eprintln!("baseline: there is no scenario {name}; --list shows them");
     }
     let wanted = |scenario: &&Scenario| names.iter().any(|name| is(scenario, name));
     ALL.iter()

@@ -12,8 +12,8 @@ use crate::scenarios::memory::Probe;
 /// Measures the log beside the bare disk.
 #[derive(Parser)]
 #[command(
-    name = "floor",
-    bin_name = "cargo bench -p tidewal-cli --bench floor --"
+    name = "baseline",
+    bin_name = "cargo bench -p tidewal-cli --bench baseline --"
 )]
 #[expect(
     clippy::struct_excessive_bools,
