@@ -80,7 +80,7 @@ impl Executor {
         }
     }
 
-    /// Waits until `deadline`, or for ever if there is none.
+    /// Waits until `deadline`, or forever if there is none.
     ///
     /// Cancel safe: it holds nothing but the deadline.
     pub(crate) async fn sleep_until(self, deadline: Option<Instant>) {

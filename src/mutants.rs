@@ -25,7 +25,7 @@ pub enum Mutant {
     RenameUnsynced,
     /// The directory is not synced before a truncated segment's file is used again.
     RecycleUnsynced,
-    /// A failed sync is tried again, and the second answer believed.
+    /// A failed sync is retried, and the second answer believed.
     SyncRetried,
     /// All segments have the same salt.
     SaltConstant,

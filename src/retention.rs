@@ -56,7 +56,7 @@ pub(crate) struct Kept {
     pub(crate) sealed: Vec<Sealed>,
     /// The segment that is being written; `None` until one was opened.
     pub(crate) open: Option<Header>,
-    /// Everything below it was given free.
+    /// Everything below it was freed.
     pub(crate) truncated: Lsn,
     /// Everything below it may be about to go.
     going: Lsn,
@@ -139,7 +139,7 @@ impl Retention {
         });
     }
 
-    /// Notes that everything before `before` was given free, and returns how much of it may go now.
+    /// Notes that everything before `before` was freed, and returns how much of it may go now.
     pub(crate) fn limit(&self, before: Lsn) -> Lsn {
         let mut allowed = before;
         self.kept.send_if_modified(|kept| {

@@ -156,7 +156,7 @@ impl Lag {
     /// Too far to say in 24 bits: such a frame proves nothing.
     pub(crate) const UNKNOWN: Self = Self(0xff_ffff);
 
-    /// That of a statement.
+    /// The kind of a statement's frame.
     pub(super) const NONE: Self = Self(0);
 
     /// The lag of the record `lsn`, written while everything up to `durable` was on disk.

@@ -30,7 +30,7 @@ use crate::storage::{Present, Synced, Wrote};
 /// The caller's side: a future of the LSN of an append's last record.
 pub(crate) struct Answer {
     answers: Arc<Answers>,
-    /// That of its last record.
+    /// The ticket of its last record.
     ticket: u64,
     durability: Durability,
     /// Where its waker is kept.
@@ -58,7 +58,7 @@ impl Answer {
         kept.waker.will_wake(waker).then_some(Poll::Pending)
     }
 
-    /// Keeps a waker, unless the answer has come meanwhile.
+    /// Keeps a waker, unless the answer has come in the meantime.
     fn keep(&mut self, waker: Waker) -> Poll<Result<Lsn>> {
         let mut tracks = self.answers.lock();
         let track = tracks.of(self.durability);

@@ -60,8 +60,8 @@ pub enum SnapshotError {
     /// whether the snapshots that there are would be found after a power cut, and no other is made. One that
     /// just got its name loses it again if possible, and may still be found later.
     ///
-    /// Next: truncate nothing, and reopen the log. A sync is never tried again, because one that
-    /// succeeds then would prove nothing.
+    /// Next: truncate nothing, and reopen the log. A sync is never retried, because one that succeeds then
+    /// would prove nothing.
     #[error("a snapshot's name could not be made durable; reopen the log")]
     Failed(#[source] IoFailure),
 

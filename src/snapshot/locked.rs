@@ -29,7 +29,7 @@ pub struct LockedDir {
 }
 
 impl LockedDir {
-    /// Locks the directory, creating it if need be.
+    /// Locks the directory, creating it if necessary.
     pub(crate) async fn lock(context: Context) -> Result<Self, Error> {
         let (to_lock, executor) = (context.to_lock(Access::Append), context.executor);
         let (sender, receiver) = tokio::sync::oneshot::channel();
@@ -108,11 +108,12 @@ impl LockedDir {
     ///
     /// # Errors
     ///
-    /// Those of [`WalOptions::recover`](crate::WalOptions::recover).
+    /// The errors of [`WalOptions::recover`](crate::WalOptions::recover).
     ///
     /// # Cancel safety
     ///
-    /// That of [`WalOptions::recover`](crate::WalOptions::recover).
+    /// Like [`WalOptions::recover`](crate::WalOptions::recover): if the future is dropped before it
+    /// completes, no segment was changed.
     pub async fn recover(self, start: Lsn) -> Result<Recovery, Error> {
         let locked = (self.site.dir, self.lock);
         Recovery::start_locked(self.context, Start::At(start), locked).await

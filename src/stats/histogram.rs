@@ -2,14 +2,14 @@
 
 use crate::stats::figures::Counter;
 
-/// How often values of which size came: counts in fixed buckets, the sum, and the largest.
+/// A histogram: counts in fixed buckets, the sum, and the largest value.
 ///
-/// A value is in the first bucket whose bound it does not exceed. Quantiles are estimates: the bucket
-/// is exact, the place in it is not.
+/// A value is in the first bucket whose bound it does not exceed. Quantiles are estimates: the
+/// bucket is exact, the position in it is not.
 ///
 /// # Examples
 ///
-/// The last ten seconds instead of everything since the log was opened:
+/// Over the last ten seconds, instead of since the log was opened:
 ///
 /// ```
 /// # tokio_test::block_on(async {
@@ -33,26 +33,27 @@ pub struct Histogram {
 }
 
 impl Histogram {
-    /// The bounds of histograms of times, in nanoseconds: from 10 µs to 10 s, six in each power of ten.
+    /// The bounds of histograms of times, in nanoseconds: from 10 µs to 10 s, six in each power of
+    /// ten.
     pub const TIME_BOUNDS: &'static [u64] = &TIME_BOUNDS;
 
-    /// The bounds of histograms of sizes, be it records or bytes: the powers of two up to 64 Mi.
+    /// The bounds of histograms of sizes, in records or bytes: the powers of two up to 64 Mi.
     pub const SIZE_BOUNDS: &'static [u64] = &SIZE_BOUNDS;
 
-    /// The largest value that each bucket holds, ascending. Beyond the last of them there is one more
-    /// bucket, for everything larger.
+    /// The largest value that each bucket holds, ascending. One more bucket, for everything larger,
+    /// follows the last bound.
     #[must_use]
     pub fn bounds(&self) -> &'static [u64] {
         self.bounds
     }
 
-    /// How many values each bucket holds; one number more than there are bounds.
+    /// The number of values in each bucket. It has one element more than there are bounds.
     #[must_use]
     pub fn counts(&self) -> &[u64] {
         &self.counts[..=self.bounds.len()]
     }
 
-    /// How many values there were.
+    /// The number of values.
     #[must_use]
     pub fn count(&self) -> u64 {
         self.counts.iter().sum()
@@ -64,22 +65,22 @@ impl Histogram {
         self.sum
     }
 
-    /// The largest value since the log was opened; 0 if there was none.
+    /// The largest value since the log was opened, or 0 if there was none.
     #[must_use]
     pub fn max(&self) -> u64 {
         self.max
     }
 
-    /// The mean, rounded down; `None` if there was no value.
+    /// The mean, rounded down, or `None` if there was no value.
     #[must_use]
     pub fn mean(&self) -> Option<u64> {
         self.sum.checked_div(self.count())
     }
 
-    /// The value that a share `q` of all values, from 0 to 1, does not exceed; `None` if there was no
-    /// value.
+    /// The value that a share `q` of all values, from 0 to 1, does not exceed, or `None` if there
+    /// was no value.
     ///
-    /// An estimate that lies in the right bucket, and never above the largest value.
+    /// An estimate that is in the right bucket, and never above the largest value.
     #[must_use]
     pub fn quantile(&self, q: f64) -> Option<u64> {
         let wanted = rank(q, self.count())?;
@@ -93,8 +94,8 @@ impl Histogram {
         None
     }
 
-    /// What came after `earlier`, a snapshot of the same histogram. The largest value stays that of the
-    /// log's whole life.
+    /// The values since `earlier`, an earlier copy of the same histogram. The largest value stays
+    /// that of the log's whole life.
     #[must_use]
     pub fn since(&self, earlier: &Self) -> Self {
         let mut later = *self;
@@ -117,7 +118,7 @@ impl Histogram {
     }
 }
 
-/// Which of `count` values, in their order, stands for a share of them.
+/// Which of `count` values, in their order, is at a share of them.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
@@ -158,7 +159,7 @@ impl Tally {
         }
     }
 
-    /// Counts a value that stands for so many.
+    /// Counts a value that represents this many.
     pub(crate) fn add(&self, value: u64, weight: u64) {
         let bucket = self.bounds.partition_point(|&bound| bound < value);
         self.counts[bucket].add(weight);

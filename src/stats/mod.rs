@@ -1,8 +1,8 @@
-//! What a log says about itself: counters and histograms that are always kept.
+//! What a log reports about itself: counters and histograms that are always kept.
 //!
-//! [`Stats`] and what it consists of are the public values. [`figures`] names what is
-//! counted and [`counters`] keeps it, [`latency`] decides which appends are timed, [`histogram`] counts in buckets, [`published`] hands the
-//! same figures to the `metrics` facade if that feature is on.
+//! [`Stats`] and its parts are the public values. [`figures`] names what is counted, [`counters`]
+//! keeps it, [`latency`] decides which appends are timed, [`histogram`] counts in buckets, and
+//! [`published`] passes the same figures to the `metrics` facade if that feature is on.
 
 pub(crate) mod counters;
 pub(crate) mod figures;
@@ -20,12 +20,12 @@ use crate::lsn::Lsn;
 
 pub use crate::stats::histogram::Histogram;
 
-/// What a log has done since it was opened, and how it stands.
+/// What a log has done since it was opened, and its current state.
 ///
-/// Taking it costs some hundred loads and, for a moment, the queue's lock. Each figure is exact in
-/// itself (only [`append_nanos`](Self::append_nanos) is an estimate in some cases); two of them may be a
-/// batch apart, because the writer works on while they are read. All of it is gone with the log: a log
-/// that is opened again begins at zero.
+/// Taking it costs a few hundred loads and, for a moment, the queue's lock. Each figure is exact in
+/// itself, except that [`append_nanos`](Self::append_nanos) is an estimate in some cases. Two
+/// figures may be a batch apart, because the writer continues while they are read. The figures are
+/// not stored: a log that is opened again starts at zero.
 ///
 /// # Examples
 ///
@@ -60,48 +60,49 @@ pub struct Stats {
     pub segment_unavailable: u64,
     /// Group commits: writes that carried records.
     pub batches: u64,
-    /// Why each of them was written when it was. The sum is `batches`.
+    /// Why each batch was written at that moment. The sum is `batches`.
     pub flushes: Flushes,
     /// Syncs of a segment's records.
     pub syncs: u64,
     /// Segments opened.
     pub segments: u64,
-    /// Segments given free by truncation.
+    /// Segments truncated.
     pub segments_truncated: u64,
-    /// Truncations that were asked for and carried out, those that freed no segment included.
+    /// Truncations that were requested and carried out, including those that freed no segment.
     pub truncations: u64,
-    /// Segments that the log consists of now.
+    /// Segments of the log now.
     pub segments_kept: u64,
-    /// The last LSN that is durable; [`Lsn::ZERO`] if the log never held a record.
+    /// The last durable LSN, or [`Lsn::ZERO`] if the log never held a record.
     pub durable_lsn: Lsn,
-    /// Bytes that wait to be written, counted as `queue_bytes` does.
+    /// Bytes waiting to be written, counted as `queue_bytes` counts them.
     pub queued_bytes: u64,
-    /// Records that wait to be written.
+    /// Records waiting to be written.
     pub queued_records: u64,
-    /// Segments that were truncated and are there only because of [holds](crate::Wal::hold).
+    /// Truncated segments that are kept only because of [holds](crate::Wal::hold).
     pub held_segments: u64,
-    /// Bytes that those take on disk.
+    /// Bytes that these segments take on disk.
     pub held_bytes: u64,
-    /// Followers that there are ([`Wal::follow`](crate::Wal::follow)).
+    /// Open followers ([`Wal::follow`](crate::Wal::follow)).
     pub followers: u64,
-    /// Bytes of durable records in memory for them.
+    /// Bytes of durable records that are kept in memory for followers.
     pub follow_buffer_bytes: u64,
-    /// For how long the writer has been waiting for the disk, if it is: for the sync of its records, or
-    /// for those of a rotation, a truncation or a close.
+    /// How long the writer has been waiting for the disk, if it is: for the sync of its records, or
+    /// for the syncs of a rotation, a truncation or a close.
     ///
-    /// A disk that hangs shows here, and in no histogram, because nothing comes to its end.
+    /// A stalled disk shows here and in no histogram, because the sync has not ended.
     pub sync_running: Option<Duration>,
-    /// Whether an operation has failed, so that the log takes nothing more.
+    /// Whether an operation has failed, so that the log takes no more records.
     pub poisoned: bool,
-    /// How long each sync of records took that came to its end, in nanoseconds.
+    /// The duration of each completed sync of records, in nanoseconds.
     pub sync_nanos: Histogram,
-    /// How long appends took, in nanoseconds: from the call, the wait for a place in the queue included,
-    /// until the writer answers. Only those that were answered with `Ok` count.
+    /// The duration of appends, in nanoseconds: from the call, including the wait for room in the
+    /// queue, until the writer answers. Only appends that were answered with `Ok` count.
     ///
-    /// While batches are small, below eight appends, every append is timed. Of larger batches each thread
-    /// times one in 2, 4, 8 and so on, so that there are four to eight in a batch, and counts it as many
-    /// times: then this is an estimate, also its count. The size of the last batches decides. The
-    /// reason is that reading the clock takes some tens of nanoseconds, which a busy log would feel.
+    /// In batches of fewer than eight appends, every append is timed. In larger batches each thread
+    /// times one in 2, 4, 8 and so on, so that four to eight of a batch are timed, and counts each
+    /// as many times. Then this histogram is an estimate, including its count. The size of the last
+    /// batches decides. The reason is that reading the clock takes some tens of nanoseconds, which
+    /// a busy log would feel.
     pub append_nanos: Histogram,
     /// Records in each batch.
     pub batch_records: Histogram,
@@ -132,31 +133,33 @@ impl Flushes {
     }
 }
 
-/// Why a batch was written when it was, and not earlier or later.
+/// Why a batch was written at that moment.
 ///
 /// Under [`SyncPolicy::Always`](crate::SyncPolicy::Always) and
-/// [`SyncPolicy::Manual`](crate::SyncPolicy::Manual) nothing waits but for the disk, so that most batches
-/// have [`WriterIdle`](Self::WriterIdle). Under [`SyncPolicy::Interval`](crate::SyncPolicy::Interval) the
-/// others say what ended the wait.
+/// [`SyncPolicy::Manual`](crate::SyncPolicy::Manual) a batch waits only for the disk, so most
+/// batches have [`WriterIdle`](Self::WriterIdle). Under
+/// [`SyncPolicy::Interval`](crate::SyncPolicy::Interval) the other causes say what ended the wait.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 #[non_exhaustive]
 pub enum FlushCause {
-    /// The writer was free, and the policy lets no batch wait.
+    /// The writer was idle, and the policy lets no batch wait.
     WriterIdle,
-    /// The batch had `max_batch_bytes`, or as much as the queue can hold; or the next append did not fit.
+    /// The batch had `max_batch_bytes`, or as much as the queue can hold, or the next append did
+    /// not fit.
     BatchBytes,
-    /// The batch had `max_batch_records`, or as many as the queue can hold; or the next append did not
-    /// fit.
+    /// The batch had `max_batch_records`, or as many as the queue can hold, or the next append did
+    /// not fit.
     BatchRecords,
-    /// The interval was over.
+    /// The interval had elapsed.
     Interval,
-    /// Somebody asked for a [`sync`](crate::Wal::sync) before the interval was over.
+    /// A caller requested a [`sync`](crate::Wal::sync) before the interval had elapsed.
     Sync,
-    /// An append with [`Durability::Written`](crate::Durability::Written) waited for the write.
+    /// An append with [`Durability::Written`](crate::Durability::Written) was waiting for the
+    /// write.
     Written,
-    /// The queue was full, and somebody waited for a place in it.
+    /// The queue was full, and a caller was waiting for room in it.
     QueueFull,
-    /// A truncation came next, which waits for what was submitted before it.
+    /// A truncation was next, which waits for what was submitted before it.
     Truncation,
     /// The log is closing.
     Close,
@@ -179,7 +182,7 @@ impl FlushCause {
         Self::Rotation,
     ];
 
-    /// The cause in one word, as the label `cause` of `tidewal_batches_total` has it.
+    /// The cause in one word: the value of the label `cause` of `tidewal_batches_total`.
     #[must_use]
     pub const fn label(self) -> &'static str {
         match self {

@@ -3,7 +3,7 @@
 //! A [`Backend`](backend::Backend) is a directory of a disk, real ([`disk`]) or simulated ([`sim`]). The rest
 //! of the crate sees it through [`Dir`] and [`File`], which add what every backend would otherwise repeat:
 //! errors that say what was tried and where, writes that are never short, and the receipts that an
-//! acknowledgement needs ([`receipts`]).
+//! acknowledgment needs ([`receipts`]).
 
 mod access;
 mod backend;

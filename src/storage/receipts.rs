@@ -1,6 +1,6 @@
 //! Receipts: proof, by type, of what was done to a file.
 //!
-//! An acknowledgement needs a [`Synced`] (or a [`Wrote`] and a [`Present`]), and a [`Synced`] is made of a
+//! An acknowledgment needs a [`Synced`] (or a [`Wrote`] and a [`Present`]), and a [`Synced`] is made of a
 //! [`Present`] only: what was synced can still be found under its name. A file without a name keeps taking
 //! writes and syncs as long as it is open, and all of them are lost.
 

@@ -80,9 +80,9 @@ impl LogDir {
 
     /// Reads the directory, tolerates damage, and says what is there. Changes nothing.
     ///
-    /// Locks the directory for reading meanwhile, so that no one appends. If the log is open for appending,
-    /// only [`Depth::Headers`] is possible, and the survey is marked [`Survey::in_use`]. A log of this
-    /// process that is closing is waited for, for up to 10 seconds.
+    /// Locks the directory for reading in the meantime, so that no one appends. If the log is open for
+    /// appending, only [`Depth::Headers`] is possible, and the survey is marked [`Survey::in_use`]. A log of
+    /// this process that is closing is waited for, for up to 10 seconds.
     ///
     /// Memory is bounded as when a log is recovered. Up to 10,000 damages are listed one by one.
     ///
@@ -100,7 +100,7 @@ impl LogDir {
     ///
     /// # Errors
     ///
-    /// Those of [`survey`](Self::survey).
+    /// The errors of [`survey`](Self::survey).
     pub fn survey_with(&self, depth: Depth, observer: &mut dyn Observer) -> Result<Survey> {
         self.survey_for(depth, Some(observer))
     }
@@ -141,7 +141,7 @@ impl LogDir {
     ///
     /// # Errors
     ///
-    /// Those of [`plan_repair`](Self::plan_repair).
+    /// The errors of [`plan_repair`](Self::plan_repair).
     pub fn plan_repair_with(&self, observer: &mut dyn Observer) -> Result<RepairPlan> {
         self.plan_repair_for(Some(observer))
     }

@@ -40,7 +40,7 @@ impl OpenDir {
         Ok(done.unwrap_or_else(|| Err(self.no_time_passes()))?)
     }
 
-    /// A simulated sync that takes time on a clock that stands still meanwhile.
+    /// A simulated sync that takes time on a clock that stands still in the meantime.
     fn no_time_passes(&self) -> IoFailure {
         let error = io::Error::other(
             "a sync of the simulated disk takes time, and none passes while a function blocks",

@@ -119,7 +119,7 @@ pub(super) enum Kept {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Begin {
     pub(super) base: Lsn,
-    /// That of the log, if it is known.
+    /// The log id, if it is known.
     pub(super) log_id: Option<u64>,
 }
 
@@ -445,7 +445,7 @@ fn is_short(file: &Walked) -> bool {
     file.found.as_ref().is_some_and(|found| found.is_short)
 }
 
-/// The length that a file may have had in bytes. One that is shorter than any segment has been cut short.
+/// The length that a file may have had in bytes. A file that is shorter than any segment was shortened.
 fn room(file: &Walked) -> u64 {
     let said = file.found.as_ref().map(|found| found.header.capacity);
     let room = said.unwrap_or(file.len).max(file.len);

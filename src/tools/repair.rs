@@ -58,7 +58,7 @@ impl RepairPlan {
     ///
     /// # Errors
     ///
-    /// Those of [`execute`](Self::execute).
+    /// The errors of [`execute`](Self::execute).
     pub fn execute_with(self, observer: &mut dyn Observer) -> Result<Repaired> {
         self.execute_for(Some(observer))
     }

@@ -1,9 +1,10 @@
 //! A log of your own type: append values, replay values.
 //!
-//! Say once how your type is encoded, with [`Logged`]; then [`Recovery::typed`](crate::Recovery::typed)
-//! is a stream of `(Lsn, T)`, and what comes of it, or of [`Wal::typed`](crate::Wal::typed), is a
-//! [`TypedWal`]. It is the same log, with the same promise and the same files: the bytes of a record
-//! are what the codec makes of a value, and nothing is added to them.
+//! Say once how your type is encoded, with [`Logged`]. Then
+//! [`Recovery::typed`](crate::Recovery::typed) is a stream of `(Lsn, T)`, and it, or
+//! [`Wal::typed`](crate::Wal::typed), gives a [`TypedWal`]. It is the same log, with the same
+//! promise and the same files: the bytes of a record are what the codec makes of a value, with
+//! nothing added.
 //!
 //! ```
 //! # #[cfg(feature = "json")] {
@@ -48,22 +49,22 @@
 //! ```
 //!
 //! One log has one type: an enum of everything that happens to a service. The untyped log is always
-//! there, with [`TypedWal::untyped`] and [`TypedRecovery::into_untyped`].
+//! available, with [`TypedWal::untyped`] and [`TypedRecovery::into_untyped`].
 //!
 //! # Errors
 //!
-//! A value that cannot be encoded is [`Error::Encode`](crate::Error::Encode): certainly not appended,
-//! the log goes on. A record that cannot be decoded is
-//! [`Error::Undecodable`](crate::Error::Undecodable): it names the LSN, the stream ends there, and
-//! [`TypedRecovery::into_wal`] refuses, because a service that goes on without a record has another
-//! state than the one that it has acknowledged. Nothing on disk is changed, so that the version that
+//! A value that cannot be encoded is [`Error::Encode`](crate::Error::Encode): it is certainly not
+//! appended, and the log keeps working. A record that cannot be decoded is
+//! [`Error::Undecodable`](crate::Error::Undecodable), which names the LSN. The stream ends there,
+//! and [`TypedRecovery::into_wal`] refuses, because a service that continues without a record has
+//! another state than the one it has acknowledged. Nothing on disk is changed, so the version that
 //! wrote the record, or a corrected one, can still start.
 //!
 //! # Changing the type
 //!
-//! Records outlive the code that wrote them, until they are truncated. A new version has to decode
-//! what the last one wrote; and during a rolling upgrade, or after a rollback, an old version may meet
-//! what the new one wrote. The second cannot always be had, so deploy a version that reads the new form
+//! Records outlive the code that wrote them, until they are truncated. A new version must decode
+//! what the last one wrote. During a rolling upgrade or after a rollback, an old version may meet
+//! what the new one wrote. This is not always possible, so deploy a version that reads the new form
 //! before one that writes it.
 //!
 //! | A change | `Json` | `Postcard` |
@@ -83,15 +84,16 @@
 //!
 //! - **`Json`** is for logs that people look into and types that still change. It is the larger and
 //!   slower of the two. Bytes become an array of numbers. `NaN` and the infinities become `null`
-//!   and *cannot be read back* as a float; other floats come back exactly.
-//! - **`Postcard`** is compact and fast, and knows nothing but the order of things. Old fields cannot be
-//!   told from new ones, so never change a variant that was written; add one (`PutV2`) and map the
-//!   old one to it. `#[serde(flatten)]`, `untagged`, internally tagged enums (`tag = "..."`) and
-//!   `skip_serializing_if` do not work with it. Bytes that are left over after a value are an error.
-//! - **Protocol Buffers** were made for this. `examples/protobuf` in the repository is a codec for the
-//!   messages of `prost`, and says how they may change.
+//!   and *cannot be read back* as a float. Other floats come back exactly.
+//! - **`Postcard`** is compact and fast, and encodes nothing but values in order. Old fields cannot
+//!   be distinguished from new ones, so never change a variant that was written. Add one (`PutV2`)
+//!   and map the old one to it. `#[serde(flatten)]`, `untagged`, internally tagged enums
+//!   (`tag = "..."`) and `skip_serializing_if` do not work with it. Bytes that are left over after
+//!   a value are an error.
+//! - **Protocol Buffers** are made for this. `examples/protobuf` in the repository is a codec for
+//!   the messages of `prost`, and says how they may change.
 //!
-//! To change the codec itself, or to keep room for that from the beginning, write a codec of your own
+//! To change the codec itself, or to allow for that from the beginning, write a codec of your own
 //! that puts a version in front: see [`Codec`].
 
 mod codecs;
@@ -118,8 +120,8 @@ pub use crate::typed::wal::TypedWal;
 
 /// A type whose values are the records of a log.
 ///
-/// It names its codec, so that a log and its readers cannot disagree about it, and no other type has to
-/// carry it along. For a type of another crate, wrap it.
+/// It names its codec, so a log and its readers cannot disagree about it, and no other type has to
+/// carry the codec along. For a type of another crate, use a wrapper.
 ///
 /// # Examples
 ///
@@ -139,20 +141,20 @@ pub use crate::typed::wal::TypedWal;
 /// # }
 /// ```
 pub trait Logged: Sized {
-    /// How a value becomes bytes and a value again.
+    /// The codec of the type.
     type Codec: Codec<Self>;
 }
 
-/// How a `T` becomes bytes and a `T` again.
+/// Turns a `T` into bytes and back.
 ///
-/// There are codecs behind the features `json` and `postcard`. Write one for any other format,
-/// or to be able to change it later. What is decoded must be what was encoded, in this version of the
-/// code and in those to come. In a build with debug assertions each value that is appended is decoded
-/// once, and [`Error::Encode`](crate::Error::Encode) says so if that fails.
+/// The features `json` and `postcard` have codecs. Write one for any other format, or to be able to
+/// change it later. What is decoded must equal what was encoded, in this version of the code and in
+/// later ones. In a build with debug assertions, each value that is appended is decoded once, and
+/// the append fails with [`Error::Encode`](crate::Error::Encode) if that fails.
 ///
 /// # Examples
 ///
-/// A version in front of each record, so that the format can change:
+/// With a version in front of each record, the format can change:
 ///
 /// ```
 /// use bytes::Bytes;
@@ -202,26 +204,27 @@ pub trait Logged: Sized {
 pub trait Codec<T> {
     /// Writes the bytes of `value` to the end of `buffer`, which is empty.
     ///
-    /// The buffer is used again for the next value, so that encoding seldom allocates.
+    /// The buffer is reused for the next value, so encoding seldom allocates.
     ///
     /// # Errors
     ///
-    /// Whatever keeps `value` from being encoded. It becomes the source of
+    /// Any reason why `value` cannot be encoded. It becomes the source of
     /// [`Error::Encode`](crate::Error::Encode), and nothing is appended.
     fn encode(value: &T, buffer: &mut Vec<u8>) -> Result<(), BoxError>;
 
-    /// Makes a value of the bytes of a record.
+    /// Makes a value from the bytes of a record.
     ///
-    /// They are those that [`encode`](Self::encode) has written, perhaps in another version of the code.
-    /// A value that keeps slices of `record` keeps the buffer that it was read into, which is usually
-    /// 1 MiB: copy what is small and is to live long.
+    /// [`encode`](Self::encode) wrote these bytes, perhaps in another version of the code. A value
+    /// that keeps slices of `record` keeps the buffer that the record was read into, which is
+    /// usually 1 MiB: copy small values that live long.
     ///
     /// # Errors
     ///
-    /// Whatever keeps them from being decoded. It becomes the source of
-    /// [`Error::Undecodable`](crate::Error::Undecodable), and the log cannot be opened as one of `T`.
+    /// Any reason why the bytes cannot be decoded. It becomes the source of
+    /// [`Error::Undecodable`](crate::Error::Undecodable), and the log cannot be opened as one of
+    /// `T`.
     fn decode(record: Bytes) -> Result<T, BoxError>;
 }
 
-/// Any error. `?` makes one of every other error, and `.into()` of a text.
+/// Any error. `?` converts every other error, and `.into()` converts a text.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;

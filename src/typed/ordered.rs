@@ -26,10 +26,10 @@ impl<T: Logged> TypedWal<T> {
     }
 }
 
-/// An [`OrderedAppender`] whose payloads are encoded. [`TypedWal::ordered`] makes one.
+/// An [`OrderedAppender`] whose payloads are encoded. Made by [`TypedWal::ordered`].
 ///
-/// Every method does what the one of the same name does there, with the same cancel safety.
-/// [`Error::Encode`] is a refusal like any other: nothing behind it is appended.
+/// Every method does what the method of the same name of [`OrderedAppender`] does, with the same
+/// cancel safety. [`Error::Encode`] is a refusal like any other: nothing after it is appended.
 pub struct TypedOrderedAppender<T> {
     appender: OrderedAppender,
     value: PhantomData<fn(&T)>,
@@ -40,7 +40,7 @@ impl<T: Logged> TypedOrderedAppender<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`OrderedAppender::append`]; [`Error::Encode`].
+    /// The errors of [`OrderedAppender::append`], and [`Error::Encode`].
     pub async fn append(&self, value: &T) -> Result<Lsn> {
         self.submit(value).await?.await
     }
@@ -49,7 +49,7 @@ impl<T: Logged> TypedOrderedAppender<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`OrderedAppender::append_batch`]; [`Error::Encode`].
+    /// The errors of [`OrderedAppender::append_batch`], and [`Error::Encode`].
     pub async fn append_batch<I>(&self, values: I) -> Result<RangeInclusive<Lsn>>
     where
         I: IntoIterator,
@@ -62,7 +62,7 @@ impl<T: Logged> TypedOrderedAppender<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`OrderedAppender::submit`]; [`Error::Encode`].
+    /// The errors of [`OrderedAppender::submit`], and [`Error::Encode`].
     pub async fn submit(&self, value: &T) -> Result<PendingAppend> {
         self.appender.submit(self.encode(value)?).await
     }
@@ -71,7 +71,7 @@ impl<T: Logged> TypedOrderedAppender<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`submit`](Self::submit).
+    /// The errors of [`submit`](Self::submit).
     pub async fn submit_with(&self, value: &T, durability: Durability) -> Result<PendingAppend> {
         let payload = self.encode(value)?;
         self.appender.submit_with(payload, durability).await
@@ -81,7 +81,7 @@ impl<T: Logged> TypedOrderedAppender<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`OrderedAppender::submit_batch`]; [`Error::Encode`].
+    /// The errors of [`OrderedAppender::submit_batch`], and [`Error::Encode`].
     pub async fn submit_batch<I>(&self, values: I) -> Result<PendingBatch>
     where
         I: IntoIterator,
@@ -95,7 +95,7 @@ impl<T: Logged> TypedOrderedAppender<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`TypedWal::try_submit`]; [`Error::EarlierRefused`].
+    /// The errors of [`TypedWal::try_submit`], and [`Error::EarlierRefused`].
     pub fn try_submit(&self, value: &T) -> Result<PendingAppend, TrySubmitError> {
         self.appender.try_submit(self.encode(value)?)
     }

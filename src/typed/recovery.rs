@@ -29,8 +29,8 @@ impl Reader {
     }
 }
 
-/// A log that is being read back: a stream of its values and their LSNs, oldest first.
-/// [`Recovery::typed`](crate::Recovery::typed) makes one.
+/// A log that is being read back: a stream of its values and their LSNs, oldest first. Made by
+/// [`Recovery::typed`](crate::Recovery::typed).
 ///
 /// It is a [`Recovery`] whose records are decoded. The stream ends after its first error.
 ///
@@ -45,19 +45,19 @@ impl<T: Logged> TypedRecovery<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`Recovery::try_next`]; [`Error::Undecodable`] if a record is whole and is not a `T`.
-    /// After an error the stream has ended.
+    /// The errors of [`Recovery::try_next`], and [`Error::Undecodable`] if a record is whole and is not a
+    /// `T`. After an error the stream has ended.
     pub async fn try_next(&mut self) -> Result<Option<(Lsn, T)>> {
         self.0.next().await
     }
 
     /// As [`Recovery::into_wal`].
     ///
-    /// Records that were not read are passed over, and not decoded.
+    /// Records that were not read are skipped, and not decoded.
     ///
     /// # Errors
     ///
-    /// Those of [`Recovery::into_wal`], and the [`Error::Undecodable`] that the stream has reported
+    /// The errors of [`Recovery::into_wal`], and the [`Error::Undecodable`] that the stream has reported
     /// before: a state that lacks a record is not one to go on from. A codec that panicked counts as one
     /// that could not decode the record.
     pub async fn into_wal(self) -> Result<TypedWal<T>> {
@@ -77,8 +77,8 @@ impl<T> TypedRecovery<T> {
 
     /// The rest of the log, without its type.
     ///
-    /// After [`Error::Undecodable`] it goes on with the record after that one, which is how a person who
-    /// knows what it means can leave a record out.
+    /// After [`Error::Undecodable`] it continues with the record after that one. An operator who
+    /// knows what the record means can leave it out in this way.
     pub fn into_untyped(self) -> Recovery {
         self.0.source
     }
@@ -100,8 +100,8 @@ impl<T> fmt::Debug for TypedRecovery<T> {
     }
 }
 
-/// A log that is read without ever being appended to: a stream of its values and their LSNs, oldest
-/// first. [`Reader::typed`](crate::Reader::typed) makes one.
+/// A log that is open for reading only: a stream of its values and their LSNs, oldest first. Made
+/// by [`Reader::typed`](crate::Reader::typed).
 ///
 /// It is a [`Reader`] whose records are decoded. The stream ends after its first error.
 #[must_use = "a reader reads nothing unless it is polled"]
@@ -112,7 +112,7 @@ impl<T: Logged> TypedReader<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`TypedRecovery::try_next`].
+    /// The errors of [`TypedRecovery::try_next`].
     pub async fn try_next(&mut self) -> Result<Option<(Lsn, T)>> {
         self.0.next().await
     }
@@ -148,9 +148,9 @@ impl<T> fmt::Debug for TypedReader<T> {
 /// A stream of records, decoded.
 pub(super) struct Decoded<S, T> {
     pub(super) source: S,
-    /// The record that was not a `T`, after which nothing is delivered.
+    /// The record that was not a `T`. Nothing is delivered after it.
     failure: Option<Error>,
-    /// The record that is with the codec. It stays here if the codec panics.
+    /// The record that is being decoded. It stays here if the codec panics.
     decoding: Option<Lsn>,
     value: PhantomData<fn() -> T>,
 }
@@ -175,7 +175,7 @@ impl<S, T> Decoded<S, T> {
     }
 }
 
-/// What a codec has to say that never came back.
+/// The error of a codec that panicked.
 #[derive(Debug, thiserror::Error)]
 #[error("the codec panicked")]
 struct Panicked;

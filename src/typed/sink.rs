@@ -29,10 +29,11 @@ impl WalSink {
     }
 }
 
-/// A `futures::Sink` of values: a [`WalSink`] whose payloads are encoded. [`TypedWal::sink`] makes one.
+/// A `futures::Sink` of values: a [`WalSink`] whose payloads are encoded. Made by
+/// [`TypedWal::sink`].
 ///
-/// [`Error::Encode`] is returned for the value itself, when it is sent, and the sink is as if that had
-/// never happened, as with [`Error::TooLarge`].
+/// As with [`Error::TooLarge`], sending returns [`Error::Encode`] for the value itself, and the
+/// sink stays as it was before.
 ///
 /// # Examples
 ///
@@ -67,12 +68,12 @@ impl<T> TypedSink<T> {
         self
     }
 
-    /// The sink of the encoded values, which knows what was acknowledged.
+    /// The sink of the encoded values, which has the number of acknowledged ones.
     pub fn untyped(&self) -> &WalSink {
         &self.sink
     }
 
-    /// The sink of the encoded values, with everything that was sent, for instance for its
+    /// The sink of the encoded values, with everything that was sent, for example for its
     /// [`into_pending`](WalSink::into_pending).
     pub fn into_untyped(self) -> WalSink {
         self.sink

@@ -16,7 +16,7 @@ use crate::wal::{DurableLsns, PendingAppend, PendingBatch, Wal};
 impl Wal {
     /// This log as one of values: see [`typed`](crate::typed).
     ///
-    /// It is for logs with nothing to replay; otherwise begin with
+    /// For logs with nothing to replay. Otherwise begin with
     /// [`Recovery::typed`](crate::Recovery::typed).
     #[must_use]
     pub fn typed<T: Logged>(self) -> TypedWal<T> {
@@ -27,12 +27,13 @@ impl Wal {
     }
 }
 
-/// A log of values of one type, open for appending. A [`TypedRecovery`](crate::typed::TypedRecovery)
-/// becomes one, and so does a [`Wal`] with [`Wal::typed`].
+/// A log of values of one type, open for appending. Made by
+/// [`TypedRecovery::into_wal`](crate::typed::TypedRecovery::into_wal) or [`Wal::typed`].
 ///
-/// It is a [`Wal`] whose payloads are encoded, and as cheap to clone. Every method does what the one of
-/// the same name does there, with the same cancel safety. A value is encoded in the caller's task; if
-/// that fails the error is [`Error::Encode`](crate::Error::Encode), and nothing is appended.
+/// It is a [`Wal`] whose payloads are encoded, and as cheap to clone. Every method does what the
+/// method of the same name of [`Wal`] does, with the same cancel safety. A value is encoded in the
+/// caller's task. If that fails, the error is [`Error::Encode`](crate::Error::Encode), and nothing
+/// is appended.
 ///
 /// # Examples
 ///
@@ -47,7 +48,7 @@ impl<T: Logged> TypedWal<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`Wal::append`]; [`Error::Encode`](crate::Error::Encode).
+    /// The errors of [`Wal::append`], and [`Error::Encode`](crate::Error::Encode).
     pub async fn append(&self, value: &T) -> Result<Lsn> {
         self.wal.append(encode(value)?).await
     }
@@ -56,7 +57,7 @@ impl<T: Logged> TypedWal<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`append`](Self::append).
+    /// The errors of [`append`](Self::append).
     pub async fn append_with(&self, value: &T, durability: Durability) -> Result<Lsn> {
         self.wal.append_with(encode(value)?, durability).await
     }
@@ -66,7 +67,7 @@ impl<T: Logged> TypedWal<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`Wal::append_batch`]; [`Error::Encode`](crate::Error::Encode).
+    /// The errors of [`Wal::append_batch`], and [`Error::Encode`](crate::Error::Encode).
     pub async fn append_batch<I>(&self, values: I) -> Result<RangeInclusive<Lsn>>
     where
         I: IntoIterator,
@@ -79,7 +80,7 @@ impl<T: Logged> TypedWal<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`append_batch`](Self::append_batch).
+    /// The errors of [`append_batch`](Self::append_batch).
     pub async fn append_batch_with<I>(
         &self,
         values: I,
@@ -96,7 +97,7 @@ impl<T: Logged> TypedWal<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`Wal::submit`]; [`Error::Encode`](crate::Error::Encode).
+    /// The errors of [`Wal::submit`], and [`Error::Encode`](crate::Error::Encode).
     pub async fn submit(&self, value: &T) -> Result<PendingAppend> {
         self.wal.submit(encode(value)?).await
     }
@@ -105,7 +106,7 @@ impl<T: Logged> TypedWal<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`submit`](Self::submit).
+    /// The errors of [`submit`](Self::submit).
     pub async fn submit_with(&self, value: &T, durability: Durability) -> Result<PendingAppend> {
         self.wal.submit_with(encode(value)?, durability).await
     }
@@ -115,7 +116,7 @@ impl<T: Logged> TypedWal<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`Wal::submit_batch`]; [`Error::Encode`](crate::Error::Encode).
+    /// The errors of [`Wal::submit_batch`], and [`Error::Encode`](crate::Error::Encode).
     pub async fn submit_batch<I>(&self, values: I) -> Result<PendingBatch>
     where
         I: IntoIterator,
@@ -128,7 +129,7 @@ impl<T: Logged> TypedWal<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`submit_batch`](Self::submit_batch).
+    /// The errors of [`submit_batch`](Self::submit_batch).
     pub async fn submit_batch_with<I>(
         &self,
         values: I,
@@ -146,8 +147,8 @@ impl<T: Logged> TypedWal<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`Wal::try_submit`]: what [`TrySubmitError::Full`] gives back is the encoded value, for
-    /// [`untyped`](Self::untyped); [`Error::Encode`](crate::Error::Encode).
+    /// The errors of [`Wal::try_submit`]: what [`TrySubmitError::Full`] gives back is the encoded value, for
+    /// [`untyped`](Self::untyped), and [`Error::Encode`](crate::Error::Encode).
     pub fn try_submit(&self, value: &T) -> Result<PendingAppend, TrySubmitError> {
         self.wal.try_submit(encode(value)?)
     }
@@ -158,7 +159,7 @@ impl<T> TypedWal<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`Wal::sync`].
+    /// The errors of [`Wal::sync`].
     pub async fn sync(&self) -> Result<Lsn> {
         self.wal.sync().await
     }
@@ -169,7 +170,7 @@ impl<T> TypedWal<T> {
         self.wal.durable_lsn()
     }
 
-    /// Follows the durable LSN: [`Wal::subscribe_durable`].
+    /// Returns a stream of the durable LSN: [`Wal::subscribe_durable`].
     pub fn subscribe_durable(&self) -> DurableLsns {
         self.wal.subscribe_durable()
     }
@@ -178,12 +179,12 @@ impl<T> TypedWal<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`Wal::truncate_before`].
+    /// The errors of [`Wal::truncate_before`].
     pub async fn truncate_before(&self, before: Lsn) -> Result<()> {
         self.wal.truncate_before(before).await
     }
 
-    /// What the log has done since it was opened: [`Wal::stats`].
+    /// Figures about the log since it was opened: [`Wal::stats`].
     #[must_use]
     pub fn stats(&self) -> Stats {
         self.wal.stats()
@@ -193,14 +194,14 @@ impl<T> TypedWal<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`Wal::close`].
+    /// The errors of [`Wal::close`].
     pub async fn close(self) -> Result<()> {
         self.wal.close().await
     }
 
     /// The same log, without its type.
     ///
-    /// What is appended to it has to be what the codec of `T` makes of a value.
+    /// Append to it only what the codec of `T` makes of a value.
     #[must_use]
     pub fn untyped(&self) -> &Wal {
         &self.wal

@@ -86,7 +86,7 @@ impl Preallocator {
             let written = self.write_ahead().await;
             self.retire_meanwhile();
             if written.is_err() {
-                // What was recycled meanwhile is there when the disk is full.
+                // What was recycled in the meantime is there when the disk is full.
                 return self.use_stock();
             }
             self.executor.yield_now().await;
@@ -241,7 +241,7 @@ impl Unfinished {
     }
 }
 
-/// Zeros are written and synced in pieces of this size: a sync of the log that comes meanwhile waits
+/// Zeros are written and synced in pieces of this size: a sync of the log that comes in the meantime waits
 /// for one of them, not for a whole segment.
 const PIECE_LEN: u64 = 1024 * 1024;
 

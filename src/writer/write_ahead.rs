@@ -9,7 +9,7 @@
 //! The writer does this itself, through the file that it syncs anyway. A failed write-back is reported once
 //! for each open file, and what was to be written is clean from then on: a second task that synced the
 //! segment could be told of the writer's loss in the place of the writer. And it could write over what the
-//! writer has reached meanwhile.
+//! writer has reached in the meantime.
 
 use std::io::IoSlice;
 

@@ -88,7 +88,8 @@ fn a_dropped_read_keeps_the_directory_locked_until_its_function_returns() {
 /// `WalOptions::lock`: "Like `recover`: if the future is dropped before it completes, no segment
 /// was changed."
 ///
-/// `LockedDir::recover`: "That of `WalOptions::recover`."
+/// `LockedDir::recover`: "Like `WalOptions::recover`: if the future is dropped before it completes,
+/// no segment was changed."
 #[test]
 fn a_dropped_lock_or_recover_gives_the_directory_back_and_changes_no_segment() {
     run(async {

@@ -36,8 +36,8 @@ async fn append_all(args: &Append) -> Result<(), Failure> {
         move || wait_for(submit_all(&wal, framing, max, &sender))
     });
     let printed = print_all(answers, args.quiet).await;
-    // Whoever reads our output may have gone while our input has not ended: then the other thread may
-    // wait for it for ever, and ends with the process.
+    // Whoever reads our output may have gone while our input has not ended: then the other thread may wait
+    // for it forever, and ends with the process.
     let submitted = match &printed {
         Ok(()) => reader.join().expect("the reading thread does not panic"),
         Err(_) => Ok(()),

@@ -71,7 +71,7 @@ impl Interrupt {
         Ok(Self { runtime, signal })
     }
 
-    /// It removes the directory, into which others may write meanwhile, and ends the process.
+    /// It removes the directory, into which others may write in the meantime, and ends the process.
     fn then_remove(mut self, dir: PathBuf) {
         thread::spawn(move || {
             self.runtime.block_on(self.signal.recv());

@@ -201,8 +201,8 @@ pub struct Repair {
 
 /// Append lines, or records with their lengths, from standard input
 ///
-/// Prints the LSN of each record, a line each, once it is on disk, in order. Many records are in flight
-/// at once; if the disk is slow, reading stops meanwhile. The log is created if need be.
+/// Prints the LSN of each record, a line each, once it is on disk, in order. Many records are in flight at
+/// once; if the disk is slow, reading stops in the meantime. The log is created if necessary.
 ///
 /// append checks how the log ends, not every record: damage in an older segment stays unnoticed. Run
 /// verify first if the log may be damaged.

@@ -30,9 +30,8 @@ use crate::rebuild::Rebuild;
 ///
 /// # Cancel safety
 ///
-/// Every future of it can be dropped. What it was to record is then recorded or not, in the order of
-/// the calls, and of an append's entries those may be recorded that come first. The log goes on
-/// working.
+/// Every future of it can be dropped. What it was to record is then recorded or not, in the order of the
+/// calls, and of an append's entries those may be recorded that come first. The log keeps working.
 pub struct RaftLog<C: RaftTypeConfig> {
     /// Nothing behind a refused record is recorded.
     appender: OrderedAppender,

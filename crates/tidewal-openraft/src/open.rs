@@ -18,11 +18,11 @@ where
     ///
     /// # Errors
     ///
-    /// Those of [`RaftLogOptions::open`].
+    /// The errors of [`RaftLogOptions::open`].
     ///
     /// # Cancel safety
     ///
-    /// That of [`RaftLogOptions::open`].
+    /// Like [`RaftLogOptions::open`]: if the future is dropped before it completes, no log is open.
     ///
     /// # Panics
     ///
@@ -42,7 +42,8 @@ impl RaftLogOptions {
     ///
     /// # Cancel safety
     ///
-    /// That of [`WalOptions::open`](tidewal::WalOptions::open).
+    /// Like [`WalOptions::open`](tidewal::WalOptions::open): if the future is dropped before it completes,
+    /// no log is open.
     ///
     /// # Panics
     ///
@@ -63,7 +64,7 @@ impl RaftLogOptions {
     ///
     /// # Cancel safety
     ///
-    /// That of [`Recovery::into_wal`].
+    /// Like [`Recovery::into_wal`]: if the future is dropped before it completes, no log is open.
     ///
     /// # Panics
     ///

@@ -55,11 +55,11 @@ impl<S: State> StateMachine<S> {
     ///
     /// # Errors
     ///
-    /// Those of [`Options::open`].
+    /// The errors of [`Options::open`].
     ///
     /// # Cancel safety
     ///
-    /// That of [`Options::open`].
+    /// Like [`Options::open`].
     pub async fn open(dir: impl AsRef<Path>) -> Result<Self> {
         Options::new().open(dir).await
     }
@@ -141,11 +141,11 @@ impl<S: State> StateMachine<S> {
     ///
     /// # Errors
     ///
-    /// Those of [`execute`](Self::execute); [`tidewal::Error::EmptyBatch`] without a command.
+    /// The errors of [`execute`](Self::execute), and [`tidewal::Error::EmptyBatch`] without a command.
     ///
     /// # Cancel safety
     ///
-    /// That of [`execute`](Self::execute); a batch is never executed in part.
+    /// Like [`execute`](Self::execute). A batch is never executed in part.
     pub async fn execute_batch<I>(&self, commands: I) -> Result<Vec<S::Output>>
     where
         I: IntoIterator<Item = S::Command>,
@@ -169,7 +169,7 @@ impl<S: State> StateMachine<S> {
     ///
     /// # Errors
     ///
-    /// Those of [`execute`](Self::execute); [`Error::ExactlyOnceOff`] without
+    /// The errors of [`execute`](Self::execute), and [`Error::ExactlyOnceOff`] without
     /// [`Options::exactly_once`].
     ///
     /// # Cancel safety
@@ -193,13 +193,13 @@ impl<S: State> StateMachine<S> {
     ///
     /// # Errors
     ///
-    /// Those of [`execute`](Self::execute); [`Error::SessionExpired`] and [`Error::RequestForgotten`] if it
+    /// The errors of [`execute`](Self::execute). [`Error::SessionExpired`] and [`Error::RequestForgotten`] if it
     /// cannot be told whether the request was executed, in which case it is not executed now;
     /// [`Error::ExactlyOnceOff`], [`Error::Output`].
     ///
     /// # Cancel safety
     ///
-    /// That of [`execute`](Self::execute).
+    /// Like [`execute`](Self::execute).
     pub async fn execute_once(&self, id: RequestId, command: S::Command) -> Result<S::Output> {
         if let Some(answer) = self.answer_known(id)? {
             return answer;
@@ -227,7 +227,7 @@ impl<S: State> StateMachine<S> {
 
     /// Takes a snapshot now, and truncates the log. Returns the last record that it covers.
     ///
-    /// Commands go on meanwhile, but for the moment in which the state is
+    /// Commands go on in the meantime, but for the moment in which the state is
     /// [frozen](crate::SnapshotFormat::freeze). A snapshot that is under way is finished first.
     ///
     /// # Errors
@@ -259,7 +259,7 @@ impl<S: State> StateMachine<S> {
     ///
     /// # Errors
     ///
-    /// Those of [`Wal::sync`].
+    /// The errors of [`Wal::sync`].
     ///
     /// # Cancel safety
     ///
@@ -276,7 +276,7 @@ impl<S: State> StateMachine<S> {
     ///
     /// # Errors
     ///
-    /// Those of [`Wal::close`].
+    /// The errors of [`Wal::close`].
     ///
     /// # Cancel safety
     ///

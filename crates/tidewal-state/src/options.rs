@@ -90,7 +90,7 @@ impl<S: State> Options<S> {
     /// Opens the state machine in `dir`: reads the newest sound snapshot, applies the records after it,
     /// and is ready.
     ///
-    /// Creates the directory if need be. Must be called on a tokio runtime with time enabled; the tasks
+    /// Creates the directory if necessary. Must be called on a tokio runtime with time enabled; the tasks
     /// that apply commands and take snapshots run on it.
     ///
     /// A snapshot that is damaged, of another log, or of a later format is passed over, and the one before
@@ -120,7 +120,7 @@ impl<S: State> Options<S> {
     ///
     /// # Errors
     ///
-    /// Those of [`open`](Self::open).
+    /// The errors of [`open`](Self::open).
     #[cfg(feature = "sim")]
     pub async fn open_on(
         self,

@@ -46,7 +46,7 @@ pub trait State: Default + Send + Sync + 'static {
 
 /// How a state becomes a snapshot and a state again.
 ///
-/// A snapshot is taken in two steps, so that commands go on meanwhile. [`freeze`](Self::freeze) takes a
+/// A snapshot is taken in two steps, so that commands go on in the meantime. [`freeze`](Self::freeze) takes a
 /// view of the state at one place of the log while nothing is applied, so it should be cheap. `write` then
 /// makes bytes of that view on a thread of its own.
 ///
@@ -112,7 +112,7 @@ pub trait SnapshotFormat<S>: 'static {
     ///
     /// # Errors
     ///
-    /// Those of `output`, and whatever else keeps the state from being written. There is no new snapshot
+    /// The errors of `output`, and whatever else keeps the state from being written. There is no new snapshot
     /// then.
     fn write(frozen: Self::Frozen, output: &mut dyn Write) -> Result<(), BoxError>;
 
@@ -121,7 +121,7 @@ pub trait SnapshotFormat<S>: 'static {
     ///
     /// # Errors
     ///
-    /// Those of `input`, and whatever else keeps the state from being read. The state machine does not
+    /// The errors of `input`, and whatever else keeps the state from being read. The state machine does not
     /// open then.
     fn read(version: u32, input: &mut dyn Read) -> Result<S, BoxError>;
 }

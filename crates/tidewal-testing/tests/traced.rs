@@ -110,7 +110,7 @@ impl Visit for Fields {
     }
 }
 
-/// Runs a test and collects what is told meanwhile.
+/// Runs a test and collects what is told in the meantime.
 fn run_traced<F: Future<Output = ()>>(test: impl FnOnce(Collector) -> F) {
     let collector = Collector::default();
     let subscriber = tracing_subscriber::registry().with(collector.clone());

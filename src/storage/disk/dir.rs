@@ -70,7 +70,8 @@ impl OpenDir {
         }
     }
 
-    /// Locks the lock file; `None` if its name is another file's meanwhile, so that it keeps out no one.
+    /// Locks the lock file; `None` if its name is another file's in the meantime, so that it keeps out no
+    /// one.
     fn lock_lock_file(&self, file: File, access: Access) -> io::Result<Option<(Held, FileId)>> {
         let id = regular::id(&fstat(&file)?);
         let held = lock_file(file, access)?;

@@ -108,7 +108,7 @@ fn sync_parent(dir: &OpenDir) -> Result<(), Errno> {
     }
 }
 
-/// Makes a directory in another one and opens it. Another process may have made it meanwhile.
+/// Makes a directory in another one and opens it. Another process may have made it in the meantime.
 fn make_unsynced(
     parent: &OpenDir,
     name: &Path,

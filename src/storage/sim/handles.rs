@@ -70,7 +70,7 @@ struct SimDir {
 }
 
 impl SimDir {
-    /// One operation: `work` does it. If the power goes meanwhile it fails, though it was done.
+    /// One operation: `work` does it. If the power goes in the meantime it fails, though it was done.
     fn perform<T>(
         &self,
         operation: Operation,

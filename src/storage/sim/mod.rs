@@ -1,27 +1,28 @@
 //! A simulated disk: in memory, deterministic, with a volatile and a durable side.
 //!
 //! Use it to crash-test a service that keeps its state in a log. Open the log on a [`SimDisk`] with
-//! [`WalOptions::open_on`](crate::WalOptions::open_on) and its companions, let the service work, cut
-//! the power at some operation, [`restart`](SimDisk::restart), recover, and compare. The log then runs
-//! on the tokio runtime of the caller, not on threads of its own, so that with a current-thread
-//! runtime and a paused clock the same seed gives the same run, to the operation.
+//! [`WalOptions::open_on`](crate::WalOptions::open_on) and its companions, let the service work,
+//! cut the power at some operation, [`restart`](SimDisk::restart), recover, and compare. The log
+//! then runs on the caller's tokio runtime, not on threads of its own. With a current-thread
+//! runtime and a paused clock, the same seed gives the same run, operation by operation.
 //!
 //! # The model
 //!
-//! - What is written is volatile until its file is synced. A new, renamed or removed name is volatile
-//!   until its directory is synced; a file's own sync does not keep its name, unless
-//!   [asked to](SimDisk::set_fsync_persists_name).
-//! - When power goes, some of what is volatile survives: see [`Survival`].
-//! - A failed sync marks what it should have written as clean: it is readable until the power goes
-//!   and lost then, and the next sync does not bring it back. Linux behaves so.
-//! - Others can [move](SimDisk::move_dir), [copy](SimDisk::copy_dir) and [remove](SimDisk::remove_dir) a
-//!   directory while a log is open in it.
-//! - Any call can [fail](SimDisk::fail), writes and reads can be [short](SimDisk::short_io), a sync can
-//!   [stall](SimDisk::stall), the disk can be [full](SimDisk::set_quota), and files can be
-//!   [damaged](SimDisk::corrupt), [put there](SimDisk::write_file) and [removed](SimDisk::remove_file).
+//! - What is written is volatile until its file is synced. A new, renamed or removed name is
+//!   volatile until its directory is synced. A file's own sync does not make its name durable,
+//!   unless [configured](SimDisk::set_fsync_persists_name).
+//! - When the power is cut, some of what is volatile survives: see [`Survival`].
+//! - A failed sync marks what it should have written as clean: it is readable until the power is
+//!   cut and then lost, and the next sync does not bring it back. Linux does the same.
+//! - Other programs can [move](SimDisk::move_dir), [copy](SimDisk::copy_dir) and
+//!   [remove](SimDisk::remove_dir) a directory while a log is open in it.
+//! - Any call can [fail](SimDisk::fail), writes and reads can be [short](SimDisk::short_io), a sync
+//!   can [stall](SimDisk::stall), the disk can be [full](SimDisk::set_quota), and files can be
+//!   [corrupted](SimDisk::corrupt), [written](SimDisk::write_file) and
+//!   [removed](SimDisk::remove_file).
 //!
-//! Directories themselves are there, durably, once they are asked for. The log never maps files, never
-//! appends by position and never truncates one, so none of that is modelled.
+//! Directories exist, durably, as soon as they are used. The log never maps files, never appends by
+//! position and never truncates a file, so none of that is modeled.
 //!
 //! # Examples
 //!
@@ -71,7 +72,7 @@ pub struct SimDisk {
 }
 
 impl SimDisk {
-    /// An empty disk. Everything that happens by chance on it is decided by `seed`.
+    /// An empty disk. `seed` decides every random choice on it.
     #[must_use]
     pub fn new(seed: u64) -> Self {
         Self {
@@ -80,9 +81,10 @@ impl SimDisk {
         }
     }
 
-    /// A second disk with the same contents, volatile and durable, and the same chances to come.
+    /// A second disk with the same contents, volatile and durable, and the same random choices to
+    /// come.
     ///
-    /// Whoever has a log open on this one does not have it open there. It lets one run be continued
+    /// A log that is open on this disk is not open on the second one. One run can so be continued
     /// in several ways.
     #[must_use]
     pub fn fork(&self) -> Self {
@@ -92,8 +94,8 @@ impl SimDisk {
         }
     }
 
-    /// The same disk as another process of the same machine sees it: what that has open is not closing
-    /// in this one, and only the system's locks are between them.
+    /// The same disk as another process of the same machine sees it: a log that is closing there is
+    /// not known here, and only the system's locks are between the two.
     #[must_use]
     pub fn another_process(&self) -> Self {
         Self {
@@ -102,21 +104,21 @@ impl SimDisk {
         }
     }
 
-    /// Starts the chances on this disk anew, from another seed.
+    /// Restarts the random choices on this disk from another seed.
     pub fn reseed(&self, seed: u64) {
         self.model().reseed(seed);
     }
 
-    /// How many operations that change the disk were asked for since it was made.
+    /// How many operations that change the disk were called since it was made.
     ///
-    /// Creating, writing, allocating, linking, renaming, removing and both kinds of sync count; reading does
-    /// not.
+    /// Creating, writing, allocating, linking, renaming, removing and both kinds of sync count.
+    /// Reading does not.
     #[must_use]
     pub fn operations(&self) -> u64 {
         self.model().operations
     }
 
-    /// How many bytes were written to files since the disk was made, whatever became of them.
+    /// How many bytes were written to files since the disk was made, whether they survived or not.
     #[must_use]
     pub fn written_bytes(&self) -> u64 {
         self.model().written_bytes
@@ -127,10 +129,10 @@ impl SimDisk {
         self.model().off = true;
     }
 
-    /// Cuts the power at the operation with this number, counted as [`operations`](Self::operations)
-    /// does, the first one being 0.
+    /// Cuts the power at the operation with this number, counted as in
+    /// [`operations`](Self::operations). The first operation is 0.
     ///
-    /// That operation is under way when the power goes: it fails, and what it did is as volatile as
+    /// That operation is running when the power is cut: it fails, and what it did is as volatile as
     /// everything else that was not synced.
     pub fn cut_power_at(&self, operation: u64) {
         self.model().cut_at = Some(operation);
@@ -142,8 +144,8 @@ impl SimDisk {
         self.model().off
     }
 
-    /// A hash of everything on the disk, volatile and durable. Disks with the same one behave alike, but
-    /// for chance.
+    /// A hash of everything on the disk, volatile and durable. Two disks with the same hash behave
+    /// the same, except for random choices.
     #[must_use]
     pub fn fingerprint(&self) -> u64 {
         self.model().fingerprint()
@@ -164,23 +166,23 @@ impl SimDisk {
 
     /// Switches the power off, if it is not yet, and on again.
     ///
-    /// Of the volatile changes `survival` remains. Files that were open stay unusable, locks are
-    /// gone, and planned cuts and faults are forgotten.
+    /// `survival` decides which of the volatile changes remain. Files that were open stay unusable,
+    /// locks are released, and planned cuts and faults are forgotten.
     pub fn restart(&self, survival: Survival) {
         self.model().restart(survival);
     }
 
     /// Kills the process that uses the disk, and not the machine: what was not synced stays in the
-    /// cache, to be read, and to be lost when the power goes.
+    /// cache, where it can be read until the power is cut.
     ///
-    /// Files that were open stay unusable, locks are gone, and planned cuts and faults are forgotten. A
-    /// power that was [cut](Self::cut_power_at) at some operation was then no power cut: it was the
-    /// process that ended there.
+    /// Files that were open stay unusable, locks are released, and planned cuts and faults are
+    /// forgotten. A power cut that was [planned](Self::cut_power_at) and has happened then counts
+    /// as the end of the process, not as a power cut.
     pub fn kill(&self) {
         self.model().kill();
     }
 
-    /// Lets the operation of this kind fail that comes after `skip` others, once.
+    /// Makes the operation of this kind that comes after `skip` others fail, once.
     ///
     /// It fails before it does anything, except that a failed sync marks what it should have written
     /// as clean.
@@ -191,45 +193,45 @@ impl SimDisk {
     /// As [`fail`](Self::fail), but only operations on files whose names end with `file` count: `.spare`
     /// or `.wal`, say, or a whole name.
     ///
-    /// A renamed or linked file goes by its old name. A directory has none.
+    /// A renamed or linked file counts under its old name. A directory has no name.
     pub fn fail_on(&self, operation: Operation, file: &str, skip: u64, error: io::ErrorKind) {
         self.model()
             .mishaps
             .plan_error(operation, file, skip, error);
     }
 
-    /// Lets the rename that comes after `skip` others, of a file whose name ends with `file`, be done and
-    /// fail all the same, once.
+    /// Makes the rename that comes after `skip` others, of a file whose name ends with `file`,
+    /// succeed and still report an error, once.
     ///
-    /// A remote file system does so that has lost an answer and has asked again: the old name is not found
-    /// then, or the new one is taken.
+    /// A remote file system does this if an answer is lost and it asks again: then the old name is
+    /// not found, or the new one is taken.
     pub fn fail_after_rename(&self, file: &str, skip: u64, error: io::ErrorKind) {
         self.model().mishaps.plan_late_error(file, skip, error);
     }
 
-    /// The operations that were made to fail since the disk was started, or
-    /// [`clear_faults`](Self::clear_faults) was called, and the names of their files.
+    /// The operations that were made to fail since the disk was started, or since
+    /// [`clear_faults`](Self::clear_faults), with the names of their files.
     #[must_use]
     pub fn failed_operations(&self) -> Vec<(Operation, String)> {
         self.model().mishaps.failed()
     }
 
-    /// Lets the read or write that comes after `skip` others move only half of its bytes, once.
+    /// Makes the read or write that comes after `skip` others move only half of its bytes, once.
     ///
-    /// That is not an error. A full disk in the middle of a write is a short write with a
-    /// [failing](Self::fail) one after it.
+    /// This is not an error. For a disk that fills up in the middle of a write, follow the short
+    /// write with a [failing](Self::fail) one.
     pub fn short_io(&self, operation: Operation, skip: u64) {
         self.model().mishaps.plan_short(operation, skip);
     }
 
-    /// Lets the sync of a file that comes after `skip` others take so much longer, once, on the clock
-    /// of the tokio runtime. [`Duration::MAX`] is for ever.
+    /// Makes the sync of a file that comes after `skip` others take this much longer, once, on the
+    /// clock of the tokio runtime. [`Duration::MAX`] is forever.
     pub fn stall(&self, skip: u64, time: Duration) {
         self.model().mishaps.plan_stall(skip, time);
     }
 
-    /// Forgets the failures, short operations and stalls that have not happened, and returns how many
-    /// they were.
+    /// Forgets the failures, short operations and stalls that have not happened yet, and returns
+    /// their number.
     #[expect(
         clippy::must_use_candidate,
         reason = "the number is news to some callers only"
@@ -238,7 +240,7 @@ impl SimDisk {
         std::mem::take(&mut self.model().mishaps).len()
     }
 
-    /// Limits the bytes that all files take together, or lifts the limit.
+    /// Limits the bytes that all files take together, or removes the limit.
     ///
     /// What does not fit fails with [`io::ErrorKind::StorageFull`].
     pub fn set_quota(&self, bytes: Option<u64>) {
@@ -250,8 +252,8 @@ impl SimDisk {
         self.model().sync_time = time;
     }
 
-    /// Whether the sync of a file makes its own new name durable too. At first it does not, which is
-    /// what POSIX promises; most of today's file systems do.
+    /// Whether the sync of a file makes its own new name durable too. Default: `false`, which is
+    /// what POSIX promises. Most current file systems do.
     pub fn set_fsync_persists_name(&self, keeps: bool) {
         self.model().keeps_names = keeps;
     }
@@ -270,8 +272,8 @@ impl SimDisk {
         self.model().read_file(path.as_ref())
     }
 
-    /// Changes the bytes of a file behind the log's back, durably: flips bits, zeroes sectors, cuts it
-    /// short. Returns whether the file was there.
+    /// Changes the bytes of a file behind the log's back, durably: flips bits, zeroes sectors,
+    /// shortens the file. Returns whether the file existed.
     ///
     /// ```
     /// # let disk = tidewal::sim::SimDisk::new(1);
@@ -282,12 +284,13 @@ impl SimDisk {
         self.model().damage_file(path.as_ref(), change)
     }
 
-    /// Makes the medium lose a page of a file: the 4 KiB that hold the byte `offset`. Returns whether the
-    /// file was there.
+    /// Makes the medium lose a page of a file: the 4 KiB that hold the byte `offset`. Returns
+    /// whether the file existed.
     ///
-    /// Reading it fails with `EIO`, and so does writing a part of it, until all of it is written, or a part
-    /// while the system has it in its cache, and synced. If `is_cached` it is there now: it can be read until
-    /// the power goes or the cache forgets it.
+    /// Reading the page fails with `EIO`, and so does writing a part of it. This ends when the
+    /// whole page is written and synced, or a part of it while the page is in the system's cache.
+    /// If `is_cached`, the page is in the cache now: it can be read until the power is cut or the
+    /// cache drops it.
     ///
     /// ```
     /// # let disk = tidewal::sim::SimDisk::new(1);
@@ -299,17 +302,18 @@ impl SimDisk {
         self.model().make_unreadable(path, offset, is_cached)
     }
 
-    /// Puts a file in place, durably: something foreign, or a copy of another one.
+    /// Writes a file, durably: something foreign, or a copy of another file.
     pub fn write_file(&self, path: impl AsRef<Path>, bytes: Vec<u8>) {
         self.model().plant_file(path.as_ref(), bytes);
     }
 
-    /// Takes a file away, durably, also one that is open, or the lock file. Returns whether it was there.
+    /// Removes a file, durably, even one that is open, or the lock file. Returns whether it
+    /// existed.
     pub fn remove_file(&self, path: impl AsRef<Path>) -> bool {
         self.model().destroy_file(path.as_ref())
     }
 
-    /// Gives a file a second name behind the log's back, durably, as a backup of hard links does.
+    /// Gives a file a second name behind the log's back, durably, as a hard-link backup does.
     ///
     /// # Errors
     ///
@@ -318,7 +322,7 @@ impl SimDisk {
         self.model().link_file(path.as_ref(), second.as_ref())
     }
 
-    /// Moves a directory behind the log's back, durably. Logs that are open in it go with it.
+    /// Moves a directory behind the log's back, durably. A log that is open in it moves with it.
     ///
     /// # Errors
     ///
@@ -345,7 +349,8 @@ impl SimDisk {
         self.model().remove_dir(dir.as_ref())
     }
 
-    /// Whether a directory can be locked, as almost everywhere, or only a file in it. At first it can.
+    /// Whether a directory can be locked, as almost everywhere, or only a file in it. Default:
+    /// `true`.
     pub fn set_directory_locks(&self, can: bool) {
         self.model().locks_directories = can;
     }
@@ -371,21 +376,21 @@ impl std::fmt::Debug for SimDisk {
     }
 }
 
-/// Which of the volatile changes remain when the power goes.
+/// Which of the volatile changes survive a power cut.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum Survival {
-    /// None: the disk holds what was synced.
+    /// None: the disk holds only what was synced.
     Nothing,
     /// All of them.
     Everything,
-    /// The first so many, in the order in which they were made.
+    /// The first ones, in the order in which they were made.
     Prefix(usize),
     /// The pieces whose bits are set, the lowest bit being the oldest piece: see
     /// [`SimDisk::volatile_pieces`]. From the 65th on they are lost.
     Pieces(u64),
-    /// Any of them, and of a write any of its 512-byte sectors or 4 KiB pages, by the disk's seed. A
-    /// file may also have grown without its data: there are zeros then, or garbage.
+    /// Any of them, and of a write any of its 512-byte sectors or 4 KiB pages, by the disk's seed.
+    /// A file may also have grown without its data, and then holds zeros or garbage.
     Random,
 }
 
@@ -393,7 +398,7 @@ pub enum Survival {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum Operation {
-    /// Taking space for a file, or giving some back.
+    /// Allocating or releasing space of a file.
     Allocate,
     /// Creating a file.
     Create,

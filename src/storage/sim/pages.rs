@@ -10,7 +10,7 @@ use crate::error::UNREADABLE;
 #[derive(Clone, Debug, Default, Hash)]
 pub(super) struct BadPages {
     bad: BTreeSet<usize>,
-    /// Those of them that the system still has in its cache.
+    /// The pages that the system still has in its cache.
     cached: BTreeSet<usize>,
 }
 

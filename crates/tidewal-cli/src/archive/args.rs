@@ -84,9 +84,9 @@ pub struct Ship {
 
 /// Remove what is not needed any more
 ///
-/// Removes the segments before the one that holds a record, or the state of a time, and their entries in
-/// the manifest. First it enters a checkpoint, which says where readers begin, so that it can be stopped at
-/// any moment and run again. Archivers may be at work meanwhile.
+/// Removes the segments before the one that holds a record, or the state of a time, and their entries in the
+/// manifest. First it enters a checkpoint, which says where readers begin, so that it can be stopped at any
+/// moment and run again. Archivers may be at work in the meantime.
 ///
 /// A service that is restored from what is left needs a snapshot of everything before it.
 #[derive(Args)]
@@ -127,9 +127,9 @@ pub struct Look {
 
 /// Make a log's directory of what an archive holds
 ///
-/// Up to the end, to a record or to a point in time. Every object and every record is checked. The
-/// directory must be missing or empty, or one in which a restore was cut short; until all of it is there,
-/// no log can be opened in it.
+/// Up to the end, to a record or to a point in time. Every object and every record is checked. The directory
+/// must be missing or empty, or one in which a restore was interrupted; until all of it is there, no log can
+/// be opened in it.
 ///
 /// A restored log that is appended to is another log from there on: ship it to another place.
 #[derive(Args)]

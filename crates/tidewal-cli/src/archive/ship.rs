@@ -65,7 +65,7 @@ async fn check_whole(place: &Place, args: &Ship) -> Result<(), Failure> {
     checked.map_err(|error| failure::of(error, &args.store))
 }
 
-/// Waits until everything is there, and says what goes wrong meanwhile.
+/// Waits until everything is there, and says what goes wrong in the meantime.
 async fn ship_all(archiver: &Archiver, args: &Ship) -> Result<Status, Failure> {
     let mut caught_up = pin!(archiver.wait_caught_up());
     let mut patience = pin!(patience(args.give_up_after));

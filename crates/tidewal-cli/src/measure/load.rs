@@ -25,7 +25,7 @@ pub struct Load {
     pub timed: Timed,
     /// Appends after which each stops even if there is time left.
     pub most: u64,
-    /// Whether somebody moves the low-water mark meanwhile, as a service does after its snapshots.
+    /// Whether somebody moves the low-water mark in the meantime, as a service does after its snapshots.
     pub truncates: bool,
 }
 

@@ -12,7 +12,7 @@ pub fn making() -> MutexGuard<'static, ()> {
     MAKING.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// An empty directory in `root`, which is made if need be.
+/// An empty directory in `root`, which is made if necessary.
 pub fn scratch_in(root: &Path) -> TempDir {
     let _making = making();
     std::fs::create_dir_all(root).expect("the directory for benches can be made");

@@ -14,7 +14,7 @@ pub struct Slice {
     pub bytes: u64,
     pub elapsed: Duration,
     waits: Histogram<u64>,
-    /// What the log says that it did meanwhile; all zero for a bare method.
+    /// What the log says that it did in the meantime; all zero for a bare method.
     pub work: Work,
 }
 

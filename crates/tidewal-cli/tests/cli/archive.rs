@@ -381,7 +381,7 @@ fn a_directory_that_cannot_be_made_is_named() {
     ran.assert_failed(2, "next: check the path of the directory to be made");
 }
 
-/// The file has no writer, so that reading it takes for ever.
+/// The file has no writer, so that reading it takes forever.
 #[test]
 fn a_directory_that_hangs_is_given_up() {
     let (log, root) = (Log::make(), tempfile::tempdir().unwrap());

@@ -23,7 +23,7 @@ use crate::support::{DIR, options, run};
 /// `RaftLog`: "What it was to record is then recorded or not, in the order of the calls, and of an
 /// append's entries those may be recorded that come first."
 ///
-/// `RaftLog`: "The log goes on working."
+/// `RaftLog`: "The log keeps working."
 #[test]
 fn calls_are_dropped_after_every_number_of_steps() {
     for kind in 0..5 {
@@ -99,7 +99,8 @@ async fn note_possible_states(past: &mut Past, kind: u8, log: &mut RaftLog<Types
     recorded
 }
 
-/// `RaftLogOptions::recover`: "That of `Recovery::into_wal`."
+/// `RaftLogOptions::recover`: "Like `Recovery::into_wal`: if the future is dropped before it
+/// completes, no log is open."
 #[test]
 fn after_a_dropped_recover_no_log_is_open_and_nothing_is_lost() {
     let mut completed = false;
@@ -121,9 +122,11 @@ fn after_a_dropped_recover_no_log_is_open_and_nothing_is_lost() {
     assert!(completed, "it was always dropped");
 }
 
-/// `RaftLogOptions::open`: "That of `WalOptions::open`."
+/// `RaftLogOptions::open`: "Like `WalOptions::open`: if the future is dropped before it completes,
+/// no log is open."
 ///
-/// `RaftLog::open`: "That of `RaftLogOptions::open`."
+/// `RaftLog::open`: "Like `RaftLogOptions::open`: if the future is dropped before it completes, no
+/// log is open."
 #[tokio::test]
 async fn a_directory_whose_open_was_dropped_is_given_free() {
     let dir = tempfile::tempdir().unwrap();

@@ -136,7 +136,7 @@ impl Cuts {
         })
     }
 
-    /// Continues from where a life was cut short, in each way that it may have ended there.
+    /// Continues from where a life was interrupted, in each way that it may have ended there.
     fn end(&mut self, disk: &SimDisk, oracle: &Oracle, generation: u32) {
         let cuts = self.survivals(disk, generation).into_iter().map(End::Cut);
         for (index, end) in std::iter::once(End::Kill).chain(cuts).enumerate() {

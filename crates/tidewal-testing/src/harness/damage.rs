@@ -24,7 +24,7 @@ pub enum Stop {
     Clean,
     /// The power went after the log had been idle, and the mark survived.
     Idle,
-    /// The power went right after the last acknowledgement.
+    /// The power went right after the last acknowledgment.
     PowerCut,
 }
 

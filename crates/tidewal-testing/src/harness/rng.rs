@@ -1,6 +1,6 @@
 //! Random numbers that a seed decides.
 
-/// A small generator, so that a seed means the same run for ever.
+/// A small generator, so that a seed means the same run forever.
 pub struct Rng(u64);
 
 impl Rng {
