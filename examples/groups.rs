@@ -64,7 +64,7 @@ struct Groups {
 #[derive(Default)]
 struct Group {
     entries: Entries,
-    /// The answers that nobody has had yet, oldest first.
+    /// The answers that were not delivered yet, oldest first.
     unanswered: VecDeque<PendingAppend>,
     /// Why a record that is in memory may not be in the log. Only a restart tells.
     failed: Option<Error>,

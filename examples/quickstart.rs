@@ -117,7 +117,7 @@ async fn append_all(dir: &Path, lines: &Arc<[Vec<u8>]>) -> Result<(Vec<Lsn>, Sta
             lsns[index] = lsn;
         }
     }
-    // Here `wal`, the last handle, is dropped, and nobody waits for it to close.
+    // Here `wal`, the last handle, is dropped, without waiting for it to close.
     Ok((lsns, wal.stats(), started.elapsed()))
 }
 

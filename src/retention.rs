@@ -245,7 +245,7 @@ impl Retention {
 /// The archiver's side.
 #[cfg(feature = "archive")]
 impl Retention {
-    /// Takes the place of the log's archiver if nobody has it.
+    /// Takes the place of the log's archiver if it is free.
     pub(crate) fn take(&self) -> bool {
         !self.taken.swap(true, Ordering::AcqRel)
     }

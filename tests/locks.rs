@@ -118,7 +118,7 @@ fn a_refusal_comes_at_once() {
             ]
         };
         let refusals = tokio::time::timeout(Duration::from_secs(60), refusals).await;
-        for error in refusals.expect("nobody waits for a log that is not closing") {
+        for error in refusals.expect("no opener waits for a log that is not closing") {
             assert_says_locked(&error, Path::new(DIR));
         }
         assert_eq!(start.elapsed(), Duration::ZERO);
@@ -583,5 +583,5 @@ fn within_a_minute<T>(test: impl Future<Output = T>) -> T {
     let minute = Duration::from_secs(60);
     runtime
         .block_on(async { tokio::time::timeout(minute, test).await })
-        .expect("nobody waits for ever")
+        .expect("no opener waits forever")
 }

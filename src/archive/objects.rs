@@ -144,7 +144,7 @@ impl Objects {
     }
 
     /// Puts an object that can be seen, the same bytes, for the store's word that it is durable. A store
-    /// that lets nobody write over what is there is none that shows what it may lose.
+    /// that does not allow overwriting what is there is none that shows what it may lose.
     pub(super) async fn put_again(&self, object: &Path, bytes: Bytes) -> Result<()> {
         match self.put(object, bytes).await {
             Err(Error::Store { source, .. }) if is_forbidden(&source) => Ok(()),

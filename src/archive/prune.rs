@@ -148,7 +148,7 @@ async fn sweep(objects: &Objects, history: &History, kept: &Named) -> Result<u64
     Ok(removed)
 }
 
-/// A checkpoint is the same whoever enters it.
+/// A checkpoint is the same, whichever process enters it.
 const NO_WRITER: u64 = 0;
 
 /// Objects that are removed at the same time.

@@ -1,6 +1,6 @@
 //! Reading a complete segment of the log, to ship it: once to check it, once more part by part.
 //!
-//! A task of its own on the log's executor, because files block. It reads whole files that nobody writes
+//! A task of its own on the log's executor, because files block. It reads whole files that are no longer written
 //! to any more and that are held back meanwhile; records are not looked at but for their checks.
 
 use bytes::Bytes;
@@ -28,10 +28,10 @@ pub(super) struct Survey {
     pub(super) parts: Vec<Part>,
 }
 
-/// Reads a segment and sends it. Ends early if nobody receives any more.
+/// Reads a segment and sends it. Ends early if the receiver is dropped.
 pub(super) async fn run(dir: Dir, sealed: Sealed, outbox: mpsc::Sender<Result<Piece>>) {
     if let Err(error) = send_all(&dir, &sealed, &outbox).await {
-        // Whoever dropped the receiver does not want to know.
+        // A caller that dropped the receiver does not want the error.
         let _ = outbox.send(Err(error)).await;
     }
 }

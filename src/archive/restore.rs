@@ -198,7 +198,7 @@ impl Builder {
         let Environment { location, executor } = environment;
         let path = location.path().to_owned();
         let job = async move {
-            // Whoever dropped the receiver does not want to know.
+            // A caller that dropped the receiver does not want the error.
             let _ = answer.send(build::run(location, newest, inbox).await);
         };
         let started = executor.run("tidewal-restore", &path, job);

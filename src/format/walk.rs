@@ -1,7 +1,7 @@
 //! Reading a segment's records one after the other (`docs/format.md`, "Reading"): which frame continues
 //! the log, and where the last whole unit ends. No I/O.
 //!
-//! A [`Walker`] judges headers and is told which payloads hold: it serves whoever has the bytes in memory
+//! A [`Walker`] judges headers and is told which payloads hold: it serves callers that have the bytes in memory
 //! anyway. A [`Checker`] is a walker that takes the bytes in pieces of any size and keeps none of them.
 //! Recovery, the survey and the archive read segments with these two, and with nothing else.
 

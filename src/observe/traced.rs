@@ -85,7 +85,7 @@ pub(crate) fn recovery_failed(failure: &Error) {
             damage = corruption.kind.label(),
             "the log is damaged",
         ),
-        // Whoever dropped the recovery knows.
+        // The caller that dropped the recovery knows.
         Error::Interrupted => {}
         other => {
             warn!(target: TARGET, error = other as &dyn std::error::Error, "the log was not read");

@@ -12,7 +12,7 @@
 //! it, good news needs a receipt, and what is dropped on the way answers [`Error::Interrupted`], so that
 //! no path through the writer can forget a caller.
 //!
-//! A waker is code of somebody else, which may come back to this log: it is cloned, woken and dropped
+//! A waker is foreign code, which may come back to this log: it is cloned, woken and dropped
 //! outside of the lock.
 
 use std::future::Future;
@@ -164,7 +164,7 @@ impl Track {
         Some(run.outcome.clone().map(|shift| shift.lsn_of(ticket)))
     }
 
-    /// What a caller keeps in its slot. Once it is answered, the slot may be somebody else's.
+    /// What a caller keeps in its slot. Once it is answered, the slot may belong to another caller.
     fn kept(&self, slot: usize, ticket: u64) -> Option<&Sleeper> {
         let sleeper = self.sleepers.get(slot)?.as_ref();
         sleeper.filter(|sleeper| sleeper.ticket == ticket)
@@ -237,7 +237,7 @@ impl Shift {
 
 /// The duty to answer a run of appends. However it ends, each of them is answered once.
 struct Duty {
-    /// Gone if nobody wants to know.
+    /// `None` if the caller no longer wants the answer.
     answers: Weak<Answers>,
     /// Those that are not answered yet.
     tickets: Range<u64>,

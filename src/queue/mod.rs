@@ -127,7 +127,7 @@ impl Submitter {
 }
 
 impl Drop for Submitter {
-    /// Nobody is left to submit anything.
+    /// No handle is left to submit anything.
     fn drop(&mut self) {
         self.shared.close();
     }
@@ -167,7 +167,7 @@ impl Inbox {
         self.shared.place_of(cost)
     }
 
-    /// Whether somebody waits for a place.
+    /// Whether a caller waits for room.
     pub(crate) fn is_waited_for(&self) -> bool {
         self.shared.is_waited_for()
     }
@@ -200,7 +200,7 @@ impl Inbox {
         &self.shared.retention
     }
 
-    /// What somebody sees who only looks on.
+    /// What an observer sees.
     #[cfg(any(feature = "metrics", feature = "tracing"))]
     pub(crate) fn watched(&self) -> Watched {
         Watched(Arc::clone(&self.shared))
@@ -214,7 +214,7 @@ impl Inbox {
 
     /// Refuses what waits and what comes.
     ///
-    /// The cause is stored before the queue closes, so that whoever is refused from now on learns it.
+    /// The cause is stored before the queue closes, so that a caller that is refused from now on learns it.
     pub(crate) fn poison(&mut self, fault: &IoFailure) {
         self.shared.poison(fault);
         let mut taken = Taken::default();
@@ -230,14 +230,14 @@ impl Inbox {
 }
 
 impl Drop for Inbox {
-    /// However the writer ends, nobody goes on waiting for a place in its queue, or for an answer.
+    /// However the writer ends, no caller keeps waiting for room in its queue, or for an answer.
     fn drop(&mut self) {
         self.close();
         self.take_waiting(&mut Taken::default());
     }
 }
 
-/// A log as seen by somebody who only looks on.
+/// A log as an observer sees it.
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 pub(crate) struct Watched(Arc<Shared>);
 

@@ -26,7 +26,7 @@ pub(crate) enum Request {
     Rotate(Duration, Completion<()>),
     /// A hold has moved: carry out what it put off.
     TruncatePutOff,
-    /// Somebody waits for a place: do not wait for the end of an interval.
+    /// A caller waits for room: do not wait for the end of an interval.
     Hurry,
     /// Take no more requests.
     Close,

@@ -279,7 +279,7 @@ impl Shared {
 
     /// Ends a sequence of appends. What of it is not in the queue yet will not get there.
     pub(super) fn end(&self, order: &Order, error: &Error) {
-        // Whoever is about to put an append in has either done so, or will see that it is too late.
+        // A caller that is about to put an append in has either done so, or will see that it is too late.
         let _state = self.lock();
         order.end(error);
     }
@@ -417,7 +417,7 @@ impl Shared {
     pub(super) fn release(&self, places: Cost) {
         let mut state = self.lock();
         let wakers = state.appends.give_back(places, || self.executor.now());
-        // Whoever is woken may come here at once.
+        // A woken caller may come here at once.
         drop(state);
         wakers.wake();
     }

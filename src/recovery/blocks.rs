@@ -1,4 +1,4 @@
-//! The buffers of the read-ahead, used again once nobody holds a record in them.
+//! The buffers of the read-ahead, reused once no record in them is held.
 //!
 //! A new megabyte for each block costs as much as reading it from the cache: the system has to find,
 //! and clear, its pages.

@@ -17,7 +17,7 @@ pub(crate) struct ToLock {
 }
 
 impl ToLock {
-    /// Opens the directory and locks it, or waits for that until nobody wants it any more.
+    /// Opens the directory and locks it, or waits for that as long as a caller wants it.
     ///
     /// The path is resolved again for each attempt: a caller that waits for a log means the one that is
     /// there in the end.
@@ -42,7 +42,7 @@ impl ToLock {
     /// Locks the directory, after a log of this process that is closing in it.
     ///
     /// Something of this process may keep that log's lock, such as a snapshot that is being written. So it is
-    /// not waited for beyond the timeout, if there is one, nor when nobody wants the answer any more.
+    /// not waited for beyond the timeout, if there is one, nor when no caller wants the answer any more.
     async fn lock_now(
         &self,
         dir: &Dir,

@@ -31,7 +31,7 @@ pub(super) enum Event {
 /// A part of the memory that records may take.
 pub(super) type Room = OwnedSemaphorePermit;
 
-/// Reads a log and sends it. Ends early if nobody receives any more.
+/// Reads a log and sends it. Ends early if the receiver is dropped.
 pub(super) async fn run(source: Source, start: Start, events: Outbox) {
     let sent = match open(source, start, &events).await {
         Ok((dir, lock, job)) => job.send_all(&dir, lock, &events).await,
@@ -39,7 +39,7 @@ pub(super) async fn run(source: Source, start: Start, events: Outbox) {
     };
     if let Err(error) = sent {
         observe::recovery_failed(&error);
-        // Whoever dropped the receiver does not want to know.
+        // A caller that dropped the receiver does not want the error.
         let _ = events.send(Err(error)).await;
     }
 }

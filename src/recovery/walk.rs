@@ -63,7 +63,7 @@ pub(crate) struct Walk {
     /// Below this index the log was truncated.
     pub(crate) head: usize,
     pub(crate) damages: Vec<Corruption>,
-    /// Damages beyond those, which nobody would read.
+    /// Further damages, which no reader would look at.
     pub(crate) damages_left_out: u64,
     /// What the system would not read, and formats that are not known.
     pub(crate) read_errors: Vec<Error>,

@@ -2,7 +2,7 @@
 //!
 //! Two gates in a row. The operating system's lock keeps other processes out. A table in this process
 //! comes before it, for the one case in which waiting is right: a log whose last handle was dropped
-//! closes in the background, and whoever opens the same directory next means to come after it.
+//! closes in the background, and a caller that opens the same directory next means to come after it.
 
 use std::io;
 use std::path::Path;

@@ -117,7 +117,7 @@ impl Known {
 /// One log that is open.
 struct Entry {
     closing: AtomicBool,
-    // Fields are dropped in this order: the system's lock goes first, then whoever waits is woken.
+    // Fields are dropped in this order: the system's lock goes first, then waiting callers are woken.
     _system: Vec<Held>,
     /// Nothing is ever sent: its drop is the news.
     gone: watch::Sender<()>,

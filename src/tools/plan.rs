@@ -206,7 +206,7 @@ impl Decision {
 /// The log that the files are of, if any header says so.
 ///
 /// Of two logs in one directory nothing tells which one the service's is: the other one may be the older
-/// one with more files, or a new one with a single file. Whoever has put them there knows.
+/// one with more files, or a new one with a single file. Only the operator who put them there knows.
 fn own_log_id(dir: &Dir, walk: &Walk) -> Result<Option<u64>> {
     let log_id = |file: &Walked| file.found.as_ref().map(|found| found.header.log_id);
     let mut logs: Vec<u64> = Vec::new();
@@ -455,7 +455,7 @@ fn room(file: &Walked) -> u64 {
     }
 }
 
-/// No log has come so far; a name that says so was made by somebody else.
+/// No log has come so far; a name that says so was not made by the log.
 fn is_sensible(lsn: Lsn) -> bool {
     lsn.get() < 1 << 62
 }

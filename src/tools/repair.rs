@@ -10,8 +10,8 @@
 //! renaming across directories, and is never written over: a name that exists is an error. Where the
 //! file system has no links, and for a segment whose header block will be changed, it is a copy. The
 //! folder lies in the log's own directory, because that is the one place that is known to be on the same
-//! disk, to be writable and to be looked at by whoever looks at the log; its name is none of the log's,
-//! and the files in it have names of no segment, so that nobody can open it by mistake.
+//! disk, to be writable and to be found by an operator who looks at the log; its name is none of the log's,
+//! and the files in it have names of no segment, so that it cannot be opened by mistake.
 
 use std::path::PathBuf;
 

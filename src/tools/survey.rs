@@ -68,7 +68,7 @@ pub struct Survey {
     pub dir: PathBuf,
     /// How much was read.
     pub depth: Depth,
-    /// Whether somebody has the log open for appending. Then only headers were read, and the end of
+    /// Whether a process has the log open for appending. Then only headers were read, and the end of
     /// the log is on the move.
     pub in_use: bool,
     /// The log's segments, oldest first.
@@ -368,7 +368,7 @@ fn ending(walk: &Walk, newest_is_whole: bool) -> Option<Ending> {
 }
 
 impl Walk {
-    /// While somebody appends, files come and go between the look at the directory and the look at
+    /// While a service appends, files come and go between the look at the directory and the look at
     /// them.
     fn forgive_what_moves(&mut self) {
         let is_gone = |error: &Error| matches!(error, Error::Io(fault) if fault.io_error().kind() == std::io::ErrorKind::NotFound);

@@ -31,7 +31,7 @@ pub(super) async fn adopt(dir: &Dir, recovered: &Recovered) -> Result<Synced, Io
     dir.sync()
 }
 
-/// What cannot be removed is in nobody's way: it is retried at the next start.
+/// What cannot be removed does no harm: the next start tries again.
 fn remove(dir: &Dir, names: &[String]) {
     names.iter().for_each(|name| drop(dir.remove(name)));
 }

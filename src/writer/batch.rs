@@ -36,7 +36,7 @@ pub(super) struct Batch {
     /// What its appends take of the queue's budget.
     pub(super) places: Cost,
     pub(super) due: Due,
-    /// Whether somebody waits for the write only.
+    /// Whether a caller waits for the write only.
     pub(super) is_written_wanted: bool,
     /// Why its next write comes.
     pub(super) cause: FlushCause,
@@ -181,7 +181,7 @@ pub(super) struct Encoded {
 
 impl Encoded {
     /// Hands the bytes to the operating system. Returns them, for their memory to be used again; or the
-    /// appends of which nobody knows now what became of them.
+    /// appends whose outcome is unknown.
     pub(super) fn write(
         self,
         segment: Segment,
@@ -340,7 +340,7 @@ impl Unsynced {
     }
 
     /// Callers that have gone need no answer. Forgetting them before the list would grow keeps it in
-    /// proportion to the futures that somebody still holds, however late the sync comes.
+    /// proportion to the futures that callers still hold, however late the sync comes.
     fn make_room(&mut self, more: usize) {
         if self.appends.len() + more > self.appends.capacity() {
             self.appends.retain(OnFile::is_awaited);

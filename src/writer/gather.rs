@@ -26,7 +26,7 @@ pub(super) enum Turn {
     TruncatePutOff,
     /// What was written earlier is due to be synced.
     SyncDue,
-    /// Nobody wants anything.
+    /// There is nothing to do.
     Idle,
     /// There will be no more requests.
     Closed,
@@ -37,7 +37,7 @@ pub(super) enum Turn {
 pub(super) struct Situation {
     /// When what was written has to be synced.
     pub(super) due: Due,
-    /// Whether there is something to do when nobody wants anything.
+    /// Whether there is something to do although nothing is requested.
     pub(super) idle_matters: bool,
 }
 
@@ -223,7 +223,7 @@ impl Gatherer {
     }
 
     /// Why nothing is to be gained by waiting, if it is so: only an interval makes a batch wait for
-    /// more, and only while nobody waits for its write, or for the places that it holds.
+    /// more, and only while no caller waits for its write, or for the places that it holds.
     fn is_ready(&self, batch: &Batch, due: Due, inbox: &Inbox) -> Option<FlushCause> {
         if batch.is_empty() {
             None

@@ -59,7 +59,7 @@ pub(super) struct Recycled {
 }
 
 impl Preallocator {
-    /// Ends once there is nobody left to ask for anything.
+    /// Ends once no request can come any more.
     pub(super) async fn run(mut self, _end: oneshot::Sender<()>) {
         while let Some(job) = self.jobs.recv().await {
             match job {
@@ -200,7 +200,7 @@ impl Preallocator {
         }
     }
 
-    /// A file that has another name too belongs to someone else as well, such as a backup. One that a
+    /// A file that has another name is shared, for example with a backup. One that a
     /// follower is reading stays as it is.
     fn is_reusable(&self, name: &str) -> bool {
         if names::parse_segment(name).is_some_and(|base| self.retention.is_pinned(base)) {

@@ -47,7 +47,7 @@ pub(super) async fn run(
     // Files that are read must not be open when another process may write to them.
     feed.close();
     inbox.retention().close().await;
-    // Whoever hears of the end may open the log again.
+    // A caller that hears of the end may open the log again.
     drop(lock);
     feed.end(end.clone());
     inbox.finish(end);
@@ -305,7 +305,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Carries out a truncation that a hold has put off. Nobody waits for it: what fails is tried again by
+    /// Carries out a truncation that a hold has put off. No caller waits for it: what fails is retried by
     /// the next truncation.
     async fn truncate_put_off(&mut self, before: Option<Lsn>) -> Result<(), IoFailure> {
         match before {

@@ -1,6 +1,6 @@
-//! Somebody who looks at the writer while the writer waits for the disk.
+//! The stall monitor: watches the writer while the writer waits for the disk.
 //!
-//! A disk that hangs is known to nobody as long as it does: the writer is inside a call. So a task of its
+//! A writer that is blocked in a call to a stalled disk cannot report itself. So a task of its
 //! own looks at the start of the work under way, warns while it is slow (feature `tracing`), and
 //! publishes for how long it has been running, and what waits in the queue (feature `metrics`).
 //!
@@ -77,7 +77,7 @@ impl Nap {
     /// Waits to be woken, unless there is something to look at already.
     async fn take(&self, is_over: impl FnOnce() -> bool) {
         self.is_asleep.store(true, Ordering::Relaxed);
-        // Either the writer sees that somebody sleeps, or its work is seen here.
+        // Either the writer sees the sleeper, or its work is seen here.
         fence(Ordering::SeqCst);
         if !is_over() {
             self.woken.notified().await;

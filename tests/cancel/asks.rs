@@ -128,7 +128,10 @@ fn dropped_syncs_do_not_pile_up_in_the_queue() {
         let record = wal.submit("third").await.unwrap();
         let mut next = asked(wal.sync());
         settle().await;
-        assert!(!next.is_woken(), "the disk is busy, and nobody is served");
+        assert!(
+            !next.is_woken(),
+            "the disk is busy, and no caller is served"
+        );
         sleep(SYNC).await;
         settle().await;
         assert!(next.is_woken(), "it has waited for a place");
@@ -151,7 +154,10 @@ fn dropped_truncations_do_not_pile_up_in_the_queue() {
         }
         let mut next = asked(wal.truncate_before(Lsn::FIRST));
         settle().await;
-        assert!(!next.is_woken(), "the disk is busy, and nobody is served");
+        assert!(
+            !next.is_woken(),
+            "the disk is busy, and no caller is served"
+        );
         sleep(SYNC).await;
         settle().await;
         assert!(next.is_woken());

@@ -208,7 +208,7 @@ impl State {
             assert!(found == 0 || found == batch.len(), "a batch in part");
             known += found;
         }
-        assert_eq!(known, records.len(), "a record that nobody appended");
+        assert_eq!(known, records.len(), "a record that was never appended");
     }
 }
 

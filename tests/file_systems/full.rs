@@ -269,7 +269,7 @@ impl Ledger {
         let payload = record.payload.to_vec();
         assert!(
             self.unknown.contains(&payload),
-            "nobody appended {}",
+            "{} was never appended",
             record.lsn
         );
         self.unknown.retain(|unknown| *unknown != payload);

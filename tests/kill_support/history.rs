@@ -171,7 +171,7 @@ impl History {
     fn recognize(&self, record: &Record) -> RecordId {
         let lsn = record.lsn;
         let id = RecordId::recognize(&record.payload, self.seed);
-        id.unwrap_or_else(|| panic!("P1: nobody has appended what stands at LSN {lsn}"))
+        id.unwrap_or_else(|| panic!("P1: what is at LSN {lsn} was never appended"))
     }
 
     /// P1: what was acknowledged is there, and so is what an earlier check has found.

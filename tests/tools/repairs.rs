@@ -52,7 +52,7 @@ impl Before {
             "what was delivered is lost"
         );
         let known = |record: &Record| self.written.contains(record);
-        assert!(records.iter().all(known), "records that nobody wrote");
+        assert!(records.iter().all(known), "records that were never written");
     }
 
     /// A new log in place of the old one would begin at LSN 1.

@@ -57,7 +57,7 @@ fn sync_and_what_is_durable_are_those_of_the_log() {
         assert_eq!(durable.next().await, Some(Lsn::FIRST));
         assert_eq!(pending.await.unwrap(), Lsn::FIRST);
         let written = wal.append_with(&event(1), Durability::Written).await;
-        assert_eq!(written.unwrap(), Lsn::new(2), "nobody syncs it");
+        assert_eq!(written.unwrap(), Lsn::new(2), "nothing syncs it");
         assert_eq!(wal.durable_lsn(), Lsn::FIRST);
     });
 }

@@ -36,7 +36,7 @@ async fn append_all(args: &Append) -> Result<(), Failure> {
         move || wait_for(submit_all(&wal, framing, max, &sender))
     });
     let printed = print_all(answers, args.quiet).await;
-    // Whoever reads our output may have gone while our input has not ended: then the other thread may wait
+    // The reader of our output may be gone while our input has not ended: then the other thread may wait
     // for it forever, and ends with the process.
     let submitted = match &printed {
         Ok(()) => reader.join().expect("the reading thread does not panic"),
@@ -110,7 +110,7 @@ async fn print_all(
     refused.map_or(Ok(()), |error| Err(error.into()))
 }
 
-/// Elsewhere it is no error if nobody reads any more. Here a part of the input may not have been
+/// Elsewhere it is no error if the reader has closed the pipe. Here a part of the input may not have been
 /// appended, which must not look like success.
 fn say_what_happened(failure: Failure) -> Failure {
     match failure {

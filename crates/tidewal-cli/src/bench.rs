@@ -48,7 +48,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Somebody presses Ctrl-C.
+/// The user presses Ctrl-C.
 #[cfg(unix)]
 struct Interrupt {
     runtime: tokio::runtime::Runtime,

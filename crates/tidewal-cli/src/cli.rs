@@ -135,7 +135,7 @@ pub struct Dump {
     #[arg(long, conflicts_with_all = ["wait"])]
     pub salvage: bool,
 
-    /// If somebody appends to the log, wait until it is closed
+    /// If a service has the log open, wait until it is closed
     #[arg(long)]
     pub wait: bool,
 }
@@ -178,7 +178,7 @@ pub struct Verify {
 /// If there are files of two logs in the directory it does nothing, and names the files of each: move
 /// those of the other log away.
 ///
-/// It refuses while somebody has the log open. Restoring a backup or a replica is better, if there is
+/// It refuses while a service has the log open. Restoring a backup or a replica is better, if there is
 /// one: records that are cut are gone for the service.
 #[derive(Args)]
 #[command(

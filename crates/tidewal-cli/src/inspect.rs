@@ -111,7 +111,7 @@ fn ending(survey: &Survey) -> String {
             cut.offset,
             cut.reason.label()
         ),
-        _ if survey.in_use => "on the move: somebody appends".into(),
+        _ if survey.in_use => "a service is appending".into(),
         _ if survey.damages.is_empty() => "not known, see below".into(),
         _ => "damaged, see below".into(),
     }

@@ -298,7 +298,7 @@ where
 }
 
 impl<C: RaftTypeConfig> Drop for RaftLog<C> {
-    /// Closes the log, although the tasks still have a handle: whoever opens it then waits.
+    /// Closes the log, although the tasks still have a handle: a caller that opens it then waits.
     fn drop(&mut self) {
         let close = pin!(self.appender.wal().clone().close());
         let _ = close.poll(&mut Context::from_waker(Waker::noop()));

@@ -57,7 +57,7 @@ impl<C: RaftTypeConfig> Rebuild<C> {
     /// Whether a record counts, by its number.
     ///
     /// One that was refused because the disk was full is not in the log, but later ones that were submitted
-    /// with it can be. None of those was acknowledged, and they do not count. Whoever opened the log then
+    /// with it can be. None of those was acknowledged, and they do not count. The process that opened the log then
     /// went on with the number that is missing.
     fn counts(&mut self, lsn: Lsn, number: u64) -> Result<bool, String> {
         let expected = match self.first {

@@ -220,7 +220,7 @@ impl<S: State> Applier<S> {
 }
 
 impl<S: State> Drop for Applier<S> {
-    /// However the task ends, with its runtime for example: nobody goes on waiting for room. What is
+    /// However the task ends, with its runtime for example: no caller keeps waiting for room. What is
     /// submitted after this is answered by the end of its channel.
     fn drop(&mut self) {
         self.core.room.open();

@@ -97,7 +97,7 @@ impl<S: State> StateMachine<S> {
 
     /// Executes a command: returns its output once the command is durable and applied.
     ///
-    /// Many calls share one sync. Whoever has the output finds the command's effect in every query.
+    /// Many calls share one sync. A caller that has the output finds the command's effect in every query.
     ///
     /// # Errors
     ///
@@ -346,7 +346,7 @@ impl<S: State> Shared<S> {
 }
 
 impl<S: State> Drop for Shared<S> {
-    /// The log closes now, also if it is just being truncated: whoever opens the directory next waits for
+    /// The log closes now, even while it is being truncated: a caller that opens the directory next waits for
     /// that.
     fn drop(&mut self) {
         self.core.asks.end();

@@ -208,7 +208,7 @@ impl<S: State> Snapshotter<S> {
 }
 
 impl<S: State> Drop for Snapshotter<S> {
-    /// However the task ends, with its runtime for example: nobody goes on waiting for a snapshot.
+    /// However the task ends, with its runtime for example: no caller keeps waiting for a snapshot.
     fn drop(&mut self) {
         self.core.asks.end();
     }

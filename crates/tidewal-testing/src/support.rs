@@ -36,7 +36,7 @@ pub fn within_a_minute(test: impl FnOnce() + Send + 'static) {
         end.send(()).unwrap();
     });
     match ended.recv_timeout(Duration::from_secs(60)) {
-        Err(mpsc::RecvTimeoutError::Timeout) => panic!("somebody waits for ever"),
+        Err(mpsc::RecvTimeoutError::Timeout) => panic!("a caller waits forever"),
         // It has ended, in one way or another.
         _ => test
             .join()

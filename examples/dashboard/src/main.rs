@@ -78,7 +78,7 @@ fn scaled(bounds: &[u64], unit: f64) -> Vec<f64> {
     bounds.iter().map(|&bound| bound as f64 * unit).collect()
 }
 
-/// The exporter keeps each value of a histogram until somebody reads it, or this is done.
+/// The exporter keeps each value of a histogram until it is read, or this is done.
 async fn keep_up(recorder: PrometheusHandle) {
     let mut ticks = tokio::time::interval(Duration::from_secs(5));
     loop {

@@ -56,11 +56,11 @@ impl Machine {
     }
 
     fn read(&self) -> std::sync::RwLockReadGuard<'_, State> {
-        self.state.read().expect("nobody panics with the state")
+        self.state.read().expect("no holder of the lock panics")
     }
 
     fn write(&self) -> std::sync::RwLockWriteGuard<'_, State> {
-        self.state.write().expect("nobody panics with the state")
+        self.state.write().expect("no holder of the lock panics")
     }
 }
 

@@ -91,7 +91,7 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> Result<(), Box<dyn Error>> {
-    // Before the log, so that nobody is answered by a node that has not read it.
+    // Before the log, so that a node answers no request before it has read the log.
     let listener = TcpListener::bind(&args.listen).await?;
     let machine = Machine::open(&args.dir)?;
     let options = Wal::options().segment_size(args.segment_size);

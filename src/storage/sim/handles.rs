@@ -113,7 +113,7 @@ impl Backend for SimDir {
     }
 
     fn key(&self) -> DirKey {
-        // Whoever had it open in an earlier life of the machine has it no more.
+        // A handle from an earlier life of the machine is no longer valid.
         DirKey::Inode(self.id(self.dir))
     }
 

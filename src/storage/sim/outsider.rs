@@ -36,7 +36,7 @@ impl Model {
         true
     }
 
-    /// A file that stands there already keeps its inode, so that whoever has it open sees the change, and
+    /// A file that exists already keeps its inode, so that a handle to it sees the change, and
     /// a disk that is damaged again and again does not grow.
     pub(super) fn plant_file(&mut self, path: &Path, bytes: Vec<u8>) {
         let Ok((dir, name)) = split(path) else {

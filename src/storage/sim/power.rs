@@ -28,7 +28,7 @@ impl Model {
         self.mishaps = Mishaps::default();
     }
 
-    /// What is durable is all there is, and nobody has anything open.
+    /// What is durable is all there is, and nothing is open.
     fn wake(&mut self) {
         for inode in &mut self.inodes {
             inode.live.clone_from(&inode.durable);
@@ -52,7 +52,7 @@ impl Model {
         pieces.sum()
     }
 
-    /// The same disk for somebody else, with nothing open.
+    /// The same disk for another process, with nothing open.
     pub(super) fn fork(&self) -> Self {
         let mut fork = self.clone();
         fork.end_handles();

@@ -1,4 +1,4 @@
-//! Where an archive is, as somebody writes it on a command line.
+//! Where an archive is, as it is written on a command line.
 
 use std::fmt;
 use std::fs;
@@ -110,7 +110,7 @@ impl Address {
     }
 }
 
-/// Whether somebody has forgotten a slash.
+/// Whether a slash is missing.
 fn is_like_a_url(text: &str) -> bool {
     let scheme = text.split_once(':').map(|(scheme, _)| scheme);
     scheme.is_some_and(|scheme| SCHEMES.contains(&scheme.to_ascii_lowercase().as_str()))
@@ -153,7 +153,7 @@ fn real(path: &Path) -> PathBuf {
 }
 
 /// What the environment says about stores. Their settings also have short names, such as `token`, which
-/// there belong to somebody else.
+/// there belong to another program.
 fn settings() -> impl Iterator<Item = (String, String)> {
     let is_for_stores = |name: &str| {
         let prefixes = ["AWS_", "GOOGLE_", "AZURE_"];

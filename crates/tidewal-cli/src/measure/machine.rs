@@ -160,5 +160,5 @@ fn said_by(program: &str, arguments: &[&str]) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// Above this somebody else is at work.
+/// Above this, other processes are busy.
 const IDLE_LOAD: f64 = 0.7;

@@ -1,5 +1,5 @@
-//! Every call to the disk goes wrong once (promise P5): nothing acknowledged is lost, nobody hangs, the
-//! cause reaches whoever waits, and reopening works.
+//! Every call to the disk goes wrong once (promise P5): nothing acknowledged is lost, no caller hangs, the
+//! cause reaches every waiting caller, and reopening works.
 
 use std::error::Error as _;
 use std::io;
@@ -83,11 +83,11 @@ pub struct Scenario<'a> {
 /// What a failed call does to the log (docs/durability.md, "What a failed call does").
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Consequence {
-    /// Nobody hears of it.
+    /// It is not reported.
     Nothing,
     /// Appends are certainly not appended, and the next ones are.
     Refused,
-    /// Whoever opens the log, or truncates it, hears of it, and can try again.
+    /// The caller that opens or truncates the log hears of it, and can try again.
     Reported,
     /// The log takes nothing any more.
     Poisoned,
@@ -213,7 +213,7 @@ fn assert_is_documented(disk: &SimDisk, mishap: Mishap, consequence: Consequence
 }
 
 impl Mishap {
-    /// The error that whoever waits has to see, if any.
+    /// The error that every waiting caller must see, if any.
     fn kind(self) -> Option<io::ErrorKind> {
         match self {
             Self::Error(kind) | Self::LateError(kind) => Some(kind),

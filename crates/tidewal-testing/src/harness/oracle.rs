@@ -142,6 +142,6 @@ impl Oracle {
                 "P3: a batch in pieces"
             );
         }
-        assert_eq!(known, delivered.len(), "a record that nobody appended");
+        assert_eq!(known, delivered.len(), "a record that was never appended");
     }
 }

@@ -152,7 +152,7 @@ impl Trial {
         self.disk.move_dir(DIR, self.home).unwrap();
     }
 
-    /// Nobody else gets in if the directory itself is locked.
+    /// No other process gets in if the directory itself is locked.
     async fn remove_lock_file(&self) -> Option<Wal> {
         assert!(self.disk.remove_file(format!("{DIR}/LOCK")));
         let opened = options().open_on(&self.disk.another_process(), DIR).await;

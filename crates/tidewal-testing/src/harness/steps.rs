@@ -39,7 +39,7 @@ pub struct Driver<'a> {
     pub disk: &'a SimDisk,
     pub options: &'a WalOptions,
     pub oracle: &'a mut Oracle,
-    /// Whether nobody syncs unless asked to.
+    /// Whether the log syncs only on request.
     pub is_manual: bool,
 }
 
@@ -176,7 +176,7 @@ impl<'a> Driver<'a> {
         wal.truncate_before(mark).await
     }
 
-    /// Waits for something that a sync completes, which under [`SyncPolicy::Manual`] somebody has to
+    /// Waits for something that a sync completes, which under [`SyncPolicy::Manual`] a caller has to
     /// ask for.
     async fn durable<T>(
         &self,

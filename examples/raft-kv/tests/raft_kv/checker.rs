@@ -88,7 +88,7 @@ fn clusters(history: &[Op]) -> Result<Vec<Cluster>, String> {
     for op in history.iter().filter(|op| op.kind == Kind::Read) {
         let Some(end) = op.end else { continue };
         let cluster = clusters.get_mut(&op.value);
-        let cluster = cluster.ok_or_else(|| format!("{op:?}: nobody wrote that"))?;
+        let cluster = cluster.ok_or_else(|| format!("{op:?}: that was never written"))?;
         if end < cluster.write_start {
             return Err(format!("{op:?}: that was written later"));
         }
