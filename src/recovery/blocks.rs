@@ -9,7 +9,6 @@ use bytes::{Bytes, BytesMut};
 
 use crate::error::IoFailure;
 use crate::recovery::pages;
-use crate::recovery::scan::BLOCK_LEN_MAX;
 use crate::storage::File;
 
 /// Reads a file in blocks.
@@ -53,8 +52,7 @@ impl Blocks {
 }
 
 /// The largest block that is kept to be used again.
-#[expect(clippy::cast_possible_truncation, reason = "it is about a megabyte")]
-const KEPT_LEN_MAX: usize = BLOCK_LEN_MAX as usize;
+const KEPT_LEN_MAX: usize = 1024 * 1024;
 
 /// Blocks that are in use if the consumer keeps up: one being read, one on its way, one whose records
 /// are being consumed.

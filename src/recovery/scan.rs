@@ -144,7 +144,7 @@ impl Scan {
     /// where all have the same none is read in two blocks.
     fn block_len(&self) -> u64 {
         match self.last_len {
-            1..=SHORT_MAX => BLOCK_LEN.next_multiple_of(self.last_len),
+            1..=SHORT_MAX => BLOCK_LEN - BLOCK_LEN % self.last_len,
             _ => BLOCK_LEN,
         }
     }
@@ -501,9 +501,6 @@ const BLOCK_LEN: u64 = 1024 * 1024;
 
 /// The longest record of which a block holds a whole number.
 const SHORT_MAX: u64 = BLOCK_LEN / 4;
-
-/// The longest block, unless a single record is longer.
-pub(super) const BLOCK_LEN_MAX: u64 = BLOCK_LEN + SHORT_MAX;
 
 /// What is kept of one record, or of one atomic batch, before it is known to be whole.
 const HOLD_MAX: u64 = 8 * 1024 * 1024;
