@@ -5,8 +5,9 @@ use std::sync::Arc;
 
 use crate::error::{Error, Result};
 use crate::lsn::Lsn;
+use crate::queue::Control;
 use crate::retention::{self, HoldId, Retention, Terms};
-use crate::wal::{Wal, WeakWal};
+use crate::wal::Wal;
 
 impl Wal {
     /// Keeps every record from `from` on, whatever is truncated, until the hold moves or is dropped.
@@ -64,7 +65,7 @@ impl Wal {
         Ok(Hold {
             id,
             retention: Arc::clone(self.retention()),
-            log: self.downgrade(),
+            log: self.control(),
         })
     }
 
@@ -91,7 +92,7 @@ impl Wal {
 pub struct Hold {
     id: HoldId,
     retention: Arc<Retention>,
-    log: WeakWal,
+    log: Control,
 }
 
 impl Hold {
@@ -109,7 +110,7 @@ impl Hold {
     /// ([`HoldOverflow::Release`]).
     pub fn advance(&self, to: Lsn) -> Result<()> {
         if self.retention.move_hold(self.id, to).is_some() {
-            self.truncate();
+            self.log.truncate_put_off();
         }
         match self.lsn() {
             Some(_) => Ok(()),
@@ -125,19 +126,12 @@ impl Hold {
     pub async fn released(&self) {
         self.retention.released(self.id).await;
     }
-
-    /// Asks the writer for the truncation that was put off.
-    fn truncate(&self) {
-        if let Some(log) = self.log.upgrade() {
-            log.truncate_put_off();
-        }
-    }
 }
 
 impl Drop for Hold {
     fn drop(&mut self) {
         if self.retention.remove_caller(self.id) {
-            self.truncate();
+            self.log.truncate_put_off();
         }
     }
 }

@@ -6,7 +6,9 @@ mod submit;
 
 use std::fmt;
 use std::ops::RangeInclusive;
-use std::sync::{Arc, Weak};
+use std::sync::Arc;
+#[cfg(feature = "archive")]
+use std::sync::Weak;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -22,9 +24,9 @@ use crate::lsn::Lsn;
 use crate::options::{Durability, SyncPolicy, WalOptions};
 #[cfg(any(feature = "archive", feature = "snapshot"))]
 use crate::queue::Progress;
-use crate::queue::Submitter;
 use crate::queue::completion::Completion;
 use crate::queue::request::Request;
+use crate::queue::{Control, Submitter};
 use crate::retention::Retention;
 use crate::stats::Stats;
 use crate::storage::{Closing, Dir};
@@ -524,7 +526,11 @@ impl Wal {
     }
 
     pub(crate) fn truncate_put_off(&self) {
-        self.shared.submitter.truncate_put_off();
+        self.control().truncate_put_off();
+    }
+
+    pub(crate) fn control(&self) -> Control {
+        self.shared.submitter.control()
     }
 
     pub(crate) fn feed(&self) -> &Arc<Feed> {
@@ -548,15 +554,17 @@ impl Wal {
         self.shared.submitter.progress.clone()
     }
 
+    #[cfg(feature = "archive")]
     pub(crate) fn downgrade(&self) -> WeakWal {
         WeakWal(Arc::downgrade(&self.shared))
     }
 }
 
 /// A handle that does not keep the log open.
-#[derive(Clone)]
+#[cfg(feature = "archive")]
 pub(crate) struct WeakWal(Weak<Shared>);
 
+#[cfg(feature = "archive")]
 impl WeakWal {
     pub(crate) fn upgrade(&self) -> Option<Wal> {
         self.0.upgrade().map(|shared| Wal { shared })

@@ -24,7 +24,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("recovered", &["lsn", "format"]),
     ("storage", &["rng", "error", "format", "storage", "mutants"]),
     ("retention", &["lsn", "format", "mutants", "retention"]),
-    ("hold", &["error", "lsn", "retention", "wal"]),
+    ("hold", &["error", "lsn", "queue", "retention", "wal"]),
     (
         "feed",
         &[
@@ -40,6 +40,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "executor",
             "lsn",
             "mutants",
+            "queue",
             "record",
             "recovery",
             "retention",

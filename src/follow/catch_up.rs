@@ -6,6 +6,7 @@
 
 use std::future::Future;
 use std::sync::Arc;
+use std::time::Duration;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
@@ -14,11 +15,13 @@ use crate::executor::{Executor, race};
 use crate::feed::Feed;
 use crate::lsn::Lsn;
 use crate::mutants::{Mutant, is_active};
+use crate::queue::Control;
+use crate::queue::completion::Completion;
+use crate::queue::request::Request;
 use crate::record::Record;
 use crate::recovery::FinishedScan;
 use crate::retention::{Kept, Place, Retention, Sealed};
 use crate::storage::Dir;
-use crate::wal::WeakWal;
 
 /// What a follower has of the log that it follows, which it does not keep open.
 #[derive(Clone)]
@@ -27,7 +30,7 @@ pub(super) struct Source {
     pub(super) retention: Arc<Retention>,
     pub(super) dir: Dir,
     pub(super) executor: Executor,
-    pub(super) log: WeakWal,
+    pub(super) log: Control,
 }
 
 /// Records of a file, and the memory that they take.
@@ -125,10 +128,10 @@ impl CatchUp {
             return;
         };
         let rotated = async {
-            match self.source.log.upgrade() {
-                Some(log) => log.rotate().await,
-                None => Err(Error::Closed),
-            }
+            let (done, answer) = Completion::new();
+            let request = Request::Rotate(Duration::ZERO, done);
+            self.source.log.ask(request).await?;
+            answer.await
         };
         match self.unless(|_| false, rotated).await {
             // On a full disk it is tried again after the interval.

@@ -57,7 +57,7 @@ impl Wal {
             retention: Arc::clone(self.retention()),
             dir: self.dir().clone(),
             executor: self.executor(),
-            log: self.downgrade(),
+            log: self.control(),
         };
         Follower {
             registration: source.feed.register(),

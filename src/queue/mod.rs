@@ -100,12 +100,9 @@ impl Submitter {
         let _ = self.shared.send(Request::Close);
     }
 
-    /// Asks for the truncation that holds have put off, which takes no place.
-    pub(crate) fn truncate_put_off(&self) {
-        if self.shared.retention.ask_to_truncate() {
-            // An error means that the log is closed, or closing.
-            let _ = self.shared.send(Request::TruncatePutOff);
-        }
+    /// A way to ask the writer for something that does not keep the log open.
+    pub(crate) fn control(&self) -> Control {
+        Control(Arc::clone(&self.shared))
     }
 
     pub(crate) fn counters(&self) -> &Counters {
@@ -130,6 +127,25 @@ impl Drop for Submitter {
     /// No handle is left to submit anything.
     fn drop(&mut self) {
         self.shared.close();
+    }
+}
+
+/// The end of those who follow a log or hold its records: the log ends without asking them.
+#[derive(Clone)]
+pub(crate) struct Control(Arc<Shared>);
+
+impl Control {
+    /// As [`Submitter::ask`].
+    pub(crate) async fn ask(&self, request: Request) -> Result<()> {
+        self.0.wait_and_push(request).await
+    }
+
+    /// Asks for the truncation that holds have put off, which takes no place.
+    pub(crate) fn truncate_put_off(&self) {
+        if self.0.retention.ask_to_truncate() {
+            // An error means that the log is closed, or closing.
+            let _ = self.0.send(Request::TruncatePutOff);
+        }
     }
 }
 

@@ -115,3 +115,19 @@ fn a_follower_outlives_a_power_cut_with_what_was_durable() {
         assert!(follower.try_next().await.is_err());
     });
 }
+
+/// The rotation that it asks for kept the log open, so that the next one found the directory locked.
+#[test]
+fn regression_a_follower_that_waits_for_a_rotation_does_not_keep_a_log_open() {
+    run(async {
+        let (disk, wal) = log(options().spare_segments(0)).await;
+        append(&wal, 2).await;
+        disk.set_sync_time(crate::helpers::ms(5));
+        let mut follower = task::spawn(wal.follow(Lsn::FIRST));
+        assert!(poll(&mut follower).is_pending());
+        settle().await;
+        drop(wal);
+        let wal = options().open_on(&disk, DIR).await.unwrap();
+        append(&wal, 1).await;
+    });
+}

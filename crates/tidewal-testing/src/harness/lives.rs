@@ -6,6 +6,7 @@ use std::time::Duration;
 use tidewal::sim::{Operation, SimDisk, Survival};
 use tidewal::{SyncPolicy, Wal, WalOptions};
 
+use crate::harness::followers::Followed;
 use crate::harness::oracle::Oracle;
 use crate::harness::rng::Rng;
 use crate::harness::steps::{Driver, Step};
@@ -39,7 +40,11 @@ pub fn live_and_die(seed: u64, deaths: &mut Deaths) {
         };
         let mut driver = Driver::new(&disk, &options, &mut oracle);
         driver.is_manual = policy == SyncPolicy::Manual;
+        let followed = Followed::default();
+        let seed = rng.roll(u64::MAX);
+        driver.followers = rng.once_in(2).then(|| (followed.clone(), Rng::new(seed)));
         one_life(driver, &steps, end);
+        oracle.note_followed(followed.take(), disk.is_off());
         deaths.cuts += u64::from(disk.is_off());
         deaths.kills += u64::from(matches!(end, End::Kill(_)));
         note_trial();
@@ -84,12 +89,14 @@ fn random_options(rng: &mut Rng) -> (SyncPolicy, WalOptions) {
         .max_batch_records(rng.count(20))
         .max_batch_bytes(rng.count(20_000))
         .queue_bytes(rng.count(30_000))
-        .queue_records(rng.count(20));
+        .queue_records(rng.count(20))
+        .follow_buffer_bytes(rng.count(40_000))
+        .follow_rotate_interval(Duration::from_micros(rng.roll(20) * 100));
     (policy, options)
 }
 
 fn random_step(rng: &mut Rng) -> Step {
-    match rng.roll(18) {
+    match rng.roll(19) {
         0..=4 => Step::Append(rng.len()),
         5 => Step::Written(rng.len()),
         6 => Step::Batch(rng.count(4), rng.len() / 4),
@@ -97,6 +104,7 @@ fn random_step(rng: &mut Rng) -> Step {
         10 => Step::Cancelled(rng.count(6), rng.len() / 3),
         11 => Step::Sync,
         12..=13 => Step::Truncate(rng.roll(8)),
+        18 => Step::Rotate,
         14 => Step::Idle,
         15..=16 => Step::Reopen,
         _ => Step::Drop,

@@ -4,6 +4,7 @@
 pub mod cuts;
 pub mod damage;
 pub mod faults;
+pub mod followers;
 pub mod kept;
 pub mod leftovers;
 pub mod lives;

@@ -3,7 +3,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use tidewal::{Lsn, Record};
+use tidewal::{Error, Lsn, Record};
+
+use crate::harness::followers::Seen;
 
 /// What the log was asked for and what it promised.
 #[derive(Clone, Debug, Default, Hash)]
@@ -16,6 +18,8 @@ pub struct Oracle {
     pub durable: BTreeMap<Lsn, Vec<u8>>,
     /// Records that were acknowledged as written: they outlive the process, not the machine.
     written: BTreeMap<Lsn, Vec<u8>>,
+    /// Records that followers got: they are as durable as those that were acknowledged.
+    followed: BTreeMap<Lsn, Vec<u8>>,
     /// The highest mark that `truncate_before` was asked for.
     mark: Lsn,
 }
@@ -49,6 +53,33 @@ impl Oracle {
             self.written.insert(lsn, payload).is_none(),
             "LSN {lsn} was given twice"
         );
+    }
+
+    /// Notes what followers got, and checks that nothing is wrong with it. `is_off` says whether the machine
+    /// has lost its power: then any error is to be expected.
+    pub fn note_followed(&mut self, seen: Seen, is_off: bool) {
+        let Seen {
+            records,
+            failures,
+            broken,
+        } = seen;
+        assert!(broken.is_empty(), "{broken:?}");
+        for (has_hold, error) in failures {
+            let is_allowed = match &error {
+                Error::Closed => true,
+                Error::Truncated { asked, .. } => !has_hold && *asked < self.mark,
+                _ => false,
+            };
+            assert!(is_allowed || is_off, "a follower failed: {error:?}");
+        }
+        for record in records {
+            let payload = record.payload.to_vec();
+            let known = self
+                .followed
+                .entry(record.lsn)
+                .or_insert_with(|| payload.clone());
+            assert_eq!(*known, payload, "record {} has other bytes", record.lsn);
+        }
     }
 
     pub fn note_mark(&mut self, mark: Lsn) {
@@ -85,6 +116,10 @@ impl Oracle {
                 "P1: record {lsn} was acknowledged"
             );
         }
+        for (lsn, payload) in self.followed.range(self.mark..) {
+            let found = delivered.get(lsn);
+            assert_eq!(found, Some(payload), "record {lsn} was given to a follower");
+        }
         for (lsn, payload) in &delivered {
             if let Some(promised) = self.durable.get(lsn) {
                 assert_eq!(payload, promised, "P1: record {lsn} has other bytes");
@@ -111,6 +146,7 @@ impl Oracle {
             .map(|record| (record.lsn, record.payload.to_vec()))
             .collect();
         self.written.clear();
+        self.followed.clear();
     }
 
     /// P3: whatever was asked for is there as a whole or not at all, and nothing else is there.

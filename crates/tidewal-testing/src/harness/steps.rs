@@ -7,7 +7,9 @@ use futures::future::join_all;
 use tidewal::sim::SimDisk;
 use tidewal::{Durability, Error, Lsn, Wal, WalOptions};
 
+use crate::harness::followers::Followed;
 use crate::harness::oracle::Oracle;
+use crate::harness::rng::Rng;
 use crate::support::DIR;
 
 /// One step of a workload.
@@ -26,6 +28,8 @@ pub enum Step {
     Sync,
     /// Truncate everything acknowledged so far but the last so many records.
     Truncate(u64),
+    /// Finish the open segment.
+    Rotate,
     /// Let the log go idle.
     Idle,
     /// Close the log and open it again.
@@ -41,6 +45,8 @@ pub struct Driver<'a> {
     pub oracle: &'a mut Oracle,
     /// Whether the log syncs only on request.
     pub is_manual: bool,
+    /// Those who follow the log, if any do, and what decides how.
+    pub followers: Option<(Followed, Rng)>,
 }
 
 impl<'a> Driver<'a> {
@@ -50,6 +56,7 @@ impl<'a> Driver<'a> {
             options,
             oracle,
             is_manual: false,
+            followers: None,
         }
     }
 
@@ -71,12 +78,15 @@ impl<'a> Driver<'a> {
             records.push(record);
         }
         self.oracle.check(&records);
-        if is_cache_clean {
+        let wal = if is_cache_clean {
             self.oracle.adopt(records);
-            return recovery.into_wal().await;
-        }
-        let wal = recovery.into_wal().await?;
-        self.oracle.adopt(records);
+            recovery.into_wal().await?
+        } else {
+            let wal = recovery.into_wal().await?;
+            self.oracle.adopt(records);
+            wal
+        };
+        self.start_followers(&wal);
         Ok(wal)
     }
 
@@ -102,6 +112,7 @@ impl<'a> Driver<'a> {
             Step::Cancelled(count, len) => self.cancel_appends(&wal, count, len),
             Step::Sync => drop(wal.sync().await?),
             Step::Truncate(keep) => self.truncate(&wal, keep).await?,
+            Step::Rotate => wal.rotate().await?,
             Step::Idle => tokio::time::sleep(Duration::from_millis(150)).await,
             Step::Reopen => {
                 wal.close().await?;
@@ -115,8 +126,16 @@ impl<'a> Driver<'a> {
         Ok(wal)
     }
 
-    async fn open(&self) -> Result<Wal, Error> {
-        self.options.clone().open_on(self.disk, DIR).await
+    async fn open(&mut self) -> Result<Wal, Error> {
+        let wal = self.options.clone().open_on(self.disk, DIR).await?;
+        self.start_followers(&wal);
+        Ok(wal)
+    }
+
+    fn start_followers(&mut self, wal: &Wal) {
+        if let Some((followed, rng)) = &mut self.followers {
+            followed.start(wal, rng);
+        }
     }
 
     async fn append(&mut self, wal: &Wal, len: usize) -> Result<(), Error> {
