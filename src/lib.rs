@@ -37,9 +37,9 @@
 //!
 //! # What it does not do
 //!
-//! It does not replicate, compress, encrypt or index, and it reads no records back while it is open
-//! for appending. A log is one directory of one process. A record or an atomic batch must fit into
-//! one segment.
+//! It does not replicate, compress, encrypt or index. An open log is read in order
+//! ([`follow`](Wal::follow)), and not by key. A log is one directory of one process. A record or an
+//! atomic batch must fit into one segment.
 //!
 //! # Cancel safety
 //!
@@ -147,7 +147,7 @@ pub use crate::error::{
     CodecError, Corruption, CorruptionKind, Error, IoFailure, Result, TrySubmitError,
     UnsupportedReason,
 };
-pub use crate::follow::Follower;
+pub use crate::follow::{FinishedSegment, FinishedSegments, Follower, SegmentBytes};
 pub use crate::hold::{Hold, HoldInfo, HoldOptions, HoldOverflow};
 pub use crate::lsn::Lsn;
 pub use crate::options::{Durability, SyncPolicy, WalOptions};

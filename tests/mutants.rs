@@ -152,3 +152,18 @@ fn the_bugs_of_the_directory_are_noticed() {
         assert!(noticed.is_some(), "{mutant:?}");
     }
 }
+
+/// By the workloads that are followed, and quickly.
+#[test]
+fn the_bugs_of_followers_and_holds_are_noticed() {
+    for mutant in [
+        Mutant::FollowedUnsynced,
+        Mutant::OverrunUnnoticed,
+        Mutant::HoldIgnored,
+        Mutant::OpenSegmentRead,
+    ] {
+        let noticed = notice(Some(mutant), lives);
+        println!("{mutant:?}: {noticed:?}");
+        assert!(noticed.is_some(), "{mutant:?}");
+    }
+}

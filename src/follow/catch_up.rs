@@ -11,31 +11,17 @@ use std::time::Duration;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
 use crate::error::{Error, Result};
-use crate::executor::{Executor, race};
-use crate::feed::Feed;
+use crate::follow::source::Source;
 use crate::lsn::Lsn;
 use crate::mutants::{Mutant, is_active};
-use crate::queue::Control;
 use crate::queue::completion::Completion;
 use crate::queue::request::Request;
-use crate::record::Record;
-use crate::recovery::FinishedScan;
-use crate::retention::{Kept, Place, Retention, Sealed};
-use crate::storage::Dir;
-
-/// What a follower has of the log that it follows, which it does not keep open.
-#[derive(Clone)]
-pub(super) struct Source {
-    pub(super) feed: Arc<Feed>,
-    pub(super) retention: Arc<Retention>,
-    pub(super) dir: Dir,
-    pub(super) executor: Executor,
-    pub(super) log: Control,
-}
+use crate::recovery::{FinishedScan, Records};
+use crate::retention::{Kept, Place, Sealed};
 
 /// Records of a file, and the memory that they take.
 pub(super) struct Chunk {
-    pub(super) records: Vec<Record>,
+    pub(super) records: Records,
     pub(super) room: OwnedSemaphorePermit,
 }
 
@@ -45,14 +31,14 @@ pub(super) type Chunks = mpsc::Receiver<Result<Chunk>>;
 pub(super) fn start(source: Source, next: Lsn) -> Result<Chunks> {
     // A chunk has its room before it is read, so that sending it never waits.
     let (outbox, chunks) = mpsc::channel(CHUNKS_MAX as usize + 1);
-    let (executor, dir) = (source.executor, source.dir.clone());
+    let task = source.clone();
     let catch_up = CatchUp {
         source,
         next,
         memory: Arc::new(Semaphore::new(CHUNKS_MAX as usize)),
         outbox,
     };
-    executor.run("tidewal-follow", dir.path(), catch_up.run())?;
+    task.run(catch_up.run())?;
     Ok(chunks)
 }
 
@@ -107,11 +93,11 @@ impl CatchUp {
             else {
                 return Ok(());
             };
-            let Some(records) = scan.read(self.next)? else {
+            let Some((records, last)) = scan.read(self.next)? else {
                 return Ok(());
             };
-            let Some(last) = records.last() else { continue };
-            self.next = last.lsn.next();
+            let Some(last) = last else { continue };
+            self.next = last.next();
             // An error means that the follower has gone, which is noticed above.
             let _ = self.outbox.send(Ok(Chunk { records, room })).await;
         }
@@ -147,16 +133,7 @@ impl CatchUp {
         is_so: impl Fn(&Kept) -> bool,
         work: impl Future<Output = T>,
     ) -> Option<T> {
-        let mut news = self.source.retention.subscribe();
-        let stopped = race(
-            async { drop(news.wait_for(|kept| kept.is_closing || is_so(kept)).await) },
-            self.outbox.closed(),
-        );
-        race(async { Some(work.await) }, async {
-            stopped.await;
-            None
-        })
-        .await
+        self.source.unless(is_so, self.outbox.closed(), work).await
     }
 }
 

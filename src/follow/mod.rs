@@ -4,23 +4,27 @@
 //! task that reads finished segments ([`catch_up`]). The file that is being written is never opened.
 
 mod catch_up;
+mod segments;
+mod source;
 
 use std::fmt;
 use std::future::poll_fn;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::vec;
 
 use futures_core::Stream;
 use tokio::sync::OwnedSemaphorePermit;
 
 use crate::error::{Error, Result};
 use crate::feed::{Cursor, Found, Registration};
-use crate::follow::catch_up::{Chunks, Source};
+use crate::follow::catch_up::Chunks;
+use crate::follow::source::Source;
 use crate::lsn::Lsn;
 use crate::record::Record;
+use crate::recovery::Records;
 use crate::wal::Wal;
+
+pub use crate::follow::segments::{FinishedSegment, FinishedSegments, SegmentBytes};
 
 impl Wal {
     /// Follows the log: a stream of its durable records from `from` on, which waits for more at the end.
@@ -52,13 +56,7 @@ impl Wal {
     /// # }).unwrap();
     /// ```
     pub fn follow(&self, from: Lsn) -> Follower {
-        let source = Source {
-            feed: Arc::clone(self.feed()),
-            retention: Arc::clone(self.retention()),
-            dir: self.dir().clone(),
-            executor: self.executor(),
-            log: self.control(),
-        };
+        let source = Source::of(self);
         Follower {
             registration: source.feed.register(),
             source,
@@ -101,7 +99,7 @@ enum State {
     Memory(Cursor),
     Files {
         chunks: Chunks,
-        records: vec::IntoIter<Record>,
+        records: Records,
         /// What those take of the memory that there is for records.
         room: Option<OwnedSemaphorePermit>,
     },
@@ -173,7 +171,7 @@ impl Follower {
                 *room = None;
                 match ready!(chunks.poll_recv(context)) {
                     Some(Ok(chunk)) => {
-                        *records = chunk.records.into_iter();
+                        *records = chunk.records;
                         *room = Some(chunk.room);
                         Poll::Ready(Step::Go)
                     }
@@ -209,7 +207,7 @@ impl Follower {
             Found::Files => match catch_up::start(self.source.clone(), self.next) {
                 Ok(chunks) => self.go_to(State::Files {
                     chunks,
-                    records: Vec::new().into_iter(),
+                    records: Records::none(),
                     room: None,
                 }),
                 Err(error) => Poll::Ready(Step::End(Err(error))),

@@ -181,7 +181,7 @@ impl Chunk {
 }
 
 /// The records of a chunk, one after the other.
-pub(super) struct Records {
+pub(crate) struct Records {
     runs: vec::IntoIter<Run>,
     block: Bytes,
     payloads: vec::IntoIter<Place>,
@@ -189,7 +189,7 @@ pub(super) struct Records {
 }
 
 impl Records {
-    pub(super) fn none() -> Self {
+    pub(crate) fn none() -> Self {
         Chunk::default().into_records()
     }
 

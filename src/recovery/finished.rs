@@ -3,15 +3,20 @@
 //! It is the replay's scan with the replay's verdict: a segment that has a successor ends where the log
 //! says, or it is damaged.
 
-use crate::error::{CorruptionKind, Result};
-use crate::format::segment::Header;
+use std::io;
+use std::path::PathBuf;
+
+use bytes::Bytes;
+
+use crate::error::{CorruptionKind, IoFailure, Result};
+use crate::format::HEADER_BLOCK_LEN;
+use crate::format::segment::{self, Header};
 use crate::lsn::Lsn;
 use crate::mutants::{Mutant, is_active};
-use crate::record::Record;
-use crate::recovery::chunk::{Chunk, Keep};
-use crate::recovery::plan::Found;
+use crate::recovery::chunk::{Chunk, Keep, Records};
+use crate::recovery::plan::{Found, Planned};
 use crate::recovery::scan::{Scan, Stop};
-use crate::storage::Dir;
+use crate::storage::{Dir, File, Mode};
 
 /// A finished segment that is being read.
 pub(crate) struct FinishedScan {
@@ -25,14 +30,7 @@ pub(crate) struct FinishedScan {
 impl FinishedScan {
     /// Opens the segment with this header, whose last record ends at `end`.
     pub(crate) fn open(dir: &Dir, header: &Header, last: Lsn, end: u64) -> Result<Self> {
-        let found = Found::read(dir, header.base)?;
-        found.check_len(dir)?;
-        let planned = found.planned;
-        if planned.header != *header {
-            return Err(planned
-                .damaged(dir, CorruptionKind::ChainBroken, header.base)
-                .into());
-        }
+        let planned = find(dir, header)?;
         Ok(Self {
             dir: dir.clone(),
             scan: Scan::open(dir, &planned, Some(end))?,
@@ -46,17 +44,40 @@ impl FinishedScan {
         self.scan.is_large_next()
     }
 
-    /// Reads a block, and returns its records from `from` on. `None` at the end of the segment.
+    /// Reads a block, and returns its records from `from` on and the last of them, if there is any. `None` at
+    /// the end of the segment.
     ///
     /// What can be read before damage is returned before the error.
-    pub(crate) fn read(&mut self, from: Lsn) -> Result<Option<Vec<Record>>> {
+    pub(crate) fn read(&mut self, from: Lsn) -> Result<Option<(Records, Option<Lsn>)>> {
         if let Some(stop) = self.stop {
             return self.check_end(stop).map(|()| None);
         }
         let mut chunk = Chunk::new(Keep::ALL);
         self.stop = self.scan.read_block(&mut chunk)?;
         chunk.skip_before(from);
-        Ok(Some(chunk.into_records().collect()))
+        let last = chunk.last();
+        Ok(Some((chunk.into_records(), last)))
+    }
+
+    /// Reads it to its end and keeps nothing.
+    pub(crate) fn check(&mut self) -> Result<()> {
+        loop {
+            if let Some(stop) = self.stop {
+                return self.check_end(stop);
+            }
+            self.stop = self.scan.read_block(&mut Chunk::new(Keep::Nothing))?;
+        }
+    }
+
+    /// Opens the file of the segment with this header, to read its first `end` bytes.
+    pub(crate) fn open_bytes(dir: &Dir, header: &Header, end: u64) -> Result<FinishedBytes> {
+        let found = find(dir, header)?;
+        Ok(FinishedBytes {
+            file: dir.open(&found.name, Mode::Read)?,
+            path: dir.path_of(&found.name),
+            offset: 0,
+            end,
+        })
     }
 
     fn check_end(&self, stop: Stop) -> Result<()> {
@@ -72,3 +93,50 @@ impl FinishedScan {
         is_whole.then_some(()).ok_or_else(|| damaged().into())
     }
 }
+
+/// The bytes of a finished segment, in pieces.
+pub(crate) struct FinishedBytes {
+    file: File,
+    path: PathBuf,
+    offset: u64,
+    end: u64,
+}
+
+impl FinishedBytes {
+    /// The next piece; `None` at the end. Of the header block only the header is as it is in the file: the
+    /// rest changes in a segment's life, and is zero.
+    pub(crate) fn next(&mut self) -> Result<Option<Bytes>> {
+        let left = self.end - self.offset;
+        let len = usize::try_from(left).map_or(PIECE_LEN, |left| left.min(PIECE_LEN));
+        if len == 0 {
+            return Ok(None);
+        }
+        let mut piece = vec![0; len];
+        if self.file.read_at(&mut piece, self.offset)? < len {
+            let error = io::Error::other("it is shorter than it was");
+            return Err(IoFailure::new("read", &self.path, error).into());
+        }
+        if self.offset == 0 {
+            piece[segment::HEADER_LEN..HEADER_BLOCK_LEN].fill(0);
+        }
+        self.offset += len as u64;
+        Ok(Some(piece.into()))
+    }
+}
+
+/// Reads the header block of a finished segment: it has to be this one, and as long as it was.
+fn find(dir: &Dir, header: &Header) -> Result<Planned> {
+    let found = Found::read(dir, header.base)?;
+    found.check_len(dir)?;
+    let planned = found.planned;
+    if planned.header == *header {
+        return Ok(planned);
+    }
+    let damaged = planned.damaged(dir, CorruptionKind::ChainBroken, header.base);
+    Err(damaged.into())
+}
+
+/// What is read at once.
+const PIECE_LEN: usize = 1024 * 1024;
+
+const _: () = assert!(PIECE_LEN > HEADER_BLOCK_LEN);

@@ -36,7 +36,7 @@ use crate::observe;
 use crate::options::WalOptions;
 use crate::record::Record;
 use crate::recovered::Recovered;
-use crate::recovery::chunk::Records;
+pub(crate) use crate::recovery::chunk::Records;
 #[cfg(not(feature = "snapshot"))]
 use crate::recovery::directory::ToLock;
 use crate::recovery::replay::{Event, Room, Source};

@@ -48,7 +48,7 @@ impl Kept {
         self.open.is_none_or(|open| lsn < open.base)
     }
 
-    fn place_of(&self, lsn: Lsn) -> Place {
+    pub(crate) fn place_of(&self, lsn: Lsn) -> Place {
         let found = self.sealed.partition_point(|sealed| sealed.last < lsn);
         let sealed = self.sealed.get(found);
         match (sealed, self.open) {

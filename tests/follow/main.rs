@@ -8,6 +8,7 @@ mod holds;
 mod memory;
 mod real;
 mod rotation;
+mod segments;
 mod truncation;
 
 use tidewal_testing::support;

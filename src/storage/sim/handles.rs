@@ -10,7 +10,7 @@ use std::task::{Context, Poll, ready};
 use tokio::time::Sleep;
 
 use crate::error::IoFailure;
-use crate::format::names;
+use crate::format::{HEADER_BLOCK_LEN, names};
 use crate::storage::access::{Access, DirKey, FileId, Held, LockOwner};
 use crate::storage::backend::{Backend, BackendFile, Found, Locator, Mode, Onto, Opening};
 use crate::storage::lock_table::LockTable;
@@ -186,6 +186,7 @@ impl Backend for SimDir {
             id: self.id(inode),
             generation: self.generation,
             stall: None,
+            appends: false,
         }))
     }
 
@@ -254,6 +255,20 @@ struct SimFile {
     generation: u64,
     /// The rest of a slow sync.
     stall: Option<Pin<Box<Sleep>>>,
+    /// Whether records were written through it.
+    appends: bool,
+}
+
+impl Drop for SimFile {
+    fn drop(&mut self) {
+        let mut model = self.disk.model();
+        if self.appends
+            && model.generation == self.generation
+            && let Some(files) = &mut model.appended
+        {
+            files.remove(&self.inode);
+        }
+    }
 }
 
 impl BackendFile for SimFile {
@@ -277,6 +292,9 @@ impl BackendFile for SimFile {
             let rest = model.live(self.inode).get(offset..).unwrap_or_default();
             let count = rest.len().min(buffer.len());
             let count = model.readable(self.inode, offset..offset + count)?;
+            if !self.appends {
+                model.check_read(self.inode, offset + count)?;
+            }
             buffer[..count].copy_from_slice(&rest[..count]);
             Ok(model.mishaps.shorten(Operation::Read, count))
         })
@@ -288,12 +306,19 @@ impl BackendFile for SimFile {
             .iter()
             .flat_map(|piece| piece.iter().copied())
             .collect();
-        self.perform(Operation::Write, |model| {
+        let count = self.perform(Operation::Write, |model| {
             let count = model.mishaps.shorten(Operation::Write, bytes.len());
             let count = model.writable(self.inode, offset..offset + count)?;
             model.write(self.inode, offset, &bytes[..count])?;
             Ok(count)
-        })
+        })?;
+        if offset >= HEADER_BLOCK_LEN {
+            self.appends = true;
+            if let Some(files) = &mut self.disk.model().appended {
+                files.insert(self.inode);
+            }
+        }
+        Ok(count)
     }
 
     fn allocate(&mut self, len: u64) -> io::Result<()> {

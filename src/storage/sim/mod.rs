@@ -258,6 +258,12 @@ impl SimDisk {
         self.model().keeps_names = keeps;
     }
 
+    /// Whether reading records of a segment fails while they are appended to it through another descriptor.
+    /// Default: `false`, as on a real disk. It is for tests that a reader keeps to finished segments.
+    pub fn set_refuses_shared_reads(&self, refuses: bool) {
+        self.model().appended = refuses.then(Default::default);
+    }
+
     /// The names of the files in a directory, sorted.
     #[must_use]
     pub fn files(&self, dir: impl AsRef<Path>) -> Vec<String> {

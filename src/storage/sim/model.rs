@@ -1,12 +1,13 @@
 //! What the simulated disk holds, and what becomes of it when the power goes.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use crate::format::{HEADER_BLOCK_LEN, names};
 use crate::rng::SplitMix64;
 use crate::storage::access::Access;
 use crate::storage::backend::Onto;
@@ -31,6 +32,8 @@ pub(super) struct Model {
     /// Changes that are not durable yet, oldest first.
     pub(super) volatile: Vec<Change>,
     pub(super) inodes: Vec<Inode>,
+    /// Files to which records are written by an open descriptor, if no other one is to read them.
+    pub(super) appended: Option<BTreeSet<InodeId>>,
     /// Which directory a path stands for; durable at once.
     pub(super) paths: BTreeMap<PathBuf, DirId>,
     pub(super) dirs: Vec<DirState>,
@@ -130,6 +133,7 @@ impl Model {
             sync_time: Duration::ZERO,
             volatile: Vec::new(),
             inodes: Vec::new(),
+            appended: None,
             paths: BTreeMap::new(),
             dirs: Vec::new(),
             locks_directories: true,
@@ -159,6 +163,16 @@ impl Model {
             self.mishaps.fail(operation, &file)?;
         }
         Ok(self.off)
+    }
+
+    /// Checks that a segment is open for reading or for appending, never both, if that is enforced.
+    pub(super) fn check_read(&self, inode: InodeId, end: usize) -> io::Result<()> {
+        let is_appended = |files: &BTreeSet<InodeId>| files.contains(&inode);
+        let is_shared = end > HEADER_BLOCK_LEN && self.appended.as_ref().is_some_and(is_appended);
+        if is_shared && names::parse_segment(&self.name_of(On::File(inode))).is_some() {
+            return Err(io::Error::other("it is read while it is appended to"));
+        }
+        Ok(())
     }
 
     /// The name that a file has now; none for a directory, and for a file that has lost its name.

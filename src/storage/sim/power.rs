@@ -1,5 +1,7 @@
 //! The end of a machine's life: what of the volatile changes reached the disk.
 
+use std::collections::BTreeSet;
+
 use crate::storage::sim::Survival;
 use crate::storage::sim::mishaps::Mishaps;
 use crate::storage::sim::model::{Change, DirState, Edit, Inode, Model};
@@ -62,6 +64,7 @@ impl Model {
     /// Makes every open file unusable and every lock free.
     fn end_handles(&mut self) {
         self.generation += 1;
+        self.appended.iter_mut().for_each(BTreeSet::clear);
         self.dirs.iter_mut().for_each(DirState::release_locks);
     }
 

@@ -28,6 +28,7 @@ pub fn live_and_die(seed: u64, deaths: &mut Deaths) {
     let mut rng = Rng::new(seed);
     let disk = SimDisk::new(seed);
     disk.set_fsync_persists_name(rng.once_in(4));
+    disk.set_refuses_shared_reads(true);
     let mut oracle = Oracle::default();
     for life in 0..4 {
         let (policy, options) = random_options(&mut rng);

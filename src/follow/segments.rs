@@ -1,0 +1,317 @@
+//! Finished segments as values: what an archive is made of.
+
+use std::fmt;
+use std::future::{Future, poll_fn};
+use std::pin::Pin;
+use std::task::{Context, Poll, ready};
+
+use bytes::Bytes;
+use futures_core::Stream;
+use tokio::sync::{mpsc, oneshot, watch};
+
+use crate::error::{Error, Result};
+use crate::follow::source::Source;
+use crate::lsn::Lsn;
+use crate::recovery::FinishedScan;
+use crate::retention::{Kept, Place, Sealed};
+use crate::wal::Wal;
+
+impl Wal {
+    /// The finished segments from the one that holds `from` on: a stream, oldest first, which then waits
+    /// for each further segment to be finished.
+    ///
+    /// [`Lsn::ZERO`] stands for the oldest record that is kept. A segment is finished when the next one is
+    /// opened: see [`rotate_if_older_than`](Self::rotate_if_older_than). Take a [`hold`](Self::hold)
+    /// where segments must not be truncated before they were read.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidewal::{Lsn, Wal};
+    ///
+    /// # tokio_test::block_on(async {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let dir = dir.path();
+    /// let wal = Wal::open(dir).await?;
+    /// wal.append("a record").await?;
+    /// wal.rotate().await?;
+    ///
+    /// let mut segments = wal.finished_segments(Lsn::ZERO);
+    /// let segment = segments.try_next().await?.expect("the log is open");
+    /// assert_eq!((segment.first(), segment.last()), (Lsn::FIRST, Lsn::FIRST));
+    /// segment.verify().await?;
+    /// let mut bytes = segment.bytes();
+    /// while let Some(piece) = bytes.try_next().await? {
+    ///     println!("{} bytes to be shipped", piece.len());
+    /// }
+    /// # Ok::<(), tidewal::Error>(())
+    /// # }).unwrap();
+    /// ```
+    pub fn finished_segments(&self, from: Lsn) -> FinishedSegments {
+        let source = Source::of(self);
+        let news = source.retention.subscribe();
+        FinishedSegments {
+            changed: changed(news.clone()),
+            news,
+            source,
+            next: from,
+            has_ended: false,
+        }
+    }
+}
+
+/// The finished segments of a log, oldest first, and each further one once it is finished: a stream that
+/// ends with the log. [`Wal::finished_segments`] makes one.
+///
+/// It does not keep the log open. The stream ends after its first error.
+///
+/// # Cancel safety
+///
+/// [`try_next`](Self::try_next) and the stream are cancel safe: no segment is missed.
+#[must_use = "streams do nothing unless polled"]
+pub struct FinishedSegments {
+    source: Source,
+    news: watch::Receiver<Kept>,
+    changed: Changed,
+    /// The first record of the next one.
+    next: Lsn,
+    has_ended: bool,
+}
+
+/// A wait for the next change, which owns the receiver that it waits on.
+type Changed = Pin<Box<dyn Future<Output = ()> + Send>>;
+
+fn changed(mut news: watch::Receiver<Kept>) -> Changed {
+    // There is a sender as long as there is a retention, and the stream has one.
+    Box::pin(async move { drop(news.changed().await) })
+}
+
+impl FinishedSegments {
+    /// The next segment, once it is finished; `None` once the log is closed.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Truncated`] if the next segment was truncated; [`Error::BeyondEnd`] if the first record that
+    /// was asked for is more than one behind the last durable one. After an error the stream has ended.
+    pub async fn try_next(&mut self) -> Result<Option<FinishedSegment>> {
+        poll_fn(|context| Pin::new(&mut *self).poll_next(context))
+            .await
+            .transpose()
+    }
+
+    /// What comes next, if that is known.
+    fn look(&mut self) -> Option<Result<Option<Sealed>>> {
+        let end = self.source.feed.durable_end();
+        let kept = self.news.borrow_and_update();
+        let asked = self.next;
+        if asked > end.next() {
+            return Some(Err(Error::BeyondEnd { asked, end }));
+        }
+        let first = match asked {
+            Lsn::ZERO => kept.oldest().unwrap_or(end.next()),
+            asked => asked,
+        };
+        match kept.place_of(first) {
+            Place::Closing => Some(Ok(None)),
+            Place::Finished(sealed) => Some(Ok(Some(sealed))),
+            Place::Truncated { oldest } if first <= end => {
+                Some(Err(Error::Truncated { asked, oldest }))
+            }
+            Place::Open | Place::Truncated { .. } => None,
+        }
+    }
+}
+
+impl Stream for FinishedSegments {
+    type Item = Result<FinishedSegment>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        if self.has_ended {
+            return Poll::Ready(None);
+        }
+        loop {
+            if let Some(next) = self.look() {
+                let segment = next.transpose().map(|next| {
+                    next.map(|sealed| FinishedSegment {
+                        source: self.source.clone(),
+                        sealed,
+                    })
+                });
+                match &segment {
+                    Some(Ok(segment)) => self.next = segment.last().next(),
+                    Some(Err(_)) | None => self.has_ended = true,
+                }
+                return Poll::Ready(segment);
+            }
+            ready!(self.changed.as_mut().poll(context));
+            self.changed = changed(self.news.clone());
+        }
+    }
+}
+
+impl fmt::Debug for FinishedSegments {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FinishedSegments")
+            .field("next", &self.next)
+            .finish_non_exhaustive()
+    }
+}
+
+/// A segment that is complete and durable: nothing is appended to it any more.
+///
+/// It is a value, and keeps nothing. Once the segment was truncated, or the log has ended, it cannot be read
+/// any more.
+#[derive(Clone)]
+pub struct FinishedSegment {
+    source: Source,
+    sealed: Sealed,
+}
+
+impl FinishedSegment {
+    /// The LSN of its first record.
+    #[must_use]
+    pub fn first(&self) -> Lsn {
+        self.sealed.header.base
+    }
+
+    /// The LSN of its last record.
+    #[must_use]
+    pub fn last(&self) -> Lsn {
+        self.sealed.last
+    }
+
+    /// How many bytes [`bytes`](Self::bytes) has: the header block and the records, without the unused space
+    /// behind them.
+    #[must_use]
+    pub fn size(&self) -> u64 {
+        self.sealed.end
+    }
+
+    /// Its bytes from the beginning, in pieces of up to 1 MiB.
+    ///
+    /// They are those of the file, and the same at each reading: what the header block says about the
+    /// segment's neighbors changes in its life, and is zero here. Records are not checked:
+    /// [`verify`](Self::verify) does that. The file is read by a thread of its own, at most two pieces
+    /// ahead, and given up when the segment is truncated or the log ends.
+    pub fn bytes(&self) -> SegmentBytes {
+        let (outbox, pieces) = mpsc::channel(1);
+        let reading = read(self.clone(), outbox.clone());
+        if let Err(error) = self.source.run(reading) {
+            // There is room: nothing was sent.
+            let _ = outbox.try_send(Err(error));
+        }
+        SegmentBytes { pieces }
+    }
+
+    /// Reads it and checks every record, as recovery does.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Corrupt`], [`Error::Unsupported`] and [`Error::Io`] as in recovery; [`Error::Truncated`] and
+    /// [`Error::Closed`] if it cannot be read any more.
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: it changes nothing.
+    pub async fn verify(&self) -> Result<()> {
+        let (done, verified) = oneshot::channel();
+        let segment = self.clone();
+        self.source.run(async move {
+            // A caller that has gone does not want to know.
+            let _ = done.send(segment.check());
+        })?;
+        verified.await.unwrap_or(Err(Error::Interrupted))
+    }
+
+    fn check(&self) -> Result<()> {
+        let Sealed { header, last, end } = &self.sealed;
+        let Some(_pin) = self.source.retention.pin(header.base) else {
+            return Err(self.gone());
+        };
+        FinishedScan::open(&self.source.dir, header, *last, *end)?.check()
+    }
+
+    /// Why it cannot be read any more.
+    fn gone(&self) -> Error {
+        match self.source.retention.place_of(self.first()) {
+            Place::Truncated { oldest } => Error::Truncated {
+                asked: self.first(),
+                oldest,
+            },
+            _ => Error::Closed,
+        }
+    }
+}
+
+impl fmt::Debug for FinishedSegment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("FinishedSegment")
+            .field("first", &self.first())
+            .field("last", &self.last())
+            .field("size", &self.size())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The bytes of a segment, piece by piece: [`FinishedSegment::bytes`].
+///
+/// # Cancel safety
+///
+/// [`try_next`](Self::try_next) and the stream of bytes are cancel safe: no piece is lost.
+#[must_use = "streams do nothing unless polled"]
+pub struct SegmentBytes {
+    pieces: mpsc::Receiver<Result<Bytes>>,
+}
+
+impl SegmentBytes {
+    /// The next piece; `None` behind the last one.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Io`] if the file cannot be read; [`Error::Truncated`] and [`Error::Closed`] if it may not be
+    /// read any more.
+    pub async fn try_next(&mut self) -> Result<Option<Bytes>> {
+        self.pieces.recv().await.transpose()
+    }
+}
+
+impl Stream for SegmentBytes {
+    type Item = Result<Bytes>;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        self.pieces.poll_recv(context)
+    }
+}
+
+impl fmt::Debug for SegmentBytes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SegmentBytes").finish_non_exhaustive()
+    }
+}
+
+/// Sends the bytes of a segment. Ends early if nobody receives any more.
+async fn read(segment: FinishedSegment, outbox: mpsc::Sender<Result<Bytes>>) {
+    if let Err(error) = send_all(&segment, &outbox).await {
+        // Whoever dropped the receiver does not want to know.
+        let _ = outbox.send(Err(error)).await;
+    }
+}
+
+async fn send_all(segment: &FinishedSegment, outbox: &mpsc::Sender<Result<Bytes>>) -> Result<()> {
+    let Sealed { header, end, .. } = &segment.sealed;
+    let source = &segment.source;
+    let Some(_pin) = source.retention.pin(header.base) else {
+        return Err(segment.gone());
+    };
+    let mut file = FinishedScan::open_bytes(&source.dir, header, *end)?;
+    while let Some(piece) = file.next()? {
+        let is_gone = |kept: &Kept| !kept.has(header.base);
+        let sent = source.unless(is_gone, outbox.closed(), outbox.send(Ok(piece)));
+        match sent.await {
+            Some(Ok(())) => {}
+            Some(Err(_)) => return Ok(()),
+            None => return Err(segment.gone()),
+        }
+    }
+    Ok(())
+}
