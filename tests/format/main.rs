@@ -7,9 +7,11 @@ mod cases;
 mod craft;
 mod inputs;
 mod limits;
+mod order;
 mod python;
 mod statements;
 mod top;
 mod unknown;
+mod writing;
 
 use tidewal_testing::support;

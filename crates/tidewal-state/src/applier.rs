@@ -201,6 +201,9 @@ impl<S: State> Applier<S> {
                 }
             }
         }
+        if machine.broken.is_some() {
+            core.note_broken();
+        }
         drop(machine);
         core.note_applied(records, record_bytes);
         core.room.leave(room);

@@ -1,6 +1,6 @@
 //! What the handles and the two tasks share. It does not keep the log open.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tidewal::Lsn;
@@ -17,6 +17,8 @@ use crate::stats::Stats;
 
 pub(crate) struct Core<S: State> {
     pub(crate) machine: Locked<Machine<S>>,
+    /// Whether the machine has said why nothing is applied any more.
+    is_broken: AtomicBool,
     pub(crate) room: Room,
     pub(crate) asks: Asks,
     pub(crate) policy: SnapshotPolicy,
@@ -40,6 +42,7 @@ impl<S: State> Core<S> {
     pub(crate) fn new(machine: Machine<S>, replayed: (u64, u64), options: &Options<S>) -> Self {
         Self {
             machine: Locked(RwLock::new(machine)),
+            is_broken: AtomicBool::new(false),
             room: Room::new(options.in_flight_bytes),
             asks: Asks::default(),
             policy: options.policy,
@@ -89,8 +92,17 @@ impl<S: State> Core<S> {
         self.machine.read().applied
     }
 
-    pub(crate) fn is_broken(&self) -> Result<(), Error> {
-        self.machine.read().check()
+    /// Without the lock as long as nothing is broken: callers must not wait for a group that is applied.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        match self.is_broken.load(Ordering::Acquire) {
+            true => self.machine.read().check(),
+            false => Ok(()),
+        }
+    }
+
+    /// Notes that nothing is applied any more.
+    pub(crate) fn note_broken(&self) {
+        self.is_broken.store(true, Ordering::Release);
     }
 
     pub(crate) fn note(&self, change: impl FnOnce(&mut Stats)) {

@@ -324,7 +324,7 @@ impl<S: State> Shared<S> {
         payload: Bytes,
         work: impl FnOnce(Sender<T>) -> Work<S>,
     ) -> Result<PendingOutput<T>> {
-        self.core.is_broken()?;
+        self.core.check()?;
         let bytes = payload.len() as u64 + COST;
         let room = self.core.room.enter(bytes).await;
         let durability = match is_active(Mutant::AnsweredBeforeDurable) {
