@@ -60,18 +60,17 @@ impl Chain {
 
     /// The salt of the segment that holds this record, or held it before the log was truncated behind it.
     /// `None` if nothing tells, because more was truncated.
+    ///
+    /// A file that has a segment's name may be one that was truncated, and files between it and the log may be
+    /// gone: it counts if the segment after it names it.
     pub(crate) fn segment_of(&self, lsn: Lsn) -> Option<u64> {
         let after = self.headers.partition_point(|header| header.base <= lsn);
-        match after.checked_sub(1) {
-            Some(index) => Some(self.headers[index].salt),
-            None => self.truncated_segment(lsn),
-        }
-    }
-
-    fn truncated_segment(&self, lsn: Lsn) -> Option<u64> {
-        let first = self.headers.first()?;
-        let before = first.predecessor.filter(|_| first.base.prev() == lsn);
-        before.map(|predecessor| predecessor.salt)
+        let found = after.checked_sub(1).map(|index| self.headers[index].salt);
+        let Some(next) = self.headers.get(after) else {
+            return found;
+        };
+        let before = next.predecessor.map(|before| before.salt);
+        before.filter(|_| found == before || next.base.prev() == lsn)
     }
 }
 
@@ -112,6 +111,20 @@ mod tests {
         }
         // Too much was truncated to tell, and recovery says so.
         assert_eq!(relation(&chain, 9, Some(7)), Relation::Own);
+    }
+
+    /// The removal of its name was not durable yet, and that of the segment after it was.
+    #[test]
+    fn regression_a_truncated_segment_that_came_back_holds_no_record_of_the_log() {
+        let headers = vec![header(1, 1, None), header(21, 3, Some(2))];
+        let chain = Chain::new(Some(1), headers);
+        assert_eq!(relation(&chain, 20, Some(2)), Relation::Own);
+        assert_eq!(relation(&chain, 20, Some(1)), Relation::Diverged);
+        assert_eq!(
+            relation(&chain, 15, Some(2)),
+            Relation::Own,
+            "too old to tell"
+        );
     }
 
     #[test]

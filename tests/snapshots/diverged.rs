@@ -124,3 +124,25 @@ fn a_truncated_log_knows_its_snapshot() {
         }
     });
 }
+
+/// Its name came back after a power cut, and that of the segment after it did not.
+#[test]
+fn regression_a_truncated_segment_that_came_back_makes_no_snapshot_diverge() {
+    run(async {
+        let disk = SimDisk::new(1);
+        let wal = open(&disk).await;
+        for _ in 0..3 {
+            wal.append(vec![b'r'; 9000]).await.unwrap();
+        }
+        let oldest = format!("{DIR}/00000000000000000001.wal");
+        let bytes = disk.read(&oldest).unwrap();
+        write(&wal.snapshots(), lsn(2)).await.unwrap();
+        wal.truncate_before(lsn(3)).await.unwrap();
+        wal.close().await.unwrap();
+        disk.write_file(&oldest, bytes);
+        let locked = options().lock_on(&disk, DIR).await.unwrap();
+        let (snapshot, _) = locked.read_snapshot(lsn(2), read_all).await.unwrap();
+        let recovery = locked.recover(snapshot.lsn().next()).await.unwrap();
+        recovery.into_wal().await.unwrap();
+    });
+}

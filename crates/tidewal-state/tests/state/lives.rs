@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use tidewal::sim::{Operation, SimDisk, Survival};
-use tidewal::snapshot::{SnapshotFile, SnapshotState};
+use tidewal::snapshot::{SnapshotError, SnapshotFile, SnapshotState};
 use tidewal_state::{Error, Limits, Options, RequestId, SessionId, SnapshotPolicy};
 use tidewal_testing::support::run;
 
@@ -104,6 +104,7 @@ impl World {
         self.plan();
         let machine = match options.open_on(&self.disk, DIR).await {
             Ok(machine) => machine,
+            Err(Error::Snapshot(error @ SnapshotError::Diverged { .. })) => panic!("{error}"),
             // Only what was planned keeps it from opening.
             Err(Error::Log(_) | Error::Snapshot(_)) => return,
             Err(Error::NoSnapshot { skipped, .. }) if is_unreadable(&skipped) => return,
