@@ -74,6 +74,9 @@ impl Executor {
     /// The time on this executor's clock.
     pub(crate) fn now(self) -> Instant {
         match self {
+            #[cfg(all(test, tidewal_shuttle))]
+            Self::Thread => *STILL,
+            #[cfg(not(all(test, tidewal_shuttle)))]
             Self::Thread => Instant::now(),
             #[cfg(feature = "sim")]
             Self::Runtime => tokio::time::Instant::now().into_std(),
@@ -113,6 +116,10 @@ impl Executor {
         }
     }
 }
+
+/// The model checker repeats what it has seen, and so must the clock.
+#[cfg(all(test, tidewal_shuttle))]
+static STILL: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
 
 thread_local! {
     /// The earliest deadline that the future on this thread waits for.

@@ -137,6 +137,7 @@ mod small_deque;
 pub mod snapshot;
 mod stats;
 mod storage;
+mod sync;
 #[cfg(feature = "tools")]
 pub mod tools;
 pub mod typed;

@@ -69,6 +69,12 @@ pub enum Mutant {
     RefusalDoesNotCut,
     /// The newest segment is made durable by writing a part of its pages over itself.
     AdoptedInPart,
+    /// The writer is not woken when something is put into the queue.
+    WriterNotWoken,
+    /// A caller leaves its waker without looking whether the answer has come meanwhile.
+    AckOvertaken,
+    /// A caller that goes away keeps the place that it was offered.
+    OfferKept,
     /// A rename that says that a name is missing or taken is taken for one that did nothing.
     RenameErrorBelieved,
     /// Zeros are written from where the last sync ended, over the records that wait for the next one.
@@ -97,7 +103,8 @@ pub enum Mutant {
 
 #[cfg(tidewal_mutants)]
 impl Mutant {
-    /// Every one, but those of snapshots.
+    /// Every one, but those of snapshots and those of which only the model check of the queue
+    /// (`src/queue/model.rs`) knows.
     pub const ALL: [Self; 30] = [
         Self::AnswerUnsynced,
         Self::CreateUnsynced,

@@ -113,7 +113,7 @@ impl OrderedAppender {
     /// Like [`Wal::append`]: if the future is dropped before it completes, the record may or may
     /// not be appended.
     pub async fn append(&self, payload: impl Into<Bytes>) -> Result<Lsn> {
-        self.submit(payload).await?.await
+        self.append_with(payload, self.wal.durability()).await
     }
 
     /// As [`Wal::append_with`].
@@ -131,7 +131,10 @@ impl OrderedAppender {
         payload: impl Into<Bytes>,
         durability: Durability,
     ) -> Result<Lsn> {
-        self.submit_with(payload, durability).await?.await
+        self.order.check()?;
+        let order = Some(&self.order);
+        let appended = self.wal.append_in(order, payload.into(), durability).await;
+        self.note(appended)?
     }
 
     /// As [`Wal::append_batch`].
@@ -149,7 +152,10 @@ impl OrderedAppender {
         I: IntoIterator,
         I::Item: Into<Bytes>,
     {
-        self.submit_batch(payloads).await?.await
+        self.order.check()?;
+        let (order, durability) = (Some(&self.order), self.wal.durability());
+        let appended = self.wal.append_batch_in(order, payloads, durability).await;
+        self.note(appended)?
     }
 
     /// As [`Wal::submit`].

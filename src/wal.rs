@@ -167,7 +167,7 @@ impl Wal {
         payload: impl Into<Bytes>,
         durability: Durability,
     ) -> Result<Lsn> {
-        self.submit_with(payload, durability).await?.await
+        self.append_in(None, payload.into(), durability).await?
     }
 
     /// Appends several records as one: after a crash, all of them are in the log or none. Returns
@@ -199,7 +199,8 @@ impl Wal {
         I: IntoIterator,
         I::Item: Into<Bytes>,
     {
-        self.submit_batch(payloads).await?.await
+        self.append_batch_in(None, payloads, self.shared.durability)
+            .await?
     }
 
     /// As [`append_batch`](Self::append_batch), with a durability for this batch only.
@@ -221,7 +222,7 @@ impl Wal {
         I: IntoIterator,
         I::Item: Into<Bytes>,
     {
-        self.submit_batch_with(payloads, durability).await?.await
+        self.append_batch_in(None, payloads, durability).await?
     }
 
     /// Waits for room in the queue, puts the record into it, and returns a future of the record's

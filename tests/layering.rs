@@ -16,6 +16,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("executor", &["error"]),
     ("environment", &["executor", "storage"]),
     ("mutants", &[]),
+    ("sync", &[]),
     (
         "options",
         &["error", "lsn", "Error", "Lsn", "Result", "format"],
@@ -61,6 +62,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "retention",
             "format",
             "storage",
+            "sync",
             "queue",
         ],
     ),

@@ -1,10 +1,14 @@
 //! The frame: one record (`docs/format.md`, "Frame").
 
+mod draft;
+
 use crc32fast::Hasher;
 
 use crate::Lsn;
 use crate::format::le_u32;
 use crate::mutants::{Mutant, is_active};
+
+pub(crate) use crate::format::frame::draft::Draft;
 
 /// Length of a frame's header in bytes.
 pub(crate) const HEADER_LEN: usize = 20;

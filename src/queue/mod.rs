@@ -1,13 +1,21 @@
 //! Between the callers and the writer: requests one way, answers the other.
 //!
 //! [`channel`] makes the two ends. A [`Submitter`] belongs to the handles and is gone with the last of
-//! them; the [`Inbox`] belongs to the writer. Between them is a list of requests behind a lock, which is
-//! held for as long as it takes to put one in, or to take them all: what a channel would do for each
-//! request is done here for all that wait ([`shared`]). [`answers`] is how appends are answered,
-//! [`completion`] how everything else is.
+//! them; the [`Inbox`] belongs to the writer. Between them is a batch that is being filled, behind a lock
+//! ([`shared`]): the [`frames`] of what was appended, as bytes, and notes of what has to be done with them
+//! ([`append`], [`request`]). A caller holds the lock for as long as it takes to copy a small payload
+//! ([`enter`]), the writer for as long as it takes to exchange the batch for an empty one. [`acks`] is how
+//! appends are answered, [`ack_guard`] the duty to do so, [`completion`] how everything else is answered.
 
-pub(crate) mod answers;
+pub(crate) mod ack_guard;
+pub(crate) mod acks;
+pub(crate) mod append;
 pub(crate) mod completion;
+pub(crate) mod cost;
+mod enter;
+pub(crate) mod frames;
+#[cfg(all(test, tidewal_shuttle))]
+mod model;
 pub(crate) mod order;
 pub(crate) mod request;
 mod shared;
@@ -18,13 +26,17 @@ use std::time::Instant;
 
 use tokio::sync::watch;
 
-use crate::error::{Error, IoFailure, Result};
+use crate::error::{Error, IoFailure, Result, TrySubmitError};
 use crate::executor::Executor;
 use crate::lsn::Lsn;
-use crate::queue::answers::Answer;
+use crate::queue::acks::Ack;
+use crate::queue::append::Append;
+use crate::queue::cost::Cost;
+use crate::queue::enter::{Appended, Appending, Entering, NotEntered};
 use crate::queue::order::Order;
-use crate::queue::request::{Append, Cost, Request, Taken};
-use crate::queue::shared::{NotTaken, Shared};
+use crate::queue::request::{Request, Taken};
+use crate::queue::shared::Shared;
+use crate::queue::wait_list::Turn;
 use crate::retention::Retention;
 use crate::stats::Stats;
 use crate::stats::counters::Counters;
@@ -53,13 +65,6 @@ pub(crate) struct Progress {
     pub(crate) end: Option<Result<()>>,
 }
 
-/// Why an append was not submitted at once.
-pub(crate) enum NotSubmitted {
-    /// The queue has no place for it now.
-    Full(Append),
-    Refused(Error),
-}
-
 /// The callers' end.
 pub(crate) struct Submitter {
     pub(crate) progress: watch::Receiver<Progress>,
@@ -70,16 +75,22 @@ impl Submitter {
     /// Waits for a place in the queue and takes it.
     ///
     /// Cancel safe: if dropped before it returns, nothing was submitted.
-    pub(crate) async fn submit(&self, append: Append) -> Result<Answer> {
-        self.shared.wait_and_push(append).await
+    pub(crate) async fn submit(&self, append: Append) -> Result<Ack> {
+        Entering::new(&self.shared, append).await
+    }
+
+    /// Waits for a place in the queue, takes it, and waits for the answer. The outer error is that of an
+    /// append that was not submitted.
+    pub(crate) async fn append(&self, append: Append) -> Appended {
+        Appending::new(&self.shared, append).await
     }
 
     /// Takes a place in the queue if there is one now.
-    pub(crate) fn try_submit(&self, append: Append) -> Result<Answer, NotSubmitted> {
-        self.shared.push(append).map_err(|refused| match refused {
-            NotTaken::Full(append) => NotSubmitted::Full(append),
-            NotTaken::Refused(_, error) => NotSubmitted::Refused(error),
-            NotTaken::Closed => NotSubmitted::Refused(self.shared.refusal()),
+    pub(crate) fn try_submit(&self, mut append: Append) -> Result<Ack, TrySubmitError> {
+        let entered = self.shared.enter(&mut append, &mut { Turn::NEW }, None);
+        entered.map_err(|not_entered| match not_entered {
+            NotEntered::Full => TrySubmitError::Full(append.into_payload()),
+            NotEntered::Refused(error) => error.into(),
         })
     }
 
@@ -91,7 +102,7 @@ impl Submitter {
     /// Waits for a place in the queue for a request that brings no record. It needs one, because its
     /// caller may have gone when it is served, and more may have come.
     pub(crate) async fn ask(&self, request: Request) -> Result<()> {
-        self.shared.wait_and_push(request).await
+        Entering::new(&self.shared, Some(request)).await
     }
 
     /// Asks for the end, which takes no place.
@@ -137,7 +148,7 @@ pub(crate) struct Control(Arc<Shared>);
 impl Control {
     /// As [`Submitter::ask`].
     pub(crate) async fn ask(&self, request: Request) -> Result<()> {
-        self.0.wait_and_push(request).await
+        Entering::new(&self.0, Some(request)).await
     }
 
     /// Asks for the truncation that holds have put off, which takes no place.
@@ -163,12 +174,12 @@ impl Inbox {
         std::future::poll_fn(|context| self.shared.poll_waiting(context)).await
     }
 
-    /// Takes all that waits, behind what was taken before.
+    /// Takes all that waits. What was taken before must have been used up.
     pub(crate) fn take_waiting(&mut self, taken: &mut Taken) {
         self.shared.take(taken);
     }
 
-    /// How many requests wait.
+    /// How many requests wait, each append counted.
     pub(crate) fn len(&self) -> usize {
         self.shared.len()
     }
@@ -188,9 +199,9 @@ impl Inbox {
         self.shared.is_waited_for()
     }
 
-    /// Takes note of a [`Request::Hurry`]: the next one may come.
-    pub(crate) fn note_hurry(&self) {
-        self.shared.note_hurry();
+    /// Takes note of a [`Request::FlushNow`]: the next one may come.
+    pub(crate) fn note_flush_request(&self) {
+        self.shared.note_flush_request();
     }
 
     /// Gives back the places of requests that brought no record.
@@ -222,7 +233,7 @@ impl Inbox {
         Watched(Arc::clone(&self.shared))
     }
 
-    /// Tells everybody how far the log is durable now.
+    /// Tells all callers how far the log is durable now.
     pub(crate) fn publish(&self, durable: Lsn) {
         self.progress
             .send_modify(|progress| progress.durable = durable);

@@ -8,11 +8,18 @@ use std::sync::{Arc, OnceLock};
 
 use crate::error::{Error, Result};
 use crate::mutants::{Mutant, is_active};
-use crate::queue::answers::Claims;
+use crate::queue::ack_guard::AckQueue;
 
 /// What the appends of one sequence share.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Order(Arc<Causes>);
+
+impl PartialEq for Order {
+    /// Whether it is the same sequence.
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
 
 /// Why the sequence has ended, if it has.
 #[derive(Debug, Default)]
@@ -102,15 +109,15 @@ impl Refusal {
 
 /// Refuses appends in their order, with one answer for those next to each other that fare alike.
 pub(crate) struct Refusals<'a> {
-    claims: &'a mut Claims,
+    acks: &'a mut AckQueue,
     /// Why the last ones are refused, and how many records they have.
     last: Option<(Refusal, u64)>,
 }
 
 impl<'a> Refusals<'a> {
     /// Refuses the first of these.
-    pub(crate) fn of(claims: &'a mut Claims) -> Self {
-        Self { claims, last: None }
+    pub(crate) fn of(acks: &'a mut AckQueue) -> Self {
+        Self { acks, last: None }
     }
 
     /// Refuses the next so many records, because of `cause`.
@@ -131,8 +138,8 @@ impl<'a> Refusals<'a> {
 
     fn flush(&mut self) {
         if let Some((refusal, records)) = self.last.take() {
-            let mut refused = Claims::default();
-            self.claims.move_to(&mut refused, records);
+            let mut refused = AckQueue::default();
+            self.acks.move_to(&mut refused, records);
             refused.refuse(&refusal.error());
         }
     }

@@ -1,45 +1,73 @@
 //! What callers ask of the writer.
 
 use std::collections::VecDeque;
-use std::ops::{Add, AddAssign, SubAssign};
-use std::time::{Duration, Instant};
-
-use bytes::Bytes;
+use std::time::Duration;
 
 use crate::error::Error;
-use crate::format::frame;
 use crate::lsn::Lsn;
-use crate::options::Durability;
-use crate::queue::answers::Claims;
+use crate::queue::ack_guard::AckQueue;
+use crate::queue::append::AppendNote;
 use crate::queue::completion::Completion;
-use crate::queue::order::Order;
+use crate::queue::frames::Frames;
 
 /// A request. Those that ask for something come with the duty to answer; that for appends is in
-/// [`Taken::claims`].
+/// [`Taken::acks`].
 pub(crate) enum Request {
-    Append(Append),
+    /// The frames are in [`Taken::frames`].
+    Append(AppendNote),
     /// Sync what was submitted before, and tell the last durable LSN.
     Sync(Completion<Lsn>),
-    /// Free what lies below an LSN.
+    /// Discard what lies below an LSN.
     Truncate(Lsn, Completion<()>),
     /// Finish the segment that is being written, if its first record is as old as that.
     Rotate(Duration, Completion<()>),
     /// A hold has moved: carry out what it put off.
     TruncatePutOff,
     /// A caller waits for room: do not wait for the end of an interval.
-    Hurry,
+    FlushNow,
     /// Take no more requests.
     Close,
 }
 
 impl Request {
-    /// Answers that nothing was done. The answers to appends are [`Claims`].
+    /// Answers that nothing was done. The answers to appends are in an [`AckQueue`].
     fn refuse(self, error: &Error) {
         match self {
             Self::Sync(done) => done.fail(error.clone()),
             Self::Truncate(_, done) | Self::Rotate(_, done) => done.fail(error.clone()),
-            Self::Append(_) | Self::Hurry | Self::TruncatePutOff | Self::Close => {}
+            Self::Append(_) | Self::FlushNow | Self::TruncatePutOff | Self::Close => {}
         }
+    }
+}
+
+/// Requests in their order, and the frames of the appends among them.
+#[derive(Default)]
+pub(super) struct Queued {
+    requests: VecDeque<Request>,
+    pub(super) frames: Frames,
+    /// How many there are, each append counted by itself.
+    len: usize,
+}
+
+impl Queued {
+    pub(super) fn len(&self) -> usize {
+        self.len
+    }
+
+    pub(super) fn push(&mut self, request: Request) {
+        self.requests.push_back(request);
+        self.len += 1;
+    }
+
+    /// Notes an append, the frames of which are here already.
+    pub(super) fn push_append(&mut self, note: AppendNote) {
+        let rest = match self.requests.back_mut() {
+            Some(Request::Append(last)) => last.merge(note),
+            _ => Some(note),
+        };
+        let rest = rest.map(Request::Append);
+        self.requests.extend(rest);
+        self.len += 1;
     }
 }
 
@@ -47,135 +75,38 @@ impl Request {
 #[derive(Default)]
 pub(crate) struct Taken {
     pub(crate) requests: VecDeque<Request>,
-    pub(crate) claims: Claims,
+    pub(crate) frames: Frames,
+    pub(crate) acks: AckQueue,
 }
 
 impl Taken {
-    /// Empties the queue, and leaves it as much memory as it is likely to need again.
-    pub(super) fn take_from(&mut self, queue: &mut VecDeque<Request>) {
-        if self.requests.is_empty() {
-            std::mem::swap(&mut self.requests, queue);
-        } else {
-            self.requests.append(queue);
-        }
-        queue.shrink_to(KEPT_CAPACITY);
+    pub(crate) fn is_empty(&self) -> bool {
+        self.requests.is_empty()
+    }
+
+    /// Exchanges this, which is empty, for what is queued. The queue gets the memory that was used here.
+    pub(super) fn take_from(&mut self, queued: &mut Queued) {
+        debug_assert!(self.is_empty() && self.frames.is_empty());
+        std::mem::swap(&mut self.requests, &mut queued.requests);
+        std::mem::swap(&mut self.frames, &mut queued.frames);
+        queued.len = 0;
+    }
+
+    /// Keeps as much memory as is likely to be needed again. Nothing must be left here.
+    pub(crate) fn shrink(&mut self, bytes: usize) {
+        self.requests.shrink_to(KEPT_CAPACITY);
+        self.frames.shrink(bytes);
     }
 
     /// Answers that nothing was done.
     pub(crate) fn refuse(&mut self, error: &Error) {
-        self.claims.refuse(error);
+        self.acks.refuse(error);
+        self.frames = Frames::default();
         self.requests
             .drain(..)
             .for_each(|request| request.refuse(error));
     }
 }
 
-/// One record, or an atomic batch of them.
-pub(crate) struct Append {
-    pub(crate) entries: Entries,
-    pub(crate) durability: Durability,
-    /// The sequence that it belongs to, if it relies on others.
-    pub(crate) order: Option<Order>,
-    /// When it was submitted, if the policy needs to know or it is timed.
-    pub(crate) submitted: Option<Instant>,
-    /// How many appends it stands for where times are counted; 0 if it is not timed.
-    pub(crate) weight: u32,
-}
-
-impl Append {
-    pub(crate) fn cost(&self) -> Cost {
-        self.entries.cost()
-    }
-
-    /// The payload of its first record, which is the only one unless it is a batch.
-    pub(crate) fn into_payload(self) -> Bytes {
-        match self.entries {
-            Entries::One(entry) => entry.payload,
-            Entries::Many(entries) => entries
-                .into_iter()
-                .next()
-                .map(|e| e.payload)
-                .unwrap_or_default(),
-        }
-    }
-}
-
-/// The records of one append.
-pub(crate) enum Entries {
-    One(Entry),
-    Many(Vec<Entry>),
-}
-
-impl Entries {
-    pub(crate) fn as_slice(&self) -> &[Entry] {
-        match self {
-            Self::One(entry) => std::slice::from_ref(entry),
-            Self::Many(entries) => entries,
-        }
-    }
-
-    pub(crate) fn cost(&self) -> Cost {
-        let entries = self.as_slice();
-        Cost {
-            records: entries.len(),
-            bytes: entries.iter().map(Entry::encoded_len).sum(),
-        }
-    }
-}
-
-/// A payload and its checksum, which the caller's task has computed.
-pub(crate) struct Entry {
-    pub(crate) payload: Bytes,
-    pub(crate) crc: u32,
-}
-
-impl Entry {
-    pub(crate) fn new(payload: Bytes) -> Self {
-        let crc = crc32fast::hash(&payload);
-        Self { payload, crc }
-    }
-
-    /// Its length in the log.
-    pub(crate) fn encoded_len(&self) -> usize {
-        self.payload.len() + frame::HEADER_LEN
-    }
-}
-
-/// What requests take of the queue, and batches of their limits.
-#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
-pub(crate) struct Cost {
-    pub(crate) bytes: usize,
-    pub(crate) records: usize,
-}
-
-impl Cost {
-    pub(crate) fn fits(self, size: Self) -> bool {
-        self.bytes <= size.bytes && self.records <= size.records
-    }
-}
-
-impl Add for Cost {
-    type Output = Self;
-
-    fn add(mut self, other: Self) -> Self {
-        self += other;
-        self
-    }
-}
-
-impl AddAssign for Cost {
-    fn add_assign(&mut self, other: Self) {
-        self.bytes += other.bytes;
-        self.records += other.records;
-    }
-}
-
-impl SubAssign for Cost {
-    fn sub_assign(&mut self, other: Self) {
-        self.bytes -= other.bytes;
-        self.records -= other.records;
-    }
-}
-
 /// Requests for which an empty queue keeps room.
-const KEPT_CAPACITY: usize = 8192;
+const KEPT_CAPACITY: usize = 1024;

@@ -1,26 +1,30 @@
 //! What both ends of the queue see.
 //!
-//! A caller who finds room takes the lock once. One who does not waits in a [`WaitList`]. There is one
+//! A caller that finds room takes the lock once: it leaves its frames in the batch that is being filled,
+//! a note, and its waker if it goes on waiting. One that does not waits in a [`WaitList`]. There is one
 //! for appends and one for requests that bring no record, which do not wait behind appends: those may
 //! wait for a batch that only such a request would end early.
 
-use std::collections::VecDeque;
-use std::future::Future;
-use std::pin::Pin;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+use std::sync::atomic::AtomicUsize;
+use std::sync::{Arc, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::time::Instant;
 
 use crate::error::{Error, IoFailure, Result};
 use crate::executor::Executor;
 use crate::mutants::{Mutant, is_active};
-use crate::queue::answers::{Answer, Answers, Claim};
+use crate::options::Durability;
+use crate::queue::ack_guard::PendingAcks;
+use crate::queue::acks::{Ack, Acks};
+use crate::queue::cost::Cost;
+use crate::queue::enter::{Enter, NotEntered};
 use crate::queue::order::Order;
-use crate::queue::request::{Append, Cost, Request, Taken};
+use crate::queue::request::{Queued, Request, Taken};
 use crate::queue::wait_list::{Turn, WaitList, Wakers};
 use crate::retention::Retention;
 use crate::stats::counters::Counters;
+use crate::sync::atomic::{AtomicBool, Ordering};
+use crate::sync::{Mutex, MutexGuard};
 
 pub(super) struct Shared {
     state: Mutex<State>,
@@ -28,8 +32,8 @@ pub(super) struct Shared {
     len: AtomicUsize,
     /// The most that appends may take.
     size: Cost,
-    /// Whether a [`Request::Hurry`] is on its way.
-    hurried: AtomicBool,
+    /// Whether a [`Request::FlushNow`] is on its way.
+    flush_requested: AtomicBool,
     fault: OnceLock<IoFailure>,
     executor: Executor,
     pub(super) counters: Counters,
@@ -37,17 +41,17 @@ pub(super) struct Shared {
 }
 
 pub(super) struct State {
-    requests: VecDeque<Request>,
-    /// For the appends in `requests`.
-    answers: Arc<Answers>,
-    /// The ticket of the first record in `requests`.
+    pub(super) queued: Queued,
+    /// Of the appends in `queued`.
+    acks: Arc<Acks>,
+    /// The ticket of the first record in `queued`.
     first: u64,
     /// The ticket of the next record.
     next: u64,
     /// Room for appends.
-    appends: WaitList,
+    pub(super) appends: WaitList,
     /// Room for requests that bring no record.
-    controls: WaitList,
+    pub(super) controls: WaitList,
     /// Whether nothing more is taken.
     closed: bool,
     /// The writer, if it waits.
@@ -57,8 +61,8 @@ pub(super) struct State {
 impl State {
     fn new(size: Cost) -> Self {
         Self {
-            requests: VecDeque::new(),
-            answers: Arc::default(),
+            queued: Queued::default(),
+            acks: Arc::default(),
             first: 0,
             next: 0,
             appends: WaitList::new(size),
@@ -67,78 +71,22 @@ impl State {
             writer: None,
         }
     }
-}
 
-/// What may have to wait before it is in the queue.
-pub(super) trait Enter: Sized {
-    /// What its caller gets when it is in the queue.
-    type Entered;
-
-    fn list(state: &mut State) -> &mut WaitList;
-    /// Why it must not get in any more, whatever place there is.
-    fn check(&self) -> Result<()>;
-    /// What it takes of a queue of this size.
-    fn place(&self, size: Cost) -> Cost;
-    /// Takes the next place in the order of requests.
-    fn number(&self, state: &mut State) -> Self::Entered;
-    fn into_request(self) -> Request;
-}
-
-impl Enter for Append {
-    type Entered = Answer;
-
-    fn list(state: &mut State) -> &mut WaitList {
-        &mut state.appends
+    /// Gives out the tickets of so many records. Returns the ack of the last one.
+    pub(super) fn number(&mut self, records: usize, durability: Durability) -> Ack {
+        self.next += records as u64;
+        Ack::new(&self.acks, self.next - 1, durability)
     }
 
-    fn check(&self) -> Result<()> {
-        self.order.as_ref().map_or(Ok(()), Order::check)
+    /// Hands out the duty to answer what is taken.
+    fn take_acks(&mut self) -> Option<PendingAcks> {
+        let tickets = self.first..self.next;
+        self.first = self.next;
+        (!tickets.is_empty()).then(|| {
+            let acks = std::mem::take(&mut self.acks);
+            PendingAcks::new(Arc::downgrade(&acks), tickets)
+        })
     }
-
-    fn place(&self, size: Cost) -> Cost {
-        place_of(self.cost(), size)
-    }
-
-    fn number(&self, state: &mut State) -> Answer {
-        state.next += self.cost().records as u64;
-        Answer::new(&state.answers, state.next - 1, self.durability)
-    }
-
-    fn into_request(self) -> Request {
-        Request::Append(self)
-    }
-}
-
-/// One that brings no record.
-impl Enter for Request {
-    type Entered = ();
-
-    fn list(state: &mut State) -> &mut WaitList {
-        &mut state.controls
-    }
-
-    fn check(&self) -> Result<()> {
-        Ok(())
-    }
-
-    fn place(&self, _: Cost) -> Cost {
-        controls(1)
-    }
-
-    fn number(&self, _: &mut State) {}
-
-    fn into_request(self) -> Request {
-        self
-    }
-}
-
-/// Why a request is not in the queue.
-pub(super) enum NotTaken<E> {
-    /// There is no place for it now.
-    Full(E),
-    /// It must not get in any more. It may still have a turn, to be given up.
-    Refused(E, Error),
-    Closed,
 }
 
 impl Shared {
@@ -147,7 +95,7 @@ impl Shared {
             state: Mutex::new(State::new(size)),
             len: AtomicUsize::new(0),
             size,
-            hurried: AtomicBool::new(false),
+            flush_requested: AtomicBool::new(false),
             fault: OnceLock::new(),
             executor,
             counters,
@@ -155,7 +103,7 @@ impl Shared {
         }
     }
 
-    fn lock(&self) -> MutexGuard<'_, State> {
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -189,91 +137,86 @@ impl Shared {
 
 /// The callers' side.
 impl Shared {
-    /// Puts a request into the queue if there is a place, beside those that were promised to callers who
-    /// wait.
-    pub(super) fn push<E: Enter>(&self, entrant: E) -> Result<E::Entered, NotTaken<E>> {
-        let mut turn = Turn::NEW;
-        self.push_or_wait(entrant, &mut turn, None)
-    }
-
-    /// Puts a request into the queue, or notes in the same moment who is to be woken when there is a
-    /// place.
-    fn push_or_wait<E: Enter>(
+    /// Puts a request into the queue if there is a place beside those that were promised to callers that
+    /// wait. Otherwise notes in the same moment whom to wake when there is one, if that is asked for.
+    pub(super) fn enter<E: Enter>(
         &self,
-        entrant: E,
+        entrant: &mut E,
         turn: &mut Turn,
-        waker: Option<Waker>,
-    ) -> Result<E::Entered, NotTaken<E>> {
+        mut waker: Option<Waker>,
+    ) -> Result<E::Entered, NotEntered> {
         let place = entrant.place(self.size);
         let mut state = self.lock();
         if state.closed {
-            return Err(NotTaken::Closed);
+            return Err(NotEntered::Refused(self.refusal()));
         }
-        if let Err(error) = entrant.check() {
-            return Err(NotTaken::Refused(entrant, error));
-        }
+        entrant.check().map_err(NotEntered::Refused)?;
         let list = E::list(&mut state);
         if list.enter(*turn, place) {
-            return Ok(self.put_in(state, entrant));
+            return Ok(self.put_in(state, entrant, &mut waker));
         }
         let wakers = list.pass_over(self.executor.now());
-        let enters = list.enter(*turn, place);
-        let outcome = if enters {
-            Ok(self.put_in(state, entrant))
+        let outcome = if list.enter(*turn, place) {
+            Ok(self.put_in(state, entrant, &mut waker))
         } else {
-            match waker {
-                Some(waker) => self.wait::<E>(state, turn, place, waker),
-                None => drop(state),
-            }
-            Err(NotTaken::Full(entrant))
+            self.wait_in_line::<E>(state, turn, place, waker);
+            Err(NotEntered::Full)
         };
         wakers.wake();
         outcome
     }
 
     /// Notes who waits, and tells the writer if the caller has just begun to.
-    fn wait<E: Enter>(
+    fn wait_in_line<E: Enter>(
         &self,
         mut state: MutexGuard<'_, State>,
         turn: &mut Turn,
         place: Cost,
-        waker: Waker,
+        waker: Option<Waker>,
     ) {
-        let replaced = E::list(&mut state).wait(turn, place, waker);
-        drop(state);
-        if replaced.is_none() {
-            self.hurry();
+        if let Some(waker) = waker {
+            let replaced = E::list(&mut state).wait(turn, place, waker);
+            drop(state);
+            if replaced.is_none() {
+                self.request_flush();
+            }
         }
     }
 
-    /// Puts a request into the queue, and waits for a place if there is none.
-    ///
-    /// Cancel safe: if dropped before it returns, nothing is in the queue.
-    pub(super) async fn wait_and_push<E: Enter + Unpin>(&self, entrant: E) -> Result<E::Entered> {
-        match self.push(entrant) {
-            Ok(entered) => Ok(entered),
-            Err(NotTaken::Closed) => Err(self.refusal()),
-            Err(NotTaken::Refused(_, error)) => Err(error),
-            Err(NotTaken::Full(entrant)) => Waiting::new(self, entrant).await,
+    /// Forgets a caller that has gone: what it waited for, or was offered, is for those behind.
+    pub(super) fn leave<E: Enter>(&self, turn: Turn) {
+        if is_active(Mutant::OfferKept) {
+            return;
         }
+        let mut state = self.lock();
+        let list = E::list(&mut state);
+        let (waker, wakers) = list.leave(turn, self.executor.now());
+        let must_be_looked_after = list.next_end().is_some();
+        drop(state);
+        drop(waker);
+        if must_be_looked_after {
+            self.request_flush();
+        }
+        wakers.wake();
     }
 
     /// Wakes the writer, so that no batch sits in the queue until the end of its interval while a caller
     /// waits for its places, and offers end that are not taken. One word at a time is enough.
-    fn hurry(&self) {
-        if !self.hurried.swap(true, Ordering::AcqRel) {
+    fn request_flush(&self) {
+        if !self.flush_requested.swap(true, Ordering::AcqRel) {
             // An error means that the log is closed, which the caller is about to hear.
-            let _ = self.send(Request::Hurry);
+            let _ = self.send(Request::FlushNow);
         }
     }
 
     /// Puts a request that takes no place into the queue, and refuses it if that is closed.
     pub(super) fn send(&self, request: Request) -> Result<()> {
-        let state = self.lock();
+        let mut state = self.lock();
         if state.closed {
             return Err(self.refusal());
         }
-        self.put(state, request);
+        state.queued.push(request);
+        self.announce(state);
         Ok(())
     }
 
@@ -284,17 +227,23 @@ impl Shared {
         order.end(error);
     }
 
-    fn put_in<E: Enter>(&self, mut state: MutexGuard<'_, State>, entrant: E) -> E::Entered {
-        let entered = entrant.number(&mut state);
-        self.put(state, entrant.into_request());
+    fn put_in<E: Enter>(
+        &self,
+        mut state: MutexGuard<'_, State>,
+        entrant: &mut E,
+        waker: &mut Option<Waker>,
+    ) -> E::Entered {
+        let entered = entrant.put_in(&mut state, waker);
+        self.announce(state);
         entered
     }
 
-    fn put(&self, mut state: MutexGuard<'_, State>, request: Request) {
-        state.requests.push_back(request);
-        self.len.store(state.requests.len(), Ordering::Relaxed);
+    /// Lets go of the queue, to which something was added, and wakes the writer if it waits.
+    fn announce(&self, mut state: MutexGuard<'_, State>) {
+        self.len.store(state.queued.len(), Ordering::Relaxed);
         let writer = state.writer.take();
         drop(state);
+        let writer = writer.filter(|_| !is_active(Mutant::WriterNotWoken));
         writer.into_iter().for_each(Waker::wake);
     }
 
@@ -302,76 +251,9 @@ impl Shared {
         self.lock().appends.used()
     }
 
-    /// What an append takes: at most everything, so that the largest one still gets through.
+    /// What appends of this cost take of the queue.
     pub(super) fn place_of(&self, cost: Cost) -> Cost {
-        place_of(cost, self.size)
-    }
-}
-
-fn place_of(cost: Cost, size: Cost) -> Cost {
-    Cost {
-        bytes: cost.bytes.min(size.bytes),
-        records: cost.records.min(size.records),
-    }
-}
-
-/// A caller who waits for a place.
-struct Waiting<'a, E: Enter> {
-    shared: &'a Shared,
-    /// Gone when it is in the queue, or the queue is closed.
-    entrant: Option<E>,
-    turn: Turn,
-}
-
-impl<'a, E: Enter> Waiting<'a, E> {
-    fn new(shared: &'a Shared, entrant: E) -> Self {
-        Self {
-            shared,
-            entrant: Some(entrant),
-            turn: Turn::NEW,
-        }
-    }
-}
-
-impl<E: Enter + Unpin> Future for Waiting<'_, E> {
-    type Output = Result<E::Entered>;
-
-    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let this = self.get_mut();
-        let entrant = this.entrant.take();
-        let entrant = entrant.expect("it is not polled once it is ready");
-        let waker = Some(context.waker().clone());
-        match this.shared.push_or_wait(entrant, &mut this.turn, waker) {
-            Ok(entered) => Poll::Ready(Ok(entered)),
-            Err(NotTaken::Closed) => Poll::Ready(Err(this.shared.refusal())),
-            Err(NotTaken::Full(entrant)) => {
-                this.entrant = Some(entrant);
-                Poll::Pending
-            }
-            Err(NotTaken::Refused(entrant, error)) => {
-                // Its turn is given up when this is dropped.
-                this.entrant = Some(entrant);
-                Poll::Ready(Err(error))
-            }
-        }
-    }
-}
-
-impl<E: Enter> Drop for Waiting<'_, E> {
-    /// What it waited for, or was offered, is for those behind.
-    fn drop(&mut self) {
-        if self.entrant.is_some() && self.turn != Turn::NEW {
-            let mut state = self.shared.lock();
-            let list = E::list(&mut state);
-            let (waker, wakers) = list.leave(self.turn, self.shared.executor.now());
-            let must_be_looked_after = list.next_end().is_some();
-            drop(state);
-            drop(waker);
-            if must_be_looked_after {
-                self.shared.hurry();
-            }
-            wakers.wake();
-        }
+        cost.at_most(self.size)
     }
 }
 
@@ -380,7 +262,7 @@ impl Shared {
     /// Ready with whether there is something to take, once there is or will not be any more.
     pub(super) fn poll_waiting(&self, context: &Context<'_>) -> Poll<bool> {
         let mut state = self.lock();
-        if !state.requests.is_empty() {
+        if state.queued.len() > 0 {
             return Poll::Ready(true);
         }
         if state.closed {
@@ -390,24 +272,20 @@ impl Shared {
         Poll::Pending
     }
 
-    /// Takes everything.
+    /// Takes everything. What was taken before must have been used up.
     pub(super) fn take(&self, taken: &mut Taken) {
         if self.len() == 0 {
             return;
         }
         let mut state = self.lock();
-        taken.take_from(&mut state.requests);
+        taken.take_from(&mut state.queued);
         self.len.store(0, Ordering::Relaxed);
-        if state.first < state.next {
-            let answers = Arc::downgrade(&std::mem::take(&mut state.answers));
-            taken
-                .claims
-                .push(Claim::new(answers, state.first..state.next));
-            state.first = state.next;
-        }
+        let acks = state.take_acks();
+        drop(state);
+        acks.into_iter().for_each(|acks| taken.acks.push(acks));
     }
 
-    /// How many requests wait. The last ones may be missing, but for those that
+    /// How many requests wait, each append counted. The last ones may be missing, but for those that
     /// [`poll_waiting`](Self::poll_waiting) has seen.
     pub(super) fn len(&self) -> usize {
         self.len.load(Ordering::Relaxed)
@@ -453,13 +331,13 @@ impl Shared {
         self.lock().appends.is_waited_for()
     }
 
-    pub(super) fn note_hurry(&self) {
-        self.hurried.store(false, Ordering::Release);
+    pub(super) fn note_flush_request(&self) {
+        self.flush_requested.store(false, Ordering::Release);
     }
 }
 
 /// What so many requests that bring no record take.
-fn controls(count: usize) -> Cost {
+pub(super) fn controls(count: usize) -> Cost {
     Cost {
         bytes: 0,
         records: count,

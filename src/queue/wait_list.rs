@@ -22,7 +22,7 @@ use std::collections::BTreeMap;
 use std::task::Waker;
 use std::time::{Duration, Instant};
 
-use crate::queue::request::Cost;
+use crate::queue::cost::Cost;
 use crate::small_deque::SmallDeque;
 
 /// The room of a queue, who has it, and who waits for it.
@@ -78,6 +78,12 @@ impl WaitList {
     /// What those inside have taken.
     pub(super) fn used(&self) -> Cost {
         self.used
+    }
+
+    /// What is offered.
+    #[cfg(all(test, tidewal_shuttle))]
+    pub(super) fn promised(&self) -> Cost {
+        self.promised
     }
 
     /// Whether someone waits for room that there is not.

@@ -10,7 +10,7 @@ use std::task::{Context, Poll};
 use crate::error::Error;
 use crate::error::Result;
 use crate::lsn::Lsn;
-use crate::queue::answers::Answer;
+use crate::queue::acks::Ack;
 
 /// A record that was submitted: a future of its LSN.
 ///
@@ -26,12 +26,12 @@ use crate::queue::answers::Answer;
 /// [`Error::Interrupted`].
 #[must_use = "only the answer says whether and when the record is durable"]
 pub struct PendingAppend {
-    answer: Answer,
+    ack: Ack,
 }
 
 impl PendingAppend {
-    pub(super) fn new(answer: Answer) -> Self {
-        Self { answer }
+    pub(super) fn new(ack: Ack) -> Self {
+        Self { ack }
     }
 }
 
@@ -39,7 +39,7 @@ impl Future for PendingAppend {
     type Output = Result<Lsn>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        Pin::new(&mut self.answer).poll(context)
+        Pin::new(&mut self.ack).poll(context)
     }
 }
 
@@ -60,13 +60,13 @@ impl fmt::Debug for PendingAppend {
 /// The errors of [`PendingAppend`].
 #[must_use = "only the answer says whether and when the batch is durable"]
 pub struct PendingBatch {
-    answer: Answer,
+    ack: Ack,
     records: u64,
 }
 
 impl PendingBatch {
-    pub(super) fn new(answer: Answer, records: u64) -> Self {
-        Self { answer, records }
+    pub(super) fn new(ack: Ack, records: u64) -> Self {
+        Self { ack, records }
     }
 }
 
@@ -74,9 +74,8 @@ impl Future for PendingBatch {
     type Output = Result<RangeInclusive<Lsn>>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let last = std::task::ready!(Pin::new(&mut self.answer).poll(context))?;
-        let first = Lsn::new(last.get() - (self.records - 1));
-        Poll::Ready(Ok(first..=last))
+        let last = std::task::ready!(Pin::new(&mut self.ack).poll(context))?;
+        Poll::Ready(Ok(range_to(last, self.records)))
     }
 }
 
@@ -84,4 +83,9 @@ impl fmt::Debug for PendingBatch {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("PendingBatch").finish_non_exhaustive()
     }
+}
+
+/// The LSNs of so many records that follow each other.
+pub(super) fn range_to(last: Lsn, records: u64) -> RangeInclusive<Lsn> {
+    Lsn::new(last.get() - (records - 1))..=last
 }

@@ -1,13 +1,15 @@
 //! Turns payloads into requests.
 
+use std::ops::RangeInclusive;
+
 use bytes::Bytes;
 
 use crate::error::{Error, Result, TrySubmitError};
+use crate::lsn::Lsn;
 use crate::options::Durability;
-use crate::queue::NotSubmitted;
+use crate::queue::append::{Append, Entries, Entry};
 use crate::queue::order::Order;
-use crate::queue::request::{Append, Entries, Entry};
-use crate::wal::{PendingAppend, PendingBatch, Shared, Wal};
+use crate::wal::{PendingAppend, PendingBatch, Shared, Wal, pending};
 
 /// Submitting, as part of an ordered sequence or not.
 impl Wal {
@@ -18,8 +20,35 @@ impl Wal {
         durability: Durability,
     ) -> Result<PendingAppend> {
         let append = self.prepare(order, payload, durability)?;
-        let answer = self.shared.submitter.submit(append).await?;
-        Ok(PendingAppend::new(answer))
+        let ack = self.shared.submitter.submit(append).await?;
+        Ok(PendingAppend::new(ack))
+    }
+
+    /// Submits and waits for the answer. The outer error is that of an append that was not submitted.
+    pub(crate) async fn append_in(
+        &self,
+        order: Option<&Order>,
+        payload: Bytes,
+        durability: Durability,
+    ) -> Result<Result<Lsn>> {
+        let append = self.prepare(order, payload, durability)?;
+        self.shared.submitter.append(append).await
+    }
+
+    pub(crate) async fn append_batch_in<I>(
+        &self,
+        order: Option<&Order>,
+        payloads: I,
+        durability: Durability,
+    ) -> Result<Result<RangeInclusive<Lsn>>>
+    where
+        I: IntoIterator,
+        I::Item: Into<Bytes>,
+    {
+        let append = self.prepare_batch(order, payloads, durability)?;
+        let records = append.cost().records as u64;
+        let last = self.shared.submitter.append(append).await?;
+        Ok(last.map(|last| pending::range_to(last, records)))
     }
 
     pub(crate) async fn submit_batch_in<I>(
@@ -34,8 +63,8 @@ impl Wal {
     {
         let append = self.prepare_batch(order, payloads, durability)?;
         let records = append.cost().records as u64;
-        let answer = self.shared.submitter.submit(append).await?;
-        Ok(PendingBatch::new(answer, records))
+        let ack = self.shared.submitter.submit(append).await?;
+        Ok(PendingBatch::new(ack, records))
     }
 
     pub(crate) fn try_submit_in(
@@ -44,11 +73,8 @@ impl Wal {
         payload: Bytes,
     ) -> Result<PendingAppend, TrySubmitError> {
         let append = self.prepare(order, payload, self.shared.durability)?;
-        match self.shared.submitter.try_submit(append) {
-            Ok(answer) => Ok(PendingAppend::new(answer)),
-            Err(NotSubmitted::Full(append)) => Err(TrySubmitError::Full(append.into_payload())),
-            Err(NotSubmitted::Refused(error)) => Err(error.into()),
-        }
+        let ack = self.shared.submitter.try_submit(append)?;
+        Ok(PendingAppend::new(ack))
     }
 
     /// Ends an ordered sequence: nothing of it is submitted any more.

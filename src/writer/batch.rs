@@ -14,23 +14,26 @@ use crate::lsn::Lsn;
 use crate::mutants::{Mutant, is_active};
 use crate::options::Durability;
 use crate::queue::Inbox;
-use crate::queue::answers::{Claims, OnFile, Placed};
+use crate::queue::ack_guard::{AckQueue, PlacedAcks, WrittenAcks};
+use crate::queue::append::AppendNote;
 use crate::queue::completion::Completion;
+use crate::queue::cost::Cost;
+use crate::queue::frames::Frames;
 use crate::queue::order::Refusals;
-use crate::queue::request::{Append, Cost};
 use crate::small_deque::SmallDeque;
 use crate::stats::FlushCause;
 use crate::stats::figures::BatchFacts;
 use crate::stats::latency::Latencies;
 use crate::storage::{Present, Synced, Wrote};
-use crate::writer::frames::{Encoder, Frames};
 use crate::writer::segment::Segment;
 
 /// Appends that are to be written together, and requests to sync that came after them.
 pub(super) struct Batch {
-    appends: SmallDeque<Append>,
+    notes: SmallDeque<AppendNote>,
+    /// Of the appends in `notes`.
+    pub(super) frames: Frames,
     /// The duty to answer the appends.
-    pub(super) claims: Claims,
+    pub(super) acks: AckQueue,
     pub(super) syncs: Vec<Completion<Lsn>>,
     pub(super) cost: Cost,
     /// What its appends take of the queue's budget.
@@ -69,10 +72,12 @@ impl Due {
 }
 
 impl Batch {
-    pub(super) fn new() -> Self {
+    /// An empty batch, which uses the memory of these empty frames.
+    pub(super) fn new(frames: Frames) -> Self {
         Self {
-            appends: SmallDeque::default(),
-            claims: Claims::default(),
+            notes: SmallDeque::default(),
+            frames,
+            acks: AckQueue::default(),
             syncs: Vec::new(),
             cost: Cost::default(),
             places: Cost::default(),
@@ -83,19 +88,20 @@ impl Batch {
     }
 
     pub(super) fn is_empty(&self) -> bool {
-        self.appends.is_empty() && self.syncs.is_empty()
+        self.notes.is_empty() && self.syncs.is_empty()
     }
 
-    pub(super) fn push(&mut self, append: Append, place: Cost, due: Due) {
-        self.cost += append.cost();
-        self.places += place;
+    /// Adds appends. Their frames and the duty to answer them are to follow.
+    pub(super) fn push(&mut self, note: AppendNote, places: Cost, due: Due) {
+        self.cost += note.cost;
+        self.places += places;
         self.due = if is_active(Mutant::WindowRestarted) {
             due
         } else {
             self.due.min(due)
         };
-        self.is_written_wanted |= append.durability == Durability::Written;
-        self.appends.push(append);
+        self.is_written_wanted |= note.durability == Durability::Written;
+        self.notes.push(note);
     }
 
     pub(super) fn push_sync(&mut self, done: Completion<Lsn>) {
@@ -105,48 +111,53 @@ impl Batch {
 
     /// Bytes that the next append takes in a segment.
     pub(super) fn next_len(&self) -> Option<u64> {
-        self.appends
-            .front()
-            .map(|append| append.cost().bytes as u64)
+        let next = self.frames.costs_from(0).next();
+        next.map(|cost| cost.bytes as u64)
     }
 
-    /// Takes out the appends that fit into the segment, and encodes them into `frames`, which is empty.
-    pub(super) fn encode(&mut self, segment: &Segment, durable: Lsn, frames: Frames) -> Encoded {
-        let mut encoder = Encoder {
-            key: segment.key(),
-            durable,
-            next: segment.next(),
-            frames,
-        };
-        let mut latencies = ByDurability::default();
-        let (mut appends, mut payload_bytes) = (0, 0);
-        while self
-            .next_len()
-            .is_some_and(|len| encoder.frames.len() + len <= segment.room())
-            && let Some(append) = self.appends.pop_front()
-        {
-            payload_bytes += encoder.encode(append.entries.as_slice());
-            latencies.note(&append);
-            appends += 1;
-        }
-        let Encoder { next, frames, .. } = encoder;
-        let mut claims = Claims::default();
-        self.claims.move_to(&mut claims, next.since(segment.next()));
-        Encoded {
+    /// Takes out the appends that fit into the segment, and completes their frames. The first one has to
+    /// fit.
+    pub(super) fn encode(&mut self, segment: &Segment, durable: Lsn) -> Encoded {
+        let (notes, cost) = self.take_fitting(segment.room());
+        let mut frames = Frames::default();
+        self.frames.move_to(&mut frames, cost.bytes);
+        let mut acks = AckQueue::default();
+        self.acks.move_to(&mut acks, cost.records as u64);
+        let next = frames.complete(segment.key(), segment.next(), durable);
+        let mut encoded = Encoded {
             frames,
             next,
-            placed: claims.place(segment.next()),
-            appends,
-            payload_bytes,
-            latencies,
+            placed: acks.place(segment.next()),
+            appends: 0,
+            payload_bytes: 0,
+            latencies: ByDurability::default(),
             is_written_wanted: self.is_written_wanted,
             cause: std::mem::replace(&mut self.cause, FlushCause::Rotation),
+        };
+        notes.iter().for_each(|note| encoded.note(note));
+        encoded
+    }
+
+    /// The notes of the first appends that fit into so many bytes, and what they cost.
+    fn take_fitting(&mut self, room: u64) -> (SmallDeque<AppendNote>, Cost) {
+        let (mut notes, mut cost) = (SmallDeque::default(), Cost::default());
+        while let Some(front) = self.notes.front_mut() {
+            let left = usize::try_from(room).unwrap_or(usize::MAX) - cost.bytes;
+            let fits = |next: Cost| next.bytes <= left;
+            let note = match fits(front.cost) {
+                true => self.notes.pop_front(),
+                false => front.split_front(self.frames.costs_from(cost.bytes), fits),
+            };
+            let Some(note) = note else { break };
+            cost += note.cost;
+            notes.push(note);
         }
+        (notes, cost)
     }
 
     /// How many appends are not encoded yet.
     pub(super) fn len(&self) -> usize {
-        self.appends.len()
+        self.notes.iter().map(|note| note.appends).sum()
     }
 
     /// Answers what was not encoded, and those who asked for a sync after it: it is certainly not
@@ -155,12 +166,13 @@ impl Batch {
     /// What relies on a refused append is refused wherever it is.
     pub(super) fn refuse(&mut self, error: &Error) {
         let cause = Arc::new(error.clone());
-        let mut refusals = Refusals::of(&mut self.claims);
-        for append in self.appends.drain() {
-            let records = append.cost().records as u64;
-            refusals.refuse(append.order.as_ref(), records, &cause);
+        let mut refusals = Refusals::of(&mut self.acks);
+        for note in self.notes.drain() {
+            let records = note.cost.records as u64;
+            refusals.refuse(note.order.as_ref(), records, &cause);
         }
         drop(refusals);
+        self.frames = Frames::default();
         self.syncs
             .drain(..)
             .for_each(|done| done.fail(error.clone()));
@@ -171,7 +183,7 @@ impl Batch {
 pub(super) struct Encoded {
     frames: Frames,
     next: Lsn,
-    placed: SmallDeque<Placed>,
+    placed: SmallDeque<PlacedAcks>,
     appends: u64,
     payload_bytes: u64,
     latencies: ByDurability,
@@ -180,6 +192,12 @@ pub(super) struct Encoded {
 }
 
 impl Encoded {
+    fn note(&mut self, note: &AppendNote) {
+        self.appends += note.appends as u64;
+        self.payload_bytes += note.payload_bytes();
+        self.latencies.note(note);
+    }
+
     /// Hands the bytes to the operating system. Returns them, for their memory to be used again; or the
     /// appends whose outcome is unknown.
     pub(super) fn write(
@@ -187,7 +205,7 @@ impl Encoded {
         segment: Segment,
         inbox: &Inbox,
         now: impl FnOnce() -> Instant,
-    ) -> Result<(Segment, Written, Frames), (IoFailure, SmallDeque<Placed>)> {
+    ) -> Result<(Segment, Written, Frames), (IoFailure, SmallDeque<PlacedAcks>)> {
         let records = self.next.since(segment.next());
         match self.hand_over(segment) {
             Ok((segment, receipt, present)) => {
@@ -222,7 +240,7 @@ impl Encoded {
             appends: self.appends,
             records,
             payload_bytes: self.payload_bytes,
-            bytes: self.frames.len(),
+            bytes: self.frames.len() as u64,
         });
         if !self.latencies.written.is_empty() {
             counters.note_latencies(&self.latencies.written, now());
@@ -238,18 +256,18 @@ struct ByDurability {
 }
 
 impl ByDurability {
-    fn note(&mut self, append: &Append) {
-        let latencies = match append.durability {
+    fn note(&mut self, note: &AppendNote) {
+        let latencies = match note.durability {
             Durability::Durable => &mut self.durable,
             Durability::Written => &mut self.written,
         };
-        latencies.note(append.submitted, append.weight);
+        latencies.note(note.submitted, note.weight);
     }
 }
 
 /// Appends that a killed process does not lose any more.
 pub(super) struct Written {
-    placed: SmallDeque<Placed>,
+    placed: SmallDeque<PlacedAcks>,
     latencies: Latencies,
     next: Lsn,
     receipt: Wrote,
@@ -259,7 +277,7 @@ pub(super) struct Written {
 
 /// Everything that was written and not yet synced.
 pub(super) struct Unsynced {
-    appends: SmallDeque<OnFile>,
+    appends: SmallDeque<WrittenAcks>,
     latencies: Latencies,
     syncs: Vec<Completion<Lsn>>,
     /// The last record written; `None` if everything written is synced.
@@ -343,7 +361,7 @@ impl Unsynced {
     /// proportion to the futures that callers still hold, however late the sync comes.
     fn make_room(&mut self, more: usize) {
         if self.appends.len() + more > self.appends.capacity() {
-            self.appends.retain(OnFile::is_awaited);
+            self.appends.retain(WrittenAcks::is_awaited);
             // As many again, so that what stays is not looked at for each that comes.
             self.appends.reserve(more.max(self.appends.len()));
         }
@@ -353,7 +371,7 @@ impl Unsynced {
 /// Appends that are on disk.
 pub(super) struct Durable {
     upto: DurableUpTo,
-    appends: SmallDeque<OnFile>,
+    appends: SmallDeque<WrittenAcks>,
     latencies: Latencies,
     syncs: Vec<Completion<Lsn>>,
 }
@@ -404,7 +422,7 @@ impl DurableUpTo {
     }
 
     /// Tells callers that their records are on disk. Returns how many were waiting.
-    fn answer(self, append: OnFile) -> usize {
+    fn answer(self, append: WrittenAcks) -> usize {
         assert!(
             append.last() <= self.lsn,
             "only what is durable is acknowledged"

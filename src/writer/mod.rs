@@ -1,16 +1,17 @@
 //! The writer: one task that owns the log's newest file, and the only one that acknowledges appends.
 //!
-//! In reading order: [`task`] is the loop, [`gather`] takes requests out of the queue until a batch is
-//! to be written, [`batch`] is the life of a batch as a chain of types, [`frames`] the
-//! bytes that it becomes, [`tail`] is where the log ends and how it moves to a new segment, [`segment`] is the file that is being written, [`spares`] has
-//! files ready for rotation, which [`preallocator`] makes, [`adopt`] makes a recovered log fit to be continued, [`watch`] looks on while
+//! In reading order: [`task`] is the loop, [`batcher`] takes requests out of the queue until a batch is
+//! to be written, [`linger`] waits a moment for more of them, [`batch`] is the life of a batch as a chain of
+//! types, [`tail`] is where the log ends and how it moves to a new segment, [`segment`] is the file that is
+//! being written, [`spares`] has files ready for rotation, which [`preallocator`] makes, [`adopt`] makes a
+//! recovered log fit to be continued, [`watch`] looks on while
 //! the disk works, for those who want to hear of it. [`unshare`] keeps backups of hard
 //! links as they are. (`mend` is what a repair writes.)
 
 mod adopt;
 mod batch;
-mod frames;
-mod gather;
+mod batcher;
+mod linger;
 #[cfg(feature = "tools")]
 pub(crate) mod mend;
 mod preallocator;

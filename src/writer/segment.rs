@@ -7,11 +7,11 @@ use crate::format::statement::{Statement, StatementKind};
 use crate::format::{self, names};
 use crate::lsn::Lsn;
 use crate::mutants::{Mutant, is_active, skip_next_sync};
+use crate::queue::frames::Frames;
 #[cfg(tidewal_mutants)]
 use crate::recovered::LastSegment;
 use crate::retention::Sealed;
 use crate::storage::{Dir, File, Mode, Onto, Present, Synced, Wrote};
-use crate::writer::frames::Frames;
 use crate::writer::spares::Spare;
 use crate::writer::unshare::open_to_change;
 use crate::writer::write_ahead::WriteAhead;
@@ -141,7 +141,7 @@ impl Segment {
         let (file, receipt) =
             frames.write_with(|pieces| self.file.write_all_at(pieces, self.end))?;
         self.file = file;
-        self.end += frames.len();
+        self.end += frames.len() as u64;
         self.next = next;
         self.is_marked = false;
         Ok((self, receipt))

@@ -11,15 +11,14 @@ use crate::mutants::{Mutant, is_active};
 use crate::observe;
 use crate::options::WalOptions;
 use crate::queue::Inbox;
-use crate::queue::answers::Placed;
+use crate::queue::ack_guard::PlacedAcks;
 use crate::queue::completion::Completion;
 use crate::recovered::Recovered;
 use crate::small_deque::SmallDeque;
 use crate::storage::{Closing, Dir, Lock, Present};
 use crate::writer::adopt::adopt;
 use crate::writer::batch::{Batch, DurableUpTo, Unsynced};
-use crate::writer::frames::Frames;
-use crate::writer::gather::{Gatherer, Situation, Turn};
+use crate::writer::batcher::{Action, Batcher, WriterState};
 use crate::writer::segment::DiskError;
 use crate::writer::spares::Spares;
 use crate::writer::tail::{Segments, Tail};
@@ -57,22 +56,18 @@ pub(super) async fn run(
 struct Writer {
     executor: Executor,
     inbox: Inbox,
-    gatherer: Gatherer,
+    batcher: Batcher,
     tail: Tail,
     segments: Segments,
     unsynced: Unsynced,
     /// For those who follow the log.
     feed: Publisher,
-    doubtful: Doubtful,
+    in_doubt: InDoubt,
     durable: DurableUpTo,
     /// When the first record was written to the open segment.
     filled_since: Option<Instant>,
     /// Whether the open segment was opened although holds keep too much.
     is_beyond_holds: bool,
-    /// Kept from batch to batch, so that encoding seldom allocates.
-    frames: Frames,
-    /// Bytes that `frames` keeps room for.
-    frames_limit: usize,
     /// The log's directory, to be named in what is told about it.
     dir: Dir,
     watch: Watch,
@@ -83,13 +78,13 @@ struct Writer {
 /// Who was being served when an operation failed. They are told once it is known that the log is on its
 /// way out, because what they do next is to open it again.
 #[derive(Default)]
-struct Doubtful {
-    appends: SmallDeque<Placed>,
+struct InDoubt {
+    appends: SmallDeque<PlacedAcks>,
     /// A truncation or a rotation.
     asked: Option<Completion<()>>,
 }
 
-impl Doubtful {
+impl InDoubt {
     fn fail(self, fault: &IoFailure) {
         self.appends
             .into_iter()
@@ -122,7 +117,7 @@ impl Writer {
         Ok(Self {
             executor,
             inbox,
-            gatherer: Gatherer::new(executor, options),
+            batcher: Batcher::new(executor, options),
             tail: Tail::Recovered {
                 next: end.next(),
                 last,
@@ -136,12 +131,10 @@ impl Writer {
             ),
             unsynced: Unsynced::new(),
             feed,
-            doubtful: Doubtful::default(),
+            in_doubt: InDoubt::default(),
             durable: DurableUpTo::adopted(end, synced),
             filled_since: None,
             is_beyond_holds: false,
-            frames: Frames::default(),
-            frames_limit: options.max_batch_bytes.saturating_mul(2),
             dir,
             watch,
             is_refusing: false,
@@ -165,27 +158,27 @@ impl Writer {
 
     async fn serve(&mut self) -> Result<(), IoFailure> {
         loop {
-            let situation = Situation {
+            let state = WriterState {
                 due: self.unsynced.due,
                 idle_matters: self.unsynced.is_empty() && !self.tail.is_marked(),
             };
-            match self.gatherer.next(&mut self.inbox, situation).await {
-                Turn::Commit(batch) => self.commit(batch).await?,
-                Turn::Truncate(before, done) => {
+            match self.batcher.next(&mut self.inbox, state).await {
+                Action::Commit(batch) => self.commit(batch).await?,
+                Action::Truncate(before, done) => {
                     self.inbox.release_controls(1);
                     self.truncate(before, done).await?;
                 }
-                Turn::Rotate(age, done) => {
+                Action::Rotate(age, done) => {
                     self.inbox.release_controls(1);
                     self.finish_segment(age, done).await?;
                 }
-                Turn::TruncatePutOff => {
+                Action::TruncatePutOff => {
                     let put_off = self.inbox.retention().take_put_off();
                     self.truncate_put_off(put_off).await?;
                 }
-                Turn::SyncDue => self.sync().await?,
-                Turn::Idle => self.mark()?,
-                Turn::Closed => return Ok(()),
+                Action::SyncDue => self.sync().await?,
+                Action::Idle => self.mark()?,
+                Action::Closed => return Ok(()),
             }
         }
     }
@@ -194,7 +187,7 @@ impl Writer {
     async fn commit(&mut self, mut batch: Batch) -> Result<(), IoFailure> {
         let asks = batch.syncs.len();
         if let Err(fault) = self.write(&mut batch).await {
-            self.gatherer.take_back(batch);
+            self.batcher.take_back(batch);
             return Err(fault);
         }
         self.inbox.release(batch.places);
@@ -225,13 +218,12 @@ impl Writer {
             }
             let segment = self.tail.take_open().expect("a rotation opens a segment");
             let first = segment.next();
-            let frames = std::mem::take(&mut self.frames);
-            let encoded = batch.encode(&segment, self.durable.lsn(), frames);
+            let encoded = batch.encode(&segment, self.durable.lsn());
             let now = || self.executor.now();
             let (segment, written, frames) = match encoded.write(segment, &self.inbox, now) {
                 Ok(written) => written,
                 Err((fault, appends)) => {
-                    self.doubtful.appends = appends;
+                    self.in_doubt.appends = appends;
                     return Err(fault);
                 }
             };
@@ -240,8 +232,7 @@ impl Writer {
                 .stage(first..=segment.next().prev(), || frames.share());
             self.tail = Tail::Open(segment);
             self.unsynced.absorb(written, batch.due);
-            self.frames = frames;
-            self.frames.clear(self.frames_limit);
+            self.batcher.recycle(frames);
         }
         Ok(())
     }
@@ -268,7 +259,7 @@ impl Writer {
                 .synced(upto, synced)
                 .acknowledge(&self.inbox, &mut self.feed, ended);
         self.durable = durable;
-        self.gatherer.note_answered(count, took);
+        self.batcher.note_answered(count, took);
         Ok(())
     }
 
@@ -341,7 +332,7 @@ impl Writer {
                 done.fail(error);
             }
             Err(DiskError::Broken(fault)) => {
-                self.doubtful.asked = Some(done);
+                self.in_doubt.asked = Some(done);
                 return Err(fault);
             }
         }
@@ -365,7 +356,7 @@ impl Writer {
                 return Ok(());
             }
             Err(DiskError::Broken(fault)) => {
-                self.doubtful.asked = Some(done);
+                self.in_doubt.asked = Some(done);
                 return Err(fault);
             }
         };
@@ -420,9 +411,9 @@ impl Writer {
         self.inbox.counters().end_disk_work();
         self.inbox.counters().note_poisoned();
         self.inbox.poison(fault);
-        std::mem::take(&mut self.doubtful).fail(fault);
+        std::mem::take(&mut self.in_doubt).fail(fault);
         self.unsynced.fail(fault);
-        self.gatherer.refuse(&Error::Poisoned(fault.clone()));
+        self.batcher.refuse(&Error::Poisoned(fault.clone()));
     }
 
     /// Notes that the writer is about to wait for the disk, for others to see who may be worried.

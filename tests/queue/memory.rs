@@ -15,14 +15,15 @@ fn sharing(bytes: &Arc<[u8]>) -> Bytes {
     Bytes::from_owner(Arc::clone(bytes))
 }
 
-#[test]
-fn a_payload_is_let_go_when_it_is_written_though_its_sync_never_comes() {
+/// Five payloads of this length. So many of them are held until they are written.
+fn five_are_let_go_when_they_are_written(len: usize, held: usize) {
     for policy in policies() {
         run(async {
-            let (_, wal) = log(options().sync_policy(policy)).await;
-            let bytes = Arc::from([7; 100]);
+            let options = options().segment_size(1 << 20).sync_policy(policy);
+            let (_, wal) = log(options).await;
+            let bytes = Arc::from(vec![7; len]);
             let pending = [(); 5].map(|()| wal.try_submit(sharing(&bytes)).unwrap());
-            assert_eq!(Arc::strong_count(&bytes), 1 + 5);
+            assert_eq!(Arc::strong_count(&bytes), 1 + held);
             sleep(ms(2)).await;
             settle().await;
             assert_eq!(wal.durable_lsn(), Lsn::FIRST, "nothing is synced yet");
@@ -31,6 +32,20 @@ fn a_payload_is_let_go_when_it_is_written_though_its_sync_never_comes() {
         });
     }
 }
+
+#[test]
+fn a_small_payload_is_let_go_as_soon_as_it_is_submitted() {
+    five_are_let_go_when_they_are_written(100, 0);
+    five_are_let_go_when_they_are_written(NOT_COPIED - 1, 0);
+}
+
+#[test]
+fn a_large_payload_is_let_go_when_it_is_written_though_its_sync_never_comes() {
+    five_are_let_go_when_they_are_written(NOT_COPIED, 5);
+}
+
+/// From this length on a payload is not copied (`ARCHITECTURE.md`).
+const NOT_COPIED: usize = 16 * 1024;
 
 #[test]
 fn a_refused_payload_is_let_go_at_once() {

@@ -11,7 +11,7 @@ use std::task::{Wake, Waker};
 use std::time::Instant;
 
 use super::{OFFER_MAX, Turn, WaitList, Wakers};
-use crate::queue::request::Cost;
+use crate::queue::cost::Cost;
 
 /// Bytes that fit into the queue.
 const SIZE: usize = 3;

@@ -1,0 +1,190 @@
+//! The duty to answer appends, as a chain of types: [`PendingAcks`] - place -> [`PlacedAcks`] - on file ->
+//! [`WrittenAcks`] - durable.
+//!
+//! Each consumes the one before it, good news needs a receipt, and what is dropped on the way answers
+//! [`Error::Interrupted`], so that no path through the writer can forget a caller.
+
+use std::ops::Range;
+use std::sync::Weak;
+
+use crate::error::{Error, IoFailure, Result};
+use crate::lsn::Lsn;
+use crate::queue::acks::{AckRange, Acks, LsnOffset};
+use crate::small_deque::SmallDeque;
+use crate::storage::{Present, Synced, Wrote};
+
+/// The duty to answer a range of appends. However it ends, each of them is answered once.
+struct AckGuard {
+    /// Gone if no caller wants to know.
+    acks: Weak<Acks>,
+    /// Those that are not answered yet.
+    tickets: Range<u64>,
+    /// Whether those that wait for the write have their answer.
+    is_written: bool,
+}
+
+impl AckGuard {
+    fn settle(mut self, outcome: Result<LsnOffset>) -> usize {
+        self.settle_rest(outcome)
+    }
+
+    fn settle_rest(&mut self, outcome: Result<LsnOffset>) -> usize {
+        let tickets = self.tickets.clone();
+        if tickets.is_empty() {
+            return 0;
+        }
+        self.tickets.start = tickets.end;
+        let range = AckRange { tickets, outcome };
+        let acks = self.acks.upgrade();
+        acks.map_or(0, |acks| acks.settle(range, self.is_written))
+    }
+}
+
+impl Drop for AckGuard {
+    fn drop(&mut self) {
+        self.settle_rest(Err(Error::Interrupted));
+    }
+}
+
+/// Appends that are not in a file: the records of a range of tickets.
+pub(super) struct PendingAcks(AckGuard);
+
+impl PendingAcks {
+    pub(super) fn new(acks: Weak<Acks>, tickets: Range<u64>) -> Self {
+        Self(AckGuard {
+            acks,
+            tickets,
+            is_written: false,
+        })
+    }
+
+    fn records(&self) -> u64 {
+        self.0.tickets.end - self.0.tickets.start
+    }
+
+    /// Answers that they are certainly not appended.
+    fn refuse(self, error: &Error) {
+        self.0.settle(Err(error.clone()));
+    }
+
+    /// Gives them their LSNs, from `first` on.
+    fn place(self, first: Lsn) -> PlacedAcks {
+        PlacedAcks {
+            last: first.plus(self.records() - 1),
+            guard: self.0,
+        }
+    }
+
+    /// Cuts off the first so many records.
+    fn split(&mut self, records: u64) -> Self {
+        let middle = self.0.tickets.start + records;
+        let tickets = self.0.tickets.start..middle;
+        self.0.tickets.start = middle;
+        Self::new(Weak::clone(&self.0.acks), tickets)
+    }
+}
+
+/// Pending acks in the order of their tickets.
+#[derive(Default)]
+pub(crate) struct AckQueue(SmallDeque<PendingAcks>);
+
+impl AckQueue {
+    pub(super) fn push(&mut self, acks: PendingAcks) {
+        self.0.push(acks);
+    }
+
+    /// Moves all behind what `other` has.
+    pub(crate) fn move_all_to(&mut self, other: &mut Self) {
+        other.0.extend(self.0.drain());
+    }
+
+    /// Moves those of the first so many records behind what `other` has.
+    pub(crate) fn move_to(&mut self, other: &mut Self, mut records: u64) {
+        while records > 0 {
+            let first = self.0.front_mut().expect("an ack for every record");
+            let piece = if first.records() > records {
+                Some(first.split(records))
+            } else {
+                self.0.pop_front()
+            };
+            let piece = piece.expect("an ack for every record");
+            records -= piece.records();
+            other.push(piece);
+        }
+    }
+
+    /// Gives all of them their LSNs, from `first` on.
+    pub(crate) fn place(self, first: Lsn) -> SmallDeque<PlacedAcks> {
+        let mut next = first;
+        let place = |acks: PendingAcks| {
+            let placed = acks.place(next);
+            next = placed.last.next();
+            placed
+        };
+        self.0.into_iter().map(place).collect()
+    }
+
+    /// Answers that they are certainly not appended.
+    pub(crate) fn refuse(&mut self, error: &Error) {
+        self.0.drain().for_each(|acks| acks.refuse(error));
+    }
+}
+
+/// Appends that are on their way into a file.
+pub(crate) struct PlacedAcks {
+    last: Lsn,
+    guard: AckGuard,
+}
+
+impl PlacedAcks {
+    /// They are with the operating system.
+    pub(crate) fn on_file(self, _: Wrote) -> WrittenAcks {
+        WrittenAcks(self)
+    }
+
+    /// Answers that the outcome is unknown.
+    pub(crate) fn fail(self, fault: &IoFailure) {
+        self.guard.settle(Err(Error::OutcomeUnknown(fault.clone())));
+    }
+
+    fn offset(&self) -> LsnOffset {
+        LsnOffset::between(self.guard.tickets.end - 1, self.last)
+    }
+}
+
+/// Appends that a killed process does not lose any more.
+pub(crate) struct WrittenAcks(PlacedAcks);
+
+impl WrittenAcks {
+    /// The LSN of the last record.
+    pub(crate) fn last(&self) -> Lsn {
+        self.0.last
+    }
+
+    /// Answers those that asked for [`Durability::Written`]: they are in a file that can be found.
+    pub(crate) fn written(&mut self, _: Present) {
+        let PlacedAcks { guard, .. } = &mut self.0;
+        guard.is_written = true;
+        if let Some(acks) = guard.acks.upgrade() {
+            let (tickets, outcome) = (guard.tickets.clone(), Ok(self.0.offset()));
+            acks.settle_written(AckRange { tickets, outcome });
+        }
+    }
+
+    /// Answers that they are on disk. Returns how many callers were waiting. There is no other way to
+    /// answer an append so.
+    pub(crate) fn durable(self, _: Synced) -> usize {
+        let offset = self.0.offset();
+        self.0.guard.settle(Ok(offset))
+    }
+
+    /// Answers that the outcome is unknown.
+    pub(crate) fn fail(self, fault: &IoFailure) {
+        self.0.fail(fault);
+    }
+
+    /// Whether a caller holds an answer to one of these appends, or of others that were taken with them.
+    pub(crate) fn is_awaited(&self) -> bool {
+        self.0.guard.acks.strong_count() > 0
+    }
+}

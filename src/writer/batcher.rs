@@ -1,0 +1,348 @@
+//! From requests to batches: what is written together, and when.
+
+use std::time::{Duration, Instant};
+
+use crate::error::Error;
+use crate::executor::{Executor, race};
+use crate::lsn::Lsn;
+use crate::options::{Durability, SyncPolicy, WalOptions};
+use crate::queue::Inbox;
+use crate::queue::append::AppendNote;
+use crate::queue::completion::Completion;
+use crate::queue::cost::Cost;
+use crate::queue::frames::Frames;
+use crate::queue::order::{Refusal, Refusals};
+use crate::queue::request::{Request, Taken};
+use crate::stats::FlushCause;
+use crate::writer::batch::{Batch, Due};
+use crate::writer::linger::Linger;
+
+/// What the writer is to do next.
+#[expect(
+    clippy::large_enum_variant,
+    reason = "a batch is moved a few times, and a box would be an allocation for each"
+)]
+pub(super) enum Action {
+    Commit(Batch),
+    Truncate(Lsn, Completion<()>),
+    Rotate(Duration, Completion<()>),
+    /// Holds have moved.
+    TruncatePutOff,
+    /// What was written earlier is due to be synced.
+    SyncDue,
+    /// There is nothing to do.
+    Idle,
+    /// There will be no more requests.
+    Closed,
+}
+
+/// What the batcher has to know about the writer.
+#[derive(Clone, Copy)]
+pub(super) struct WriterState {
+    /// When what was written has to be synced.
+    pub(super) due: Due,
+    /// Whether there is something to do although nothing is requested.
+    pub(super) idle_matters: bool,
+}
+
+/// Takes requests out of the queue.
+pub(super) struct Batcher {
+    executor: Executor,
+    policy: SyncPolicy,
+    limit: Cost,
+    pending: Taken,
+    /// Whether more requests may come.
+    open: bool,
+    linger: Linger,
+    /// Kept from batch to batch for its memory, so that frames are seldom allocated.
+    recycled: Frames,
+    /// Bytes for which that keeps room.
+    recycled_limit: usize,
+}
+
+impl Batcher {
+    /// A batch never waits for more than the queue can hold, so its limits are the lower of the two.
+    pub(super) fn new(executor: Executor, options: &WalOptions) -> Self {
+        let limit = Cost {
+            bytes: options.max_batch_bytes.min(options.queue_bytes),
+            records: options.max_batch_records.min(options.queue_records),
+        };
+        Self {
+            executor,
+            policy: options.sync_policy,
+            limit,
+            pending: Taken::default(),
+            open: true,
+            linger: Linger::default(),
+            recycled: Frames::default(),
+            recycled_limit: options.max_batch_bytes.saturating_mul(2),
+        }
+    }
+
+    /// Waits for what the writer is to do next.
+    pub(super) async fn next(&mut self, inbox: &mut Inbox, state: WriterState) -> Action {
+        self.linger.wait(self.executor, inbox).await;
+        let idle_at = state.idle_matters.then(|| self.executor.now() + IDLE_AFTER);
+        let mut batch = Batch::new(std::mem::take(&mut self.recycled));
+        loop {
+            let left_over = self.fill(&mut batch, inbox);
+            let cause = left_over.or_else(|| self.fill_from_queue(&mut batch, inbox));
+            if let Some(cause) = cause.or_else(|| self.is_ready(&batch, state.due, inbox)) {
+                batch.cause = cause;
+                return Action::Commit(batch);
+            }
+            if batch.is_empty()
+                && let Some(action) = self.action_without_batch(inbox, state.due, idle_at)
+            {
+                self.recycle(batch.frames);
+                return action;
+            }
+            self.wait(inbox, batch.due.min(state.due).time().or(idle_at))
+                .await;
+        }
+    }
+
+    /// Notes that the writer has just answered so many appends after a sync that took so long.
+    pub(super) fn note_answered(&mut self, count: usize, sync_time: Duration) {
+        if self.policy.lingers() {
+            self.linger.note(count, sync_time);
+        }
+    }
+
+    /// Takes back a batch that cannot be written.
+    pub(super) fn take_back(&mut self, mut batch: Batch) {
+        batch.acks.move_all_to(&mut self.pending.acks);
+        let syncs = batch.syncs.into_iter().map(Request::Sync);
+        self.pending.requests.extend(syncs);
+    }
+
+    /// Takes the memory of frames that were written.
+    pub(super) fn recycle(&mut self, mut frames: Frames) {
+        frames.clear(self.recycled_limit);
+        self.recycled = frames;
+    }
+
+    /// Answers everything that was taken out of the queue and not written.
+    pub(super) fn refuse(&mut self, error: &Error) {
+        self.pending.refuse(error);
+    }
+
+    /// Takes what waits in the queue, unless something of what was taken before is left, and moves it into
+    /// the batch. So what is taken is always exchanged, and never copied under the queue's lock.
+    fn fill_from_queue(&mut self, batch: &mut Batch, inbox: &mut Inbox) -> Option<FlushCause> {
+        if self.pending.is_empty() {
+            self.pending.shrink(self.recycled_limit);
+            inbox.take_waiting(&mut self.pending);
+        }
+        self.fill(batch, inbox)
+    }
+
+    /// Moves pending requests into the batch, in their order. Returns why the batch has to go as it is,
+    /// if it has to: it is full, or the next request is of another kind.
+    fn fill(&mut self, batch: &mut Batch, inbox: &Inbox) -> Option<FlushCause> {
+        loop {
+            let before = batch.cost;
+            let cause = self.fill_requests(batch, inbox);
+            let Taken { frames, acks, .. } = &mut self.pending;
+            frames.move_to(&mut batch.frames, batch.cost.bytes - before.bytes);
+            let records = batch.cost.records - before.records;
+            acks.move_to(&mut batch.acks, records as u64);
+            if !self.refuse_next(inbox) {
+                return cause;
+            }
+        }
+    }
+
+    /// Refuses what is next as long as it relies on an append that was refused. Returns whether it did.
+    fn refuse_next(&mut self, inbox: &Inbox) -> bool {
+        let mut refused = Cost::default();
+        let mut refusals = Refusals::of(&mut self.pending.acks);
+        while let Some(Request::Append(note)) = self.pending.requests.front()
+            && let Some(refusal) = Refusal::behind(note.order.as_ref())
+        {
+            refusals.push(refusal, note.cost.records as u64);
+            self.pending.frames.skip(note.cost.bytes);
+            inbox.release(inbox.place_of(note.cost));
+            refused += note.cost;
+            self.pending.requests.pop_front();
+        }
+        drop(refusals);
+        refused != Cost::default()
+    }
+
+    fn fill_requests(&mut self, batch: &mut Batch, inbox: &Inbox) -> Option<FlushCause> {
+        while let Some(request) = self.pending.requests.front() {
+            match request {
+                Request::Append(note) if Refusal::behind(note.order.as_ref()).is_some() => {
+                    return None;
+                }
+                Request::Append(_) => {
+                    let Some(note) = self.admit(batch) else { break };
+                    let due = self.due_of(&note, batch);
+                    let places = inbox.place_of(note.cost);
+                    batch.push(note, places, due);
+                }
+                Request::Sync(_) | Request::FlushNow => self.fill_control(batch, inbox),
+                Request::Truncate(..)
+                | Request::Rotate(..)
+                | Request::TruncatePutOff
+                | Request::Close => break,
+            }
+        }
+        let cause = self.cause_before_next(batch);
+        self.make_due_if_full(batch, cause);
+        cause.filter(|_| !batch.is_empty())
+    }
+
+    fn fill_control(&mut self, batch: &mut Batch, inbox: &Inbox) {
+        match self.pending.requests.pop_front() {
+            Some(Request::Sync(done)) => batch.push_sync(done),
+            _ => inbox.note_flush_request(),
+        }
+    }
+
+    /// Takes as many of the next appends as the batch may still hold, and one if it is empty.
+    fn admit(&mut self, batch: &Batch) -> Option<AppendNote> {
+        let Taken {
+            requests, frames, ..
+        } = &mut self.pending;
+        let Some(Request::Append(note)) = requests.front_mut() else {
+            return None;
+        };
+        // What was admitted before is still among the pending frames.
+        let costs = || frames.costs_from(batch.cost.bytes - batch.frames.len());
+        let least = costs().next().filter(|_| batch.cost.records == 0);
+        let limit = self.limit.at_least(least.unwrap_or_default());
+        let may_be = |cost: Cost| (batch.cost + cost).fits(limit);
+        if !may_be(note.cost) {
+            return note.split_front(costs(), may_be);
+        }
+        match requests.pop_front() {
+            Some(Request::Append(note)) => Some(note),
+            _ => None,
+        }
+    }
+
+    /// Why a batch goes although more may come: it is full, or the next request does not belong to it.
+    fn cause_before_next(&self, batch: &Batch) -> Option<FlushCause> {
+        let cost = batch.cost;
+        let next = match self.pending.requests.front() {
+            Some(Request::Append(_)) => {
+                let from = cost.bytes - batch.frames.len();
+                self.pending.frames.costs_from(from).next()
+            }
+            Some(Request::Truncate(..) | Request::TruncatePutOff) => {
+                return Some(FlushCause::Truncation);
+            }
+            Some(Request::Rotate(..)) => return Some(FlushCause::Rotation),
+            Some(_) => return Some(FlushCause::Close),
+            None => None,
+        };
+        // Without a next one, a batch is full that would not hold the smallest.
+        let next = next.unwrap_or(Cost {
+            bytes: 1,
+            records: 1,
+        });
+        if cost.bytes + next.bytes > self.limit.bytes {
+            Some(FlushCause::BatchBytes)
+        } else {
+            (cost.records + next.records > self.limit.records).then_some(FlushCause::BatchRecords)
+        }
+    }
+
+    /// A batch that is full does not wait for the end of its interval.
+    fn make_due_if_full(&self, batch: &mut Batch, cause: Option<FlushCause>) {
+        let is_full = matches!(
+            cause,
+            Some(FlushCause::BatchBytes | FlushCause::BatchRecords)
+        );
+        if is_full && self.policy.interval().is_some() {
+            batch.due = Due::Now;
+        }
+    }
+
+    /// When appends have to be synced. Where the first of its kind says so for all, the others need not
+    /// look at the clock.
+    fn due_of(&self, note: &AppendNote, batch: &Batch) -> Due {
+        match (self.policy, note.durability, note.submitted) {
+            (SyncPolicy::Always, Durability::Written, _) if batch.is_written_wanted => Due::Never,
+            (SyncPolicy::Always, Durability::Written, _) => {
+                Due::At(self.executor.now() + WRITTEN_SYNC_AFTER)
+            }
+            (SyncPolicy::Interval(interval), _, Some(submitted)) => Due::At(submitted + interval),
+            (SyncPolicy::Manual, _, _) => Due::Never,
+            (SyncPolicy::Always | SyncPolicy::Interval(_), _, _) => Due::Now,
+        }
+    }
+
+    /// Why nothing is to be gained by waiting, if it is so: only an interval makes a batch wait for
+    /// more, and only while no caller waits for its write, or for the places that it holds.
+    fn is_ready(&self, batch: &Batch, due: Due, inbox: &Inbox) -> Option<FlushCause> {
+        if batch.is_empty() {
+            None
+        } else if self.policy.interval().is_none() {
+            Some(FlushCause::WriterIdle)
+        } else if !batch.syncs.is_empty() {
+            Some(FlushCause::Sync)
+        } else if batch.is_written_wanted {
+            Some(FlushCause::Written)
+        } else if !self.open {
+            Some(FlushCause::Close)
+        } else if inbox.is_waited_for() {
+            Some(FlushCause::QueueFull)
+        } else {
+            let is_over = batch.due.min(due).is_reached(|| self.executor.now());
+            is_over.then_some(FlushCause::Interval)
+        }
+    }
+
+    /// What to do if there is nothing to write.
+    fn action_without_batch(
+        &mut self,
+        inbox: &mut Inbox,
+        due: Due,
+        idle_at: Option<Instant>,
+    ) -> Option<Action> {
+        match self.pending.requests.pop_front() {
+            Some(Request::Truncate(before, done)) => return Some(Action::Truncate(before, done)),
+            Some(Request::Rotate(age, done)) => return Some(Action::Rotate(age, done)),
+            Some(Request::TruncatePutOff) => return Some(Action::TruncatePutOff),
+            // The queue ends after what it still holds.
+            Some(Request::Close) => inbox.close(),
+            Some(Request::Append(_) | Request::Sync(_) | Request::FlushNow) => {
+                unreachable!("an empty batch takes whatever belongs into one")
+            }
+            None if !self.open => return Some(Action::Closed),
+            None => {}
+        }
+        if due.is_reached(|| self.executor.now()) {
+            return Some(Action::SyncDue);
+        }
+        idle_at
+            .is_some_and(|time| time <= self.executor.now())
+            .then_some(Action::Idle)
+    }
+
+    /// Waits for a request, or until `deadline`, or until a caller has not come for its place.
+    async fn wait(&mut self, inbox: &mut Inbox, deadline: Option<Instant>) {
+        if !self.open || !self.pending.requests.is_empty() {
+            return;
+        }
+        let ends = [deadline, inbox.pass_over()];
+        let until = async {
+            self.executor
+                .sleep_until(ends.into_iter().flatten().min())
+                .await;
+            true
+        };
+        self.open = race(inbox.wait(), until).await;
+    }
+}
+
+/// How long the log has to be idle before it leaves word how far it is durable. Long enough that
+/// producers who append now and then do not have two blocks to sync instead of one.
+const IDLE_AFTER: Duration = Duration::from_millis(100);
+
+/// How long a record that was acknowledged when written may wait for a sync under
+/// [`SyncPolicy::Always`].
+const WRITTEN_SYNC_AFTER: Duration = Duration::from_millis(10);
