@@ -272,7 +272,16 @@ impl Replay {
         })
     }
 
+    /// Most records are at hand, and need neither a waker nor room for an error on their way.
+    #[inline]
     async fn next(&mut self) -> Result<Option<Record>> {
+        match self.records.next() {
+            Some(record) => Ok(Some(record)),
+            None => self.next_piece().await,
+        }
+    }
+
+    async fn next_piece(&mut self) -> Result<Option<Record>> {
         std::future::poll_fn(|context| self.poll_next(context))
             .await
             .transpose()
