@@ -9,7 +9,7 @@ use anyhow::{Context, Result, ensure};
 use crate::args::Args;
 use crate::peers::{Entry, FLOOR, Recovery};
 use crate::table::{count, median, sorted};
-use crate::workload::size;
+use crate::workload::{grouped, size};
 
 /// What a log holds.
 #[derive(Clone, Copy)]
@@ -98,7 +98,7 @@ impl Written {
 fn table(logs: &[Written], shape: Shape) -> String {
     let mut text = format!(
         "\n### Recovery of {} records of {}\n\n{HEAD}",
-        shape.records,
+        grouped(shape.records),
         size(shape.len)
     );
     for log in logs {

@@ -144,9 +144,9 @@ pub fn size(len: usize) -> String {
     }
 }
 
-fn grouped(count: usize) -> String {
+pub fn grouped(count: usize) -> String {
     match count {
-        1000.. => format!("{},{:03}", count / 1000, count % 1000),
+        1_000.. => format!("{},{:03}", grouped(count / 1_000), count % 1_000),
         _ => count.to_string(),
     }
 }

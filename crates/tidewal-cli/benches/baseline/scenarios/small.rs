@@ -16,40 +16,37 @@ use crate::measure::{SMALL, SMALL_RECORD};
 
 /// S1.
 pub fn one_producer(context: &BenchContext) -> Outcome {
-    let runs = beside_the_baseline(context, &Load::new(1, SMALL), SMALL_RECORD);
-    let mut outcome = Outcome::default();
-    outcome.aim(
-        "p50 by that of write + fdatasync",
-        Unit::Ratio,
-        runs.ratio(ON_DISK, BASELINE, p50_ratio),
-        AtMost(1.25),
-    );
-    show_by_dsync(&mut outcome, &runs);
-    show_waits(&mut outcome, &runs);
-    outcome
+    shared_sync(context, 1, 1.25).0
 }
 
 /// S2. The baseline is a sync of one record, which is a little less than that of 64.
 pub fn many_producers(context: &BenchContext) -> Outcome {
     let producers = 64;
-    let runs = beside_the_baseline(context, &Load::new(producers, SMALL), SMALL_RECORD);
     let best = |log: &Slice, baseline: &Slice| log.rate() / (producers as f64 / baseline.p50());
-    let mut outcome = Outcome::default();
-    outcome.aim(
-        "p50 by that of write + fdatasync",
-        Unit::Ratio,
-        runs.ratio(ON_DISK, BASELINE, p50_ratio),
-        AtMost(1.35),
-    );
+    let (mut outcome, runs) = shared_sync(context, producers, 1.35);
     outcome.aim(
         "appends/s by 64 per write + fdatasync",
         Unit::Ratio,
         runs.ratio(ON_DISK, BASELINE, best),
         AtLeast(0.6),
     );
-    show_by_dsync(&mut outcome, &runs);
-    show_waits(&mut outcome, &runs);
     outcome
+}
+
+/// Producers that share a sync, beside a sync of one record.
+fn shared_sync(context: &BenchContext, producers: usize, p50_bound: f64) -> (Outcome, Runs) {
+    let runs = beside_the_baseline(context, &Load::new(producers, SMALL), SMALL_RECORD);
+    let mut outcome = Outcome::default();
+    outcome.aim(
+        "p50 by that of write + fdatasync",
+        Unit::Ratio,
+        runs.ratio(ON_DISK, BASELINE, p50_ratio),
+        AtMost(p50_bound),
+    );
+    let by_dsync = runs.ratio(ON_DISK, Method::Dsync.name(), p50_ratio);
+    outcome.show("p50 by that of write, O_DSYNC", Unit::Ratio, by_dsync);
+    show_waits(&mut outcome, &runs);
+    (outcome, runs)
 }
 
 /// S3.
@@ -112,48 +109,31 @@ fn beside_the_baseline(context: &BenchContext, load: &Load, piece_len: usize) ->
     runs
 }
 
-fn show_by_dsync(outcome: &mut Outcome, runs: &Runs) {
-    let ratio = runs.ratio(ON_DISK, Method::Dsync.name(), p50_ratio);
-    outcome.show("p50 by that of write, O_DSYNC", Unit::Ratio, ratio);
-}
-
 /// What each method did.
 fn show_waits(outcome: &mut Outcome, runs: &Runs) {
     for method in [Method::Fdatasync, Method::Dsync] {
-        let name = method.name();
-        outcome.show(
-            format!("{name}: p50"),
-            Unit::Time,
-            runs.each(name, Slice::p50),
-        );
-        outcome.show(
-            format!("{name}: p99"),
-            Unit::Time,
-            runs.each(name, Slice::p99),
-        );
+        show_wait(outcome, runs, method.name());
     }
     for name in [IN_MEMORY, ON_DISK] {
-        outcome.show(
-            format!("{name}: p50"),
-            Unit::Time,
-            runs.each(name, Slice::p50),
-        );
-        outcome.show(
-            format!("{name}: p99"),
-            Unit::Time,
-            runs.each(name, Slice::p99),
-        );
-        outcome.show(
-            format!("{name}: appends/s"),
-            Unit::PerSecond,
-            runs.each(name, Slice::rate),
-        );
+        show_wait(outcome, runs, name);
+        show_rate(outcome, runs, name);
     }
     outcome.show(
         "tidewal: appends per sync",
         Unit::Count,
         runs.each(ON_DISK, Slice::per_sync),
     );
+}
+
+fn show_wait(outcome: &mut Outcome, runs: &Runs, name: &str) {
+    let (p50, p99) = (runs.each(name, Slice::p50), runs.each(name, Slice::p99));
+    outcome.show(format!("{name}: p50"), Unit::Time, p50);
+    outcome.show(format!("{name}: p99"), Unit::Time, p99);
+}
+
+fn show_rate(outcome: &mut Outcome, runs: &Runs, name: &str) {
+    let rate = runs.each(name, Slice::rate);
+    outcome.show(format!("{name}: appends/s"), Unit::PerSecond, rate);
 }
 
 /// S6.
@@ -181,21 +161,8 @@ pub fn written(context: &BenchContext) -> Outcome {
             AtLeast(0.8),
         );
         for name in [name, in_memory.as_str()] {
-            outcome.show(
-                format!("{name}: appends/s"),
-                Unit::PerSecond,
-                runs.each(name, Slice::rate),
-            );
-            outcome.show(
-                format!("{name}: p50"),
-                Unit::Time,
-                runs.each(name, Slice::p50),
-            );
-            outcome.show(
-                format!("{name}: p99"),
-                Unit::Time,
-                runs.each(name, Slice::p99),
-            );
+            show_rate(&mut outcome, &runs, name);
+            show_wait(&mut outcome, &runs, name);
         }
     }
     log.close(&context.runtime);
