@@ -135,8 +135,10 @@ async fn lock(
     Ok((dir, lock, chain))
 }
 
-/// The segments that are there, and the id that the newest one has. If a header cannot be read, recovery
-/// will say why.
+/// The segments that are there, and the id that the newest one has.
+///
+/// Those below one whose header cannot be read say nothing of who came after them, so they are left out. If
+/// it matters, recovery will say why it cannot be read.
 fn chain(dir: &Dir) -> Result<Chain, Error> {
     let names = dir.list()?;
     let mut bases: Vec<_> = names
@@ -144,10 +146,10 @@ fn chain(dir: &Dir) -> Result<Chain, Error> {
         .filter_map(|name| names::parse_segment(name))
         .collect();
     bases.sort_unstable();
-    let headers: Vec<_> = bases.into_iter().map(|base| header(dir, base)).collect();
-    let newest = headers.last().copied().flatten();
-    let log_id = newest.map(|header| header.log_id);
-    Ok(Chain::new(log_id, headers.into_iter().flatten().collect()))
+    let newest_first = bases.into_iter().rev();
+    let headers: Vec<_> = newest_first.map_while(|base| header(dir, base)).collect();
+    let log_id = headers.first().map(|newest| newest.log_id);
+    Ok(Chain::new(log_id, headers))
 }
 
 fn header(dir: &Dir, base: Lsn) -> Option<segment::Header> {

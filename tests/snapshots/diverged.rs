@@ -146,3 +146,23 @@ fn regression_a_truncated_segment_that_came_back_makes_no_snapshot_diverge() {
         recovery.into_wal().await.unwrap();
     });
 }
+
+/// What cannot be read tells nothing.
+#[test]
+fn regression_a_header_that_cannot_be_read_makes_no_snapshot_diverge() {
+    run(async {
+        let disk = SimDisk::new(1);
+        let wal = open(&disk).await;
+        for _ in 0..3 {
+            wal.append(vec![b'r'; 9000]).await.unwrap();
+        }
+        write(&wal.snapshots(), lsn(3)).await.unwrap();
+        wal.close().await.unwrap();
+        for base in 1..=3 {
+            let fork = disk.fork();
+            fork.make_unreadable(format!("{DIR}/{base:020}.wal"), 0, false);
+            let locked = options().lock_on(&fork, DIR).await.unwrap();
+            locked.read_snapshot(lsn(3), read_all).await.unwrap();
+        }
+    });
+}

@@ -154,7 +154,7 @@ impl Measured {
     }
 }
 
-/// Processor time of this process so far, in seconds; 0 where there is no `/proc`.
+/// Processor time of this process so far, in seconds, by the hundredth. 0 where there is no `/proc`.
 fn processor_time() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields = stat.rsplit(')').next().unwrap_or_default();
