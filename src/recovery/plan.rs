@@ -63,10 +63,10 @@ impl Plan {
             .collect();
         let segments = Self::read_down_to_head(dir, &found)?;
         let (below, _) = found.split_at(found.len() - segments.len());
-        let doomed = below
-            .iter()
-            .map(|&base| read_doomed(dir, base, &segments))
-            .collect::<Result<_>>()?;
+        let mut doomed = Vec::new();
+        for &base in below {
+            doomed.extend(read_doomed(dir, base, &segments)?);
+        }
         Ok(Self {
             segments,
             doomed,
@@ -147,15 +147,21 @@ impl Planned {
     }
 }
 
-/// Looks at a segment below the head of the log. It was truncated, and will be removed, if it is of
-/// this log at all.
-fn read_doomed(dir: &Dir, base: Lsn, segments: &[Planned]) -> Result<String> {
-    let (doomed, _) = read_header(dir, base)?;
+/// Looks at a file below the head of the log. It was truncated, and is removed if it is a segment of this
+/// log.
+///
+/// The log does not need it. So a file that cannot be read, or that is no segment, keeps no sound log from
+/// opening, and stays where it is. A sound segment of another log is an error all the same: the head may be the
+/// one that does not belong here.
+fn read_doomed(dir: &Dir, base: Lsn, segments: &[Planned]) -> Result<Option<String>> {
+    let Ok(Found { planned, .. }) = Found::read(dir, base) else {
+        return Ok(None);
+    };
     match segments.first() {
-        Some(head) if head.header.log_id != doomed.header.log_id => Err(doomed
+        Some(head) if head.header.log_id != planned.header.log_id => Err(planned
             .damaged(dir, CorruptionKind::ForeignSegment, base)
             .into()),
-        _ => Ok(doomed.name),
+        _ => Ok(Some(planned.name)),
     }
 }
 

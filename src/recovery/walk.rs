@@ -140,8 +140,9 @@ impl Walk {
         let mut walk = Self::default();
         walk.sort_names(dir)?;
         walk.files.retain(|file| !without.contains(&file.base));
-        walk.read_headers(dir);
-        walk.find_head(dir);
+        let problems = walk.read_headers(dir);
+        walk.find_head();
+        walk.note_problems(dir, problems);
         walk.check_joints(dir);
         if extent != Extent::Headers {
             walk.read_records(dir, extent, follow);
@@ -187,28 +188,42 @@ impl Walk {
         Ok(())
     }
 
-    fn read_headers(&mut self, dir: &Dir) {
-        for index in 0..self.files.len() {
-            self.files[index].len = len_of(dir, self.files[index].base);
-            match Found::read(dir, self.files[index].base) {
-                Ok(found) => {
-                    let checked = found.check_len(dir);
-                    self.files[index].found = Some(FoundFile::of(&found));
-                    checked.unwrap_or_else(|error| self.note(error));
-                }
-                Err(error) => self.note(error),
-            }
+    /// Returns what is wrong with the header of each file of which something is, by its index.
+    fn read_headers(&mut self, dir: &Dir) -> Vec<(usize, Error)> {
+        let mut problems = Vec::new();
+        for (index, file) in self.files.iter_mut().enumerate() {
+            file.len = len_of(dir, file.base);
+            let checked = Found::read(dir, file.base).and_then(|found| {
+                file.found = Some(FoundFile::of(&found));
+                found.check_len(dir)
+            });
+            problems.extend(checked.err().map(|error| (index, error)));
         }
+        problems
     }
 
     /// The newest segment that needs no predecessor; files below it were truncated.
-    fn find_head(&mut self, dir: &Dir) {
-        let is_head = |file: &Walked| file.found.as_ref().is_some_and(|found| found.is_head);
-        if let Some(head) = self.files.iter().rposition(is_head) {
-            self.head = head;
-            self.check_leftovers(dir);
-        } else if let Some(oldest) = self.files.first().and_then(Walked::planned) {
-            self.damage(oldest.damaged(dir, CorruptionKind::PredecessorMissing, Lsn::FIRST));
+    fn find_head(&mut self) {
+        self.head = self.files.iter().rposition(is_head).unwrap_or(0);
+    }
+
+    /// What the log does not need cannot be wrong, unless it is another log's.
+    fn note_problems(&mut self, dir: &Dir, problems: Vec<(usize, Error)>) {
+        let head = self.head;
+        let matters = problems.into_iter().filter(|(index, _)| *index >= head);
+        matters.for_each(|(_, error)| self.note(error));
+        match self.files.first() {
+            Some(_) if self.files.iter().any(is_head) => self.check_leftovers(dir),
+            oldest => {
+                let oldest = oldest.and_then(Walked::planned);
+                let damage = |oldest: Planned| {
+                    oldest.damaged(dir, CorruptionKind::PredecessorMissing, Lsn::FIRST)
+                };
+                oldest
+                    .map(damage)
+                    .into_iter()
+                    .for_each(|damage| self.damage(damage));
+            }
         }
     }
 
@@ -560,6 +575,10 @@ impl<'a> Reading<'a> {
             ..run
         }
     }
+}
+
+fn is_head(file: &Walked) -> bool {
+    file.found.as_ref().is_some_and(|found| found.is_head)
 }
 
 /// The length of a segment's file, 0 if it cannot be learned.

@@ -160,7 +160,8 @@ pub(super) fn make(open: &OpenDir, observer: Option<&mut dyn Observer>) -> Resul
         return RepairPlan::of(open, survey(found), Decision::nothing(next));
     }
     let own = own_log_id(dir, &found)?;
-    let strays = found.files.iter().filter(|file| file.found.is_none());
+    let log = &found.files[found.head..];
+    let strays = log.iter().filter(|file| file.found.is_none());
     let strays: Vec<Lsn> = strays.map(|file| file.base).collect();
     let without = match strays.is_empty() {
         true => None,
@@ -275,7 +276,7 @@ impl Decider<'_> {
             base,
             log_id: self.own,
         };
-        let mut work = self.remove(removed);
+        let mut work = Self::remove(removed);
         work.begin = Some(begin);
         Decision {
             work,
@@ -294,7 +295,7 @@ impl Decider<'_> {
         let mut removed = self.strays.clone();
         removed.extend(log.iter().filter(goes).map(|file| file.base));
         let is_cut = removed.iter().any(|base| *base > last.base);
-        let mut work = self.remove(removed);
+        let mut work = Self::remove(removed);
         let head = first.found.as_ref().filter(|found| !found.is_head);
         work.mark_head = head.map(|found| found.header);
         work.extend = stay
@@ -325,15 +326,8 @@ impl Decider<'_> {
         }
     }
 
-    /// Takes files out of the log, and those below it that were truncated and would keep it from being
-    /// opened.
-    fn remove(&self, mut bases: Vec<Lsn>) -> Work {
-        let leftovers = self.rest.files[..self.rest.head].iter();
-        bases.extend(
-            leftovers
-                .filter(|file| is_short(file))
-                .map(|file| file.base),
-        );
+    /// Takes files out of the log.
+    fn remove(mut bases: Vec<Lsn>) -> Work {
         bases.sort_unstable();
         bases.dedup();
         let names: Vec<_> = bases.into_iter().rev().map(names::segment).collect();

@@ -134,6 +134,49 @@ fn a_segment_of_another_log_below_the_oldest_is_damage() {
     });
 }
 
+/// What the log does not need keeps it from nothing. It was an error, whatever was wrong with it.
+#[test]
+fn regression_a_leftover_of_truncation_that_is_no_segment_keeps_no_log_from_opening() {
+    type Change = fn(&mut Vec<u8>);
+    let changes: [(&str, u64, Change); 6] = [
+        ("its header is damaged", 1, |bytes| bytes[40] ^= 1),
+        ("it is empty", 1, Vec::clear),
+        ("it is short", 1, |bytes| bytes.truncate(5000)),
+        ("it is of a later version", 1, |bytes| bytes[2000] = 1),
+        ("it has another name", 2, |_| {}),
+        ("it cannot be read", 3, |_| {}),
+    ];
+    for (what, base, change) in changes {
+        run(async {
+            println!("{what}");
+            let disk = log_of(3).await;
+            let mut old = disk.read(segment(1)).unwrap();
+            let wal = options().open_on(&disk, DIR).await.unwrap();
+            wal.truncate_before(Lsn::new(5)).await.unwrap();
+            wal.close().await.unwrap();
+            change(&mut old);
+            disk.write_file(segment(base), old);
+            if base == 3 {
+                assert!(disk.make_unreadable(segment(base), 0, false));
+            }
+            let mut recovery = options().recover_on(&disk, DIR).await.unwrap();
+            let records: Vec<_> = (&mut recovery).try_collect().await.unwrap();
+            assert_records(&records, 5..=12);
+            let wal = recovery.into_wal().await.unwrap();
+            assert_eq!(wal.append(payload(13)).await.unwrap(), Lsn::new(13));
+            wal.close().await.unwrap();
+            // Only what is known to be the log's is removed.
+            assert_eq!(disk.files(DIR).contains(&name(base)), what != "it is short");
+            let records = collect(&options(), &disk).await.unwrap();
+            assert_records(&records, 5..=13);
+        });
+    }
+}
+
+fn name(base: u64) -> String {
+    segment(base).file_name().unwrap().to_str().unwrap().into()
+}
+
 #[test]
 fn an_earlier_life_of_a_segment_does_not_join_its_neighbour() {
     run(async {

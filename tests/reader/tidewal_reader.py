@@ -54,7 +54,9 @@ class Segment:
         if self.base != base:
             raise Damaged("the base LSN is not the one in the name")
         self.read_rest_of_block()
-        if len(file) < self.capacity:
+
+    def check_length(self):
+        if len(self.file) < self.capacity:
             raise Damaged("the file is too short")
 
     def read_header(self):
@@ -135,6 +137,7 @@ class Reader:
         while bases:
             base = bases.pop()
             segment = Segment(base, self.files[base])
+            segment.check_length()
             if segments:
                 segment.check_joins(segments[-1])
             segments.append(segment)
@@ -146,8 +149,13 @@ class Reader:
         return []
 
     def check_truncated(self, bases, log_id):
+        """A file that the log does not need is wrong only if it is a sound segment of another log."""
         for base in bases:
-            if Segment(base, self.files[base]).log_id != log_id:
+            try:
+                segment = Segment(base, self.files[base])
+            except (Damaged, Unsupported):
+                continue
+            if segment.log_id != log_id:
                 raise Damaged("a truncated segment is of another log")
 
     def read_units(self, segment, limit, last):

@@ -80,6 +80,28 @@ fn regression_what_is_named_like_a_spare_keeps_no_log_from_opening() {
     }
 }
 
+/// The log does not need it.
+#[test]
+fn regression_what_is_named_like_a_truncated_segment_keeps_no_log_from_opening() {
+    for (what, make) in THINGS {
+        in_dir(async |dir| {
+            let wal = options().open(&dir).await.unwrap();
+            append(&wal, 1..=60).await;
+            wal.truncate_before(Lsn::new(40)).await.unwrap();
+            wal.close().await.unwrap();
+            if !make(&dir.join(SEGMENT)) {
+                println!("skipped: this user cannot make {what}");
+                return;
+            }
+            let wal = options().open(&dir).await.unwrap();
+            append(&wal, 61..=100).await;
+            wal.truncate_before(Lsn::new(80)).await.unwrap();
+            wal.close().await.unwrap();
+            assert_opens(&dir, 80..=100).await;
+        });
+    }
+}
+
 #[test]
 fn regression_an_immutable_spare_keeps_no_log_from_opening() {
     in_dir(async |dir| {
