@@ -205,12 +205,20 @@ impl Backend for SimDir {
 
     fn sync(&self) -> io::Result<()> {
         let mut model = self.disk.model();
-        if model.begin(self.generation, Operation::SyncDir, On::Directory)? {
+        match model.begin(self.generation, Operation::SyncDir, On::Directory) {
+            Ok(false) => {
+                model.sync_dir(self.dir);
+                Ok(())
+            }
             // The power went before the sync was through: what is volatile stays so.
-            return Err(power_is_off());
+            Ok(true) => Err(power_is_off()),
+            Err(error) => {
+                if !model.off {
+                    model.forget_names(self.dir);
+                }
+                Err(error)
+            }
         }
-        model.sync_dir(self.dir);
-        Ok(())
     }
 
     fn is_linked(&self) -> io::Result<bool> {

@@ -14,6 +14,7 @@
 //! - When the power is cut, some of what is volatile survives: see [`Survival`].
 //! - A failed sync marks what it should have written as clean: it is readable until the power is
 //!   cut and then lost, and the next sync does not bring it back. Linux does the same.
+//!   The names that a failed sync of a directory should have written are lost in the same way.
 //! - Other programs can [move](SimDisk::move_dir), [copy](SimDisk::copy_dir) and
 //!   [remove](SimDisk::remove_dir) a directory while a log is open in it.
 //! - Any call can [fail](SimDisk::fail), writes and reads can be [short](SimDisk::short_io), a sync

@@ -337,6 +337,13 @@ impl Model {
             .for_each(|change: Change| self.settle(change));
     }
 
+    /// What a failed sync of a directory does: the names are found until the power goes, and will never be
+    /// durable.
+    pub(super) fn forget_names(&mut self, dir: DirId) {
+        self.volatile
+            .retain(|change| !matches!(change, Change::Entry { dir: other, .. } if *other == dir));
+    }
+
     fn edit_entries(&mut self, dir: DirId, edit: EntryEdit) -> io::Result<()> {
         // Nothing gets a name in a directory that was removed.
         self.path_of(dir).ok_or(io::ErrorKind::NotFound)?;

@@ -55,6 +55,21 @@ fn what_was_not_synced_survives_as_far_as_asked() {
 }
 
 #[test]
+fn a_failed_sync_of_a_directory_forgets_its_names() {
+    let (disk, dir) = disk_with_a_file();
+    let file = dir.open("new", Mode::Create).unwrap();
+    tokio_test::block_on(file.sync()).unwrap();
+    disk.fail(Operation::SyncDir, 0, io::ErrorKind::Other);
+    dir.sync().unwrap_err();
+    assert!(disk.read("d/new").is_some());
+    // Another process does not know of the failure.
+    open_dir(&disk).sync().unwrap();
+    disk.restart(Survival::Nothing);
+    assert_eq!(disk.read("d/new"), None);
+    assert_eq!(disk.read("d/f").unwrap(), b"old");
+}
+
+#[test]
 fn a_name_needs_its_directory_synced() {
     let (disk, dir) = disk_with_a_file();
     let file = dir.open("new", Mode::Create).unwrap();

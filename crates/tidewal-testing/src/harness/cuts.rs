@@ -8,13 +8,13 @@ use std::ops::Range;
 use std::time::Duration;
 
 use tidewal::sim::{SimDisk, Survival};
-use tidewal::{Error, WalOptions};
+use tidewal::{CorruptionKind, Error, WalOptions};
 
 use crate::harness::oracle::Oracle;
 use crate::harness::steps::Driver;
 use crate::harness::steps::Step::{self, Append, Batch, Reopen, Sync, Truncate, Written};
 use crate::harness::{Label, note_trial};
-use crate::support::{options, run};
+use crate::support::{DIR, options, run};
 
 /// What a service can do with a log. A record of 12,000 bytes is alone in its segment, so that the
 /// log rotates.
@@ -39,6 +39,9 @@ pub struct Cuts {
     pub samples: u64,
     /// How many cuts in a row.
     pub generations: u32,
+    /// Whether the medium also loses a page of the newest segment of each disk, while the system's cache has it
+    /// and while it has not.
+    pub loses_pages: bool,
     /// Disks that were tried, with what was promised on them: the same one twice shows nothing new.
     tried: HashSet<u64>,
     pub tally: Tally,
@@ -61,6 +64,8 @@ pub struct Tally {
     pub ends: u64,
     /// Of these, how many left a disk that no other had left before.
     pub different: u64,
+    /// Pages that were lost.
+    pub lost_pages: u64,
 }
 
 impl Cuts {
@@ -70,6 +75,7 @@ impl Cuts {
             pieces_max: 4,
             samples: 4,
             generations: 3,
+            loses_pages: false,
             tried: HashSet::new(),
             tally: Tally::default(),
         }
@@ -148,9 +154,87 @@ impl Cuts {
             end.come(&disk, &mut oracle);
             if self.tried.insert(state_of(&disk, &oracle)) {
                 self.tally.different += 1;
+                if self.loses_pages {
+                    self.lose_page(&disk, &oracle);
+                }
                 self.live_on(&disk, &oracle, generation);
             }
         }
+    }
+
+    /// The medium loses a page of records of the newest segment, one for each disk.
+    fn lose_page(&mut self, disk: &SimDisk, oracle: &Oracle) {
+        let files = disk.files(DIR).into_iter();
+        let Some(newest) = files.rev().find(|name| name.contains(".wal")) else {
+            return;
+        };
+        let path = format!("{DIR}/{newest}");
+        let pages = disk.read(&path).map_or(0, |bytes| bytes.len() / PAGE_LEN);
+        if pages < 2 {
+            return;
+        }
+        let choice = state_of(disk, oracle);
+        let page = 1 + choice % (pages as u64 - 1);
+        let offset = page * PAGE_LEN as u64;
+        let _label = Label(format!("the page at {offset} of {path} is lost"));
+        note_trial();
+        self.tally.lost_pages += 1;
+        let lost = |is_cached| {
+            let disk = disk.fork();
+            assert!(disk.make_unreadable(&path, offset, is_cached));
+            disk
+        };
+        self.read_without_page(&lost(false), oracle);
+        self.open_below_cache(&lost(true), oracle.clone(), choice);
+    }
+
+    /// What is before the page is delivered, and an error says that it cannot be read; or it is not needed.
+    fn read_without_page(&self, disk: &SimDisk, oracle: &Oracle) {
+        let before = disk.fingerprint();
+        let (records, error) = run(async {
+            let mut records = Vec::new();
+            let reader = self.options.clone().read_on(disk, DIR).await;
+            let error = match reader {
+                Ok(mut reader) => loop {
+                    match reader.try_next().await {
+                        Ok(Some(record)) => records.push(record),
+                        Ok(None) => break None,
+                        Err(error) => break Some(error),
+                    }
+                },
+                Err(error) => Some(error),
+            };
+            (records, error)
+        });
+        assert_eq!(disk.fingerprint(), before, "P4: reading changes nothing");
+        match error {
+            None => oracle.check(&records),
+            Some(Error::Corrupt(found)) if found.kind == CorruptionKind::Unreadable => {
+                oracle.check_before(found.first, &records);
+            }
+            Some(error) => panic!("P4: {error}: {error:?}"),
+        }
+    }
+
+    /// Opening the log gives up no readable copy, wherever the process is killed in it.
+    fn open_below_cache(&self, disk: &SimDisk, mut oracle: Oracle, choice: u64) {
+        let whole = disk.fork();
+        let operations = {
+            let (before, mut oracle) = (whole.operations(), oracle.clone());
+            let opened = run(Driver::new(&whole, &self.options, &mut oracle).recover_and_append());
+            opened.unwrap_or_else(|error| panic!("the cache has the page: {error}: {error:?}"));
+            whole.operations() - before
+        };
+        disk.cut_power_at(disk.operations() + choice / 64 % operations);
+        run(async {
+            let mut driver = Driver::new(disk, &self.options, &mut oracle);
+            let outcome = driver.recover_and_append().await;
+            assert_only_the_cut_fails(disk, &outcome);
+        });
+        disk.kill();
+        let mut driver = Driver::new(disk, &self.options, &mut oracle);
+        let again = run(driver.recover());
+        again.unwrap_or_else(|error| panic!("P4: the only copy is given up: {error}: {error:?}"));
     }
 
     fn survivals(&self, disk: &SimDisk, generation: u32) -> Vec<Survival> {
@@ -234,3 +318,6 @@ impl End {
         }
     }
 }
+
+/// What the medium loses.
+const PAGE_LEN: usize = 4096;

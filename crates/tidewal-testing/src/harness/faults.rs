@@ -165,6 +165,10 @@ impl Scenario<'_> {
             driver.is_manual = self.policy == SyncPolicy::Manual;
             let wal = driver.recover_and_append().await.unwrap();
             wal.close().await.unwrap();
+            // What the failed call left in the cache is nothing that the next life may rely on.
+            disk.restart(Survival::Nothing);
+            driver.oracle.forget_written();
+            driver.recover().await.unwrap();
         }
     }
 

@@ -137,6 +137,21 @@ impl Oracle {
         self.check_batches(&delivered);
     }
 
+    /// Checks what a recovery delivered before it stopped at `first`, which cannot be read.
+    pub fn check_before(&self, first: Lsn, records: &[Record]) {
+        let delivered: BTreeMap<_, _> = records
+            .iter()
+            .map(|record| (record.lsn, record.payload.to_vec()))
+            .collect();
+        for (lsn, payload) in self.durable.range(self.mark..first.max(self.mark)) {
+            assert_eq!(delivered.get(lsn), Some(payload), "P4: {lsn} is before it");
+        }
+        for (lsn, payload) in &delivered {
+            let promised = self.durable.get(lsn).unwrap_or(payload);
+            assert_eq!(payload, promised, "P1: record {lsn} has other bytes");
+        }
+    }
+
     /// Takes what a recovery delivered for what stands: from now on it has to stay, and what is not
     /// there must never come back.
     pub fn adopt(&mut self, records: Vec<Record>) {
