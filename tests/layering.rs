@@ -163,6 +163,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "recovery",
             "wal",
             "snapshot",
+            "mutants",
         ],
     ),
     (
