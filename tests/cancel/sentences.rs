@@ -63,7 +63,8 @@ fn said() -> BTreeSet<Sentence> {
     for item in files(SOURCES).iter().flat_map(|text| items(text)) {
         for paragraph in item.sections("Cancel safety") {
             for sentence in sentences(&paragraph) {
-                assert!(said.insert((item.name.clone(), sentence)), "said twice");
+                // Twins, for two versions of openraft, say the same.
+                said.insert((item.name.clone(), sentence));
             }
         }
     }

@@ -51,14 +51,20 @@ impl<O: Observer> Observer for RaftLook<O> {
 /// would all have to be in memory.
 const LARGEST: u64 = 64 * 1024;
 
-/// A version, a kind, and a number that is no higher than the record's LSN.
+/// A version, a kind, in a log of many groups the group, and a number that is no higher than the record's
+/// LSN.
 fn is_of_raft(record: &Record) -> bool {
-    let Some((head, _)) = record.payload.split_first_chunk::<10>() else {
-        return false;
+    let payload = &record.payload;
+    let (kinds, number) = match payload.first() {
+        Some(1) => (1..=6, payload.get(2..10)),
+        Some(2) => (1..=8, payload.get(10..18)),
+        _ => return false,
     };
-    let [version, kind, number @ ..] = *head;
-    let number = u64::from_le_bytes(number);
-    version == 1 && (1..=5).contains(&kind) && (1..=record.lsn.get()).contains(&number)
+    let number = number.and_then(|bytes| bytes.try_into().ok());
+    number.is_some_and(|number| {
+        let number = u64::from_le_bytes(number);
+        kinds.contains(&payload[1]) && (1..=record.lsn.get()).contains(&number)
+    })
 }
 
 /// What to do about a raft node whose log is damaged.

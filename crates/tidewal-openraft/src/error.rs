@@ -61,3 +61,23 @@ impl From<Error> for OpenError {
         }
     }
 }
+
+/// Why a group of a `RaftLogs` could not be opened or removed.
+#[derive(Clone, Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum GroupError {
+    /// Its log is open already, or is being removed.
+    ///
+    /// Next: drop what holds it, and try again.
+    #[error("the log of group {group} is in use")]
+    Open {
+        /// The group.
+        group: u64,
+    },
+
+    /// The record of its removal could not be appended.
+    ///
+    /// Next: see there.
+    #[error(transparent)]
+    Log(#[from] Error),
+}

@@ -1,9 +1,18 @@
-//! The log of an [openraft](https://docs.rs/openraft/0.9) node, over one [`Wal`](tidewal::Wal).
+//! The log of an [openraft](https://docs.rs/openraft) node, over one [`Wal`](tidewal::Wal).
 //!
-//! [`RaftLog`] is a [`RaftLogStorage`](openraft::storage::RaftLogStorage): give it to
-//! [`Raft::new`](openraft::Raft::new) beside a state machine. Entries, vote, committed index,
-//! truncation and purge are records of one log, whose order is the order of the calls. It is made for
-//! openraft 0.9, with its features `serde` and `storage-v2`.
+//! `RaftLog` is openraft's `RaftLogStorage`: give it to `Raft::new` beside a state machine. Entries,
+//! vote, committed index, truncation and purge are records of one log, whose order is the order of the
+//! calls.
+//!
+//! # Versions
+//!
+//! | openraft | feature | module |
+//! |---|---|---|
+//! | 0.10 (a pre-release) | `v0_10` | [`v0_10`] |
+//! | 0.9, with its features `serde` and `storage-v2` | `v0_9` | [`v0_9`] |
+//!
+//! There is no default feature. A directory that was written under 0.9 opens under 0.10, and the other
+//! way round: the records have the same bytes (with 0.10's default types for vote, entry and leader id).
 //!
 //! # What is durable when
 //!
@@ -11,27 +20,25 @@
 //! |---|---|---|
 //! | `append` | once the entries are submitted, and readable | when the callback is called |
 //! | `save_vote` | | when it returns |
-//! | `truncate`, `purge` | | when it returns |
-//! | `save_committed` | once it is submitted | with the next sync, 10 ms later at the latest; raft does not need it |
+//! | `truncate`, `truncate_after`, `purge` | | when it returns |
+//! | `save_committed` | once it is submitted | with the next sync, 10 ms later at the latest |
 //!
 //! Any number of appends can be in flight; their callbacks are called in the order of the calls. What a
 //! restart rebuilds is what a prefix of the calls had made, and that prefix holds every call that was
 //! acknowledged.
 //!
-//! openraft 0.9 itself waits for the callback of one append before it makes the next, and a leader
-//! appends each client's write by itself. So a leader does one sync a write, and takes at most as many
-//! writes in a second as its disk does syncs, however many clients there are. A service that needs more
-//! puts several commands into one entry. (Followers append what comes in one message at once.)
+//! A leader that is restarted must not serve reads by what `save_committed` saved last. With openraft 0.10
+//! set `enable_leader_restore: Some(false)` in `Config`. With 0.9 let it commit an entry of its own first.
 //!
 //! # Memory
 //!
 //! The files are read when the log is opened and never again. Entries that are not purged are served
 //! from memory, where each takes its own size and, as an estimate, its encoded size again. What bounds
 //! them is your snapshot policy: `snapshot_policy` and `max_in_snapshot_log_to_keep` of
-//! [`Config`](openraft::Config). A snapshot lets openraft purge, and a purge gives memory back at once
+//! openraft's `Config`. A snapshot lets openraft purge, and a purge gives memory back at once
 //! and files as whole segments. [`RaftLogOptions::memory_limit`] is the hard bound behind it: an
 //! append beyond it fails, which stops the node before the machine runs out of memory.
-//! [`LogReader::held`] says how much is held.
+//! `LogReader::held` says how much is held.
 //!
 //! # Failures
 //!
@@ -54,16 +61,14 @@
 //! instead (`examples/raft-kv` in the repository).
 //!
 //! ```
-//! use std::io::Cursor;
-//!
-//! use openraft::storage::RaftLogStorage;
+//! use openraft::storage::{RaftLogReader, RaftLogStorage};
 //! use openraft::Vote;
-//! use tidewal_openraft::RaftLog;
+//! use tidewal_openraft::v0_10::RaftLog;
 //!
 //! # #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 //! # pub struct Command(String);
 //! openraft::declare_raft_types!(
-//!     pub Types: D = Command, R = (), SnapshotData = Cursor<Vec<u8>>
+//!     pub Types: D = Command, R = ()
 //! );
 //!
 //! # tokio_test::block_on(async {
@@ -74,7 +79,7 @@
 //! drop(log);
 //!
 //! let mut log = RaftLog::<Types>::open(dir).await?;
-//! assert_eq!(log.read_vote().await?, Some(Vote::new(3, 1)));
+//! assert_eq!(log.reader().read_vote().await?, Some(Vote::new(3, 1)));
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! # }).unwrap();
 //! ```
@@ -86,17 +91,18 @@
     clippy::unwrap_used
 )]
 
-mod completions;
-mod encoding;
+#[cfg(any(feature = "v0_9", feature = "v0_10"))]
+mod core;
 mod error;
-mod log;
-mod memory;
-mod open;
+#[cfg(any(feature = "v0_9", feature = "v0_10"))]
+mod held;
 mod options;
-mod reader;
-mod rebuild;
+#[cfg(feature = "v0_10")]
+pub mod v0_10;
+#[cfg(feature = "v0_9")]
+pub mod v0_9;
 
-pub use self::error::OpenError;
-pub use self::log::RaftLog;
+pub use self::error::{GroupError, OpenError};
+#[cfg(any(feature = "v0_9", feature = "v0_10"))]
+pub use self::held::Held;
 pub use self::options::RaftLogOptions;
-pub use self::reader::{Held, LogReader};

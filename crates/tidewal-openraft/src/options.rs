@@ -7,18 +7,16 @@
 ///
 /// ```
 /// use tidewal::Wal;
-/// use tidewal_openraft::{RaftLog, RaftLogOptions};
+/// use tidewal_openraft::RaftLogOptions;
+/// use tidewal_openraft::v0_10::RaftLog;
 ///
-/// # use std::io::Cursor;
 /// # openraft::declare_raft_types!(pub Types: D = String, R = ());
 /// # tokio_test::block_on(async {
 /// # let dir = tempfile::tempdir().unwrap();
 /// # let dir = dir.path();
 /// let recovery = Wal::options().segment_size(16 * 1024 * 1024).recover(dir).await?;
-/// let log: RaftLog<Types> = RaftLogOptions::new()
-///     .memory_limit(256 * 1024 * 1024)
-///     .recover(recovery)
-///     .await?;
+/// let options = RaftLogOptions::new().memory_limit(256 * 1024 * 1024);
+/// let log: RaftLog<Types> = RaftLog::recover(recovery, &options).await?;
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// # }).unwrap();
 /// ```
@@ -26,6 +24,7 @@
 #[must_use = "options do nothing until a log is opened with them"]
 pub struct RaftLogOptions {
     pub(crate) memory_limit: u64,
+    pub(crate) reclaim_after: u64,
 }
 
 impl RaftLogOptions {
@@ -34,7 +33,7 @@ impl RaftLogOptions {
         Self::default()
     }
 
-    /// How many bytes the entries may take in memory, as [`Held::bytes`](crate::Held::bytes)
+    /// How many bytes the entries may take in memory, those of all groups of a `RaftLogs` together, as [`Held::bytes`](crate::Held::bytes)
     /// counts them. Default: 1 GiB.
     ///
     /// An append that would exceed it fails, and openraft then stops the node. A log that holds more
@@ -44,14 +43,25 @@ impl RaftLogOptions {
         self.memory_limit = bytes;
         self
     }
+
+    /// For `RaftLogs`: how many bytes of records the log takes beyond what its groups need before it
+    /// appends again what idle groups need, so that it can be truncated behind them. Default: 256 MiB.
+    /// It is twice what all groups hold if that is more.
+    pub fn reclaim_after(mut self, bytes: u64) -> Self {
+        self.reclaim_after = bytes;
+        self
+    }
 }
 
 impl Default for RaftLogOptions {
     fn default() -> Self {
         Self {
             memory_limit: MEMORY_LIMIT_DEFAULT,
+            reclaim_after: RECLAIM_AFTER_DEFAULT,
         }
     }
 }
 
 const MEMORY_LIMIT_DEFAULT: u64 = 1024 * 1024 * 1024;
+
+const RECLAIM_AFTER_DEFAULT: u64 = 256 * 1024 * 1024;

@@ -19,40 +19,55 @@
 //! linearizable: the leader makes sure that it still leads before it answers. Any node can be killed
 //! at any moment and started again on its directory.
 //!
-//! `machine.rs` is the state and its snapshots, `network.rs` how nodes talk, `service.rs` what clients
+//! A node whose raft has ended, because its disk is full or fails, says why and exits.
+//!
+//! `machine.rs` is the state, `snapshot_file.rs` its snapshots, `network.rs` how nodes talk, `service.rs` what clients
 //! see. There is no authentication and no encryption.
 
 mod machine;
 mod network;
 mod service;
+mod snapshot_file;
 
 use std::error::Error;
-use std::io::Cursor;
+use std::fmt;
 use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 
 use clap::Parser;
-use openraft::{Config, Raft, SnapshotPolicy};
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::{Config, SnapshotPolicy};
 use serde::{Deserialize, Serialize};
 use tidewal::Wal;
 use tidewal_openraft::RaftLogOptions;
+use tidewal_openraft::v0_10::RaftLog;
 use tokio::net::TcpListener;
 
 use crate::machine::Machine;
 use crate::network::Network;
-use crate::service::Service;
+use crate::service::{MAX_KEY, Service};
 
 openraft::declare_raft_types!(
     /// What this service is made of.
-    pub Types: D = Command, R = (), SnapshotData = Cursor<Vec<u8>>
+    pub Types: D = Command, R = ()
 );
+
+/// A node.
+pub type Raft = openraft::Raft<Types, Machine>;
 
 /// What an entry of the raft log holds.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub enum Command {
     /// Sets a key.
     Put { key: String, value: String },
+}
+
+impl fmt::Display for Command {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::Put { key, value } = self;
+        write!(f, "put {key}, {} bytes", value.len())
+    }
 }
 
 /// One node of a replicated key-value service.
@@ -77,7 +92,28 @@ struct Args {
     /// The size of the log's segments, in bytes
     #[arg(long, default_value_t = 64 * 1024 * 1024)]
     segment_size: u64,
+
+    /// The largest value that a client can write, in bytes
+    #[arg(long, default_value_t = 1024 * 1024)]
+    max_value: u64,
 }
+
+impl Args {
+    /// Checks that the largest command fits into a segment of the log.
+    fn check(&self) -> Result<(), String> {
+        let largest = self.max_value + MAX_KEY as u64 + OVERHEAD;
+        if largest > self.segment_size {
+            return Err(format!(
+                "values of {} bytes do not fit into segments of {}: lower --max-value",
+                self.max_value, self.segment_size
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// What an entry and a segment take beside a key and a value, at most.
+const OVERHEAD: u64 = 8 * 1024;
 
 #[tokio::main]
 async fn main() -> ExitCode {
@@ -91,22 +127,40 @@ async fn main() -> ExitCode {
 }
 
 async fn run(args: Args) -> Result<(), Box<dyn Error>> {
-    // Before the log, so that a node answers no request before it has read the log.
+    args.check()?;
+    let max_value = usize::try_from(args.max_value)?;
+    // Before the log, so that a node that has not read it answers no one.
     let listener = TcpListener::bind(&args.listen).await?;
     let machine = Machine::open(&args.dir)?;
     let options = Wal::options().segment_size(args.segment_size);
     let recovery = options.recover(args.dir.join("log")).await?;
-    let log = RaftLogOptions::new().recover(recovery).await?;
+    let log = RaftLog::recover(recovery, &RaftLogOptions::new()).await?;
     let config = Arc::new(config(args.snapshot_every).validate()?);
     let raft = Raft::new(args.id, config, Network::new()?, log, machine.clone()).await?;
 
     println!("listening on {}", listener.local_addr()?);
     let service = Service::new(args.id, raft.clone(), machine);
-    axum::serve(listener, service.routes())
-        .with_graceful_shutdown(interrupt())
-        .await?;
+    let serve = axum::serve(listener, service.routes(max_value));
+    tokio::select! {
+        served = serve.with_graceful_shutdown(interrupt()) => served?,
+        why = ended(&raft) => return Err(why.into()),
+    }
     raft.shutdown().await?;
     Ok(())
+}
+
+/// Waits until the raft has ended by itself. It would answer every request with an error from then on, and
+/// start again with a new process only.
+async fn ended(raft: &Raft) -> String {
+    let mut metrics = raft.metrics();
+    loop {
+        if let Err(why) = &metrics.borrow_watched().running_state {
+            return format!("this node has ended: {why}");
+        }
+        if metrics.changed().await.is_err() {
+            return "this node has ended".into();
+        }
+    }
 }
 
 fn config(snapshot_every: u64) -> Config {
@@ -117,6 +171,9 @@ fn config(snapshot_every: u64) -> Config {
         snapshot_policy: SnapshotPolicy::LogsSinceLast(snapshot_every),
         // For followers that lag a little: older entries come with a snapshot.
         max_in_snapshot_log_to_keep: snapshot_every / 10,
+        // A leader that starts again may have lost how far the log was committed, which is synced a little
+        // later. After an election it knows, and answers no read before.
+        enable_leader_restore: Some(false),
         ..Config::default()
     }
 }

@@ -1,20 +1,22 @@
 //! How nodes talk: a POST for each call of openraft, with `MessagePack` bodies.
 
-use std::error::Error;
+use std::future::Future;
+use std::time::Duration;
 
-use openraft::BasicNode;
-use openraft::error::{
-    InstallSnapshotError, NetworkError, RPCError, RaftError, RemoteError, Unreachable,
+use openraft::errors::{
+    NetworkError, RPCError, RaftError, ReplicationClosed, StreamingError, Unreachable,
 };
-use openraft::network::{RPCOption, RaftNetwork, RaftNetworkFactory};
+use openraft::network::{RPCOption, RaftNetworkFactory, RaftNetworkV2};
 use openraft::raft::{
-    AppendEntriesRequest, AppendEntriesResponse, InstallSnapshotRequest, InstallSnapshotResponse,
-    VoteRequest, VoteResponse,
+    AppendEntriesRequest, AppendEntriesResponse, SnapshotResponse, VoteRequest, VoteResponse,
 };
-use serde::Serialize;
+use openraft::type_config::alias::{SnapshotMetaOf, VoteOf};
+use openraft::{BasicNode, OptionalSend};
 use serde::de::DeserializeOwned;
+use serde::{Deserialize, Serialize};
 
 use crate::Types;
+use crate::machine::Snapshot;
 
 /// Makes connections to other nodes.
 pub struct Network(reqwest::Client);
@@ -28,74 +30,90 @@ impl Network {
 impl RaftNetworkFactory<Types> for Network {
     type Network = Peer;
 
-    async fn new_client(&mut self, target: u64, node: &BasicNode) -> Peer {
+    async fn new_client(&mut self, _target: u64, node: &BasicNode) -> Peer {
         Peer {
             client: self.0.clone(),
-            target,
             url: format!("http://{}/raft", node.addr),
         }
     }
 }
 
+/// A snapshot on its way.
+#[derive(Deserialize, Serialize)]
+pub struct SnapshotRequest {
+    pub vote: VoteOf<Types>,
+    pub meta: SnapshotMetaOf<Types>,
+    pub data: Vec<u8>,
+}
+
 /// Another node.
 pub struct Peer {
     client: reqwest::Client,
-    target: u64,
     url: String,
 }
 
-type CallError<E> = RPCError<u64, BasicNode, RaftError<u64, E>>;
+/// What went wrong on the way.
+type CallError = RPCError<Types>;
 
 impl Peer {
-    async fn call<A, E>(
+    async fn call<A>(
         &self,
         path: &str,
         request: &impl Serialize,
-        option: RPCOption,
-    ) -> Result<A, CallError<E>>
+        limit: Duration,
+    ) -> Result<A, CallError>
     where
         A: DeserializeOwned,
-        E: Error + DeserializeOwned,
     {
-        let body = rmp_serde::to_vec_named(request).map_err(|error| NetworkError::new(&error))?;
+        let body = rmp_serde::to_vec_named(request).map_err(|error| failed(&error))?;
         let post = self.client.post(format!("{}/{path}", self.url));
-        let sent = post.timeout(option.hard_ttl()).body(body).send().await;
+        let sent = post.timeout(limit).body(body).send().await;
         let response = sent.map_err(|error| match error.is_connect() {
-            true => RPCError::Unreachable(Unreachable::new(&error)),
-            false => RPCError::Network(NetworkError::new(&error)),
+            true => Unreachable::new(&error).into(),
+            false => failed(&error),
         })?;
-        let bytes = response
-            .bytes()
-            .await
-            .map_err(|error| NetworkError::new(&error))?;
-        let answer: Result<A, RaftError<u64, E>> =
-            rmp_serde::from_slice(&bytes).map_err(|error| NetworkError::new(&error))?;
-        answer.map_err(|error| RemoteError::new(self.target, error).into())
+        let bytes = response.bytes().await.map_err(|error| failed(&error))?;
+        let answer: Result<A, RaftError<Types>> =
+            rmp_serde::from_slice(&bytes).map_err(|error| failed(&error))?;
+        answer.map_err(|error| failed(&error))
     }
 }
 
-impl RaftNetwork<Types> for Peer {
+fn failed(error: &(impl std::error::Error + 'static)) -> CallError {
+    NetworkError::new(error).into()
+}
+
+impl RaftNetworkV2<Types> for Peer {
+    type SnapshotData = Vec<u8>;
+
     async fn append_entries(
         &mut self,
         request: AppendEntriesRequest<Types>,
         option: RPCOption,
-    ) -> Result<AppendEntriesResponse<u64>, RPCError<u64, BasicNode, RaftError<u64>>> {
-        self.call("append", &request, option).await
-    }
-
-    async fn install_snapshot(
-        &mut self,
-        request: InstallSnapshotRequest<Types>,
-        option: RPCOption,
-    ) -> Result<InstallSnapshotResponse<u64>, CallError<InstallSnapshotError>> {
-        self.call("snapshot", &request, option).await
+    ) -> Result<AppendEntriesResponse<Types>, CallError> {
+        self.call("append", &request, option.hard_ttl()).await
     }
 
     async fn vote(
         &mut self,
-        request: VoteRequest<u64>,
+        request: VoteRequest<Types>,
         option: RPCOption,
-    ) -> Result<VoteResponse<u64>, RPCError<u64, BasicNode, RaftError<u64>>> {
-        self.call("vote", &request, option).await
+    ) -> Result<VoteResponse<Types>, CallError> {
+        self.call("vote", &request, option.hard_ttl()).await
+    }
+
+    async fn full_snapshot(
+        &mut self,
+        vote: VoteOf<Types>,
+        snapshot: Snapshot,
+        _cancel: impl Future<Output = ReplicationClosed> + OptionalSend + 'static,
+        option: RPCOption,
+    ) -> Result<SnapshotResponse<Types>, StreamingError<Types>> {
+        let request = SnapshotRequest {
+            vote,
+            meta: snapshot.meta,
+            data: snapshot.snapshot,
+        };
+        Ok(self.call("snapshot", &request, option.hard_ttl()).await?)
     }
 }

@@ -11,45 +11,54 @@ use axum::extract::{DefaultBodyLimit, Path, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
-use openraft::error::{CheckIsLeaderError, RaftError};
-use openraft::{BasicNode, ChangeMembers, Raft};
+use openraft::async_runtime::watch::WatchReceiver;
+use openraft::errors::{LinearizableReadError, RaftError};
+use openraft::raft::SnapshotResponse;
+use openraft::{BasicNode, ChangeMembers, ReadPolicy};
 use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
-use crate::machine::Machine;
-use crate::{Command, Types};
+use crate::machine::{Machine, Snapshot};
+use crate::network::SnapshotRequest;
+use crate::{Command, Raft, Types};
 
 /// What the requests share.
 pub struct Service {
     id: u64,
-    raft: Raft<Types>,
+    raft: Raft,
     machine: Machine,
 }
 
 type Shared = State<Arc<Service>>;
 
 impl Service {
-    pub fn new(id: u64, raft: Raft<Types>, machine: Machine) -> Self {
+    pub fn new(id: u64, raft: Raft, machine: Machine) -> Self {
         Self { id, raft, machine }
     }
 
-    pub fn routes(self) -> Router {
-        Router::new()
-            .route("/kv/{key}", get(read).put(write))
-            .route("/init", post(init))
-            .route("/join", post(join))
-            .route("/metrics", get(metrics))
+    /// Values of clients take at most so many bytes. A command that is too large for a record of the log
+    /// would stop the node that appends it, and then each that is asked to.
+    pub fn routes(self, max_value: usize) -> Router {
+        // What other nodes send is bounded by what clients could: entries by their number and size, a
+        // snapshot by the state.
+        let peers = Router::new()
             .route("/raft/append", post(append))
             .route("/raft/snapshot", post(snapshot))
             .route("/raft/vote", post(vote))
-            // openraft bounds what it sends: entries by their number, a snapshot's pieces by their size.
-            .layer(DefaultBodyLimit::disable())
+            .layer(DefaultBodyLimit::disable());
+        Router::new()
+            .route("/kv/{key}", get(read).put(write))
+            .layer(DefaultBodyLimit::max(max_value))
+            .route("/init", post(init))
+            .route("/join", post(join))
+            .route("/metrics", get(metrics))
+            .merge(peers)
             .with_state(Arc::new(self))
     }
 
     /// Where to go with a request that only the leader can serve.
     fn not_the_leader(&self) -> Response {
-        let metrics = self.raft.metrics().borrow().clone();
+        let metrics = self.raft.metrics().borrow_watched().clone();
         let leader = metrics.current_leader.and_then(|leader| {
             let node = metrics.membership_config.membership().get_node(&leader);
             node.map(|node| node.addr.clone())
@@ -61,15 +70,19 @@ impl Service {
     }
 
     fn leads(&self) -> bool {
-        self.raft.metrics().borrow().current_leader == Some(self.id)
+        self.raft.metrics().borrow_watched().current_leader == Some(self.id)
     }
 }
 
 // ---------------------------------------------------------------------------------------------------
 // Clients
 
-/// 200: committed. 421: not done; the body says who leads, if that is known. 503: unknown.
+/// 200: committed. 413 or 414: not done, the value or the key is too large. 421: not done; the body says who
+/// leads, if that is known. 503: unknown.
 async fn write(State(service): Shared, Path(key): Path<String>, value: String) -> Response {
+    if key.len() > MAX_KEY {
+        return StatusCode::URI_TOO_LONG.into_response();
+    }
     if !service.leads() {
         return service.not_the_leader();
     }
@@ -82,12 +95,16 @@ async fn write(State(service): Shared, Path(key): Path<String>, value: String) -
 
 /// 200 and the value, or 404; 421 as for a write; 503: no majority answers.
 async fn read(State(service): Shared, Path(key): Path<String>) -> Response {
-    match service.raft.ensure_linearizable().await {
+    match service
+        .raft
+        .ensure_linearizable(ReadPolicy::ReadIndex)
+        .await
+    {
         Ok(_) => match service.machine.get(&key) {
             Some(value) => value.into_response(),
             None => StatusCode::NOT_FOUND.into_response(),
         },
-        Err(RaftError::APIError(CheckIsLeaderError::ForwardToLeader(_))) => {
+        Err(RaftError::APIError(LinearizableReadError::ForwardToLeader(_))) => {
             service.not_the_leader()
         }
         Err(error) => unavailable(error),
@@ -139,7 +156,7 @@ async fn join(State(service): Shared, body: Bytes) -> Response {
 }
 
 async fn metrics(State(service): Shared) -> Response {
-    let metrics = service.raft.metrics().borrow().clone();
+    let metrics = service.raft.metrics().borrow_watched().clone();
     match serde_json::to_vec(&metrics) {
         Ok(json) => json.into_response(),
         Err(error) => unavailable(error),
@@ -161,7 +178,19 @@ async fn append(State(service): Shared, body: Bytes) -> Response {
 }
 
 async fn snapshot(State(service): Shared, body: Bytes) -> Response {
-    answer(&body, |request| service.raft.install_snapshot(request)).await
+    answer(&body, |request| install(&service, request)).await
+}
+
+async fn install(
+    service: &Service,
+    request: SnapshotRequest,
+) -> Result<SnapshotResponse<Types>, RaftError<Types>> {
+    let SnapshotRequest { vote, meta, data } = request;
+    let snapshot = data;
+    let installed = service
+        .raft
+        .install_full_snapshot(vote, Snapshot { meta, snapshot });
+    installed.await.map_err(RaftError::Fatal)
 }
 
 async fn vote(State(service): Shared, body: Bytes) -> Response {
@@ -183,3 +212,6 @@ where
         Err(error) => unavailable(error),
     }
 }
+
+/// Bytes of a key. With a value they fit into a record, and into a segment, of the log.
+pub const MAX_KEY: usize = 1024;

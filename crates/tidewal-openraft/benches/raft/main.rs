@@ -1,22 +1,26 @@
-//! Writes per second of a raft cluster of three nodes, with the log in a `Wal` and with one in memory.
+//! Writes per second of a raft cluster of three nodes: openraft 0.10 with the log in a `Wal` and with one
+//! in memory, and openraft 0.9 with the log in a `Wal`. And the appends per second of many raft logs in
+//! one `Wal`, beside those of one.
 //!
 //! ```text
-//! cargo bench -p tidewal-openraft --bench raft
-//! cargo bench -p tidewal-openraft --bench raft -- --clients 64 --seconds 5 --dir /mnt/data
+//! cargo bench -p tidewal-openraft --features v0_9,v0_10 --bench raft
+//! cargo bench -p tidewal-openraft --features v0_9,v0_10 --bench raft -- --clients 64 --seconds 5 --dir /mnt/data
 //! ```
 //!
 //! All nodes are in this process, their messages are function calls, and their state machines only
-//! count: what is left is openraft and its log. The three logs share one disk. In each round both logs
-//! are measured, each in a new cluster. Without `--bench`, which cargo passes, it only sees that
-//! everything works.
+//! count: what is left is openraft and its log. The three logs share one disk. In each round everything
+//! is measured, each in a new cluster, and beside it a bare write of one command with its sync. Without
+//! `--bench`, which cargo passes, it only sees that everything works.
 
 #![expect(
     clippy::cast_precision_loss,
     reason = "figures are shown with three digits"
 )]
 
-mod cluster;
-mod memory_log;
+mod bare;
+mod groups;
+mod v0_10;
+mod v0_9;
 
 use std::fmt;
 use std::path::PathBuf;
@@ -24,10 +28,18 @@ use std::time::{Duration, Instant};
 
 use clap::Parser;
 use hdrhistogram::Histogram;
-use tidewal_openraft::RaftLog;
 
-use crate::cluster::{Cluster, Types};
-use crate::memory_log::MemoryLog;
+/// A running cluster of three nodes.
+trait Cluster: 'static {
+    type Client: Send + Sync + 'static;
+
+    fn client(&self) -> Self::Client;
+
+    /// Writes a command, and waits until it is committed and applied.
+    fn write(client: &Self::Client, command: Vec<u8>) -> impl Future<Output = ()> + Send;
+
+    async fn stop(self);
+}
 
 /// Measures raft on this log beside raft on a log in memory.
 #[derive(Parser)]
@@ -37,7 +49,7 @@ use crate::memory_log::MemoryLog;
 )]
 struct Args {
     /// How many clients write at once
-    #[arg(long, value_delimiter = ',', default_value = "1,4,16,64,256")]
+    #[arg(long, value_delimiter = ',', default_value = "1,64,256")]
     clients: Vec<usize>,
 
     /// How long each case is measured, in seconds [default: 1, without --bench: 0.1]
@@ -51,6 +63,10 @@ struct Args {
     /// Bytes of a command
     #[arg(long, default_value_t = 100)]
     size: usize,
+
+    /// How many raft logs share one `Wal`, beside one
+    #[arg(long, value_delimiter = ',', default_value = "1000")]
+    groups: Vec<u64>,
 
     /// Where the logs go, if not to the directory for temporary files
     #[arg(long)]
@@ -91,8 +107,10 @@ async fn main() {
         args.rounds(),
         args.time()
     );
-    println!("| clients | log | writes/s | p50 µs | p99 µs | writes/s by those in memory |");
-    println!("|---:|---|---:|---:|---:|---:|");
+    println!(
+        "| clients | log | writes/s | p50 µs | p99 µs | writes/s by the first | p50 by a bare sync |"
+    );
+    println!("|---:|---|---:|---:|---:|---:|---:|");
     for &clients in &args.clients {
         let mut rounds = Vec::new();
         for round in 0..args.rounds() {
@@ -100,6 +118,7 @@ async fn main() {
         }
         report(clients, &rounds);
     }
+    groups::run(&args).await;
 }
 
 /// What one log did in one round.
@@ -109,77 +128,89 @@ struct Figures {
     p99: f64,
 }
 
+/// What is measured beside each other.
+const CONTENDERS: [&str; 3] = ["0.10, in memory", "0.10, tidewal", "0.9, tidewal"];
+
+/// The figures of each contender, and the median of bare syncs in microseconds.
 struct Round {
-    memory: Figures,
-    tidewal: Figures,
+    figures: [Figures; CONTENDERS.len()],
+    bare: f64,
 }
 
-/// Measures both logs, each on a new cluster, in an order that turns.
+/// Measures all, each on a new cluster, beginning with another one in each round.
 async fn run_round(round: usize, clients: usize, args: &Args) -> Round {
-    if round.is_multiple_of(2) {
-        let memory = in_memory(clients, args).await;
-        let tidewal = in_wal(clients, args).await;
-        Round { memory, tidewal }
-    } else {
-        let tidewal = in_wal(clients, args).await;
-        let memory = in_memory(clients, args).await;
-        Round { memory, tidewal }
+    let mut figures = CONTENDERS.map(|_| None);
+    for nth in 0..CONTENDERS.len() {
+        let nth = (nth + round) % CONTENDERS.len();
+        figures[nth] = Some(run_one(nth, clients, args).await);
+    }
+    let dir = args.temporary_dir().expect("the directory can be written");
+    Round {
+        figures: figures.map(|figures| figures.expect("each had its turn")),
+        bare: bare::median_sync(dir.path(), args.size, args.time() / 4),
     }
 }
 
-async fn in_memory(clients: usize, args: &Args) -> Figures {
-    let cluster = Cluster::start(|_| async { MemoryLog::default() }).await;
-    let figures = measure(&cluster, clients, args).await;
-    cluster.stop().await;
-    figures
-}
-
-async fn in_wal(clients: usize, args: &Args) -> Figures {
+async fn run_one(nth: usize, clients: usize, args: &Args) -> Figures {
     let dir = args.temporary_dir().expect("the directory can be written");
-    let cluster = Cluster::start(|id| {
-        let dir = dir.path().join(id.to_string());
-        async move { RaftLog::<Types>::open(dir).await.expect("the log opens") }
-    })
-    .await;
-    let figures = measure(&cluster, clients, args).await;
-    cluster.stop().await;
-    figures
+    let path = |id: u64| dir.path().join(id.to_string());
+    match nth {
+        0 => {
+            let open = |_| async { v0_10::MemoryLog::default() };
+            measure(v0_10::Cluster::start(open).await, clients, args).await
+        }
+        1 => {
+            let open = |id| {
+                let log = tidewal_openraft::v0_10::RaftLog::open(path(id));
+                async { log.await.expect("the log opens") }
+            };
+            measure(v0_10::Cluster::start(open).await, clients, args).await
+        }
+        _ => {
+            let open = |id| {
+                let log = tidewal_openraft::v0_9::RaftLog::open(path(id));
+                async { log.await.expect("the log opens") }
+            };
+            measure(v0_9::Cluster::start(open).await, clients, args).await
+        }
+    }
 }
 
 /// Lets the clients write, each its next command when the last one is committed.
-async fn measure(cluster: &Cluster, clients: usize, args: &Args) -> Figures {
-    work(cluster, clients, args.size, args.time() / 10).await;
+async fn measure<C: Cluster>(cluster: C, clients: usize, args: &Args) -> Figures {
+    work(&cluster, clients, args.size, args.time() / 10).await;
     let started = Instant::now();
-    let latencies = work(cluster, clients, args.size, args.time()).await;
-    let quantile = |quantile| latencies.value_at_quantile(quantile) as f64;
-    Figures {
-        rate: latencies.len() as f64 / started.elapsed().as_secs_f64(),
-        p50: quantile(0.5),
-        p99: quantile(0.99),
+    let latencies = work(&cluster, clients, args.size, args.time()).await;
+    let figures = Figures::new(&latencies, started.elapsed());
+    cluster.stop().await;
+    figures
+}
+
+impl Figures {
+    fn new(latencies: &Histogram<u64>, took: Duration) -> Self {
+        let quantile = |quantile| latencies.value_at_quantile(quantile) as f64;
+        Self {
+            rate: latencies.len() as f64 / took.as_secs_f64(),
+            p50: quantile(0.5),
+            p99: quantile(0.99),
+        }
     }
 }
 
 fn report(clients: usize, rounds: &[Round]) {
-    let row = |log, figures: fn(&Round) -> &Figures, ratio: String| {
-        let spread = |figure: fn(&Figures) -> f64| {
-            Spread::of(rounds.iter().map(|round| figure(figures(round))))
-        };
-        let [rate, p50, p99] = [
-            spread(|figures| figures.rate),
-            spread(|figures| figures.p50),
-            spread(|figures| figures.p99),
-        ];
-        println!("| {clients} | {log} | {rate:.0} | {p50:.0} | {p99:.0} | {ratio} |");
-    };
-    let ratio = rounds
-        .iter()
-        .map(|round| round.tidewal.rate / round.memory.rate);
-    row("memory", |round| &round.memory, String::new());
-    row(
-        "tidewal",
-        |round| &round.tidewal,
-        format!("{:.2} x", Spread::of(ratio)),
-    );
+    for (nth, log) in CONTENDERS.iter().enumerate() {
+        let spread = |figure: &dyn Fn(&Round) -> f64| Spread::of(rounds.iter().map(figure));
+        let rate = spread(&|round| round.figures[nth].rate);
+        let p50 = spread(&|round| round.figures[nth].p50);
+        let p99 = spread(&|round| round.figures[nth].p99);
+        let by_first = spread(&|round| round.figures[nth].rate / round.figures[0].rate);
+        let by_bare = spread(&|round| round.figures[nth].p50 / round.bare);
+        println!(
+            "| {clients} | {log} | {rate:.0} | {p50:.0} | {p99:.0} | {by_first:.2} | {by_bare:.2} |"
+        );
+    }
+    let bare = Spread::of(rounds.iter().map(|round| round.bare));
+    println!("| | a bare sync | | {bare:.0} | | | 1 |");
 }
 
 /// The median of some figures, the smallest and the largest.
@@ -212,10 +243,15 @@ impl fmt::Display for Spread {
     }
 }
 
-async fn work(cluster: &Cluster, clients: usize, size: usize, time: Duration) -> Histogram<u64> {
+async fn work<C: Cluster>(
+    cluster: &C,
+    clients: usize,
+    size: usize,
+    time: Duration,
+) -> Histogram<u64> {
     let until = Instant::now() + time;
     let workers: Vec<_> = (0..clients)
-        .map(|_| tokio::spawn(write(cluster.leader().clone(), size, until)))
+        .map(|_| tokio::spawn(write::<C>(cluster.client(), size, until)))
         .collect();
     let mut all = histogram();
     for worker in workers {
@@ -225,16 +261,19 @@ async fn work(cluster: &Cluster, clients: usize, size: usize, time: Duration) ->
     all
 }
 
-async fn write(leader: openraft::Raft<Types>, size: usize, until: Instant) -> Histogram<u64> {
+async fn write<C: Cluster>(client: C::Client, size: usize, until: Instant) -> Histogram<u64> {
     let mut latencies = histogram();
     while Instant::now() < until {
         let started = Instant::now();
-        let outcome = leader.client_write(vec![7; size]).await;
-        outcome.expect("the write is committed");
-        let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
-        latencies.saturating_record(micros);
+        C::write(&client, vec![7; size]).await;
+        record(&mut latencies, started);
     }
     latencies
+}
+
+fn record(latencies: &mut Histogram<u64>, started: Instant) {
+    let micros = u64::try_from(started.elapsed().as_micros()).unwrap_or(u64::MAX);
+    latencies.saturating_record(micros);
 }
 
 /// Of microseconds up to a minute.

@@ -7,6 +7,7 @@ pub mod faults;
 pub mod followers;
 pub mod kept;
 pub mod leftovers;
+pub mod linearizable;
 pub mod lives;
 pub mod oracle;
 pub mod ordered;

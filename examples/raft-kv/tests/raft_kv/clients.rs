@@ -10,8 +10,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::sleep;
 
-use crate::checker::{self, Kind, Op, UNSET};
 use crate::cluster::{Cluster, PAUSE, client};
+use tidewal_testing::harness::linearizable::{self, Kind, Op, UNSET};
 
 /// Clients at work.
 pub struct Load {
@@ -97,7 +97,7 @@ impl Load {
 impl History {
     pub fn check(&self) -> Result<(), String> {
         for (key, ops) in &self.0 {
-            checker::check(ops).map_err(|error| format!("{key}: {error}"))?;
+            linearizable::check(ops).map_err(|error| format!("{key}: {error}"))?;
         }
         Ok(())
     }

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -14,6 +15,8 @@ use tokio::time::{sleep, timeout};
 
 /// Nodes, running or dead. They are killed at the latest when this is dropped.
 pub struct Cluster {
+    // Before the directory that they are in.
+    mounts: Vec<Mount>,
     dir: TempDir,
     client: Client,
     nodes: BTreeMap<u64, Node>,
@@ -25,14 +28,46 @@ struct Node {
     child: Option<Child>,
 }
 
+/// A file system in memory.
+struct Mount(PathBuf);
+
+impl Drop for Mount {
+    fn drop(&mut self) {
+        // At once, also while a process that is being killed has files in it.
+        let unmount = std::process::Command::new("umount")
+            .arg("-l")
+            .arg(&self.0)
+            .status();
+        assert!(unmount.is_ok_and(|status| status.success()) || std::thread::panicking());
+    }
+}
+
+fn mount(dir: &Path, options: &str) -> bool {
+    let mut mount = std::process::Command::new("mount");
+    mount.args(["-t", "tmpfs", "-o", options, "tmpfs"]).arg(dir);
+    mount.stderr(Stdio::null());
+    mount.status().is_ok_and(|status| status.success())
+}
+
 impl Cluster {
-    /// Starts a cluster of new nodes.
-    pub async fn start(ids: &[u64]) -> Self {
-        let mut cluster = Self {
+    /// No nodes yet.
+    pub fn new() -> Self {
+        Self {
+            mounts: Vec::new(),
             dir: tempfile::tempdir().unwrap(),
             client: client(),
             nodes: BTreeMap::new(),
-        };
+        }
+    }
+
+    /// Starts a cluster of new nodes.
+    pub async fn start(ids: &[u64]) -> Self {
+        Self::new().begin(ids).await
+    }
+
+    /// Starts new nodes, and makes a cluster of them.
+    pub async fn begin(self, ids: &[u64]) -> Self {
+        let mut cluster = self;
         for id in ids {
             cluster.spawn(*id, "127.0.0.1:0").await;
         }
@@ -49,20 +84,39 @@ impl Cluster {
         assert_eq!(response.status(), StatusCode::OK);
     }
 
-    /// Starts a new node, and lets it join.
+    /// Starts a new node if it does not run, and lets it join.
     pub async fn add(&mut self, id: u64) {
-        self.spawn(id, "127.0.0.1:0").await;
+        self.spawn_new(id).await;
+        loop {
+            let leader = self.leader().await;
+            if self.join(leader, id).await {
+                return;
+            }
+            sleep(PAUSE).await;
+        }
+    }
+
+    /// Starts a node if it does not run.
+    pub async fn spawn_new(&mut self, id: u64) {
+        match self.nodes.get(&id) {
+            Some(_) => self.restart(id).await,
+            None => self.spawn(id, "127.0.0.1:0").await,
+        }
+    }
+
+    /// Asks a leader to let a node join; whether it has.
+    pub async fn join(&self, leader: u64, id: u64) -> bool {
         let addr = &self.nodes[&id].addr;
         let body = serde_json::json!({"id": id, "addr": addr}).to_string();
-        loop {
-            let leader = &self.nodes[&self.leader().await].addr;
-            let url = format!("http://{leader}/join");
-            let request = self.client.post(url).timeout(Duration::from_secs(30));
-            match request.body(body.clone()).send().await {
-                Ok(response) if response.status() == StatusCode::OK => return,
-                _ => sleep(PAUSE).await,
-            }
-        }
+        let url = format!("http://{}/join", self.nodes[&leader].addr);
+        let request = self.client.post(url).timeout(Duration::from_secs(30));
+        let response = request.body(body).send().await;
+        response.is_ok_and(|response| response.status() == StatusCode::OK)
+    }
+
+    /// Whether a node does not answer.
+    pub async fn is_gone(&self, id: u64) -> bool {
+        self.metrics(id).await.is_none()
     }
 
     /// `kill -9`, and waits until the process is gone.
@@ -71,6 +125,56 @@ impl Cluster {
         if let Some(mut child) = child {
             child.kill().await.unwrap();
         }
+    }
+
+    /// Stops a node's process, which neither ends nor does anything.
+    pub fn pause(&self, id: u64) {
+        self.signal(id, "STOP");
+    }
+
+    pub fn resume(&self, id: u64) {
+        self.signal(id, "CONT");
+    }
+
+    fn signal(&self, id: u64, signal: &str) {
+        let child = self.nodes[&id].child.as_ref().unwrap();
+        let pid = child.id().expect("it runs").to_string();
+        let mut kill = std::process::Command::new("kill");
+        assert!(kill.args(["-s", signal, &pid]).status().unwrap().success());
+    }
+
+    /// Gives a node that does not exist yet a disk of its own, of so many bytes; `false` if that cannot be done
+    /// here.
+    pub fn mount(&mut self, id: u64, bytes: u64) -> bool {
+        let dir = self.dir.path().join(id.to_string());
+        fs::create_dir(&dir).unwrap();
+        let mounted = mount(&dir, &format!("size={bytes}"));
+        if mounted {
+            self.mounts.push(Mount(dir));
+        }
+        mounted
+    }
+
+    /// Gives the disk of a node another size.
+    pub fn resize(&self, id: u64, bytes: u64) {
+        let dir = self.dir.path().join(id.to_string());
+        assert!(mount(&dir, &format!("remount,size={bytes}")));
+    }
+
+    /// Waits until a node's process has ended by itself, and returns what it said.
+    pub async fn ended(&mut self, id: u64) -> String {
+        let child = self.nodes.get_mut(&id).and_then(|node| node.child.take());
+        let ended = timeout(PATIENCE, child.unwrap().wait_with_output()).await;
+        let output = ended.expect("the process ends").unwrap();
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    /// Sends a write to a node and returns the status.
+    pub async fn put(&self, id: u64, key: &str, value: String) -> StatusCode {
+        let url = format!("http://{}/kv/{key}", self.nodes[&id].addr);
+        let response = self.client.put(url).body(value).send().await;
+        response.unwrap().status()
     }
 
     /// Starts a node that was killed, at its old address.
@@ -136,9 +240,11 @@ impl Cluster {
         let mut child = Command::new(env!("CARGO_BIN_EXE_raft-kv"))
             .args(["--id", &id.to_string(), "--listen", listen])
             .args(["--snapshot-every", "100", "--segment-size", "16384"])
+            .args(["--max-value", "4096"])
             .arg("--dir")
             .arg(self.dir.path().join(id.to_string()))
             .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
             .kill_on_drop(true)
             .spawn()
             .unwrap();

@@ -1,12 +1,12 @@
 //! `raft-kv` as a cluster of processes that are killed, over real HTTP: what was acknowledged
 //! is there, what is read is linearizable, and a new node joins by a snapshot.
 
-mod checker;
 mod clients;
 mod cluster;
 
 use std::time::Duration;
 
+use reqwest::StatusCode;
 use tokio::time::timeout;
 
 use crate::clients::Load;
@@ -73,6 +73,113 @@ async fn a_cluster_that_lost_its_logs_is_noticed() {
         cluster.init(&[1, 2, 3]).await;
         let history = load.finish().await;
         assert!(history.check().is_err());
+    })
+    .await
+    .expect("the cluster works in time");
+}
+
+/// A leader that is stopped and goes on believes that it leads. It must not answer with what it has.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_leader_that_was_stopped_answers_nothing_stale() {
+    timeout(PATIENCE, async {
+        let cluster = Cluster::start(&[1, 2, 3]).await;
+        let load = Load::start(&cluster, CLIENTS);
+        load.acknowledged(50).await;
+        for _ in 0..4 {
+            let leader = cluster.leader().await;
+            println!("node {leader} leads, and is stopped");
+            cluster.pause(leader);
+            load.acknowledged(50).await;
+            cluster.resume(leader);
+            load.acknowledged(30).await;
+        }
+        let history = load.finish().await;
+        println!("{} operations: {}", history.len(), history.summary());
+        history.check().unwrap();
+    })
+    .await
+    .expect("the cluster works in time");
+}
+
+/// A node whose disk is full says why and ends. The others go on, and it does when there is room.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_whose_disk_is_full_says_why_and_ends() {
+    timeout(PATIENCE, async {
+        let mut cluster = Cluster::new();
+        if !cluster.mount(3, 300 * 1024) {
+            return println!("skipped: no file system can be mounted here");
+        }
+        let mut cluster = cluster.begin(&[1, 2, 3]).await;
+        let load = Load::start(&cluster, CLIENTS);
+        let fill = async {
+            for number in 0.. {
+                let leader = cluster.leader().await;
+                let key = format!("large-{number}");
+                cluster.put(leader, &key, "x".repeat(4000)).await;
+                if cluster.is_gone(3).await {
+                    return;
+                }
+            }
+        };
+        timeout(PATIENCE, fill)
+            .await
+            .expect("the disk is full in time");
+        let said = cluster.ended(3).await;
+        assert!(said.contains("this node has ended"), "{said}");
+        load.acknowledged(50).await;
+        cluster.resize(3, 64 * 1024 * 1024);
+        cluster.restart(3).await;
+        let leader = cluster.leader_but(3).await;
+        cluster.kill(leader).await;
+        load.acknowledged(50).await;
+        load.finish().await.check().unwrap();
+    })
+    .await
+    .expect("the cluster works in time");
+}
+
+/// A node that joins is killed while it gets its snapshot, again and again.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_is_killed_while_it_installs_a_snapshot() {
+    timeout(PATIENCE, async {
+        let mut cluster = Cluster::start(&[1, 2, 3]).await;
+        let load = Load::start(&cluster, CLIENTS);
+        load.acknowledged(300).await;
+        for round in 0..6 {
+            cluster.spawn_new(4).await;
+            let leader = cluster.leader().await;
+            let joins = cluster.join(leader, 4);
+            // It gets no answer, because the node is killed.
+            drop(timeout(Duration::from_millis(3 + 7 * round), joins).await);
+            cluster.kill(4).await;
+        }
+        cluster.restart(4).await;
+        cluster.add(4).await;
+        load.acknowledged(100).await;
+        let leader = cluster.leader_but(4).await;
+        cluster.kill(leader).await;
+        load.acknowledged(50).await;
+        load.finish().await.check().unwrap();
+    })
+    .await
+    .expect("the cluster works in time");
+}
+
+/// It stopped a node for good, and when it was sent again, the others.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn regression_a_value_that_is_too_large_is_refused() {
+    timeout(PATIENCE, async {
+        let cluster = Cluster::start(&[1, 2, 3]).await;
+        let leader = cluster.leader().await;
+        let value = |len: usize| "x".repeat(len);
+        let put = async |key: String, len| cluster.put(leader, &key, value(len)).await;
+        assert_eq!(put("a".into(), 4097).await, StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(
+            put("a".into(), 17 << 20).await,
+            StatusCode::PAYLOAD_TOO_LARGE
+        );
+        assert_eq!(put(value(1025), 1).await, StatusCode::URI_TOO_LONG);
+        assert_eq!(put(value(1024), 4096).await, StatusCode::OK);
     })
     .await
     .expect("the cluster works in time");

@@ -1,0 +1,216 @@
+//! One `Wal`, and what the raft logs in it share.
+
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Waker};
+
+use bytes::Bytes;
+use tidewal::{Durability, Error, Lsn, OrderedAppender, Result, Wal};
+use tokio::sync::{Mutex, MutexGuard, mpsc};
+
+use crate::core::completions::{Failure, Job, Pending, Then, complete, first_cause};
+use crate::core::encoding::{Header, Owner};
+use crate::core::growth::Growth;
+use crate::core::marks::{Marks, trim};
+use crate::core::memory::{Memory, Shared};
+use crate::core::rebuild::Rebuilt;
+use crate::core::types::Types;
+
+/// A `Wal` in which raft logs are. It is closed when the last of them is dropped.
+pub(crate) struct Journal<T: Types> {
+    wal: Wal,
+    jobs: mpsc::Sender<Job<T>>,
+    pub(crate) marks: Arc<Marks>,
+    growth: Option<Arc<Growth>>,
+    /// What the entries of all groups take in memory, in bytes.
+    held: AtomicU64,
+}
+
+impl<T: Types> Journal<T> {
+    /// Starts the tasks that answer and that give files back.
+    pub(crate) fn start(wal: Wal, marks: Marks, growth: Option<Growth>) -> Arc<Self> {
+        let marks = Arc::new(marks);
+        let (jobs, receiver) = mpsc::channel(IN_FLIGHT);
+        T::spawn(trim(wal.clone(), marks.subscribe()));
+        T::spawn(complete(receiver, marks.clone()));
+        Arc::new(Self {
+            wal,
+            jobs,
+            marks,
+            growth: growth.map(Arc::new),
+            held: AtomicU64::new(0),
+        })
+    }
+
+    pub(crate) fn growth(&self) -> Option<&Arc<Growth>> {
+        self.growth.as_ref()
+    }
+
+    /// What the entries of all groups take in memory, in bytes.
+    pub(crate) fn held(&self) -> u64 {
+        self.held.load(Relaxed)
+    }
+
+    /// Changes a memory, and keeps count of what all take.
+    fn change<R>(&self, memory: &Shared<T>, change: impl FnOnce(&mut Memory<T>) -> R) -> R {
+        let mut memory = memory.lock();
+        let before = memory.bytes();
+        let result = change(&mut memory);
+        let after = memory.bytes();
+        self.held.fetch_add(after.wrapping_sub(before), Relaxed);
+        result
+    }
+}
+
+impl<T: Types> Drop for Journal<T> {
+    /// Closes the log, although the tasks still have a handle: a process that opens it then waits.
+    fn drop(&mut self) {
+        let close = pin!(self.wal.clone().close());
+        let _ = close.poll(&mut Context::from_waker(Waker::noop()));
+        if let Some(growth) = &self.growth {
+            // The keeper ends.
+            growth.grown.notify_one();
+        }
+    }
+}
+
+/// One raft log in a journal.
+pub(crate) struct Group<T: Types> {
+    owner: Owner,
+    pub(crate) memory: Shared<T>,
+    failure: Failure,
+    submitter: Mutex<Submitter>,
+}
+
+struct Submitter {
+    /// Nothing behind a refused record is recorded.
+    appender: OrderedAppender,
+    /// The number of the next record.
+    next: u64,
+}
+
+impl<T: Types> Group<T> {
+    pub(crate) fn new(journal: &Journal<T>, owner: Owner, rebuilt: Rebuilt<T>) -> Self {
+        journal.held.fetch_add(rebuilt.memory.bytes(), Relaxed);
+        Self {
+            owner,
+            memory: Shared::new(rebuilt.memory),
+            failure: Failure::default(),
+            submitter: Mutex::new(Submitter {
+                appender: journal.wal.ordered(),
+                next: rebuilt.next,
+            }),
+        }
+    }
+
+    /// Waits until the records of this group that are being submitted have their place.
+    pub(crate) async fn turn<'a>(&'a self, journal: &'a Journal<T>) -> Turn<'a, T> {
+        let submitter = self.submitter.lock().await;
+        Turn {
+            journal,
+            group: self,
+            submitter,
+        }
+    }
+}
+
+/// The right to submit the next records of a group.
+pub(crate) struct Turn<'a, T: Types> {
+    journal: &'a Journal<T>,
+    group: &'a Group<T>,
+    submitter: MutexGuard<'a, Submitter>,
+}
+
+impl<T: Types> Turn<'_, T> {
+    /// The header of the next record.
+    pub(crate) fn header(&self) -> Header {
+        Header {
+            owner: self.group.owner,
+            number: self.submitter.next,
+        }
+    }
+
+    /// Submits records, and changes the memory accordingly; `change` gets an LSN that the records do not
+    /// come before. From the moment that they are submitted there is no await, so that log, memory and
+    /// completions agree also when the future is dropped.
+    pub(crate) async fn submit(
+        &mut self,
+        records: Vec<Bytes>,
+        durability: Durability,
+        then: Then<T>,
+        change: impl FnOnce(&mut Memory<T>, Lsn),
+    ) -> Result<()> {
+        self.group.failure.check()?;
+        let jobs = &self.journal.jobs;
+        let place = jobs.reserve().await.map_err(|_| Error::Interrupted)?;
+        let lsn = self.journal.wal.durable_lsn().next();
+        let group = self.group.owner.id();
+        if self.is_new() {
+            self.journal.marks.begin(group, lsn);
+        }
+        let count = records.len() as u64;
+        let bytes = records.iter().map(Bytes::len).sum::<usize>();
+        let pending = self.submitter.submit(records, durability).await;
+        place.send(Job {
+            group,
+            failure: self.group.failure.clone(),
+            pending: pending.map_err(first_cause)?,
+            then,
+        });
+        self.submitter.next += count;
+        self.journal
+            .change(&self.group.memory, |memory| change(memory, lsn));
+        if let Some(growth) = self.journal.growth() {
+            growth.note(lsn, bytes as u64);
+        }
+        Ok(())
+    }
+
+    /// Submits the last record of a group, which then is a new one.
+    pub(crate) async fn submit_last(
+        &mut self,
+        record: Bytes,
+        durability: Durability,
+        then: Then<T>,
+    ) -> Result<()> {
+        let clear = |memory: &mut Memory<T>, _| *memory = Memory::new();
+        self.submit(vec![record], durability, then, clear).await?;
+        self.submitter.next = FIRST_NUMBER;
+        Ok(())
+    }
+
+    /// Whether the group has no record.
+    pub(crate) fn is_new(&self) -> bool {
+        self.submitter.next == FIRST_NUMBER
+    }
+
+    /// A group without records needs none.
+    pub(crate) fn forget_mark(&self) {
+        if self.is_new() {
+            self.journal.marks.remove(self.group.owner.id());
+        }
+    }
+}
+
+impl Submitter {
+    async fn submit(&self, mut records: Vec<Bytes>, durability: Durability) -> Result<Pending> {
+        Ok(match records.len() {
+            0 => Pending::Earlier,
+            1 => {
+                let record = records.swap_remove(0);
+                Pending::One(self.appender.submit_with(record, durability).await?)
+            }
+            _ => {
+                let batch = self.appender.submit_batch_with(records, durability);
+                Pending::Batch(batch.await?)
+            }
+        })
+    }
+}
+
+/// The number of a log's first record.
+pub(crate) const FIRST_NUMBER: u64 = 1;
+
+/// Submissions whose completion may be outstanding.
+const IN_FLIGHT: usize = 1024;

@@ -1,0 +1,133 @@
+//! Carries idle groups forward, so that the log can be truncated behind the busy ones.
+//!
+//! A group holds the log from the first record that it needs. One that is idle would hold it for ever.
+//! So what it needs is appended again when it lies too far back: its old entries, then a checkpoint.
+//! A group comes to that once for each `distance` bytes of growth at most, and `distance` is at least
+//! twice what all groups hold; so at most half as much again is written as the groups append.
+
+use std::sync::{Arc, Weak};
+
+use bytes::Bytes;
+use tidewal::{Durability, Lsn, Result};
+use tokio::sync::oneshot;
+
+use crate::core::chunk::{Chunks, Encoded};
+use crate::core::completions::Then;
+use crate::core::encoding::{self, EncodeError, Header};
+use crate::core::groups::Registry;
+use crate::core::journal::{Group, Journal, Turn};
+use crate::core::log::answered;
+use crate::core::memory::Place;
+use crate::core::types::Types;
+
+/// The task that does it. It ends with the journal.
+pub(crate) fn keep<T: Types>(
+    journal: &Arc<Journal<T>>,
+    registry: Arc<Registry<T>>,
+    reclaim_after: u64,
+) -> impl Future<Output = ()> + Send + 'static {
+    let growth = journal.growth().cloned();
+    let journal = Arc::downgrade(journal);
+    async move {
+        let Some(growth) = growth else { return };
+        loop {
+            growth.grown.notified().await;
+            let Some(journal) = Weak::upgrade(&journal) else {
+                return;
+            };
+            let distance = reclaim_after.max(2 * journal.held());
+            if let Some(limit) = growth.limit(distance) {
+                carry_all(&journal, &registry, limit).await;
+                growth.forget(journal.marks.low_water());
+            }
+        }
+    }
+}
+
+/// Carries everything forward that a group needs before `limit`. A group that has failed stays where it
+/// is: the log can be truncated no more until it is opened again.
+async fn carry_all<T: Types>(journal: &Journal<T>, registry: &Registry<T>, limit: Lsn) {
+    let old = journal.marks.before(limit);
+    for ids in old.chunks(AT_ONCE) {
+        let mut answers = Vec::new();
+        for group in ids.iter().filter_map(|id| registry.group(*id)) {
+            answers.extend(carry(journal, &group, limit).await.ok().flatten());
+        }
+        for answer in answers {
+            // Its failure is that of the group, whose next call gets it.
+            let _ = answered(answer).await;
+        }
+    }
+}
+
+/// Submits what a group needs before `limit` again, and a checkpoint behind it.
+async fn carry<T: Types>(
+    journal: &Journal<T>,
+    group: &Group<T>,
+    limit: Lsn,
+) -> Result<Option<oneshot::Receiver<Result<()>>>, CarryError> {
+    let mut turn = group.turn(journal).await;
+    if turn.is_new() {
+        turn.forget_mark();
+        return Ok(None);
+    }
+    let mut copies = Chunks::new(copies(group, turn.header(), limit)?);
+    while !copies.is_empty() {
+        let (records, indexes) = copies.take();
+        submit_copies(&mut turn, records, indexes).await?;
+    }
+    let header = turn.header();
+    let (checkpoint, needs) = group.memory.lock().checkpoint(header.number, None);
+    let record = encoding::checkpoint(header, &checkpoint)?;
+    let (answer, durable) = oneshot::channel();
+    let then = Then::Checkpoint { needs, answer };
+    turn.submit(vec![record], Durability::Durable, then, |_, _| ())
+        .await?;
+    Ok(Some(durable))
+}
+
+/// Records of the entries that a group needs before `limit`, each with its index.
+fn copies<T: Types>(
+    group: &Group<T>,
+    mut header: Header,
+    limit: Lsn,
+) -> Result<Vec<Encoded<u64>>, CarryError> {
+    let mut copies = Vec::new();
+    for (of, entry) in group.memory.lock().before(limit) {
+        let record = encoding::copy(header, entry)?;
+        header.number += 1;
+        copies.push(Encoded { record, of });
+    }
+    Ok(copies)
+}
+
+async fn submit_copies<T: Types>(
+    turn: &mut Turn<'_, T>,
+    records: Vec<Bytes>,
+    indexes: Vec<u64>,
+) -> Result<()> {
+    let first = turn.header().number;
+    turn.submit(
+        records,
+        Durability::Written,
+        Then::Nothing,
+        |memory, lsn| {
+            for (number, index) in (first..).zip(indexes) {
+                memory.set_place(index, Place { number, lsn });
+            }
+        },
+    )
+    .await
+}
+
+/// Why a group was not carried forward.
+#[derive(Debug, thiserror::Error)]
+enum CarryError {
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    #[error(transparent)]
+    Log(#[from] tidewal::Error),
+}
+
+/// Groups whose checkpoints share syncs.
+const AT_ONCE: usize = 256;

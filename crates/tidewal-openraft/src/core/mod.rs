@@ -1,0 +1,20 @@
+//! A raft log, whatever the version of openraft: the records, the state that they make, and when they
+//! are durable. `v0_9` and `v0_10` are thin adapters over it.
+
+mod chunk;
+mod completions;
+mod encoding;
+mod groups;
+mod growth;
+mod journal;
+mod keeper;
+mod log;
+mod marks;
+mod memory;
+mod rebuild;
+mod types;
+
+pub(crate) use self::groups::Groups;
+pub(crate) use self::log::{Log, WriteError};
+pub(crate) use self::memory::{OutOfOrder, Shared};
+pub(crate) use self::types::Types;

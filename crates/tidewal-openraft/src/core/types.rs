@@ -1,0 +1,27 @@
+//! What the core has to know of a version of openraft.
+
+use std::fmt::{Debug, Display};
+use std::future::Future;
+use std::io;
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+/// The types of one raft, in one version of openraft.
+pub(crate) trait Types: Sized + Send + Sync + 'static {
+    type Vote: Clone + Eq + Serialize + DeserializeOwned + Send + Sync + 'static;
+    type LogId: Clone + Eq + Debug + Display + Serialize + DeserializeOwned + Send + Sync + 'static;
+    type Entry: Serialize + DeserializeOwned + Send + Sync + 'static;
+    /// What is called once an append is durable.
+    type Flushed: Send + 'static;
+
+    fn index(log_id: &Self::LogId) -> u64;
+
+    fn log_id(entry: &Self::Entry) -> Self::LogId;
+
+    /// Calls back.
+    fn flushed(callback: Self::Flushed, outcome: io::Result<()>);
+
+    /// Runs a task on the runtime of the raft.
+    fn spawn(task: impl Future<Output = ()> + Send + 'static);
+}

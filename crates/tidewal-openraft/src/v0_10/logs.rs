@@ -1,0 +1,120 @@
+//! Many raft logs over one `Wal`.
+
+use std::fmt;
+use std::path::Path;
+
+use openraft::RaftTypeConfig;
+use tidewal::{Recovery, Wal};
+
+use crate::core::Groups;
+use crate::v0_10::{Raft, RaftLog};
+use crate::{GroupError, OpenError, RaftLogOptions};
+
+/// The logs of many raft groups, in one [`Wal`]: all share its syncs.
+///
+/// Each group has its vote, committed log id, entries, truncations and purges. What is common to all is the
+/// log's beginning. It moves although most groups are idle: what a group needs that lies too far back
+/// ([`RaftLogOptions::reclaim_after`]) is appended again. A purge of a group that is busy does the rest.
+///
+/// A log of one [`RaftLog`] cannot be opened as this, nor the other way round.
+///
+/// The log is closed in the background when this and all that was [opened](Self::open_group) is dropped.
+///
+/// # Examples
+///
+/// ```
+/// use tidewal_openraft::v0_10::RaftLogs;
+///
+/// # openraft::declare_raft_types!(pub Types: D = String, R = ());
+/// # tokio_test::block_on(async {
+/// # let dir = tempfile::tempdir().unwrap();
+/// # let dir = dir.path();
+/// let logs = RaftLogs::<Types>::open(dir).await?;
+/// for group in 0..100 {
+///     let log = logs.open_group(group)?; // goes to `Raft::new`
+/// }
+/// assert_eq!(logs.groups().len(), 100);
+/// logs.remove_group(7).await?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// # }).unwrap();
+/// ```
+pub struct RaftLogs<C: RaftTypeConfig>(Groups<Raft<C>>);
+
+impl<C> RaftLogs<C>
+where
+    C: RaftTypeConfig,
+    C::Entry: Clone,
+{
+    /// Opens the logs in `dir` with the default options, and rebuilds the state of each.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Like [`WalOptions::open`](tidewal::WalOptions::open): if the future is dropped before it completes,
+    /// no log is open.
+    ///
+    /// # Panics
+    ///
+    /// Outside of the runtime of `C`, on which the logs run three tasks together.
+    pub async fn open(dir: impl AsRef<Path>) -> Result<Self, OpenError> {
+        Self::recover(Wal::recover(dir).await?, &RaftLogOptions::new()).await
+    }
+
+    /// Rebuilds the state of each group from a log that is being recovered, in one pass, and goes on from
+    /// there.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Like [`Recovery::into_wal`]: if the future is dropped before it completes, no log is open.
+    ///
+    /// # Panics
+    ///
+    /// Outside of the runtime of `C`, on which the logs run three tasks together.
+    pub async fn recover(recovery: Recovery, options: &RaftLogOptions) -> Result<Self, OpenError> {
+        Ok(Self(Groups::recover(recovery, options).await?))
+    }
+
+    /// Opens the log of a group, to give it to `Raft::new`. It is an empty one if there is none, and nothing
+    /// is written until it has something to record.
+    ///
+    /// # Errors
+    ///
+    /// [`GroupError::Open`] if it is open already: drop that one first.
+    pub fn open_group(&self, group: u64) -> Result<RaftLog<C>, GroupError> {
+        Ok(RaftLog(self.0.open(group)?))
+    }
+
+    /// The groups that have a log, in order.
+    #[must_use]
+    pub fn groups(&self) -> Vec<u64> {
+        self.0.ids()
+    }
+
+    /// Removes the log of a group, durably. The group must have left its cluster, or the cluster must be
+    /// gone: a node that comes back without its vote may vote twice in one term.
+    ///
+    /// # Errors
+    ///
+    /// [`GroupError`].
+    ///
+    /// # Cancel safety
+    ///
+    /// If it is dropped, the group is removed or not, and if it is, possibly not durably. It can be called
+    /// again.
+    pub async fn remove_group(&self, group: u64) -> Result<(), GroupError> {
+        self.0.remove(group).await
+    }
+}
+
+impl<C: RaftTypeConfig> fmt::Debug for RaftLogs<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("RaftLogs").finish_non_exhaustive()
+    }
+}

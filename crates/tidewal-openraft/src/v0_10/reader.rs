@@ -1,0 +1,225 @@
+//! Reading entries, from memory.
+
+use std::collections::VecDeque;
+use std::fmt::{self, Debug};
+use std::io;
+use std::ops::{Bound, RangeBounds};
+use std::pin::Pin;
+use std::task::{Context, Poll};
+
+use futures_core::Stream;
+use openraft::errors::LeaderChanged;
+use openraft::storage::{LeaderBoundedStreamError, LeaderBoundedStreamResult};
+use openraft::type_config::alias::{LeaderIdOf, VoteOf};
+use openraft::vote::RaftVote;
+use openraft::{OptionalSend, RaftLogReader, RaftTypeConfig};
+
+use crate::Held;
+use crate::core::{Shared, Types};
+use crate::held::READ_BYTES;
+use crate::v0_10::Raft;
+
+/// Reads the entries of a [`RaftLog`](crate::v0_10::RaftLog), from memory. Clones are cheap, and read the
+/// same log.
+pub struct LogReader<C: RaftTypeConfig>(Shared<Raft<C>>);
+
+impl<C: RaftTypeConfig> LogReader<C> {
+    pub(crate) fn new(memory: Shared<Raft<C>>) -> Self {
+        Self(memory)
+    }
+
+    /// The entries that are held in memory: those that are not purged.
+    #[must_use]
+    pub fn held(&self) -> Held {
+        Held::of(&self.0)
+    }
+}
+
+impl<C: RaftTypeConfig> RaftLogReader<C> for LogReader<C>
+where
+    C::Entry: Clone,
+{
+    async fn try_get_log_entries<R>(&mut self, range: R) -> Result<Vec<C::Entry>, io::Error>
+    where
+        R: RangeBounds<u64> + Clone + Debug + OptionalSend,
+    {
+        Ok(self.0.lock().clone_range(range, u64::MAX))
+    }
+
+    async fn limited_get_log_entries(
+        &mut self,
+        start: u64,
+        end: u64,
+    ) -> Result<Vec<C::Entry>, io::Error> {
+        Ok(self.0.lock().clone_range(start..end, READ_BYTES))
+    }
+
+    async fn read_vote(&mut self) -> Result<Option<VoteOf<C>>, io::Error> {
+        Ok(self.0.lock().vote.clone())
+    }
+
+    async fn entries_stream<R>(
+        &mut self,
+        range: R,
+    ) -> impl Stream<Item = Result<C::Entry, io::Error>> + OptionalSend
+    where
+        R: RangeBounds<u64> + Clone + Debug + OptionalSend,
+    {
+        Unbounded(EntryStream::new(self.0.clone(), &range, None))
+    }
+
+    async fn leader_bounded_stream<R>(
+        &mut self,
+        leader: LeaderIdOf<C>,
+        range: R,
+    ) -> impl Stream<Item = LeaderBoundedStreamResult<C>> + OptionalSend
+    where
+        R: RangeBounds<u64> + Clone + Debug + OptionalSend,
+    {
+        EntryStream::new(self.0.clone(), &range, Some(leader))
+    }
+}
+
+impl<C: RaftTypeConfig> Clone for LogReader<C> {
+    fn clone(&self) -> Self {
+        Self(self.0.clone())
+    }
+}
+
+impl<C: RaftTypeConfig> fmt::Debug for LogReader<C> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("LogReader")
+            .field("held", &self.held())
+            .finish_non_exhaustive()
+    }
+}
+
+/// The entries of a range, of which a few are cloned at a time.
+///
+/// With a leader, entries are given as long as the vote is that leader's and committed; the vote and
+/// the entries are looked at together.
+struct EntryStream<C: RaftTypeConfig> {
+    memory: Shared<Raft<C>>,
+    leader: Option<LeaderIdOf<C>>,
+    /// The indexes that have not been read: from this one to before that one.
+    next: u64,
+    end: u64,
+    /// Whether an entry was read, so that the next one must follow it.
+    begun: bool,
+    ready: VecDeque<C::Entry>,
+}
+
+impl<C> EntryStream<C>
+where
+    C: RaftTypeConfig,
+    C::Entry: Clone,
+{
+    fn new(
+        memory: Shared<Raft<C>>,
+        range: &impl RangeBounds<u64>,
+        leader: Option<LeaderIdOf<C>>,
+    ) -> Self {
+        let next = match range.start_bound() {
+            Bound::Included(start) => *start,
+            Bound::Excluded(start) => start.saturating_add(1),
+            Bound::Unbounded => 0,
+        };
+        let end = match range.end_bound() {
+            Bound::Included(end) => end.saturating_add(1),
+            Bound::Excluded(end) => *end,
+            Bound::Unbounded => u64::MAX,
+        };
+        Self {
+            memory,
+            leader,
+            next,
+            end,
+            begun: false,
+            ready: VecDeque::new(),
+        }
+    }
+
+    fn next_entry(&mut self) -> Option<LeaderBoundedStreamResult<C>> {
+        if self.ready.is_empty()
+            && self.next < self.end
+            && let Err(error) = self.read()
+        {
+            self.next = self.end;
+            return Some(Err(error));
+        }
+        self.ready.pop_front().map(Ok)
+    }
+
+    fn read(&mut self) -> Result<(), LeaderBoundedStreamError<C>> {
+        let memory = self.memory.lock();
+        if let Some(leader) = &self.leader {
+            check_leader(leader, memory.vote.as_ref())?;
+        }
+        let read = memory.clone_range(self.next..self.end, STREAM_BYTES);
+        drop(memory);
+        let indexes = || {
+            read.iter()
+                .map(|entry| Raft::<C>::index(&Raft::<C>::log_id(entry)))
+        };
+        if let (true, Some(first)) = (self.begun, indexes().next())
+            && first != self.next
+        {
+            return Err(io::Error::other(format!(
+                "entry {} was purged while it was read",
+                self.next
+            ))
+            .into());
+        }
+        self.begun = true;
+        self.next = indexes().last().map_or(self.end, |last| last + 1);
+        self.ready = read.into();
+        Ok(())
+    }
+}
+
+fn check_leader<C: RaftTypeConfig>(
+    leader: &LeaderIdOf<C>,
+    vote: Option<&VoteOf<C>>,
+) -> Result<(), LeaderChanged<C>> {
+    match vote {
+        Some(vote) if vote.leader_id() == leader && vote.is_committed() => Ok(()),
+        other => Err(LeaderChanged::new(leader.clone(), other.cloned())),
+    }
+}
+
+impl<C: RaftTypeConfig> Unpin for EntryStream<C> {}
+
+impl<C> Stream for EntryStream<C>
+where
+    C: RaftTypeConfig,
+    C::Entry: Clone,
+{
+    type Item = LeaderBoundedStreamResult<C>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Ready(self.next_entry())
+    }
+}
+
+/// The same where the leader does not matter.
+struct Unbounded<C: RaftTypeConfig>(EntryStream<C>);
+
+impl<C> Stream for Unbounded<C>
+where
+    C: RaftTypeConfig,
+    C::Entry: Clone,
+{
+    type Item = Result<C::Entry, io::Error>;
+
+    fn poll_next(mut self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<Option<Self::Item>> {
+        Poll::Ready(self.0.next_entry().map(|entry| {
+            entry.map_err(|error| match error {
+                LeaderBoundedStreamError::IoError(error) => error,
+                changed @ LeaderBoundedStreamError::LeaderChanged(_) => io::Error::other(changed),
+            })
+        }))
+    }
+}
+
+/// What a stream has cloned at a time, in bytes, unless a single entry is larger.
+const STREAM_BYTES: u64 = 64 * 1024;
