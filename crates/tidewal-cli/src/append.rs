@@ -18,10 +18,11 @@ pub fn run(args: &Append) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// One thread reads and submits, as fast as the log takes it; this one waits for the answers, in order.
+/// Another thread reads and submits, as fast as the log takes records. This one waits for the answers, in
+/// order.
 ///
-/// The log bounds what is submitted and not written; the channel bounds what is written and not printed.
-/// Whatever goes wrong, what was submitted is made durable and the log closed.
+/// The log bounds what is submitted and not written. The channel bounds what is written and not printed.
+/// Also after an error, what was submitted is made durable and the log is closed.
 async fn append_all(args: &Append) -> Result<(), Failure> {
     let wal = options(args).open(&args.dir).await?;
     let (sender, answers) = mpsc::channel(ANSWERS_MAX);
@@ -36,8 +37,8 @@ async fn append_all(args: &Append) -> Result<(), Failure> {
         move || wait_for(submit_all(&wal, framing, max, &sender))
     });
     let printed = print_all(answers, args.quiet).await;
-    // The reader of our output may be gone while our input has not ended: then the other thread may wait
-    // for it forever, and ends with the process.
+    // The reader of the output may have closed the pipe while the input has not ended. Then the other
+    // thread may wait for input for ever, and ends with the process.
     let submitted = match &printed {
         Ok(()) => reader.join().expect("the reading thread does not panic"),
         Err(_) => Ok(()),
@@ -106,17 +107,17 @@ async fn print_all(
         out.line(&lsn.to_string()).map_err(say_what_happened)?;
     }
     out.flush().map_err(say_what_happened)?;
-    // How far it got is said before why it got no further.
+    // The last LSN comes before the reason why there are no more.
     refused.map_or(Ok(()), |error| Err(error.into()))
 }
 
-/// Elsewhere it is no error if the reader has closed the pipe. Here a part of the input may not have been
-/// appended, which must not look like success.
+/// Elsewhere a closed pipe is no error. Here a part of the input may not be appended, which must not look
+/// like success.
 fn say_what_happened(failure: Failure) -> Failure {
     match failure {
         Failure::Output(error) => Failure::Other(
             format!("cannot write LSNs to standard output: {error}"),
-            "records in flight are on disk, the rest of the input is not; see how far it went with \
+            "records in flight are durable, the rest of the input is not appended. See the last record with \
              `tidewal inspect`, or use --quiet"
                 .into(),
         ),

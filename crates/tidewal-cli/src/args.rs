@@ -9,26 +9,27 @@ use crate::measure::plan::{Plan, Scale};
 
 /// Measure which interval between syncs suits a disk
 ///
-/// Appends records of 100 bytes from 1 to 1,024 producers, syncing as soon as the disk is free, and at
-/// intervals from 0.2 to 100 ms; beside it a single thread writes and syncs the same bytes with nothing
-/// around it, which is the baseline. Everything takes turns, so that a machine that is slow for a while is
-/// slow for all. It writes to a new directory in DIR, takes about 700 MiB there (1.3 GiB with --full), and
-/// removes it at the end, or at Ctrl-C; if it is killed, tidewal-bench-... stays there.
+/// Appends records of 100 bytes from 1 to 1,024 producers, syncing as soon as the previous sync completes,
+/// and at intervals from 0.2 to 100 ms. As a baseline, a single thread writes and syncs the same bytes
+/// without a log. All of these take turns, so a slow period of the machine affects them alike.
+///
+/// Writes to a new directory tidewal-bench-... in DIR, which takes about 700 MiB (1.3 GiB with --full).
+/// Removes it at the end and on Ctrl-C, but not if it is killed.
 #[derive(clap::Args)]
 #[command(
-    after_help = "Run it on a machine that does nothing else, in a directory on the disk that the log \
-    will be on."
+    after_help = "Run it on an otherwise idle machine, in a directory on the disk of the log.\n\n\
+    Examples:\n  tidewal bench --dir /var/lib/orders\n  tidewal bench --full --plot sync.svg"
 )]
 pub struct Args {
-    /// A directory on the disk to be measured
+    /// A directory on the disk to measure
     #[arg(long, default_value = ".", value_hint = ValueHint::DirPath)]
     pub dir: PathBuf,
 
-    /// More intervals, more producers, longer: some minutes instead of about one
+    /// More intervals and producers, longer rounds: some minutes instead of about one
     #[arg(long)]
     pub full: bool,
 
-    /// Only so much as shows that it runs: for tests, and so no option.
+    /// Only enough to see that it runs. For tests, so it is not an option.
     #[arg(skip = std::env::var_os("TIDEWAL_BENCH_REHEARSE").is_some())]
     pub rehearse: bool,
 
@@ -36,7 +37,7 @@ pub struct Args {
     #[arg(long)]
     pub json: bool,
 
-    /// Draw it into this SVG file
+    /// Draw the result into this SVG file
     #[arg(long, value_name = "FILE", value_hint = ValueHint::FilePath)]
     pub plot: Option<PathBuf>,
 }

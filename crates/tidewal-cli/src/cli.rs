@@ -8,7 +8,7 @@ use clap_complete::Shell;
 
 use crate::values;
 
-/// Looks into a tidewal log, mends it, and uses it from a shell
+/// Inspect, verify, repair and use a tidewal log, and measure a disk
 #[derive(Parser)]
 #[command(
     name = "tidewal",
@@ -34,23 +34,12 @@ pub enum Task {
     #[cfg(feature = "archive")]
     Restore(crate::archive::args::Restore),
     Bench(crate::args::Args),
-    /// Print a completion script for a shell
-    ///
-    /// For bash: tidewal completions bash > ~/.local/share/bash-completion/completions/tidewal
-    Completions {
-        /// The shell
-        shell: Shell,
-    },
-    /// Print the manual page, or write those of all commands to a directory
-    Man {
-        /// Write tidewal.1, tidewal-inspect.1 and so on to this directory
-        #[arg(long, value_hint = ValueHint::DirPath)]
-        dir: Option<PathBuf>,
-    },
+    Completions(Completions),
+    Man(Man),
 }
 
 impl Task {
-    /// The directory of the log that it is about.
+    /// The log's directory that the command is for.
     pub fn log_dir(&self) -> Option<&Path> {
         match self {
             Self::Inspect(args) => Some(&args.dir),
@@ -62,22 +51,24 @@ impl Task {
             Self::Archive(args) => args.log_dir(),
             #[cfg(feature = "archive")]
             Self::Restore(args) => Some(&args.dir),
-            Self::Bench(_) | Self::Completions { .. } | Self::Man { .. } => None,
+            Self::Bench(_) | Self::Completions(_) | Self::Man(_) => None,
         }
     }
 }
 
 /// Show what a log's directory holds
 ///
-/// Reads the headers of all segments and the records of the newest one, and changes nothing: segments
-/// with their LSNs and sizes, what is proven to be on disk, where the log ends and why, files in
-/// reserve, and who has the log open. While a service appends to it, only headers are read.
+/// Reads the headers of all segments and the records of the newest one, and changes nothing. Shows the
+/// segments with their LSNs and sizes, what is known to be durable, where the log ends and why, spare
+/// files, and which process has the log open. While a service has the log open for appending, only headers
+/// are read.
 ///
 /// To read every record, use verify.
 #[derive(Args)]
 #[command(
     after_help = "Exit status: 0 if there is no damage in what was read, 1 if there is, 2 if something \
-    could not be read."
+    could not be read.\n\n\
+    Examples:\n  tidewal inspect data/wal\n  tidewal inspect data/wal --json | jq .ending"
 )]
 pub struct Inspect {
     /// The log's directory
@@ -91,12 +82,12 @@ pub struct Inspect {
 
 /// Print the records of a log
 ///
-/// Streams them from the oldest to the newest, and changes nothing. At damage it stops with an error and
-/// exit status 1; with --salvage it goes on behind it.
+/// Streams the records from the oldest to the newest, and changes nothing. Stops at damage with an error
+/// and exit status 1. With --salvage it continues after the damage.
 ///
-/// A log cannot be followed while a service appends to it: a log is open for appending, or for reading,
-/// never both. With --wait the command waits until the service closes the log; then --from goes on from
-/// the last record seen.
+/// A log cannot be followed while a service appends to it, because it is open either for appending or for
+/// reading. With --wait the command waits until the service closes the log. Then --from continues after the
+/// last record seen.
 #[expect(
     clippy::struct_excessive_bools,
     reason = "these are flags of a command line"
@@ -104,7 +95,8 @@ pub struct Inspect {
 #[derive(Args)]
 #[command(
     after_help = "Examples:\n  tidewal dump data/wal --from 1000 --to 1010 --format hex\n  \
-    tidewal dump data/wal --raw | tidewal append other/wal"
+    tidewal dump data/wal --format json | jq -r .text\n  \
+    tidewal dump data/wal --raw --prefixed | tidewal append other/wal --prefixed"
 )]
 pub struct Dump {
     /// The log's directory
@@ -123,40 +115,41 @@ pub struct Dump {
     #[arg(long, value_enum, default_value_t = Format::Text)]
     pub format: Format,
 
-    /// The payloads alone, byte for byte, each with a newline behind it
+    /// Only the payloads, byte for byte, each followed by a newline
     #[arg(long, conflicts_with = "format")]
     pub raw: bool,
 
-    /// With --raw: each payload behind its length (4 bytes, little endian), and no newline
+    /// With --raw: each payload after its length (4 bytes, little endian), without a newline
     #[arg(long, requires = "raw")]
     pub prefixed: bool,
 
-    /// Print every record that can be read, also behind damage
+    /// Print every record that can be read, also after damage
     #[arg(long, conflicts_with_all = ["wait"])]
     pub salvage: bool,
 
-    /// If a service has the log open, wait until it is closed
+    /// If the log is open for appending, wait until it is closed
     #[arg(long)]
     pub wait: bool,
 }
 
 #[derive(Clone, Copy, ValueEnum)]
 pub enum Format {
-    /// LSN, tab, payload, with everything escaped that is not text
+    /// LSN, tab, payload. Bytes that are not text are escaped
     Text,
     /// LSN, tab, payload in hexadecimal digits
     Hex,
-    /// An object a line: lsn, len, and text, or hex where the payload is not text
+    /// One object per line: lsn, len, and text, or hex if the payload is not text
     Json,
 }
 
 /// Read every record and say whether the log is sound
 ///
-/// Changes nothing. Names every damaged range of records, not only the first, with file, offset and the
-/// label of docs/durability.md. What a crash has left half written at the end is no damage.
+/// Changes nothing. Lists every damaged range of records, not only the first, with file, offset and the
+/// label of docs/durability.md. A torn tail, as a crash leaves it, is no damage.
 #[derive(Args)]
 #[command(
-    after_help = "Exit status: 0 if the log is sound, 1 if it is damaged, 2 if it could not be read."
+    after_help = "Exit status: 0 if the log is sound, 1 if it is damaged, 2 if it could not be read.\n\n\
+    Examples:\n  tidewal verify data/wal\n  tidewal verify backup/wal --json > report.json"
 )]
 pub struct Verify {
     /// The log's directory
@@ -168,43 +161,46 @@ pub struct Verify {
     pub json: bool,
 }
 
-/// Make a damaged log one that opens
+/// Repair a damaged log, so that it opens again
 ///
-/// Shows what it would do, and does it only with --yes. The log keeps the first stretch of records that
-/// can be read without a gap: everything before the first damage; or, where nothing can be read before it,
-/// what stands behind it. Every file that is cut or changed is kept as it was in a folder of the
-/// log's directory (repair-1, ...), with a note of what was done, and of how to look at these files.
+/// Shows what it would do, and does it only with --yes. The log keeps the first range of records without a
+/// gap that can be read: everything before the first damage, or, if nothing before it can be read, what
+/// comes after it. Every file that is cut or changed is kept as it was in a folder of the log's directory
+/// (repair-1, ...), with a note of what was done and how to read these files.
 ///
-/// If there are files of two logs in the directory it does nothing, and names the files of each: move
+/// If the directory holds files of two logs, nothing is changed, and the files of each are listed. Move
 /// those of the other log away.
 ///
-/// It refuses while a service has the log open. Restoring a backup or a replica is better, if there is
-/// one: records that are cut are gone for the service.
+/// The log must not be open. Restoring a backup or a replica is better, if there is one: the service loses
+/// the records that are cut.
 #[derive(Args)]
 #[command(
     after_help = "Exit status: 0 if the log is sound now, 1 if it is damaged and --yes was not given, \
-    2 if it could not be repaired."
+    2 if it could not be repaired.\n\n\
+    Examples:\n  tidewal repair data/wal\n  \
+    tidewal dump data/wal --salvage > records.txt && tidewal repair data/wal --yes"
 )]
 pub struct Repair {
     /// The log's directory
     #[arg(value_hint = ValueHint::DirPath)]
     pub dir: PathBuf,
 
-    /// Do it
+    /// Repair it, instead of only showing how
     #[arg(long)]
     pub yes: bool,
 
-    /// It looks like the log of a raft node, and is none: that is never repaired otherwise
+    /// Repair it although its records look like those of a raft node, which must not be repaired
     #[arg(long)]
     pub not_raft: bool,
 }
 
-/// Append lines, or records with their lengths, from standard input
+/// Append lines, or records with a length prefix, from standard input
 ///
-/// Prints the LSN of each record, a line each, once it is on disk, in order. Many records are in flight at
-/// once; if the disk is slow, reading stops in the meantime. The log is created if necessary.
+/// Prints the LSN of each record, one per line and in order, once the record is durable. Many records are
+/// in flight at once. If the disk is slow, the input is read more slowly. The log is created if it does not
+/// exist.
 ///
-/// append checks how the log ends, not every record: damage in an older segment stays unnoticed. Run
+/// append checks how the log ends, not every record: it does not notice damage in an older segment. Run
 /// verify first if the log may be damaged.
 #[derive(Args)]
 #[command(
@@ -216,25 +212,57 @@ pub struct Append {
     #[arg(value_hint = ValueHint::DirPath)]
     pub dir: PathBuf,
 
-    /// Each record stands behind its length (4 bytes, little endian)
+    /// Each record follows its length (4 bytes, little endian)
     #[arg(long)]
     pub prefixed: bool,
 
-    /// Sync at most so long after a batch's first record, such as 500us, 5ms or 1s [default: as soon as
-    /// the disk is free]
+    /// Sync at most this long after a batch's first record, such as 500us, 5ms or 1s [default: as soon as
+    /// the previous sync completes]
     #[arg(long, value_name = "TIME", value_parser = values::time)]
     pub interval: Option<Duration>,
 
-    /// The size of new segments, such as 16MiB: from 16KiB up to 4GiB less one byte
+    /// The size of new segments, such as 16MiB: from 16KiB to 4GiB less one byte
     #[arg(long, value_name = "SIZE", value_parser = values::segment_size, default_value = "64MiB")]
     pub segment_size: u64,
 
-    /// Print the last LSN only, at the end
+    /// Print only the last LSN, at the end
     #[arg(long, short)]
     pub quiet: bool,
 }
 
-const EXIT_CODES: &str = "\
-Exit status: 0 if all is well, 1 if the log is damaged, 2 if something could not be done.
+/// Print a completion script for a shell
+#[derive(Args)]
+#[command(after_help = "Examples:\n  \
+    tidewal completions bash > ~/.local/share/bash-completion/completions/tidewal\n  \
+    tidewal completions zsh > ~/.zfunc/_tidewal")]
+pub struct Completions {
+    /// The shell
+    pub shell: Shell,
+}
 
-Colours are for terminals only, and NO_COLOR is honoured.";
+/// Show the manual page of a command
+///
+/// On a terminal it shows the text. In a pipe or a file it writes the page for `man` (roff).
+#[derive(Args)]
+#[command(after_help = "Examples:\n  tidewal man\n  tidewal man dump\n  \
+    tidewal man repair | man -l -\n  tidewal man --dir ~/.local/share/man/man1")]
+pub struct Man {
+    /// The command, such as dump [default: tidewal itself]
+    #[arg(value_name = "COMMAND", conflicts_with = "dir")]
+    pub command: Vec<String>,
+
+    /// Write the pages of all commands to this directory: tidewal.1, tidewal-inspect.1, ...
+    #[arg(long, value_hint = ValueHint::DirPath)]
+    pub dir: Option<PathBuf>,
+}
+
+const EXIT_CODES: &str = "\
+Exit status: 0 if all is well, 1 if the log is damaged, 2 if the command failed.
+
+Colors appear on terminals only, and NO_COLOR is respected.
+
+Examples:
+  tidewal inspect data/wal
+  tidewal verify data/wal
+  tidewal dump data/wal --from 1000
+  tidewal help repair";

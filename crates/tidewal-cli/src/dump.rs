@@ -24,7 +24,7 @@ pub fn run(args: &Dump) -> Result<ExitCode, Failure> {
     } else {
         wait_for(dump(args, &mut printer)).map(|()| ExitCode::SUCCESS)
     };
-    // What was read before an error is worth having.
+    // The records before an error are printed.
     let flushed = printer.out.flush();
     let code = dumped?;
     flushed?;
@@ -34,8 +34,8 @@ pub fn run(args: &Dump) -> Result<ExitCode, Failure> {
 fn check_range(args: &Dump) -> Result<(), Failure> {
     match (args.from, args.to) {
         (Some(from), Some(to)) if from > to => Err(Failure::Other(
-            format!("--from {from} is behind --to {to}"),
-            "name a first record that is not behind the last one".into(),
+            format!("--from {from} is after --to {to}"),
+            "name a first record that is not after the last one".into(),
         )),
         _ => Ok(()),
     }
@@ -65,7 +65,7 @@ async fn open(args: &Dump) -> Result<Reader, Failure> {
     }
 }
 
-/// Prints what can be read, and says on standard error what is missing.
+/// Prints what can be read, and reports on standard error what is missing.
 fn salvage(args: &Dump, printer: &mut Printer<'_>) -> Result<ExitCode, Failure> {
     let survey = LogDir::new(&args.dir).survey_with(Depth::Everything, printer)?;
     if let Some(failure) = printer.failure.take() {
@@ -74,7 +74,7 @@ fn salvage(args: &Dump, printer: &mut Printer<'_>) -> Result<ExitCode, Failure> 
     printer.out.flush()?;
     for damage in &survey.damages {
         use std::io::Write;
-        let _ = writeln!(std::io::stderr(), "tidewal: not there: {damage}");
+        let _ = writeln!(std::io::stderr(), "tidewal: missing: {damage}");
     }
     if let Some(error) = survey.read_errors.into_iter().next() {
         return Err(error.into());
@@ -88,7 +88,7 @@ fn salvage(args: &Dump, printer: &mut Printer<'_>) -> Result<ExitCode, Failure> 
 struct Printer<'a> {
     out: Out,
     args: &'a Dump,
-    /// The first one; nothing is printed after it.
+    /// The first failure. Nothing is printed after it.
     failure: Option<Failure>,
 }
 
@@ -158,5 +158,5 @@ impl Observer for Printer<'_> {
     }
 }
 
-/// How often it is tried whether a log is free.
+/// How often a locked log is tried again.
 const LOOK_AGAIN: Duration = Duration::from_millis(100);

@@ -1,4 +1,4 @@
-//! What goes wrong, and what to do next.
+//! Errors, and what to do next.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -8,14 +8,14 @@ use tidewal::{Error, UnsupportedReason};
 
 use crate::display::{Paint, quoted};
 
-/// Why a command could not do what it was asked for.
+/// Why a command failed.
 pub enum Failure {
     /// Standard output cannot be written.
     Output(io::Error),
     /// Standard input cannot be read.
     Input(io::Error),
     Log(Error),
-    /// Something that was kept is not what it was, and what to do about it.
+    /// Stored data is damaged, and what to do about it.
     Damaged(String, String),
     /// Anything else, and what to do about it.
     Other(String, String),
@@ -28,8 +28,7 @@ impl From<Error> for Failure {
 }
 
 impl Failure {
-    /// Says it on standard error, with what to do next in the log's directory. A reader that has gone away
-    /// is no error.
+    /// Writes it to standard error, with what to do next in the log's directory. A closed pipe is no error.
     pub fn report(self, dir: Option<&Path>) -> ExitCode {
         let (what, hint) = match &self {
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {
@@ -54,7 +53,7 @@ impl Failure {
     }
 }
 
-/// Writes an error and what to do about it to standard error, whatever has become of that.
+/// Writes an error and what to do about it to standard error, if that can be written.
 fn say(what: &str, hint: &str) {
     let paint = Paint::of(&io::stderr());
     let mut stderr = io::stderr().lock();
@@ -64,13 +63,13 @@ fn say(what: &str, hint: &str) {
     }
 }
 
-/// Says something on standard error, and goes on.
+/// Writes a message to standard error.
 #[cfg(feature = "archive")]
 pub fn note(what: &str) {
     say(what, "");
 }
 
-/// An error and what it came from, as far as that does not repeat itself.
+/// An error and its sources, without repeating what it says itself.
 pub fn with_sources(error: &dyn std::error::Error) -> String {
     let mut all = error.to_string();
     let mut source = error.source();
@@ -89,43 +88,35 @@ fn hint(error: &Error, dir: Option<&Path>) -> String {
     let text = match error {
         Error::Corrupt(_) => {
             return format!(
-                "restore a backup or a replica; or see `tidewal verify {dir}` for all that is damaged, \
-                 `tidewal repair {dir}` for what can be done, and `tidewal dump {dir} --salvage` for \
-                 what can be read; but never repair the log of a raft node (docs/openraft.md)"
+                "restore a backup or a replica. If there is none, `tidewal verify {dir}` lists all damage, \
+                 `tidewal repair {dir}` shows what a repair would do, and `tidewal dump {dir} --salvage` \
+                 prints what can be read. Never repair the log of a raft node (docs/openraft.md)"
             );
         }
         Error::OutcomeUnknown(_) | Error::Interrupted | Error::Poisoned(_) => {
             return format!(
-                "see which records are there with `tidewal dump {dir}`, and append the rest again"
+                "see which records are in the log with `tidewal dump {dir}`, and append the others again"
             );
         }
         Error::Locked { .. } => {
-            "stop the service that has it open, or work on a snapshot of the file system"
+            "stop the service that has the log open, or read a snapshot of the file system"
         }
         Error::UnfinishedRestore { .. } => {
             return format!(
-                "restore again, with `tidewal restore STORE {dir}`, or remove it and make the backup again"
+                "restore again with `tidewal restore STORE {dir}`, or remove it and make the backup again"
             );
         }
         Error::Unsupported { reason, .. } => return newer_version(*reason),
-        Error::LsnsExhausted { .. } => "read it with `tidewal dump`; no record can follow",
-        Error::Truncated { .. } => "leave --from out, or name a later record",
-        Error::BeyondEnd { .. } => "leave --from out, or name an earlier record",
+        Error::LsnsExhausted { .. } => {
+            "read the log with `tidewal dump`. No record can be appended"
+        }
+        Error::Truncated { .. } => "leave out --from, or name a later record",
+        Error::BeyondEnd { .. } => "leave out --from, or name an earlier record",
         Error::InvalidOptions { .. } => "see the command with --help",
-        Error::StorageFull(_) => "make room on the disk, and append the rest again",
+        Error::StorageFull(_) => "free space on the disk, and append the rest again",
         Error::SegmentUnavailable(_) => "remove the cause, and append the rest again",
-        Error::TooLarge { .. } => "a record has to fit into a segment: see --segment-size",
-        Error::Io(fault) => match fault.io_error().kind() {
-            io::ErrorKind::NotFound => "check the path: it has to be the directory of a log",
-            io::ErrorKind::IsADirectory => "move what is no file out of the log's directory",
-            io::ErrorKind::NotADirectory => "name the directory that the log's files are in",
-            io::ErrorKind::PermissionDenied => "run it as the user that the service runs as",
-            io::ErrorKind::Other => "do what the error says, and try again",
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                "make room on the disk, and try again"
-            }
-            _ => "see what the system says about the disk, such as in `dmesg`",
-        },
+        Error::TooLarge { .. } => "a record must fit into a segment: see --segment-size",
+        Error::Io(failure) => next_after(failure.io_error().kind()),
         _ => "",
     };
     text.into()
@@ -146,8 +137,23 @@ pub fn newer_version(reason: UnsupportedReason) -> String {
     )
 }
 
+/// What to do about a failed system call.
+fn next_after(kind: io::ErrorKind) -> &'static str {
+    match kind {
+        io::ErrorKind::NotFound => "check the path: it must be the directory of a log",
+        io::ErrorKind::IsADirectory => "move what is not a file out of the log's directory",
+        io::ErrorKind::NotADirectory => "name the directory that holds the log's files",
+        io::ErrorKind::PermissionDenied => "run the command as the user of the service",
+        io::ErrorKind::Other => "do what the error says, and try again",
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+            "free space on the disk, and try again"
+        }
+        _ => "see what the system logged about the disk, for example with `dmesg`",
+    }
+}
+
 /// Exit status of a damaged log.
 pub const DAMAGED: u8 = 1;
 
-/// Exit status of what could not be done.
+/// Exit status of a command that failed.
 pub const FAILED: u8 = 2;

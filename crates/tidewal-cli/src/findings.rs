@@ -9,7 +9,7 @@ use crate::display::count;
 use crate::failure::{DAMAGED, FAILED, Failure, with_sources};
 use crate::output::Out;
 
-/// Damage is certain; what was not read may be damaged too.
+/// Damage is certain. A file that was not read may be damaged too.
 pub fn status(survey: &Survey) -> ExitCode {
     match (survey.read_errors.is_empty(), survey.damages.is_empty()) {
         (false, _) => ExitCode::from(FAILED),
@@ -18,7 +18,7 @@ pub fn status(survey: &Survey) -> ExitCode {
     }
 }
 
-/// A name that was mistyped must not look like a log that is in order.
+/// A mistyped name must not look like a sound log.
 pub fn check_is_log(survey: &Survey) -> Result<(), Failure> {
     let has_files = !survey.segments.is_empty() || !survey.stale_segments.is_empty();
     if has_files || survey.dir.join("LOCK").exists() {
@@ -26,14 +26,14 @@ pub fn check_is_log(survey: &Survey) -> Result<(), Failure> {
     }
     Err(Failure::Other(
         format!(
-            "{} is not a log's directory: there is no LOCK and no segment",
+            "{} is not a log's directory: it has no LOCK and no segment",
             survey.dir.display()
         ),
-        "name the directory that the log's files are in".into(),
+        "name the directory that holds the log's files".into(),
     ))
 }
 
-/// Everything that is wrong, by place.
+/// Lists all damage in the order of segments and offsets.
 pub fn show_damages(out: &mut Out, survey: &Survey) -> Result<(), Failure> {
     let paint = out.paint;
     for damage in &survey.damages {
@@ -53,8 +53,8 @@ pub fn show_damages(out: &mut Out, survey: &Survey) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The last record of a log, unless the header of its newest segment cannot be read. Such a log may hold any
-/// number of records.
+/// The last record of a log. `None` if the header of its newest segment cannot be read: such a log may hold
+/// any number of records.
 pub fn known_end(survey: &Survey) -> Option<Lsn> {
     let is_known = match survey.segments.last() {
         Some(newest) => newest.header.is_some() && (newest.last.is_some() || survey.in_use),

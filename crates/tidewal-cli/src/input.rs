@@ -4,17 +4,17 @@ use std::io::{BufRead, Read};
 
 use crate::failure::Failure;
 
-/// How records are told apart.
+/// Where a record ends.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub enum Framing {
-    /// By newlines, which are no part of them.
+    /// At a newline, which is not part of it.
     Lines,
-    /// By a length before each: four bytes, little endian.
+    /// By the length before it: four bytes, little endian.
     Prefixed,
 }
 
-/// The next record, or `None` at the end. One of more than `max` bytes is an error, before it is read.
-/// It is the input's record `number`.
+/// The next record, which is the input's record `number`, or `None` at the end. A record of more than `max`
+/// bytes is an error before it is read.
 pub fn next(
     input: &mut impl BufRead,
     framing: Framing,
@@ -22,12 +22,16 @@ pub fn next(
     number: u64,
 ) -> Result<Option<Vec<u8>>, Failure> {
     match framing {
-        Framing::Lines => next_line(input, max),
+        Framing::Lines => next_line(input, max, number),
         Framing::Prefixed => next_prefixed(input, max, number),
     }
 }
 
-fn next_line(input: &mut impl BufRead, max: usize) -> Result<Option<Vec<u8>>, Failure> {
+fn next_line(
+    input: &mut impl BufRead,
+    max: usize,
+    number: u64,
+) -> Result<Option<Vec<u8>>, Failure> {
     let mut line = Vec::new();
     let mut limited = input.take(max as u64 + 1);
     limited
@@ -39,7 +43,7 @@ fn next_line(input: &mut impl BufRead, max: usize) -> Result<Option<Vec<u8>>, Fa
     if line.last() == Some(&b'\n') {
         line.pop();
     } else if line.len() > max {
-        return Err(too_long(max));
+        return Err(too_long(max, number));
     }
     Ok(Some(line))
 }
@@ -62,7 +66,7 @@ fn next_prefixed(
     };
     let len = u32::from_le_bytes(len) as usize;
     if len > max {
-        return Err(too_long(max));
+        return Err(too_long(max, number));
     }
     let payload = read_up_to(input, len)?;
     match payload.len() == len {
@@ -81,14 +85,14 @@ fn read_up_to(input: &mut impl BufRead, len: usize) -> Result<Vec<u8>, Failure> 
 fn ends_inside(what: &str, there: usize, wanted: usize) -> Failure {
     Failure::Other(
         format!("the input ends inside {what}: {there} of {wanted} bytes"),
-        "the records before it are appended; append it and what follows it again".into(),
+        "the records before it are appended: append this one and those after it again".into(),
     )
 }
 
-fn too_long(max: usize) -> Failure {
+fn too_long(max: usize, number: u64) -> Failure {
     Failure::Other(
-        format!("a record of more than {max} bytes does not fit into a segment"),
-        "split it, or give a larger --segment-size; what came before it is appended".into(),
+        format!("record {number} has more than {max} bytes and does not fit into a segment"),
+        "split it, or give a larger --segment-size. The records before it are appended".into(),
     )
 }
 

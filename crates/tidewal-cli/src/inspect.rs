@@ -4,7 +4,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use tidewal::tools::{Depth, Ending, LockOwner, LogDir, SegmentSurvey, Survey};
-use tidewal::{Error, Result};
+use tidewal::{Error, Lsn, Result};
 
 use crate::cli::Inspect;
 use crate::display::{columns, count, quoted, size};
@@ -27,7 +27,7 @@ pub fn run(args: &Inspect) -> Result<ExitCode, Failure> {
     Ok(status(&survey))
 }
 
-/// As deep as is possible and quick.
+/// Reads the newest segment, or the headers if the log is open for appending.
 fn look(dir: &Path) -> Result<Survey> {
     let dir = LogDir::new(dir);
     let looked = dir.survey_with(Depth::Newest, &mut Bar::new("reading"));
@@ -45,7 +45,7 @@ fn show(out: &mut Out, survey: &Survey, lock_owners: &[LockOwner]) -> Result<(),
     }
     show_segments(out, &survey.segments)?;
     if !survey.stale_segments.is_empty() {
-        out.line("\nTruncated, to be removed when the log is opened:")?;
+        out.line("\nTruncated. Opening the log removes them:")?;
         show_segments(out, &survey.stale_segments)?;
     }
     if !survey.is_sound() {
@@ -65,10 +65,7 @@ fn show(out: &mut Out, survey: &Survey, lock_owners: &[LockOwner]) -> Result<(),
 fn facts(survey: &Survey, lock_owners: &[LockOwner]) -> Vec<(&'static str, String)> {
     let mut facts = vec![("records", records(survey))];
     facts.push(("ends", ending(survey)));
-    facts.push((
-        "durable",
-        format!("up to LSN {} by what is on disk", survey.proven),
-    ));
+    facts.push(("durable", durable(survey)));
     let bytes = survey.segments.iter().map(|segment| segment.len).sum();
     let files = count(survey.segments.len() as u64, "segment");
     facts.push(("size", format!("{files}, {}", size(bytes))));
@@ -79,7 +76,7 @@ fn facts(survey: &Survey, lock_owners: &[LockOwner]) -> Vec<(&'static str, Strin
         ));
     }
     if !survey.unknown_files.is_empty() {
-        facts.push(("not ours", survey.unknown_files.join(", ")));
+        facts.push(("others", survey.unknown_files.join(", ")));
     }
     facts.push(("open", lock_owners_text(survey, lock_owners)));
     facts
@@ -101,17 +98,37 @@ fn records(survey: &Survey) -> String {
     }
 }
 
+/// The newest syncs are not recorded anywhere until a later write says so. That is no loss: opening the log
+/// syncs what can be read.
+fn durable(survey: &Survey) -> String {
+    let proven = survey.proven;
+    let end = known_end(survey).filter(|_| survey.is_sound() && !survey.in_use);
+    match end {
+        None if proven == Lsn::ZERO => "not known".into(),
+        None => format!("at least up to LSN {proven}"),
+        Some(end) if end < survey.oldest => "nothing to sync".into(),
+        Some(end) if end <= proven => format!("up to LSN {proven}, the end"),
+        Some(_) if proven < survey.oldest => {
+            "no sync is recorded yet; opening the log syncs all records".into()
+        }
+        Some(end) => format!(
+            "recorded up to LSN {proven}; opening the log syncs LSN {} to {end}",
+            proven.next()
+        ),
+    }
+}
+
 fn ending(survey: &Survey) -> String {
     match &survey.ending {
         Some(Ending::Empty) => "there is no segment yet".into(),
         Some(Ending::Closed) => "closed".into(),
-        Some(Ending::TornTail(cut)) => format!(
-            "not closed, which is no damage: {} at byte {} of the newest segment ({})",
-            cut.reason,
-            cut.offset,
-            cut.reason.label()
+        Some(Ending::TornTail(tail)) => format!(
+            "not closed, as after a crash (no damage): {} at byte {} of the newest segment ({})",
+            tail.reason,
+            tail.offset,
+            tail.reason.label()
         ),
-        _ if survey.in_use => "a service is appending".into(),
+        _ if survey.in_use => "not known: the log is open for appending".into(),
         _ if survey.damages.is_empty() => "not known, see below".into(),
         _ => "damaged, see below".into(),
     }

@@ -1,7 +1,7 @@
-//! The command `tidewal`: looks into a log, mends it, uses it from a shell, and measures the disk.
+//! The command `tidewal`: inspects a log, repairs it, uses it from a shell, and measures a disk.
 //!
-//! It is a user of the library like any other, and sees only what is public. `docs/command.md` shows
-//! each command with its output. What `bench` measures is in the library of this package.
+//! It is a user of the library like any other, and sees only public names. `docs/command.md` shows each
+//! command with its output. What `bench` measures is in the library of this package.
 
 #![forbid(unsafe_code)]
 #![warn(clippy::unwrap_used)]
@@ -62,7 +62,7 @@ fn run(cli: Cli) -> Result<ExitCode, Failure> {
         #[cfg(feature = "archive")]
         Task::Restore(args) => archive::restore(&args),
         Task::Bench(args) => bench::run(&args),
-        Task::Completions { shell } => manual::completions(shell, Cli::command()),
-        Task::Man { dir } => manual::pages(dir.as_deref(), Cli::command()),
+        Task::Completions(args) => manual::completions(&args, Cli::command()),
+        Task::Man(args) => manual::man(&args, Cli::command()),
     }
 }

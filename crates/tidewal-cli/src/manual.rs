@@ -1,43 +1,80 @@
 //! `tidewal completions` and `tidewal man`
 
 use std::fs;
-use std::io;
+use std::io::{self, IsTerminal};
 use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Command;
-use clap_complete::Shell;
+use clap_complete::generate;
 
+use crate::cli::{Completions, Man};
 use crate::failure::Failure;
 use crate::output::Out;
 
-pub fn completions(shell: Shell, mut command: Command) -> Result<ExitCode, Failure> {
+pub fn completions(args: &Completions, mut command: Command) -> Result<ExitCode, Failure> {
     let mut script = Vec::new();
-    clap_complete::generate(shell, &mut command, "tidewal", &mut script);
+    generate(args.shell, &mut command, "tidewal", &mut script);
     print(&script)
 }
 
-/// The page of the command itself, or those of all commands in files of a directory.
-pub fn pages(dir: Option<&Path>, command: Command) -> Result<ExitCode, Failure> {
-    let Some(dir) = dir else {
-        let mut page = Vec::new();
-        clap_mangen::Man::new(command)
-            .render(&mut page)
-            .map_err(Failure::Output)?;
-        return print(&page);
+/// One page, or those of all commands in files of a directory.
+pub fn man(args: &Man, command: Command) -> Result<ExitCode, Failure> {
+    match &args.dir {
+        Some(dir) => write_all(dir, command),
+        None => show(find(command, &args.command)?),
+    }
+}
+
+/// A command by the names of those that it is in.
+fn find(mut command: Command, names: &[String]) -> Result<Command, Failure> {
+    // Full names and inherited options are only there once it is built.
+    command.build();
+    for name in names {
+        let found = command.find_subcommand(name).cloned();
+        command = found.ok_or_else(|| unknown(&command, name))?;
+    }
+    Ok(command)
+}
+
+fn unknown(command: &Command, name: &str) -> Failure {
+    let known = command.get_subcommands().map(Command::get_name);
+    let known: Vec<_> = known.filter(|name| *name != "help").collect();
+    let hint = match known.is_empty() {
+        true => format!("`{}` has no commands", full_name(command)),
+        false => format!("name one of {}", known.join(", ")),
     };
-    write_all(dir, command).map_err(|error| {
+    Failure::Other(
+        format!("`{}` has no command {name}", full_name(command)),
+        hint,
+    )
+}
+
+fn full_name(command: &Command) -> &str {
+    command.get_bin_name().unwrap_or_else(|| command.get_name())
+}
+
+/// A terminal shows text. `man` and files take the source of a page.
+fn show(mut command: Command) -> Result<ExitCode, Failure> {
+    if io::stdout().is_terminal() {
+        let help = command.render_long_help();
+        return print(help.to_string().as_bytes());
+    }
+    let mut page = Vec::new();
+    let rendered = clap_mangen::Man::new(command).render(&mut page);
+    rendered.map_err(Failure::Output)?;
+    print(&page)
+}
+
+fn write_all(dir: &Path, command: Command) -> Result<ExitCode, Failure> {
+    let written = fs::create_dir_all(dir).and_then(|()| clap_mangen::generate_to(command, dir));
+    written.map_err(|error| {
         Failure::Other(
             format!("cannot write manual pages to {}: {error}", dir.display()),
             "name a directory that can be written".into(),
         )
     })?;
     Ok(ExitCode::SUCCESS)
-}
-
-fn write_all(dir: &Path, command: Command) -> io::Result<()> {
-    fs::create_dir_all(dir)?;
-    clap_mangen::generate_to(command, dir)
 }
 
 fn print(text: &[u8]) -> Result<ExitCode, Failure> {

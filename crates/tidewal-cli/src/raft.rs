@@ -3,7 +3,7 @@
 use tidewal::Record;
 use tidewal::tools::{Observer, Progress};
 
-/// Looks at the records that go by, and shows the progress to another observer.
+/// Checks the records, and shows the progress to another observer.
 pub struct RaftLook<O> {
     observer: O,
     records: u64,
@@ -19,7 +19,7 @@ impl<O: Observer> RaftLook<O> {
         }
     }
 
-    /// Whether all that can be read of the log is what a raft node writes.
+    /// Whether every record that can be read is one that a raft node writes.
     pub fn is_raft(&self) -> bool {
         self.records > 0 && self.others == 0
     }
@@ -47,8 +47,7 @@ impl<O: Observer> Observer for RaftLook<O> {
     }
 }
 
-/// The largest payload that is looked at, in bytes. Larger ones say nothing that smaller ones do not, and
-/// would all have to be in memory.
+/// The largest payload that is checked, in bytes. A larger one would have to be in memory, and says no more.
 const LARGEST: u64 = 64 * 1024;
 
 /// A version, a kind, in a log of many groups the group, and a number that is no higher than the record's
@@ -69,5 +68,5 @@ fn is_of_raft(record: &Record) -> bool {
 
 /// What to do about a raft node whose log is damaged.
 pub const HINT: &str = "it looks like the log of a raft node: do not repair it, because the node would \
-    forget votes and entries that it has promised to keep; remove the node from the cluster, and add a new \
+    forget votes and entries that it has promised to keep. Remove the node from the cluster, and add a new \
     one (docs/openraft.md)";

@@ -31,8 +31,8 @@ pub fn run(args: &Repair) -> Result<ExitCode, Failure> {
     show(&mut out, &plan)?;
     if is_raft {
         return Err(Failure::Damaged(
-            "nothing was changed: this is no log to repair".into(),
-            format!("{}; if it is none, add --not-raft", raft::HINT),
+            "nothing was changed: this log must not be repaired".into(),
+            format!("{}. If it is not one, add --not-raft", raft::HINT),
         ));
     }
     if args.yes {
@@ -40,10 +40,10 @@ pub fn run(args: &Repair) -> Result<ExitCode, Failure> {
     }
     out.line(
         &out.paint
-            .strong("Nothing was changed. To do this, add --yes."),
+            .strong("Nothing was changed. To repair the log, add --yes."),
     )?;
     out.line(&format!(
-        "To print every record that can be read, as it is now: tidewal dump {} --salvage",
+        "To print every record that can be read now: tidewal dump {} --salvage",
         quoted(&args.dir)
     ))?;
     out.flush()?;
@@ -52,7 +52,7 @@ pub fn run(args: &Repair) -> Result<ExitCode, Failure> {
 
 fn show(out: &mut Out, plan: &RepairPlan) -> Result<(), Failure> {
     show_damages(out, &plan.survey)?;
-    out.line(&out.paint.strong("\nTo make it a log that opens:\n"))?;
+    out.line(&out.paint.strong("\nThe repair would:\n"))?;
     out.line(&plan.to_string())?;
     out.flush()
 }
@@ -67,11 +67,11 @@ fn execute(mut out: Out, plan: RepairPlan) -> Result<ExitCode, Failure> {
     if let Some(folder) = repaired.folder {
         let folder = folder.display();
         out.line(&match kept {
-            0 => format!("no file was cut; {folder} holds a note of what was done"),
+            0 => format!("no file was cut. {folder} holds a note of what was done"),
             _ => format!(
-                "{folder} holds what {} {} before, and a note of what was done",
+                "{folder} holds {} as {} before, and a note of what was done",
                 count(kept as u64, "file"),
-                if kept == 1 { "was" } else { "were" }
+                if kept == 1 { "it was" } else { "they were" }
             ),
         })?;
     }

@@ -56,7 +56,7 @@ fn show_verdict(out: &mut Out, survey: &Survey, is_raft: bool) -> Result<(), Fai
     }
     if survey.segments.is_empty() {
         return out.line(&format!(
-            "empty: there is no segment in {}; a log that lost all its files looks the same",
+            "empty: there is no segment in {}. A log that lost all its files looks the same",
             survey.dir.display()
         ));
     }
@@ -66,11 +66,11 @@ fn show_verdict(out: &mut Out, survey: &Survey, is_raft: bool) -> Result<(), Fai
         span(survey)
     ))?;
     match &survey.ending {
-        Some(Ending::TornTail(cut)) => out.line(&format!(
-            "it was not closed, which is no damage: {} at byte {} of the newest segment ({})",
-            cut.reason,
-            cut.offset,
-            cut.reason.label()
+        Some(Ending::TornTail(tail)) => out.line(&format!(
+            "not closed, as after a crash (no damage): {} at byte {} of the newest segment ({})",
+            tail.reason,
+            tail.offset,
+            tail.reason.label()
         )),
         _ => Ok(()),
     }
@@ -83,14 +83,11 @@ fn next_step(survey: &Survey) -> String {
         _ => None,
     });
     if let Some(next) = later {
-        return next;
+        return format!("next: {next}");
     }
     match survey.read_errors.is_empty() {
-        true => format!(
-            "see what can be done about it: tidewal repair {}",
-            quoted(&survey.dir)
-        ),
-        false => "see why these files cannot be read, and verify again".into(),
+        true => format!("next: tidewal repair {}", quoted(&survey.dir)),
+        false => "next: find out why these files cannot be read, and verify again".into(),
     }
 }
 

@@ -25,24 +25,23 @@ pub fn of_bad_objects(what: String, bad: &[BadObject]) -> Failure {
     let is_of_manifest = bad.iter().any(|bad| is_entry(&bad.object));
     let hint = match is_of_manifest {
         true => {
-            "bring the objects back, such as earlier versions of them: without all of the manifest \
-                 nothing is restored"
+            "bring the objects back, for example from earlier versions: a restore needs all of the manifest"
         }
         false => {
-            "bring the objects back, such as earlier versions of them; or restore what lies before them \
-             with --until-lsn, or behind them with --from"
+            "bring the objects back, for example from earlier versions. Or restore the records before them \
+             with --until-lsn, or those after them with --from"
         }
     };
     Failure::Damaged(what, hint.into())
 }
 
-/// A directory is a store of its own, in which an archive has no prefix to be told by.
+/// In a directory an archive has no prefix, so that the address names it.
 fn what(error: &Error, address: &Address) -> String {
     match error {
         Error::Empty { .. } => format!("there is no archive in {address}"),
         Error::Foreign { .. } => format!("{address} holds the archive of another log"),
         Error::Diverged { after, .. } => {
-            format!("the archive in {address} goes another way than the log after LSN {after}")
+            format!("the archive in {address} and the log differ after LSN {after}")
         }
         error => with_sources(error),
     }
@@ -58,31 +57,29 @@ fn hint(error: &Error) -> &'static str {
         Error::BeforeBeginning { .. }
         | Error::BeyondEnd { .. }
         | Error::EmptyRange { .. }
-        | Error::TooEarly => "see what there is with `tidewal archive show`",
+        | Error::TooEarly => "see what the archive holds with `tidewal archive show`",
         Error::Damaged { object, .. } | Error::Missing { object } if is_entry(object) => {
-            "bring the object back, such as an earlier version of it"
+            "bring the object back, for example from an earlier version"
         }
         Error::Damaged { .. } | Error::Missing { .. } => {
-            "bring the object back, such as an earlier version of it; or restore up to the last record \
-             before it, with --until-lsn"
+            "bring the object back, for example from an earlier version. Or restore up to the last record \
+             before it with --until-lsn"
         }
         Error::Gap { .. } => {
-            "to restore, end before them with --until-lsn, or begin behind them with --from; to ship, \
-             name another place"
+            "to restore, end before the gap with --until-lsn, or begin after it with --from. To ship, name \
+             another place"
         }
         Error::LogDamaged { .. } => {
-            "see the log with `tidewal verify`; the archive has what came before"
+            "see the damage with `tidewal verify`. The archive has the records before it"
         }
         Error::Diverged { .. } | Error::Foreign { .. } => "ship this log to another place",
         Error::Empty { .. } => "check the name of the place",
-        Error::Fenced { .. } => "find out who else ships this log",
+        Error::Fenced { .. } => "find out which other process ships this log",
         Error::NotEmpty { .. } => "name an empty directory",
-        Error::Unconditional { .. } => {
-            "use a store that can create an object on condition that there is none"
-        }
+        Error::Unconditional { .. } => "use a store that supports conditional creation of objects",
         Error::Unsupported { .. } => "use a newer version of tidewal",
         Error::Store { .. } if !error.is_transient() => {
-            "check what the credentials in the environment may do: list, read and write in that place"
+            "check that the credentials in the environment may list, read and write there"
         }
         _ => "check the name of the place, the credentials in the environment, and the network",
     }

@@ -27,8 +27,8 @@ pub fn run(args: &Prune) -> Result<ExitCode, Failure> {
 }
 
 async fn prune(args: &Prune) -> Result<Pruned, Failure> {
-    let place = args.store.open()?;
-    let pruned = archive::prune(place.store, &place.prefix, before(args)).await;
+    let location = args.store.open()?;
+    let pruned = archive::prune(location.store, &location.prefix, before(args)).await;
     pruned.map_err(|error| failure::of(error, &args.store))
 }
 

@@ -28,13 +28,20 @@ pub fn run(args: &Restore) -> Result<ExitCode, Failure> {
 
 async fn restore(args: &Restore) -> Result<Restored, Failure> {
     args.store.check_apart_from(&args.dir)?;
-    let place = args.store.open()?;
+    let location = args.store.open()?;
     let restored = match args.from {
         Some(from) => {
             let from = Lsn::new(from);
-            archive::restore_from(place.store, &place.prefix, &args.dir, from, until(args)).await
+            archive::restore_from(
+                location.store,
+                &location.prefix,
+                &args.dir,
+                from,
+                until(args),
+            )
+            .await
         }
-        None => archive::restore(place.store, &place.prefix, &args.dir, until(args)).await,
+        None => archive::restore(location.store, &location.prefix, &args.dir, until(args)).await,
     };
     restored.map_err(|error| match error {
         Error::Log(error @ tidewal::Error::Io(_)) => Failure::Other(

@@ -13,7 +13,7 @@ use tokio::time::{self, Instant};
 
 use crate::archive::args::Ship;
 use crate::archive::failure;
-use crate::archive::store::Place;
+use crate::archive::store::Location;
 use crate::display::{count, size};
 use crate::failure::{Failure, note, with_sources};
 use crate::findings::check_is_log;
@@ -30,15 +30,15 @@ pub fn run(args: &Ship) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Whatever becomes of it, the log is closed.
+/// Also after an error, the log is closed.
 async fn ship(args: &Ship) -> Result<Status, Failure> {
-    let place = args.store.make()?;
+    let location = args.store.make()?;
     let wal = Wal::options().spare_segments(0).open(&args.dir).await?;
-    let store = Arc::clone(&place.store);
+    let store = Arc::clone(&location.store);
     let started = Archiver::start(
         &wal,
         store,
-        &place.prefix,
+        &location.prefix,
         ArchiveOptions::new().lazy_claim(true),
     );
     let shipped = match started {
@@ -48,13 +48,13 @@ async fn ship(args: &Ship) -> Result<Status, Failure> {
     let closed = wal.close().await.map_err(Failure::Log);
     let status = shipped?;
     closed?;
-    check_whole(&place, args).await?;
+    check_whole(&location, args).await?;
     Ok(status)
 }
 
 /// An archiver goes on from the newest entry and does not look at those before it.
-async fn check_whole(place: &Place, args: &Ship) -> Result<(), Failure> {
-    let checked = archive::check_manifest(Arc::clone(&place.store), &place.prefix);
+async fn check_whole(location: &Location, args: &Ship) -> Result<(), Failure> {
+    let checked = archive::check_manifest(Arc::clone(&location.store), &location.prefix);
     let checked = tokio::select! {
         checked = checked => checked,
         () = patience(args.give_up_after) => return Err(Failure::Other(

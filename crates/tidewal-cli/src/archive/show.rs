@@ -17,8 +17,8 @@ use crate::wait::wait_for_network;
 
 pub fn run(args: &Look) -> Result<ExitCode, Failure> {
     let contents = wait_for_network(async {
-        let place = args.store.open()?;
-        let contents = archive::contents(place.store, &place.prefix).await;
+        let location = args.store.open()?;
+        let contents = archive::contents(location.store, &location.prefix).await;
         contents.map_err(|error| failure::of(error, &args.store))
     })?;
     let mut out = Out::new();
@@ -32,8 +32,8 @@ pub fn run(args: &Look) -> Result<ExitCode, Failure> {
 
 pub fn verify(args: &Look) -> Result<ExitCode, Failure> {
     let verified = wait_for_network(async {
-        let place = args.store.open()?;
-        let verified = archive::verify(place.store, &place.prefix).await;
+        let location = args.store.open()?;
+        let verified = archive::verify(location.store, &location.prefix).await;
         verified.map_err(|error| failure::of(error, &args.store))
     })?;
     let mut out = Out::new();

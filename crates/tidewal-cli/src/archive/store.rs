@@ -1,4 +1,4 @@
-//! Where an archive is, as it is written on a command line.
+//! Where an archive is, as it is given on a command line.
 
 use std::fmt;
 use std::fs;
@@ -20,7 +20,7 @@ pub enum Address {
 }
 
 /// A store, and the prefix of the archive in it.
-pub struct Place {
+pub struct Location {
     pub store: Arc<dyn ObjectStore>,
     pub prefix: String,
 }
@@ -34,7 +34,7 @@ impl Address {
             return match is_like_a_url(text) {
                 false => Ok(Self::Directory(text.into())),
                 true => Err(format!(
-                    "a URL has two slashes behind its scheme; for a directory of that name write ./{text}"
+                    "a URL has two slashes after its scheme. For a directory of that name write ./{text}"
                 )),
             };
         }
@@ -49,8 +49,7 @@ impl Address {
         }
     }
 
-    /// Refuses a directory that is the log's, or in it, or around it: who removes one of the two would
-    /// remove both.
+    /// Refuses the log's directory, and one inside it or around it: removing one of the two would remove both.
     pub fn check_apart_from(&self, log: &Path) -> Result<(), Failure> {
         let Self::Directory(store) = self else {
             return Ok(());
@@ -61,30 +60,30 @@ impl Address {
         }
         Err(Failure::Other(
             format!(
-                "{} and {} lie in each other, and would be lost together",
+                "{} and {} contain each other, and would be lost together",
                 store.display(),
                 log.display()
             ),
-            "name two directories side by side, or better on two disks".into(),
+            "name two separate directories, better on two disks".into(),
         ))
     }
 
-    /// The place, which is made if it is a directory that is missing.
-    pub fn make(&self) -> Result<Place, Failure> {
+    /// The location. A directory that is missing is made.
+    pub fn make(&self) -> Result<Location, Failure> {
         if let Self::Directory(path) = self {
             make_durably(path).map_err(|error| self.unusable(&error))?;
         }
         self.open()
     }
 
-    pub fn open(&self) -> Result<Place, Failure> {
+    pub fn open(&self) -> Result<Location, Failure> {
         match self {
             Self::Directory(path) => {
-                // Whatever is said to be in the archive may be removed from the log.
+                // A log may be truncated once its records are in the archive, so they have to be durable there.
                 let store = LocalFileSystem::new_with_prefix(path)
                     .map_err(|error| self.unusable(&error))?
                     .with_fsync(true);
-                Ok(Place {
+                Ok(Location {
                     store: Arc::new(store),
                     prefix: String::new(),
                 })
@@ -92,7 +91,7 @@ impl Address {
             Self::Remote(url) => {
                 let (store, prefix) = object_store::parse_url_opts(url, settings())
                     .map_err(|error| self.unusable(&error))?;
-                Ok(Place {
+                Ok(Location {
                     store: store.into(),
                     prefix: prefix.to_string(),
                 })
@@ -103,14 +102,14 @@ impl Address {
     fn unusable(&self, error: &dyn fmt::Display) -> Failure {
         Failure::Other(
             format!("cannot use {self} as a store: {error}"),
-            "name a directory, or a URL such as s3://bucket/prefix; credentials, region and endpoint come \
+            "name a directory, or a URL such as s3://bucket/prefix. Credentials, region and endpoint come \
              from the environment"
                 .into(),
         )
     }
 }
 
-/// Whether a slash is missing.
+/// Whether a slash is missing in a URL.
 fn is_like_a_url(text: &str) -> bool {
     let scheme = text.split_once(':').map(|(scheme, _)| scheme);
     scheme.is_some_and(|scheme| SCHEMES.contains(&scheme.to_ascii_lowercase().as_str()))
@@ -153,7 +152,7 @@ fn real(path: &Path) -> PathBuf {
 }
 
 /// What the environment says about stores. Their settings also have short names, such as `token`, which
-/// there belong to another program.
+/// other programs use in the environment.
 fn settings() -> impl Iterator<Item = (String, String)> {
     let is_for_stores = |name: &str| {
         let prefixes = ["AWS_", "GOOGLE_", "AZURE_"];
@@ -173,7 +172,7 @@ impl fmt::Display for Address {
     }
 }
 
-/// What stands before the colon of a URL that is one of a store.
+/// The schemes of URLs that name a store.
 const SCHEMES: [&str; 12] = [
     "abfs", "abfss", "adl", "az", "azure", "file", "gs", "http", "https", "memory", "s3", "s3a",
 ];

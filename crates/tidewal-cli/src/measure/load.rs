@@ -25,7 +25,7 @@ pub struct Load {
     pub timed: Timed,
     /// Appends after which each stops even if there is time left.
     pub most: u64,
-    /// Whether a task moves the low-water mark in the meantime, as a service does after its snapshots.
+    /// Whether the log is truncated meanwhile, as a service does after its snapshots.
     pub truncates: bool,
 }
 
@@ -35,7 +35,7 @@ pub enum Think {
     Not,
     /// Works for so long, giving way to others all the time.
     Work(Duration),
-    /// Waits for another task.
+    /// Waits for another producer.
     Sleep(Duration),
 }
 

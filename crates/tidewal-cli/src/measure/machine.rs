@@ -6,7 +6,7 @@ use std::process::Command;
 
 use crate::measure::context::BenchContext;
 
-/// The block that stands before the figures.
+/// The block above the figures.
 pub struct Setting {
     pub facts: Vec<(&'static str, String)>,
     pub warnings: Vec<String>,
@@ -160,5 +160,5 @@ fn said_by(program: &str, arguments: &[&str]) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-/// Above this, other processes are busy.
+/// Above this load, other programs disturb the measurement.
 const IDLE_LOAD: f64 = 0.7;

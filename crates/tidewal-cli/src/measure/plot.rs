@@ -41,7 +41,7 @@ fn subtitle(setting: &Setting) -> String {
         let found = setting.facts.iter().find(|(name, _)| *name == wanted);
         found.map_or("", |(_, value)| value.as_str())
     };
-    // What stands behind it are mount options.
+    // Mount options follow it.
     let system = fact("Log directory on").split(" (").next().unwrap_or("");
     format!(
         "100 B records, {}, {system}, {}",
@@ -132,7 +132,7 @@ impl Panel {
         }
         for (number, line) in sweep.lines.iter().enumerate() {
             let (color, points) = (color(number, sweep), self.points(sweep, line));
-            // What syncs at once has no interval: it stands beside the axis, not on its line.
+            // What syncs at once has no interval: it is beside the axis, not on its line.
             let timed = points.iter().copied().filter(|&(x, _)| x > ALWAYS_AT);
             chart.draw_series(LineSeries::new(timed, color.stroke_width(2)))?;
             let dot = |&at| Circle::new(at, 4, color.filled());
@@ -199,7 +199,7 @@ fn draw_legend(area: &Area, sweep: &Sweep) -> Drawn {
     Ok(())
 }
 
-/// Where an interval stands.
+/// The position of an interval on the axis.
 fn place(interval: Option<f64>) -> f64 {
     interval.unwrap_or(ALWAYS_AT)
 }

@@ -62,7 +62,10 @@ fn input_that_is_no_record_ends_with_an_error_and_keeps_what_came_before() {
     let arguments = ["append", log.path(), "--segment-size", "16KiB", "--quiet"];
     let input = [b"short\n".as_slice(), &vec![b'x'; 20_000]].concat();
     let ran = tidewal_with_input(&arguments, &input);
-    ran.assert_failed(2, "does not fit into a segment");
+    ran.assert_failed(
+        2,
+        "record 2 has more than 12268 bytes and does not fit into a segment",
+    );
     assert_eq!(ran.lines(), ["1"]);
     let ran = tidewal_with_input(
         &["append", log.path(), "--prefixed"],

@@ -318,12 +318,12 @@ fn a_log_and_its_archive_do_not_lie_in_each_other() {
     let around = shipped.log.dir.parent().unwrap().to_str().unwrap();
     for place in [log.as_str(), &inside, around] {
         let ran = tidewal(&["archive", "ship", &log, place]);
-        ran.assert_failed(2, "lie in each other");
+        ran.assert_failed(2, "contain each other");
     }
     let copies = ["manifest/copy", "missing/../copy"];
     for copy in copies.map(|copy| format!("{store}/{copy}")) {
         let ran = tidewal(&["restore", &store, &copy]);
-        ran.assert_failed(2, "lie in each other");
+        ran.assert_failed(2, "contain each other");
         assert!(!Path::new(&copy).exists());
     }
     assert!(!shipped.log.dir.join("manifest").exists());
@@ -439,7 +439,7 @@ fn regression_a_server_that_forbids_everything_ends_the_command() {
     let ran = Ran::from(ran);
     ran.assert_failed(2, "403");
     assert!(
-        ran.stderr.contains("next: check what the credentials"),
+        ran.stderr.contains("next: check that the credentials"),
         "{}",
         ran.stderr
     );

@@ -89,7 +89,7 @@ fn repair_shows_first_and_does_it_with_yes() {
     assert!(
         ran.assert_ok()
             .text()
-            .contains("repair-1 holds what 2 files were before"),
+            .contains("repair-1 holds 2 files as they were before"),
         "{}",
         ran.text()
     );
@@ -218,7 +218,7 @@ fn kept_files_can_be_read_in_a_directory_of_their_own() {
     let head = fs::read(&second).unwrap();
     log.damage(0, FIRST_PAYLOAD);
     let ran = tidewal(&["repair", log.path(), "--yes"]);
-    let said = "repair-1 holds what 2 files were before";
+    let said = "repair-1 holds 2 files as they were before";
     assert!(ran.assert_ok().text().contains(said), "{}", ran.text());
     let folder = log.dir.join("repair-1");
     let note = fs::read_to_string(folder.join("REPAIR.txt")).unwrap();
@@ -308,7 +308,7 @@ fn regression_the_log_of_a_raft_node_is_not_repaired() {
     );
     for flags in [&[][..], &["--yes"]] {
         let repaired = tidewal(&[&["repair", log.path()], flags].concat());
-        repaired.assert_failed(1, "this is no log to repair");
+        repaired.assert_failed(1, "this log must not be repaired");
         assert!(
             repaired
                 .stderr

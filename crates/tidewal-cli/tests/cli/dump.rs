@@ -77,7 +77,7 @@ fn a_range_that_ends_before_it_begins_is_an_error() {
     for more in [&[][..], &["--salvage"]] {
         let arguments = [&["dump", log.path(), "--from", "10", "--to", "5"], more].concat();
         let ran = tidewal(&arguments);
-        ran.assert_failed(2, "--from 10 is behind --to 5");
+        ran.assert_failed(2, "--from 10 is after --to 5");
         assert_eq!(ran.text(), "");
     }
     let ran = tidewal(&["dump", log.path(), "--from", "5", "--to", "5", "--raw"]);

@@ -108,6 +108,16 @@ impl Log {
         Self { _root: root, dir }
     }
 
+    /// A copy of its files, which no process has open.
+    pub fn copy(&self) -> Self {
+        let copy = Self::empty();
+        for file in fs::read_dir(&self.dir).unwrap() {
+            let file = file.unwrap();
+            fs::copy(file.path(), copy.dir.join(file.file_name())).unwrap();
+        }
+        copy
+    }
+
     pub fn path(&self) -> &str {
         self.dir.to_str().unwrap()
     }

@@ -1,10 +1,11 @@
 //! `tidewal inspect` and `verify` of logs that are in order, and of what is no log.
 
 use std::fs;
+use std::io::{BufRead, BufReader, Write};
 
 use serde_json::json;
 
-use crate::helpers::{Log, missing, tidewal};
+use crate::helpers::{Log, missing, start, tidewal};
 
 #[test]
 fn a_closed_log_is_shown() {
@@ -113,7 +114,7 @@ fn an_empty_directory_is_an_empty_log_and_is_left_empty() {
     );
     for command in ["verify", "repair"] {
         let why = format!(
-            "{} is not a log's directory: there is no LOCK and no segment",
+            "{} is not a log's directory: it has no LOCK and no segment",
             log.path()
         );
         tidewal(&[command, log.path()]).assert_failed(2, &why);
@@ -165,4 +166,44 @@ fn damage_that_is_seen_is_in_the_exit_status_and_in_the_json() {
     assert_eq!(ran.code, 1);
     assert_eq!(ran.json()["sound"], false);
     assert_eq!(tidewal(&["inspect", log.path()]).code, 1);
+}
+
+/// The newest syncs are recorded by later writes only: a log that was killed must not look like one that
+/// lost records.
+#[test]
+fn a_log_that_was_killed_does_not_read_like_loss() {
+    let log = Log::empty();
+    let mut child = start(&["append", log.path(), "--segment-size", "16KiB"]);
+    let mut stdin = child.stdin.take().unwrap();
+    let mut lsns = BufReader::new(child.stdout.take().unwrap());
+    for (records, said) in [
+        (
+            1,
+            "no sync is recorded yet; opening the log syncs all records",
+        ),
+        (5, "recorded up to LSN 4; opening the log syncs LSN 5 to 5"),
+    ] {
+        while last_lsn(&log) < records {
+            writeln!(stdin, "x").unwrap();
+            lsns.read_line(&mut String::new()).unwrap();
+        }
+        let copy = log.copy();
+        let text = tidewal(&["inspect", copy.path()]).assert_ok().text();
+        assert!(text.contains(&format!("LSN 1 to {records}")), "{text}");
+        assert!(
+            text.contains("not closed, as after a crash (no damage)"),
+            "{text}"
+        );
+        assert!(text.contains(said), "{said} is not in {text}");
+    }
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+    let text = tidewal(&["inspect", log.path()]).assert_ok().text();
+    assert!(text.contains("durable    up to LSN 5, the end"), "{text}");
+}
+
+/// What a copy of its files holds.
+fn last_lsn(log: &Log) -> u64 {
+    let json = tidewal(&["inspect", log.copy().path(), "--json"]).json();
+    json["end"].as_u64().unwrap()
 }

@@ -44,15 +44,27 @@ fn completions_and_manual_pages_are_made() {
                 .contains("salvage")
         );
     }
-    assert!(
-        tidewal(&["man"])
-            .assert_ok()
-            .text()
-            .contains(".TH tidewal 1")
-    );
     let log = Log::empty();
     tidewal(&["man", "--dir", log.path()]).assert_ok();
     assert!(log.dir.join("tidewal-repair.1").exists());
+}
+
+#[test]
+fn each_command_has_a_manual_page_and_examples() {
+    let page = tidewal(&["man"]).assert_ok().text();
+    assert!(page.contains(".TH tidewal 1"), "{page}");
+    for name in [
+        "inspect", "dump", "verify", "repair", "append", "bench", "man",
+    ] {
+        let page = tidewal(&["man", name]).assert_ok().text();
+        assert!(page.contains(&format!(".TH tidewal-{name} 1")), "{page}");
+        for help in ["-h", "--help"] {
+            let help = tidewal(&[name, help]).assert_ok().text();
+            assert!(help.contains("Examples:"), "{help}");
+        }
+    }
+    tidewal(&["man", "mend"]).assert_failed(2, "`tidewal` has no command mend");
+    tidewal(&["man", "dump", "it"]).assert_failed(2, "`tidewal dump` has no command it");
 }
 
 #[test]
