@@ -13,7 +13,7 @@ pub(crate) struct Recovered {
     /// How the newest segment ends, or `None` if the log has no segment yet.
     pub(crate) last: Option<LastSegment>,
     /// Truncated segments that were not removed yet.
-    pub(crate) doomed: Vec<String>,
+    pub(crate) stale: Vec<String>,
     /// Files that an earlier process had preallocated.
     pub(crate) spares: Vec<String>,
 }

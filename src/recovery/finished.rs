@@ -13,8 +13,8 @@ use crate::format::HEADER_BLOCK_LEN;
 use crate::format::segment::{self, Header};
 use crate::lsn::Lsn;
 use crate::mutants::{Mutant, is_active};
+use crate::recovery::chain::{SegmentFile, SegmentMeta};
 use crate::recovery::chunk::{Chunk, Keep, Records};
-use crate::recovery::plan::{Found, Planned};
 use crate::recovery::scan::{Scan, Stop};
 use crate::storage::{Dir, File, Mode};
 
@@ -30,10 +30,10 @@ pub(crate) struct FinishedScan {
 impl FinishedScan {
     /// Opens the segment with this header, whose last record ends at `end`.
     pub(crate) fn open(dir: &Dir, header: &Header, last: Lsn, end: u64) -> Result<Self> {
-        let planned = find(dir, header)?;
+        let meta = find(dir, header)?;
         Ok(Self {
             dir: dir.clone(),
-            scan: Scan::open(dir, &planned, Some(end))?,
+            scan: Scan::open(dir, &meta, Some(end))?,
             end: (last, end),
             stop: None,
         })
@@ -125,10 +125,10 @@ impl FinishedBytes {
 }
 
 /// Reads the header block of a finished segment: it has to be this one, and as long as it was.
-fn find(dir: &Dir, header: &Header) -> Result<Planned> {
-    let found = Found::read(dir, header.base)?;
+fn find(dir: &Dir, header: &Header) -> Result<SegmentMeta> {
+    let found = SegmentFile::read(dir, header.base)?;
     found.check_len(dir)?;
-    let planned = found.planned;
+    let planned = found.meta;
     if planned.header == *header {
         return Ok(planned);
     }

@@ -1,8 +1,8 @@
 //! Reading a log back, as a stream. Nothing in this module changes a file.
 //!
 //! The work is done on a task of its own ([`replay`]): [`directory`] opens the directory and locks it,
-//! [`plan`] reads the headers and decides which files are the log, [`scan`] reads one segment record by record, [`blocks`] block by block, [`tail`]
-//! judges how the newest segment ends. (`walk`, for the tools, reads on where a replay stops.) What they
+//! [`chain`] reads the headers and decides which files are the log, [`scan`] reads one segment record by record, [`blocks`] block by block, [`tail`]
+//! judges how the newest segment ends. (`salvage`, for the tools, reads on where a replay stops.) What they
 //! find comes over a short channel in pieces of about 1 MiB, which is what bounds the read-ahead. A record
 //! of more than 8 MiB is alone in memory, and is read only when it is known to be whole; so is an atomic
 //! batch of more than that, which is then handed out piece by piece.
@@ -10,17 +10,17 @@
 //! The rules and the labels of the cases are those of `docs/durability.md`, "Recovery".
 
 mod blocks;
+mod chain;
 mod chunk;
 mod directory;
 mod finished;
 pub(crate) mod pages;
-mod plan;
 mod replay;
 mod report;
+#[cfg(feature = "tools")]
+pub(crate) mod salvage;
 mod scan;
 mod tail;
-#[cfg(feature = "tools")]
-pub(crate) mod walk;
 
 use std::path::Path;
 use std::pin::Pin;
@@ -42,12 +42,12 @@ use crate::recovery::directory::ToLock;
 use crate::recovery::replay::{Event, Room, Source};
 use crate::storage::{Access, Dir, Location, Lock, Opening};
 
+pub(crate) use crate::recovery::chain::Start;
+#[cfg(feature = "tools")]
+pub(crate) use crate::recovery::chain::{SegmentFile, check_finished};
 #[cfg(feature = "snapshot")]
 pub(crate) use crate::recovery::directory::ToLock;
 pub(crate) use crate::recovery::finished::FinishedScan;
-pub(crate) use crate::recovery::plan::Start;
-#[cfg(feature = "tools")]
-pub(crate) use crate::recovery::plan::check_finished;
 pub use crate::recovery::report::{RecoveryReport, TornTail, TornTailReason};
 
 /// A log that is being read back: a stream of its records, oldest first.

@@ -8,9 +8,9 @@ use crate::error::{Corruption, CorruptionKind, Error, Result};
 use crate::lsn::Lsn;
 use crate::observe;
 use crate::recovered::{LastSegment, Recovered};
+use crate::recovery::chain::{SegmentChain, SegmentMeta, Start};
 use crate::recovery::chunk::{Chunk, Keep, Records};
 use crate::recovery::directory::ToLock;
-use crate::recovery::plan::{Plan, Planned, Start};
 use crate::recovery::report::RecoveryReport;
 use crate::recovery::scan::{Scan, Stop};
 use crate::recovery::tail::{self, Verdict};
@@ -57,12 +57,12 @@ async fn open(source: Source, start: Start, events: &Outbox) -> Result<(Dir, Loc
         #[cfg(feature = "snapshot")]
         Source::Locked(dir, lock) => (dir, lock),
     };
-    let plan = Plan::read(&dir)?;
-    let first = plan.first_to_read(start)?;
+    let chain = SegmentChain::read(&dir)?;
+    let first = chain.first_to_read(start)?;
     let report = RecoveryReport {
-        segments: plan.segments.len() as u64,
-        oldest: plan.oldest(),
-        end: plan
+        segments: chain.segments.len() as u64,
+        oldest: chain.oldest(),
+        end: chain
             .segments
             .get(first)
             .map_or(Lsn::ZERO, |segment| segment.header.base.prev()),
@@ -72,7 +72,7 @@ async fn open(source: Source, start: Start, events: &Outbox) -> Result<(Dir, Loc
         dir,
         lock,
         Job {
-            plan,
+            chain,
             start,
             first,
             report,
@@ -83,7 +83,7 @@ async fn open(source: Source, start: Start, events: &Outbox) -> Result<(Dir, Loc
 
 /// What is left to do once the directory is open.
 struct Job {
-    plan: Plan,
+    chain: SegmentChain,
     start: Start,
     first: usize,
     report: RecoveryReport,
@@ -100,7 +100,7 @@ impl Job {
         };
         send(outbox, opened).await?;
         let mut last = None;
-        for index in self.first..self.plan.segments.len() {
+        for index in self.first..self.chain.segments.len() {
             last = self.send_segment(dir, index, outbox).await?;
         }
         let end = self.report.end;
@@ -109,17 +109,17 @@ impl Job {
             _ => {}
         }
         let headers = self
-            .plan
+            .chain
             .segments
             .iter()
             .map(|segment| segment.header)
             .collect();
-        let Plan { doomed, spares, .. } = self.plan;
+        let SegmentChain { stale, spares, .. } = self.chain;
         let recovered = Recovered {
             end,
             segments: headers,
             last,
-            doomed,
+            stale,
             spares,
         };
         observe::recovered(end, self.report.segments, self.report.records);
@@ -133,12 +133,12 @@ impl Job {
         index: usize,
         outbox: &Outbox,
     ) -> Result<Option<LastSegment>> {
-        let successor = self.plan.segments.get(index + 1).cloned();
+        let successor = self.chain.segments.get(index + 1).cloned();
         let limit = successor
             .as_ref()
             .and_then(|next| next.header.predecessor)
             .map(|prev| prev.end);
-        let mut scan = Scan::open(dir, &self.plan.segments[index], limit)?;
+        let mut scan = Scan::open(dir, &self.chain.segments[index], limit)?;
         loop {
             let room = self.wait_for_room(scan.is_large_next(), outbox).await?;
             let mut chunk = Chunk::new(self.keep());
@@ -228,7 +228,7 @@ async fn send(outbox: &Outbox, event: Event) -> Result<()> {
 
 /// A segment that has a successor was complete when that one was opened: it has to end where the
 /// successor says, with the record before the successor's first.
-pub(super) fn check_complete(dir: &Dir, scan: &Scan, next: &Planned) -> Result<(), Corruption> {
+pub(super) fn check_complete(dir: &Dir, scan: &Scan, next: &SegmentMeta) -> Result<(), Corruption> {
     let expected = next.header.predecessor.map(|predecessor| predecessor.end);
     if scan.end() == (next.header.base.prev(), expected.unwrap_or(0)) && !scan.walker.is_in_unit() {
         return Ok(());

@@ -22,16 +22,16 @@ use crate::format::walk::{Checker, Flaw, Walker};
 use crate::lsn::Lsn;
 use crate::mutants::{Mutant, is_active};
 use crate::recovery::blocks::Blocks;
+use crate::recovery::chain::SegmentMeta;
 use crate::recovery::chunk::{Block, Chunk, HELD_PER_RECORD, Keep};
 use crate::recovery::pages;
 #[cfg(feature = "tools")]
 use crate::recovery::pages::next_page;
-use crate::recovery::plan::Planned;
 use crate::storage::{Dir, File, Mode};
 
 /// One segment that is being read.
 pub(super) struct Scan {
-    pub(super) segment: Planned,
+    pub(super) segment: SegmentMeta,
     pub(super) file: File,
     path: PathBuf,
     pub(super) walker: Walker,
@@ -82,7 +82,7 @@ impl Scan {
     /// Opens a segment whose records end at `limit`, or wherever it says if there is none.
     pub(super) fn open(
         dir: &Dir,
-        segment: &Planned,
+        segment: &SegmentMeta,
         limit: Option<u64>,
     ) -> Result<Self, IoFailure> {
         let header = segment.header;

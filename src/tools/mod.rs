@@ -30,11 +30,15 @@
 //! # Ok::<(), tidewal::Error>(())
 //! ```
 
+mod decision;
+mod display;
+mod lsns;
 mod open_dir;
 mod plan;
 mod repair;
+mod step;
 mod survey;
-mod words;
+mod work;
 
 use std::path::Path;
 
@@ -46,8 +50,9 @@ use crate::storage::sim::SimDisk;
 use crate::tools::open_dir::OpenDir;
 
 pub use crate::storage::LockOwner;
-pub use crate::tools::plan::{RepairPlan, RepairStep};
+pub use crate::tools::plan::RepairPlan;
 pub use crate::tools::repair::Repaired;
+pub use crate::tools::step::RepairStep;
 pub use crate::tools::survey::{
     Depth, Ending, Observer, Progress, SegmentHeader, SegmentSurvey, Statement, StatementKind,
     Survey,

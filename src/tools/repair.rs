@@ -19,8 +19,9 @@ use crate::error::{IoFailure, Result};
 use crate::format::segment::Header;
 use crate::recovery::pages;
 use crate::storage::{Access, Dir, Mode};
-use crate::tools::plan::{self, Begin, Kept, RepairPlan, Work, failed, kept_name};
+use crate::tools::plan::{self, RepairPlan, failed};
 use crate::tools::survey::{Depth, Observer, Survey, take};
+use crate::tools::work::{Begin, Work, kept_name};
 use crate::writer::mend;
 
 /// What a repair has done.
@@ -124,12 +125,14 @@ fn leave_nothing(dir: &Dir, name: &str, folder: &Dir) {
 /// Makes everything that goes durable under another name.
 async fn keep(dir: &Dir, folder: &Dir, plan: &RepairPlan) -> Result<(), IoFailure> {
     write_note(folder, plan).await?;
-    for (file, how) in &plan.work.keep {
-        let second = kept_name(file);
-        let is_linked = *how == Kept::Whole && folder.link_from_parent(file, &second).is_ok();
-        if !is_linked {
-            copy(dir, file, folder, &second).await?;
+    for name in &plan.work.remove {
+        let second = kept_name(name);
+        if folder.link_from_parent(name, &second).is_err() {
+            copy(dir, name, folder, &second).await?;
         }
+    }
+    for name in &plan.work.changed() {
+        copy(dir, name, folder, &kept_name(name)).await?;
     }
     folder.sync().map(drop)
 }

@@ -1,14 +1,16 @@
-//! What a look into a directory finds.
+//! What a survey of a directory finds.
 
+use std::io;
 use std::path::PathBuf;
 
 use crate::error::{Corruption, CorruptionKind, Error, Result};
 use crate::format::{names, statement};
 use crate::lsn::Lsn;
 use crate::record::Record;
+use crate::recovery::SegmentFile;
 use crate::recovery::TornTail;
 use crate::recovery::check_finished;
-use crate::recovery::walk::{Extent, Follow, Keep, Walk, Walked};
+use crate::recovery::salvage::{Extent, Keep, Salvage, Salvaged, Visitor};
 use crate::storage::Dir;
 
 /// How much of a log is read.
@@ -26,19 +28,19 @@ pub enum Depth {
 
 /// Follows a survey while it reads.
 pub trait Observer {
-    /// So much of all that is to be read has been looked at.
+    /// How far the survey is.
     fn progress(&mut self, progress: Progress) {
         let _ = progress;
     }
 
-    /// A record that can be read, in the order of LSNs. Behind damage, some may be missing before it,
-    /// also of the atomic batch that it belongs to.
+    /// A record that can be read, in the order of LSNs. After damage, records before it may be missing, also
+    /// of its own atomic batch.
     fn record(&mut self, record: Record) {
         let _ = record;
     }
 
-    /// Whether [`record`](Self::record) is of any use. Default: yes. If not, records are checked and
-    /// counted, and no payload is kept in memory, however large it is.
+    /// Whether [`record`](Self::record) is called. Default: yes. If not, records are checked and counted, and
+    /// no payload is kept in memory.
     fn wants_records(&self) -> bool {
         true
     }
@@ -54,9 +56,9 @@ pub trait Observer {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Progress {
-    /// Bytes of segments that were looked at.
+    /// Bytes of segments that were read.
     pub read: u64,
-    /// Bytes of segments to be looked at.
+    /// Bytes of segments to read.
     pub total: u64,
 }
 
@@ -68,32 +70,31 @@ pub struct Survey {
     pub dir: PathBuf,
     /// How much was read.
     pub depth: Depth,
-    /// Whether a process has the log open for appending. Then only headers were read, and the end of
-    /// the log is on the move.
+    /// Whether the log is open for appending. Then only headers were read, and the end of the log may have
+    /// moved since.
     pub in_use: bool,
     /// The log's segments, oldest first.
     pub segments: Vec<SegmentSurvey>,
-    /// Segments below the one that was marked as the first one kept: truncated, not yet removed.
+    /// Truncated segments that were not removed yet.
     pub stale_segments: Vec<SegmentSurvey>,
-    /// Files that wait to become segments.
+    /// Preallocated files that will become segments.
     pub spares: Vec<String>,
-    /// Names that are not the log's.
+    /// Files that are not the log's.
     pub unknown_files: Vec<String>,
-    /// Everything that is damaged or missing, by place; of one that a log cannot be opened for, that
-    /// error is among them. Up to 10,000.
+    /// Everything that is damaged or missing, in the order of files and offsets, at most 10,000. If the log
+    /// cannot be opened because of damage, that error is among them.
     pub damages: Vec<Corruption>,
     /// Damages beyond those.
     pub damages_left_out: u64,
-    /// What the system would not read, and segments of a later format.
+    /// What the system could not read, and segments of a later format.
     pub read_errors: Vec<Error>,
     /// The oldest LSN that is kept, or would be if there were any.
     pub oldest: Lsn,
-    /// The last record that recovery would deliver from here; meaningful if nothing is damaged and the
-    /// newest segment was read.
+    /// The last record that recovery would deliver, if nothing is damaged and the newest segment was read.
     pub end: Lsn,
-    /// The last LSN that something on disk proves to have been durable, as far as was read.
+    /// The last LSN that anything that was read proves to have been durable.
     pub proven: Lsn,
-    /// How the log ends; `None` if the newest segment was not read or is damaged.
+    /// How the log ends. `None` if the newest segment was not read or is damaged.
     pub ending: Option<Ending>,
 }
 
@@ -105,7 +106,7 @@ pub enum Ending {
     Empty,
     /// It was closed.
     Closed,
-    /// As a crash has left it, which is no damage.
+    /// With a torn tail, as a crash leaves it. That is no damage.
     TornTail(TornTail),
 }
 
@@ -117,18 +118,18 @@ pub struct SegmentSurvey {
     pub file: PathBuf,
     /// The LSN in its name.
     pub base: Lsn,
-    /// Its length in bytes; 0 if it could not be opened.
+    /// Its length in bytes, 0 if it could not be opened.
     pub len: u64,
     /// What its header says, if that is sound.
     pub header: Option<SegmentHeader>,
-    /// What it says of how far it is durable, if that can be read.
+    /// What it says about how far it is durable, if that can be read.
     pub statement: Option<Statement>,
-    /// The last LSN of those that follow each other from the first one on. Of a segment that was not
-    /// read, what the next one says. `None` if neither is known.
+    /// The last record of those that follow each other from the first one on. If the segment was not read,
+    /// what the next one says. `None` if neither is known.
     pub last: Option<Lsn>,
-    /// Where the last one of those ends, in bytes from the start of the file, if it was read.
+    /// Where that record ends, in bytes from the start of the file, if the segment was read.
     pub end_offset: Option<u64>,
-    /// Records that can be read, behind damage too, if it was read.
+    /// Records that can be read, also after damage, if the segment was read.
     pub records: Option<u64>,
     /// The bytes of their payloads.
     pub payload_bytes: Option<u64>,
@@ -142,20 +143,20 @@ pub struct SegmentHeader {
     pub log_id: u64,
     /// The file's length as it should be, in bytes.
     pub capacity: u64,
-    /// Where the segment before this one ends, in bytes from the start of its file; `None` if this is
-    /// the log's first.
+    /// Where the segment before this one ends, in bytes from the start of its file. `None` if this is the
+    /// log's first.
     pub predecessor_end: Option<u64>,
-    /// Whether the log begins here: it is the first one, or everything before it was truncated.
+    /// Whether the log begins here: this is the first segment, or everything before it was truncated.
     pub is_head: bool,
 }
 
-/// What a segment says of itself in its header block.
+/// What a segment says about itself in its header block.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Statement {
-    /// What it says of this LSN.
+    /// What it says about this LSN.
     pub kind: StatementKind,
-    /// It is durable, as is everything before it.
+    /// This record is durable, and so is every record before it.
     pub lsn: Lsn,
 }
 
@@ -184,13 +185,13 @@ impl StatementKind {
 }
 
 impl Survey {
-    /// Whether nothing is damaged, and everything that was to be read could be.
+    /// Whether nothing is damaged, and everything could be read.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         self.damages.is_empty() && self.read_errors.is_empty()
     }
 
-    /// Records that can be read, if all was read.
+    /// Records that can be read, if everything was read.
     #[must_use]
     pub fn records(&self) -> u64 {
         self.segments
@@ -199,7 +200,7 @@ impl Survey {
             .sum()
     }
 
-    /// The bytes of their payloads.
+    /// The bytes of the payloads of these records.
     #[must_use]
     pub fn payload_bytes(&self) -> u64 {
         let bytes = self
@@ -209,18 +210,17 @@ impl Survey {
         bytes.sum()
     }
 
-    pub(super) fn of(dir: &Dir, depth: Depth, in_use: bool, mut walk: Walk) -> Self {
+    pub(super) fn of(dir: &Dir, depth: Depth, in_use: bool, mut salvage: Salvage) -> Self {
         if in_use {
-            walk.forgive_what_moves();
+            salvage.ignore_changes();
         }
-        walk.damages.sort_by(|one, other| {
+        salvage.damages.sort_by(|one, other| {
             (&one.segment, one.first, one.offset).cmp(&(&other.segment, other.first, other.offset))
         });
-        let surveyed: Vec<_> = (0..walk.files.len())
-            .map(|index| segment(dir, &walk, index))
+        let surveyed: Vec<_> = (0..salvage.segments.len())
+            .map(|index| segment(dir, &salvage, index))
             .collect();
-        let (stale, segments) = surveyed.split_at(walk.head);
-        let newest = walk.files.last().and_then(|file| file.run);
+        let (stale, segments) = surveyed.split_at(salvage.head);
         let last = segments.last().and_then(|segment| segment.last);
         Self {
             dir: dir.path().to_owned(),
@@ -230,13 +230,13 @@ impl Survey {
             stale_segments: stale.to_vec(),
             oldest: segments.first().map_or(Lsn::FIRST, |head| head.base),
             end: last.unwrap_or_default(),
-            proven: proven(&walk),
-            ending: ending(&walk, newest.is_some_and(|run| run.is_whole)),
-            spares: walk.spares,
-            unknown_files: walk.unknown_files,
-            damages: walk.damages,
-            damages_left_out: walk.damages_left_out,
-            read_errors: walk.read_errors,
+            proven: proven(&salvage),
+            ending: ending(&salvage),
+            spares: salvage.spares,
+            unknown_files: salvage.unknown_files,
+            damages: salvage.damages,
+            damages_left_out: salvage.damages_left_out,
+            read_errors: salvage.read_errors,
         }
     }
 }
@@ -247,32 +247,36 @@ pub(super) fn take(
     in_use: bool,
     observer: Option<&mut dyn Observer>,
 ) -> Result<Survey> {
-    let walk = walk(dir, depth, observer)?;
-    Ok(Survey::of(dir, depth, in_use, walk))
+    let salvage = salvage(dir, depth, observer)?;
+    Ok(Survey::of(dir, depth, in_use, salvage))
 }
 
-pub(super) fn walk(dir: &Dir, depth: Depth, observer: Option<&mut dyn Observer>) -> Result<Walk> {
+pub(super) fn salvage(
+    dir: &Dir,
+    depth: Depth,
+    observer: Option<&mut dyn Observer>,
+) -> Result<Salvage> {
     check_finished(dir, &dir.list()?)?;
     let extent = match depth {
         Depth::Headers => Extent::Headers,
         Depth::Newest => Extent::Newest,
         Depth::Everything => Extent::Everything,
     };
-    let total = Walk::total_len(dir, extent);
-    let mut follower = Follower {
+    let total = Salvage::total_len(dir, extent);
+    let mut visitor = SurveyVisitor {
         observer,
         progress: Progress { read: 0, total },
     };
-    Walk::read(dir, extent, &mut follower)
+    Salvage::read(dir, extent, &mut visitor)
 }
 
-/// Tells an observer what a walk finds.
-struct Follower<'a> {
+/// Tells an observer what a salvage finds.
+struct SurveyVisitor<'a> {
     observer: Option<&'a mut dyn Observer>,
     progress: Progress,
 }
 
-impl Follow for Follower<'_> {
+impl Visitor for SurveyVisitor<'_> {
     fn bytes(&mut self, count: u64) {
         self.progress.read = (self.progress.read + count).min(self.progress.total);
         if let Some(observer) = &mut self.observer {
@@ -296,38 +300,41 @@ impl Follow for Follower<'_> {
     }
 }
 
-fn segment(dir: &Dir, walk: &Walk, index: usize) -> SegmentSurvey {
-    let file = &walk.files[index];
-    let header = file.found.as_ref().map(|found| SegmentHeader {
-        log_id: found.header.log_id,
-        capacity: found.header.capacity,
-        predecessor_end: found.header.predecessor.map(|before| before.end),
-        is_head: found.is_head,
-    });
+fn segment(dir: &Dir, salvage: &Salvage, index: usize) -> SegmentSurvey {
+    let salvaged = &salvage.segments[index];
+    let stated = salvaged.meta().and_then(|meta| meta.statement);
+    let records = salvaged.records;
     SegmentSurvey {
-        file: dir.path_of(&names::segment(file.base)),
-        base: file.base,
-        len: file.len,
-        header,
-        statement: file
-            .found
-            .as_ref()
-            .and_then(|found| found.statement)
-            .map(statement),
-        last: last(walk, index),
-        end_offset: file.run.map(|run| run.end_offset),
-        records: file.run.map(|run| run.records),
-        payload_bytes: file.run.map(|run| run.bytes),
+        file: dir.path_of(&names::segment(salvaged.base)),
+        base: salvaged.base,
+        len: salvaged.len,
+        header: salvaged.file.as_ref().map(header),
+        statement: stated.map(statement),
+        last: last(salvage, index),
+        end_offset: records.map(|records| records.end_offset),
+        records: records.map(|records| records.count),
+        payload_bytes: records.map(|records| records.payload_bytes),
     }
 }
 
-fn last(walk: &Walk, index: usize) -> Option<Lsn> {
-    let file = &walk.files[index];
-    let next = walk.files.get(index + 1).filter(|_| file.is_joined);
-    let stated = file.found.as_ref().and_then(|found| found.statement);
-    file.run
-        .map(|run| run.end)
-        .or(next.map(|next| next.base.prev()))
+fn header(file: &SegmentFile) -> SegmentHeader {
+    let header = &file.meta.header;
+    SegmentHeader {
+        log_id: header.log_id,
+        capacity: header.capacity,
+        predecessor_end: header.predecessor.map(|before| before.end),
+        is_head: file.is_head,
+    }
+}
+
+/// The last record of a segment, from its records, the next segment or its statement.
+fn last(salvage: &Salvage, index: usize) -> Option<Lsn> {
+    let segment = &salvage.segments[index];
+    let next = salvage.segments.get(index + 1);
+    let next = next.filter(|_| segment.is_linked);
+    let stated = segment.meta().and_then(|meta| meta.statement);
+    let read = segment.records.map(|records| records.end);
+    read.or(next.map(|next| next.base.prev()))
         .or(stated.map(|stated| stated.lsn))
 }
 
@@ -341,42 +348,44 @@ fn statement(stated: statement::Statement) -> Statement {
     Statement { kind, lsn }
 }
 
-/// What headers, statements and records say was durable.
-fn proven(walk: &Walk) -> Lsn {
-    let of_file = |file: &Walked| {
-        let stated = file.found.as_ref().and_then(|found| found.statement);
+/// The last LSN that headers, statements and records prove durable.
+fn proven(salvage: &Salvage) -> Lsn {
+    let of_segment = |segment: &Salvaged| {
+        let meta = segment.meta();
+        let stated = meta.and_then(|meta| meta.statement);
         let stated = stated.map_or(Lsn::ZERO, |stated| stated.lsn);
-        let begun = file.found.as_ref().map_or(Lsn::ZERO, |_| file.base.prev());
-        let read = file.run.map_or(Lsn::ZERO, |run| run.proven);
+        let begun = meta.map_or(Lsn::ZERO, |_| segment.base.prev());
+        let read = segment.records.map_or(Lsn::ZERO, |records| records.proven);
         stated.max(begun).max(read)
     };
-    let log = &walk.files[walk.head..];
-    log.iter().map(of_file).max().unwrap_or_default()
+    let log = salvage.log().iter();
+    log.map(of_segment).max().unwrap_or_default()
 }
 
-fn ending(walk: &Walk, newest_is_whole: bool) -> Option<Ending> {
-    if walk.files.is_empty() {
+fn ending(salvage: &Salvage) -> Option<Ending> {
+    let Some(newest) = salvage.segments.last() else {
         return Some(Ending::Empty);
-    }
-    if !newest_is_whole {
-        return None;
-    }
-    match &walk.cut {
-        Some(cut) => Some(Ending::TornTail(cut.clone())),
-        None => walk.is_closed.then_some(Ending::Closed),
+    };
+    match &salvage.torn_tail {
+        _ if !newest.is_whole() => None,
+        Some(tail) => Some(Ending::TornTail(tail.clone())),
+        None => salvage.is_closed.then_some(Ending::Closed),
     }
 }
 
-impl Walk {
-    /// While a service appends, files come and go between the look at the directory and the look at
-    /// them.
-    fn forgive_what_moves(&mut self) {
-        let is_gone = |error: &Error| matches!(error, Error::Io(fault) if fault.io_error().kind() == std::io::ErrorKind::NotFound);
+impl Salvage {
+    /// In a log that is open for appending, files appear and disappear after the directory was listed.
+    fn ignore_changes(&mut self) {
+        let is_gone = |error: &Error| match error {
+            Error::Io(failure) => failure.io_error().kind() == io::ErrorKind::NotFound,
+            _ => false,
+        };
         self.read_errors.retain(|error| !is_gone(error));
-        let moves = [
+        let changes = [
             CorruptionKind::ChainBroken,
             CorruptionKind::PredecessorMissing,
         ];
-        self.damages.retain(|damage| !moves.contains(&damage.kind));
+        self.damages
+            .retain(|damage| !changes.contains(&damage.kind));
     }
 }

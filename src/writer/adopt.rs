@@ -23,11 +23,11 @@ pub(super) async fn adopt(dir: &Dir, recovered: &Recovered) -> Result<Synced, Io
     }
     // The word that they were truncated may have been read from a cache, too.
     if let Some(head) = recovered.segments.first()
-        && !recovered.doomed.is_empty()
+        && !recovered.stale.is_empty()
     {
         segment::mark_as_head(dir, head).await?;
     }
-    remove(dir, &recovered.doomed);
+    remove(dir, &recovered.stale);
     dir.sync()
 }
 

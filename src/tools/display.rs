@@ -5,7 +5,8 @@ use std::ops::RangeInclusive;
 use std::path::Path;
 
 use crate::lsn::Lsn;
-use crate::tools::plan::{RepairPlan, RepairStep};
+use crate::tools::plan::RepairPlan;
+use crate::tools::step::RepairStep;
 
 impl fmt::Display for RepairStep {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

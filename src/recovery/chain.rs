@@ -1,4 +1,4 @@
-//! Which files are the log: reads the directory and the headers, and checks that they join.
+//! Which files are the log: reads the directory and the headers, and checks that they link.
 
 use crate::error::{Corruption, CorruptionKind, Error, Result, UnsupportedReason};
 use crate::format::segment::{self, Header, HeaderError, Remarks, Unknown};
@@ -10,20 +10,20 @@ use crate::storage::{Dir, Mode};
 
 /// The files of a log.
 #[derive(Debug)]
-pub(super) struct Plan {
+pub(super) struct SegmentChain {
     /// The segments of the log, oldest first.
-    pub(super) segments: Vec<Planned>,
-    pub(super) doomed: Vec<String>,
+    pub(super) segments: Vec<SegmentMeta>,
+    pub(super) stale: Vec<String>,
     pub(super) spares: Vec<String>,
 }
 
 /// One segment of the log.
 #[derive(Clone, Debug)]
-pub(super) struct Planned {
+pub(crate) struct SegmentMeta {
     pub(super) name: String,
-    pub(super) header: Header,
+    pub(crate) header: Header,
     /// What it says of itself, if it says anything that can be read.
-    pub(super) statement: Option<Statement>,
+    pub(crate) statement: Option<Statement>,
 }
 
 /// Where a replay starts.
@@ -47,7 +47,7 @@ impl Start {
     }
 }
 
-impl Plan {
+impl SegmentChain {
     /// Reads it from the directory.
     pub(super) fn read(dir: &Dir) -> Result<Self> {
         let files = dir.list()?;
@@ -63,24 +63,24 @@ impl Plan {
             .collect();
         let segments = Self::read_down_to_head(dir, &found)?;
         let (below, _) = found.split_at(found.len() - segments.len());
-        let mut doomed = Vec::new();
+        let mut stale = Vec::new();
         for &base in below {
-            doomed.extend(read_doomed(dir, base, &segments)?);
+            stale.extend(read_stale(dir, base, &segments)?);
         }
         Ok(Self {
             segments,
-            doomed,
+            stale,
             spares,
         })
     }
 
     /// From the newest segment down to the head, which is the newest one that needs no predecessor.
-    fn read_down_to_head(dir: &Dir, found: &[Lsn]) -> Result<Vec<Planned>> {
-        let mut segments: Vec<Planned> = Vec::new();
+    fn read_down_to_head(dir: &Dir, found: &[Lsn]) -> Result<Vec<SegmentMeta>> {
+        let mut segments: Vec<SegmentMeta> = Vec::new();
         for &base in found.iter().rev() {
             let (planned, is_head) = read_header(dir, base)?;
             if let Some(successor) = segments.last() {
-                check_joint(dir, &planned, successor)?;
+                check_link(dir, &planned, successor)?;
             }
             segments.push(planned);
             if is_head {
@@ -116,7 +116,7 @@ impl Plan {
                 })
             }
             Start::At(asked) => {
-                let below = |segment: &Planned| segment.header.base <= asked;
+                let below = |segment: &SegmentMeta| segment.header.base <= asked;
                 Ok(self.segments.partition_point(below).saturating_sub(1))
             }
         }
@@ -133,7 +133,7 @@ pub(crate) fn check_finished(dir: &Dir, files: &[String]) -> Result<()> {
     }
 }
 
-impl Planned {
+impl SegmentMeta {
     /// Damage that cuts this segment off from the records before it, `first` and those after it.
     pub(super) fn damaged(&self, dir: &Dir, kind: CorruptionKind, first: Lsn) -> Corruption {
         let (segment, last) = (dir.path_of(&self.name), self.header.base.prev());
@@ -153,15 +153,15 @@ impl Planned {
 /// The log does not need it. So a file that cannot be read, or that is no segment, keeps no sound log from
 /// opening, and stays where it is. A sound segment of another log is an error all the same: the head may be the
 /// one that does not belong here.
-fn read_doomed(dir: &Dir, base: Lsn, segments: &[Planned]) -> Result<Option<String>> {
-    let Ok(Found { planned, .. }) = Found::read(dir, base) else {
+fn read_stale(dir: &Dir, base: Lsn, segments: &[SegmentMeta]) -> Result<Option<String>> {
+    let Ok(SegmentFile { meta, .. }) = SegmentFile::read(dir, base) else {
         return Ok(None);
     };
     match segments.first() {
-        Some(head) if head.header.log_id != planned.header.log_id => Err(planned
+        Some(head) if head.header.log_id != meta.header.log_id => Err(meta
             .damaged(dir, CorruptionKind::ForeignSegment, base)
             .into()),
-        _ => Ok(Some(planned.name)),
+        _ => Ok(Some(meta.name)),
     }
 }
 
@@ -169,22 +169,22 @@ fn read_doomed(dir: &Dir, base: Lsn, segments: &[Planned]) -> Result<Option<Stri
 ///
 /// A file gets a segment's name only after its header and its full length are durable, so that whatever
 /// is wrong here is damage and never a torn write.
-fn read_header(dir: &Dir, base: Lsn) -> Result<(Planned, bool)> {
-    let found = Found::read(dir, base)?;
-    found.check_len(dir)?;
-    Ok((found.planned, found.is_head))
+fn read_header(dir: &Dir, base: Lsn) -> Result<(SegmentMeta, bool)> {
+    let file = SegmentFile::read(dir, base)?;
+    file.check_len(dir)?;
+    Ok((file.meta, file.is_head))
 }
 
 /// A file that has a segment's header.
 #[derive(Clone, Debug)]
-pub(super) struct Found {
-    pub(super) planned: Planned,
+pub(crate) struct SegmentFile {
+    pub(crate) meta: SegmentMeta,
     /// Whether it needs no predecessor.
-    pub(super) is_head: bool,
-    pub(super) len: u64,
+    pub(crate) is_head: bool,
+    len: u64,
 }
 
-impl Found {
+impl SegmentFile {
     /// Reads everything that the header block says.
     pub(super) fn read(dir: &Dir, base: Lsn) -> Result<Self> {
         let name = names::segment(base);
@@ -197,7 +197,7 @@ impl Found {
         let remarks = Remarks::decode(&block, &header);
         let remarks = remarks.map_err(|unknown| unsupported(dir, base, unknown))?;
         Ok(Self {
-            planned: Planned {
+            meta: SegmentMeta {
                 name,
                 header,
                 statement: remarks.statement,
@@ -207,11 +207,16 @@ impl Found {
         })
     }
 
+    /// Whether it is shorter than its header says.
+    pub(crate) fn is_short(&self) -> bool {
+        self.len < self.meta.header.capacity
+    }
+
     pub(super) fn check_len(&self, dir: &Dir) -> Result<()> {
-        if self.len >= self.planned.header.capacity {
+        if !self.is_short() {
             return Ok(());
         }
-        Err(damaged_header(dir, self.planned.header.base, CorruptionKind::ShortFile).into())
+        Err(damaged_header(dir, self.meta.header.base, CorruptionKind::ShortFile).into())
     }
 }
 
@@ -257,7 +262,7 @@ fn damaged_header(dir: &Dir, base: Lsn, kind: CorruptionKind) -> Corruption {
 }
 
 /// Checks that `next` names `segment` as its predecessor, and a place in it that exists.
-pub(super) fn check_joint(dir: &Dir, segment: &Planned, next: &Planned) -> Result<()> {
+pub(super) fn check_link(dir: &Dir, segment: &SegmentMeta, next: &SegmentMeta) -> Result<()> {
     if segment.header.log_id != next.header.log_id {
         return Err(next
             .damaged(dir, CorruptionKind::ForeignSegment, next.header.base)

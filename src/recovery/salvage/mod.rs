@@ -1,0 +1,224 @@
+//! Reading a log that may be damaged, for the tools: everything that can be read of it, and everything
+//! that is wrong.
+//!
+//! Where a recovery stops at the first damage, this continues. It reads the header of each file, finds the
+//! head of the log, and checks how the files link ([`headers`]). Then it scans segment by segment. Where a
+//! scan stops before the last record that is known to have been durable, it notes the damage and resumes
+//! at the next sound record ([`records`]). At the end, neighbors tell more exactly which records an
+//! unreadable file held ([`narrow`]).
+//!
+//! Headers, links, records and the end of the newest segment are judged by the same functions as in a
+//! recovery. So a salvage finds nothing wrong in a log that a recovery reads.
+
+mod headers;
+mod narrow;
+mod records;
+
+use crate::error::{Corruption, Error, Result};
+use crate::format::names;
+use crate::lsn::Lsn;
+use crate::record::Record;
+use crate::recovery::chain::{SegmentFile, SegmentMeta};
+use crate::recovery::report::TornTail;
+use crate::storage::{Dir, Mode};
+
+pub(crate) use crate::recovery::chunk::Keep;
+
+/// Sees what a salvage reads, while it reads.
+pub(crate) trait Visitor {
+    /// So many bytes more were read.
+    fn bytes(&mut self, count: u64);
+    /// The records that it wants to see. No other payload is kept in memory.
+    fn keep(&self) -> Keep;
+    /// Records that can be read. After damage they need not follow the last ones.
+    fn records(&mut self, records: Vec<Record>);
+}
+
+/// A visitor that wants to see nothing.
+pub(crate) struct NoVisitor;
+
+impl Visitor for NoVisitor {
+    fn bytes(&mut self, _: u64) {}
+
+    fn keep(&self) -> Keep {
+        Keep::Nothing
+    }
+
+    fn records(&mut self, _: Vec<Record>) {}
+}
+
+/// How much is read.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Extent {
+    /// The headers.
+    Headers,
+    /// The headers, and the records of the newest segment.
+    Newest,
+    /// Every record.
+    Everything,
+}
+
+/// What a directory holds.
+#[derive(Debug, Default)]
+pub(crate) struct Salvage {
+    /// Every file with a segment's name, oldest first.
+    pub(crate) segments: Vec<Salvaged>,
+    /// The index of the head. The files below it were truncated.
+    pub(crate) head: usize,
+    pub(crate) damages: Vec<Corruption>,
+    /// The number of damages beyond those that are listed.
+    pub(crate) damages_left_out: u64,
+    /// What the system could not read, and formats that are not known.
+    pub(crate) read_errors: Vec<Error>,
+    /// Where and why the log ends, if it was not closed.
+    pub(crate) torn_tail: Option<TornTail>,
+    /// Whether the newest segment says that the log was closed.
+    pub(crate) is_closed: bool,
+    pub(crate) spares: Vec<String>,
+    pub(crate) unknown_files: Vec<String>,
+}
+
+/// One file with a segment's name.
+#[derive(Debug)]
+pub(crate) struct Salvaged {
+    /// The LSN in its name.
+    pub(crate) base: Lsn,
+    /// Its length in bytes, 0 if that is not known.
+    pub(crate) len: u64,
+    /// What its header says, if that is sound.
+    pub(crate) file: Option<SegmentFile>,
+    /// Whether the next file names it as its predecessor.
+    pub(crate) is_linked: bool,
+    /// What was read of its records.
+    pub(crate) records: Option<RecordsRead>,
+}
+
+/// The records of one segment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct RecordsRead {
+    /// How many can be read.
+    pub(crate) count: u64,
+    /// The bytes of their payloads.
+    pub(crate) payload_bytes: u64,
+    /// The last of those that follow each other from the first one on.
+    pub(crate) end: Lsn,
+    /// Where that one ends in the file.
+    pub(crate) end_offset: u64,
+    /// From here to there nothing proves that the bytes are durable.
+    pub(crate) unproven_from: u64,
+    /// The last LSN that is known to have been durable.
+    pub(crate) proven: Lsn,
+    /// The last LSN that any frame names.
+    pub(crate) highest: Lsn,
+    /// Whether no record is missing.
+    pub(crate) is_whole: bool,
+}
+
+impl Salvage {
+    /// Reads a directory. Fails only if that cannot be listed.
+    pub(crate) fn read(dir: &Dir, extent: Extent, visitor: &mut dyn Visitor) -> Result<Self> {
+        Self::read_without(dir, &[], extent, visitor)
+    }
+
+    /// Reads a directory as if the segments with these bases did not exist.
+    pub(crate) fn read_without(
+        dir: &Dir,
+        without: &[Lsn],
+        extent: Extent,
+        visitor: &mut dyn Visitor,
+    ) -> Result<Self> {
+        let mut salvage = Self::list(dir)?;
+        salvage
+            .segments
+            .retain(|segment| !without.contains(&segment.base));
+        let problems = salvage.read_headers(dir);
+        salvage.find_head();
+        salvage.note_problems(dir, problems);
+        salvage.check_links(dir);
+        if extent != Extent::Headers {
+            salvage.read_records(dir, extent, visitor);
+            salvage.narrow_down(dir);
+        }
+        Ok(salvage)
+    }
+
+    /// The bytes that a salvage of this extent reads.
+    pub(crate) fn total_len(dir: &Dir, extent: Extent) -> u64 {
+        let names = dir.list().unwrap_or_default();
+        let bases = names.iter().filter_map(|name| names::parse_segment(name));
+        match extent {
+            Extent::Headers => 0,
+            Extent::Newest => bases.max().map_or(0, |base| len_of(dir, base)),
+            Extent::Everything => bases.map(|base| len_of(dir, base)).sum(),
+        }
+    }
+
+    /// The segments of the log, without those that were truncated.
+    pub(crate) fn log(&self) -> &[Salvaged] {
+        &self.segments[self.head..]
+    }
+
+    /// The truncated segments.
+    pub(crate) fn stale(&self) -> &[Salvaged] {
+        &self.segments[..self.head]
+    }
+
+    fn is_newest(&self, index: usize) -> bool {
+        index + 1 == self.segments.len()
+    }
+
+    /// Lists an error as a damage or as a read error.
+    fn note(&mut self, error: Error) {
+        match error {
+            Error::Corrupt(damage) => self.note_damage(*damage),
+            other => self.read_errors.push(other),
+        }
+    }
+
+    fn note_damage(&mut self, damage: Corruption) {
+        if self.damages.len() < DAMAGES_MAX {
+            self.damages.push(damage);
+        } else {
+            self.damages_left_out += 1;
+        }
+    }
+}
+
+impl Salvaged {
+    fn new(base: Lsn) -> Self {
+        Self {
+            base,
+            len: 0,
+            file: None,
+            is_linked: false,
+            records: None,
+        }
+    }
+
+    /// What its header block says, if that is sound.
+    pub(crate) fn meta(&self) -> Option<&SegmentMeta> {
+        self.file.as_ref().map(|file| &file.meta)
+    }
+
+    pub(crate) fn is_whole(&self) -> bool {
+        self.records.is_some_and(|records| records.is_whole)
+    }
+
+    /// Whether it needs no predecessor.
+    fn is_head(&self) -> bool {
+        self.file.as_ref().is_some_and(|file| file.is_head)
+    }
+
+    pub(crate) fn is_short(&self) -> bool {
+        self.file.as_ref().is_some_and(SegmentFile::is_short)
+    }
+}
+
+/// The length of a segment's file, 0 if that is not known.
+fn len_of(dir: &Dir, base: Lsn) -> u64 {
+    let file = dir.open(&names::segment(base), Mode::Read);
+    file.and_then(|file| file.len()).unwrap_or(0)
+}
+
+/// The damages that are listed. A longer list says no more.
+const DAMAGES_MAX: usize = 10_000;

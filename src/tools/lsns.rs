@@ -1,0 +1,111 @@
+//! The LSNs that a damaged log may have given out.
+
+use crate::error::Corruption;
+use crate::format;
+use crate::format::frame;
+use crate::lsn::Lsn;
+use crate::recovery::salvage::{Salvage, Salvaged};
+
+/// A damaged log, read twice: with its strays, and without them.
+#[derive(Clone, Copy)]
+pub(super) struct Lsns<'a> {
+    pub(super) found: &'a Salvage,
+    pub(super) rest: &'a Salvage,
+}
+
+impl<'a> Lsns<'a> {
+    /// The last LSN that the log's own files name.
+    pub(super) fn highest(self) -> Lsn {
+        let of_segment = |segment: &Salvaged| {
+            let begun = segment.base.prev();
+            let named = segment.records.map(|records| records.highest);
+            named.map_or(begun, |named| named.max(begun))
+        };
+        let segments = self.segments().filter(|segment| is_sensible(segment.base));
+        let lost = self.damages().map(|damage| damage.last);
+        let lost = lost.filter(|last| is_sensible(*last));
+        segments
+            .map(of_segment)
+            .chain(lost)
+            .max()
+            .unwrap_or_default()
+    }
+
+    /// The last LSN that may have been given out. A file whose end is not known may have been full.
+    pub(super) fn possible(self) -> Lsn {
+        let full = self.open_ends().map(|segment| {
+            let room = room(segment).saturating_sub(format::DATA_OFFSET);
+            segment.base.prev().plus(room / frame::HEADER_LEN as u64)
+        });
+        full.max().unwrap_or_default().max(self.highest())
+    }
+
+    /// Whether the log went on after `end` by a number of records that is not known.
+    pub(super) fn may_exceed(self, end: Lsn) -> bool {
+        let mut behind = self.damages().filter(|damage| damage.first > end);
+        behind.any(|damage| damage.last < damage.first) || self.open_ends().next().is_some()
+    }
+
+    /// The first LSN from `base` on that is in no file's name.
+    pub(super) fn free_base(self, base: Lsn) -> Lsn {
+        let is_taken = |base: Lsn| {
+            let mut segments = self.found.segments.iter();
+            segments.any(|segment| segment.base == base)
+        };
+        let mut free = base;
+        while is_taken(free) {
+            free = free.next();
+        }
+        free
+    }
+
+    /// The segments that may have held more records than anything on disk names. A mark is no end: it says
+    /// what was durable when the log was idle, and what came after it may have been acknowledged too.
+    fn open_ends(self) -> impl Iterator<Item = &'a Salvaged> {
+        let newest = self.found.segments.iter();
+        let newest = newest
+            .filter_map(Salvaged::meta)
+            .map(|meta| meta.header.base);
+        let newest = newest.max().unwrap_or_default();
+        let log = self.found.log().iter();
+        log.filter(move |segment| match segment.meta() {
+            _ if !is_sensible(segment.base) => false,
+            None => segment.base > newest,
+            Some(meta) => {
+                !self.is_linked(segment.base) && !meta.statement.is_some_and(|end| end.is_end())
+            }
+        })
+    }
+
+    /// Whether the header of another segment says where this one ends.
+    fn is_linked(self, base: Lsn) -> bool {
+        self.segments()
+            .any(|segment| segment.base == base && segment.is_linked)
+    }
+
+    fn segments(self) -> impl Iterator<Item = &'a Salvaged> {
+        self.found.segments.iter().chain(&self.rest.segments)
+    }
+
+    fn damages(self) -> impl Iterator<Item = &'a Corruption> {
+        self.found.damages.iter().chain(&self.rest.damages)
+    }
+}
+
+/// The length in bytes that a file may have had. One that is shorter than any segment was cut.
+fn room(segment: &Salvaged) -> u64 {
+    let said = segment.meta().map(|meta| meta.header.capacity);
+    let room = said.unwrap_or(segment.len).max(segment.len);
+    match room < SEGMENT_LEN_MIN {
+        true => format::SEGMENT_SIZE_LIMIT,
+        false => room.min(format::SEGMENT_SIZE_LIMIT),
+    }
+}
+
+/// No log has given out more LSNs. A file with a higher one in its name is not the log's.
+fn is_sensible(lsn: Lsn) -> bool {
+    lsn.get() < 1 << 62
+}
+
+/// No log has shorter segments, except an empty one that a repair began with.
+const SEGMENT_LEN_MIN: u64 = 16 * 1024;
