@@ -155,6 +155,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "error",
             "lsn",
+            "mutants",
             "executor",
             "retention",
             "format",

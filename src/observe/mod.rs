@@ -1,13 +1,15 @@
-//! What the log tells about its life through `tracing`, if that feature is on.
+//! What the log reports through `tracing`, if that feature is on.
 //!
-//! [`traced`] and its silent twin have the same functions; without the feature each of them is empty or
-//! hands its future through, and nothing of it is left in what is compiled.
+//! `traced` and `traced_noop` have the same functions. Without the feature each of them is empty or returns
+//! its future, and nothing of it is compiled in.
 
-#[cfg(not(feature = "tracing"))]
-#[path = "silent.rs"]
-mod traced;
 #[cfg(feature = "tracing")]
 mod traced;
+#[cfg(not(feature = "tracing"))]
+mod traced_noop;
+
+#[cfg(not(feature = "tracing"))]
+use crate::observe::traced_noop as traced;
 
 pub(crate) use crate::observe::traced::{
     closed, closing, opened, opening, poisoned, recovered, recovering, recovery_failed, refused,

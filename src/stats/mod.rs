@@ -11,12 +11,13 @@ pub(crate) mod latency;
 #[cfg(feature = "metrics")]
 mod published;
 #[cfg(not(feature = "metrics"))]
-#[path = "unpublished.rs"]
-mod published;
+mod published_noop;
 
 use std::time::Duration;
 
 use crate::lsn::Lsn;
+#[cfg(not(feature = "metrics"))]
+use crate::stats::published_noop as published;
 
 pub use crate::stats::histogram::Histogram;
 

@@ -22,11 +22,10 @@ mod spares;
 mod tail;
 mod task;
 mod unshare;
-#[cfg(not(any(feature = "metrics", feature = "tracing")))]
-#[path = "unwatched.rs"]
-mod watch;
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 mod watch;
+#[cfg(not(any(feature = "metrics", feature = "tracing")))]
+mod watch_noop;
 mod write_ahead;
 
 use crate::error::Result;
@@ -38,6 +37,8 @@ use crate::queue::{self, Submitter};
 use crate::recovered::Recovered;
 use crate::stats::counters::Counters;
 use crate::storage::{Dir, Lock};
+#[cfg(not(any(feature = "metrics", feature = "tracing")))]
+use crate::writer::watch_noop as watch;
 
 /// Starts a writer that goes on from what was recovered. Returns once that is durable.
 pub(crate) async fn start(
