@@ -1,4 +1,4 @@
-//! A plan in full sentences.
+//! The text of a repair plan.
 
 use std::fmt;
 use std::ops::RangeInclusive;
@@ -18,10 +18,7 @@ impl fmt::Display for RepairStep {
                 copy.parent().map(short_name).unwrap_or_default(),
                 short_name(copy)
             ),
-            Self::Begin { lsn } => write!(
-                f,
-                "begin an empty segment for record {lsn} and those after it"
-            ),
+            Self::Begin { lsn } => write!(f, "begin an empty segment for record {lsn} and later"),
             Self::MarkHead { file } => {
                 write!(
                     f,
@@ -35,7 +32,7 @@ impl fmt::Display for RepairStep {
             Self::Remove { file } => write!(f, "take {} out of the log", short_name(file)),
             Self::Seal { file, lsn, offset } => write!(
                 f,
-                "end {} at byte {offset}, behind record {lsn}",
+                "end {} at byte {offset}, after record {lsn}",
                 short_name(file)
             ),
         }
@@ -97,8 +94,8 @@ impl RepairPlan {
         if let Some(reused) = &self.reused {
             writeln!(
                 f,
-                "The LSNs {} to {} were in use before and will be given out again: whatever names \
-                 a record by them (a snapshot, a replica) has to be put back to {} or earlier.",
+                "The LSNs {} to {} were in use before and will be given out again. Roll back \
+                 everything that refers to them (a snapshot, a replica) to {} or earlier.",
                 reused.start(),
                 reused.end(),
                 self.next.prev()
@@ -107,7 +104,7 @@ impl RepairPlan {
         if self.may_reuse_more {
             writeln!(
                 f,
-                "How far the log went is not known: later LSNs may be given out again, too."
+                "It is unknown how far the log went: later LSNs may be given out again too."
             )?;
         }
         Ok(())

@@ -191,12 +191,12 @@ fn header(dir: &Dir, begin: Begin) -> Header {
 
 const NOTE: &str = "\
 The log in the directory above this one was damaged, and was repaired. Every file that was
-taken out of it or changed is kept here as it was before, under its own name and `.kept`; if
-there is none, no file was cut or changed. (A file that was only made longer is not kept.)
+taken out of it or changed is kept here as it was before, under its own name and `.kept`. If
+there is none, no file was taken out or changed. (A file that was only extended is not kept.)
 
-Never put these files back into the directory of the log. It has been changed since, and may
-have new records: whatever is put back is refused, or removed as a file that was truncated,
-or stands in place of newer records.
+Never put these files back into the directory of the log. The log has changed, and may have
+new records. A file that is put back is refused, is removed as a truncated segment, or takes
+the place of newer records.
 
 To see what is in them, copy them to a new, empty directory, under their names without
 `.kept`, and look there:
@@ -206,7 +206,7 @@ To see what is in them, copy them to a new, empty directory, under their names w
     tidewal verify /tmp/before
     tidewal dump --salvage /tmp/before
 
-What the service still needs of it, it can append to its log again, as new records.
+The service can append the records that it still needs to its log again, as new records.
 
 What was damaged:
 

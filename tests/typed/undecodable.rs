@@ -41,7 +41,7 @@ fn the_error_names_the_record_and_the_stream_ends() {
         let error = recovery.try_next().await.unwrap_err();
         assert!(is_third(&error), "{error:?}");
         assert!(
-            error.to_string().starts_with("record 3 is whole"),
+            error.to_string().starts_with("record 3 is intact"),
             "{error}"
         );
         let Error::Undecodable { source, .. } = &error else {

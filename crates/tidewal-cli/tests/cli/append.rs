@@ -122,7 +122,7 @@ fn on_a_full_disk_quiet_says_how_far_it_got() {
     let dumped = tidewal(&["dump", log.path(), "--format", "hex"]);
     let unmounted = Command::new("umount").arg(log.path()).status().unwrap();
     assert!(unmounted.success());
-    ran.assert_failed(2, "no room on the disk");
+    ran.assert_failed(2, "the disk is full");
     let lines = ran.lines();
     assert_eq!(lines.len(), 1, "{lines:?}");
     let last: u64 = lines[0].parse().unwrap();

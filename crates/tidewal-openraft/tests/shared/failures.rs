@@ -81,7 +81,7 @@ async fn refuse_some(disk: &SimDisk, log: &mut RaftLog) {
     let errors = [large_flushed.await, small_flushed.await];
     for error in errors {
         let error = text(&error.unwrap_err());
-        assert!(error.contains("no room"), "{error}");
+        assert!(error.contains("the disk is full"), "{error}");
     }
     assert!(log.save_vote(&Vote::new(9, 1)).await.is_err());
     disk.set_quota(None);

@@ -138,7 +138,7 @@ impl Story {
             let outcome = self.call(&mut log).await;
             let outcome = outcome.and(self.settle(false).await);
             if let Err(error) = outcome {
-                let is_full = text(&error).contains("no room");
+                let is_full = text(&error).contains("the disk is full");
                 assert!(is_full || self.disk.is_off(), "{error}");
                 assert!(log.save_vote(&Vote::new(99, 1)).await.is_err());
                 seen.full += u64::from(is_full);
