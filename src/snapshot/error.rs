@@ -19,7 +19,7 @@ pub enum SnapshotError {
     /// The log was closed, or is closing. There is no new snapshot.
     ///
     /// Next: open the log again.
-    #[error("the log is closed, there is no new snapshot")]
+    #[error("no snapshot was written, because the log is closed")]
     Closed,
 
     /// The function that was to write or to read the contents returned this error.
@@ -30,7 +30,7 @@ pub enum SnapshotError {
 
     /// The file is no sound snapshot. Nothing on disk was changed.
     ///
-    /// Next: use the one before it, if the log reaches back so far; otherwise restore a backup.
+    /// Next: use the snapshot before it, if the log reaches back to it. Otherwise restore a backup.
     #[error("{} at byte {offset}: the snapshot is damaged: {what}", file.display())]
     Damaged {
         /// The snapshot's file.
@@ -62,7 +62,7 @@ pub enum SnapshotError {
     ///
     /// Next: truncate nothing, and reopen the log. A sync is never retried, because one that succeeds then
     /// would prove nothing.
-    #[error("a snapshot's name could not be made durable; reopen the log")]
+    #[error("the name of a snapshot could not be made durable")]
     Failed(#[source] IoFailure),
 
     /// The snapshot belongs to another log.
@@ -77,19 +77,19 @@ pub enum SnapshotError {
     /// The task that worked on the snapshot ended before it could answer: the function that was to write
     /// or read the contents panicked, or the process is coming down.
     ///
-    /// Next: mend the function.
-    #[error("the work on the snapshot ended without an answer; did its function panic?")]
+    /// Next: fix the function.
+    #[error("the snapshot ended without an answer, probably because its function panicked")]
     Interrupted,
 
     /// The operating system refused. There is no new snapshot.
     ///
-    /// Next: see the source for the reason, mend it, try again.
+    /// Next: see the source for the reason, fix it, and try again.
     #[error(transparent)]
     Io(IoFailure),
 
     /// There is no snapshot of this LSN.
     ///
-    /// Next: list those that there are.
+    /// Next: list the existing snapshots.
     #[error("there is no snapshot {}", file.display())]
     Missing {
         /// The file that a snapshot of this LSN would have.
@@ -99,7 +99,7 @@ pub enum SnapshotError {
     /// A snapshot is to cover a record that is not durable. It could outlive that record.
     ///
     /// Next: wait until that record is durable.
-    #[error("a snapshot cannot cover record {asked}, the log is durable up to {durable}")]
+    #[error("a snapshot cannot cover record {asked}: the log is durable up to {durable}")]
     NotDurable {
         /// The LSN that was asked for.
         asked: Lsn,
@@ -109,14 +109,14 @@ pub enum SnapshotError {
 
     /// There is no room for the snapshot, or for the space to be set aside.
     ///
-    /// Next: make room and try again; set more space aside the next time.
-    #[error("no room on the disk for the snapshot; make room and try again")]
+    /// Next: free space and try again. Reserve more space the next time.
+    #[error("the disk is full: no space for the snapshot")]
     StorageFull(#[source] IoFailure),
 
     /// The snapshot was written by a later version of the format.
     ///
     /// Next: use a version of this crate that knows it. The file is left alone.
-    #[error("{} is a snapshot of format version {version}, or of a variant of it, which this crate does not know", file.display())]
+    #[error("{} is a snapshot of format version {version}, or of a variant of it, which this version of tidewal does not support", file.display())]
     Unsupported {
         /// The snapshot's file.
         file: PathBuf,

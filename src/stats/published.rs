@@ -83,11 +83,11 @@ fn count(what: Count) -> Description {
         Count::Records => ("tidewal_records_total", Unit::Count, "Records written"),
         Count::PayloadBytes => ("tidewal_payload_bytes_total", Unit::Bytes, "Payload written"),
         Count::WrittenBytes => ("tidewal_written_bytes_total", Unit::Bytes, "Records written, headers included"),
-        Count::StorageFull => ("tidewal_storage_full_total", Unit::Count, "Appends refused for want of room"),
+        Count::StorageFull => ("tidewal_storage_full_total", Unit::Count, "Appends refused because the disk was full"),
         Count::SegmentUnavailable => ("tidewal_segment_unavailable_total", Unit::Count, "Appends refused because no segment could be opened, for another reason than a full disk"),
         Count::Syncs => ("tidewal_syncs_total", Unit::Count, "Syncs of records"),
         Count::SegmentsOpened => ("tidewal_segments_opened_total", Unit::Count, "Segments opened"),
-        Count::SegmentsTruncated => ("tidewal_segments_truncated_total", Unit::Count, "Segments freed by truncation"),
+        Count::SegmentsTruncated => ("tidewal_segments_truncated_total", Unit::Count, "Segments truncated"),
         Count::Truncations => ("tidewal_truncations_total", Unit::Count, "Truncations carried out"),
     }
 }
@@ -96,7 +96,7 @@ fn level(what: Level) -> Description {
     match what {
         Level::Segments => ("tidewal_segments", Unit::Count, "Segments of the log"),
         Level::DurableLsn => ("tidewal_durable_lsn", Unit::Count, "The last durable LSN"),
-        Level::Poisoned => ("tidewal_poisoned", Unit::Count, "1 if the log has failed"),
+        Level::Poisoned => ("tidewal_poisoned", Unit::Count, "1 if the log is poisoned"),
         Level::HeldSegments => (
             "tidewal_held_segments",
             Unit::Count,
