@@ -37,9 +37,9 @@
 //!
 //! # What it does not do
 //!
-//! It does not replicate, compress, encrypt or index. An open log is read in order
-//! ([`follow`](Wal::follow)), and not by key. A log is one directory of one process. A record or an
-//! atomic batch must fit into one segment.
+//! It does not replicate, compress, encrypt or index. An open log can be followed in order
+//! ([`Wal::follow`]), but not read by key. A log is one directory of one process. A record or an atomic
+//! batch must fit into one segment.
 //!
 //! # Cancel safety
 //!
@@ -55,8 +55,9 @@
 //! # Executors
 //!
 //! A handle works from any executor. The log does its own work on its own threads, named
-//! `tidewal-writer`, `tidewal-spares` and, while a log is read, `tidewal-recovery`. A sync never
-//! blocks a worker thread of a runtime, and never waits for a place in its blocking pool.
+//! `tidewal-writer` and `tidewal-spares`, with `tidewal-recovery`, `tidewal-follow`, `tidewal-backup`
+//! and `tidewal-snapshot` while there is such work. A sync never blocks a worker thread of a runtime,
+//! and never waits for a place in its blocking pool.
 //!
 //! # Stability
 //!
@@ -90,7 +91,7 @@
 //! - `tools`: the module `tools`, which surveys a log's directory and repairs a damaged log. For
 //!   writing a tool of your own.
 //!
-//! With `metrics` or `tracing`, an open log has a third thread, `tidewal-watch`, which sleeps while
+//! With `metrics` or `tracing`, an open log has another thread, `tidewal-watch`, which sleeps while
 //! the log is idle. The file `docs/observability.md` of the repository has the names of the metrics
 //! and what to alert on.
 
