@@ -8,3 +8,5 @@ mod faults;
 mod helpers;
 mod holding;
 mod life;
+#[cfg(unix)]
+mod odd_files;

@@ -17,3 +17,4 @@ mod helpers;
 mod inspect;
 mod locked;
 mod manual;
+mod odd_files;

@@ -1,0 +1,113 @@
+//! What is no regular file and has the name of one of the log's: no command opens it, follows it or waits
+//! for it.
+
+use std::fs;
+use std::os::unix::fs::symlink;
+use std::os::unix::net::UnixListener;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use crate::helpers::{Log, Ran, command};
+
+type Thing = (&'static str, fn(&Path) -> bool);
+
+const THINGS: [Thing; 5] = [
+    ("a FIFO", |path| make("mkfifo", &[path.to_str().unwrap()])),
+    ("a socket", |path| UnixListener::bind(path).is_ok()),
+    ("a directory", |path| fs::create_dir(path).is_ok()),
+    ("a symbolic link", |path| symlink("elsewhere", path).is_ok()),
+    ("a device", |path| {
+        make("mknod", &[path.to_str().unwrap(), "c", "1", "3"])
+    }),
+];
+
+fn make(program: &str, arguments: &[&str]) -> bool {
+    let made = Command::new(program).args(arguments).status();
+    made.is_ok_and(|status| status.success())
+}
+
+/// Runs a command that must not wait for anything.
+fn at_once(arguments: &[&str]) -> Ran {
+    let mut child = command(arguments).spawn().unwrap();
+    let deadline = Instant::now() + Duration::from_secs(60);
+    while child.try_wait().unwrap().is_none() {
+        if Instant::now() > deadline {
+            child.kill().unwrap();
+            panic!("{arguments:?} waits");
+        }
+        std::thread::yield_now();
+    }
+    child.wait_with_output().unwrap().into()
+}
+
+/// The commands that have to read the log, and what they are given beside its directory.
+const READING: [&[&str]; 5] = [
+    &["inspect"],
+    &["verify"],
+    &["dump"],
+    &["repair"],
+    &["append"],
+];
+
+fn run(arguments: &[&str], log: &Log) -> Ran {
+    at_once(&[&arguments[..1], &[log.path()], &arguments[1..]].concat())
+}
+
+#[test]
+fn a_segment_that_is_no_regular_file_is_named_at_once_by_each_command() {
+    for (what, make) in THINGS {
+        let log = Log::make();
+        let segment = log.segments().remove(1);
+        fs::remove_file(&segment).unwrap();
+        if !make(&segment) {
+            println!("skipped: this user cannot make {what}");
+            continue;
+        }
+        for arguments in READING {
+            let ran = run(arguments, &log);
+            let said = format!("{}{}", ran.text(), ran.stderr);
+            assert_ne!(ran.code, 0, "{arguments:?}, {what}: {said}");
+            let name = segment.file_name().unwrap().to_str().unwrap();
+            assert!(
+                said.contains(what) && said.contains(name),
+                "{arguments:?}: {said}"
+            );
+        }
+    }
+}
+
+#[test]
+fn a_lock_file_that_is_no_regular_file_is_named_at_once_by_each_command() {
+    for (what, make) in THINGS {
+        let log = Log::make();
+        let lock = log.dir.join("LOCK");
+        fs::remove_file(&lock).unwrap();
+        if !make(&lock) {
+            println!("skipped: this user cannot make {what}");
+            continue;
+        }
+        for arguments in READING {
+            let ran = run(arguments, &log);
+            let said = format!("{}{}", ran.text(), ran.stderr);
+            assert_ne!(ran.code, 0, "{arguments:?}, {what}: {said}");
+            assert!(said.contains("LOCK") && said.contains(what), "{said}");
+        }
+    }
+}
+
+/// It is not needed, so it keeps no log from opening.
+#[test]
+fn a_spare_that_is_no_regular_file_is_passed_over_by_each_command() {
+    for (what, make) in THINGS {
+        let log = Log::make();
+        if !make(&log.dir.join("00000000000000000007.spare")) {
+            println!("skipped: this user cannot make {what}");
+            continue;
+        }
+        for arguments in READING {
+            let ran = run(arguments, &log);
+            assert_eq!(ran.code, 0, "{arguments:?}, {what}: {}", ran.stderr);
+        }
+    }
+}
