@@ -100,7 +100,7 @@ pub fn is_out_of_order(error: &StoreError) -> bool {
 /// An error of this kind, to see what the tests look for.
 #[test]
 fn errors_are_told_with_their_causes() {
-    let cause = AnyError::error("no room");
+    let cause = AnyError::error("the disk is full");
     let error = StoreError::from(StorageIOError::write_logs(cause));
-    assert!(text(&error).contains("no room") && !is_out_of_order(&error));
+    assert!(text(&error).contains("the disk is full") && !is_out_of_order(&error));
 }
