@@ -1,0 +1,81 @@
+//! What goes over the connection: a hello each way, then records one way and durable LSNs the other.
+//! Numbers are big endian, as tokio writes them.
+
+use std::io;
+
+use tidewal::{Lsn, Record};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
+
+/// What each side says first.
+#[derive(Clone, Copy, Debug)]
+pub struct Hello {
+    pub term: u64,
+    /// The next record that is wanted, or sent.
+    pub next: Lsn,
+}
+
+/// A record as it was sent.
+pub struct Sent {
+    pub lsn: Lsn,
+    pub payload: Vec<u8>,
+}
+
+pub async fn write_hello(output: &mut (impl AsyncWrite + Unpin), hello: Hello) -> io::Result<()> {
+    output.write_all(MAGIC).await?;
+    output.write_u64(hello.term).await?;
+    output.write_u64(hello.next.get()).await?;
+    output.flush().await
+}
+
+pub async fn read_hello(input: &mut (impl AsyncRead + Unpin)) -> io::Result<Hello> {
+    let mut magic = [0; MAGIC.len()];
+    input.read_exact(&mut magic).await?;
+    if magic != *MAGIC {
+        return Err(io::Error::other("the other side speaks another language"));
+    }
+    Ok(Hello {
+        term: input.read_u64().await?,
+        next: Lsn::new(input.read_u64().await?),
+    })
+}
+
+pub async fn write_record(
+    output: &mut (impl AsyncWrite + Unpin),
+    record: &Record,
+) -> io::Result<()> {
+    let len = u32::try_from(record.payload.len()).map_err(io::Error::other)?;
+    output.write_u64(record.lsn.get()).await?;
+    output.write_u32(len).await?;
+    output.write_all(&record.payload).await
+}
+
+/// The next record; `None` if the connection has ended between two.
+pub async fn read_record(input: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Sent>> {
+    let lsn = match input.read_u64().await {
+        Ok(lsn) => Lsn::new(lsn),
+        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let len = input.read_u32().await?;
+    let mut payload = Vec::new();
+    // Memory grows with what comes, not with what a length says.
+    input.take(len.into()).read_to_end(&mut payload).await?;
+    match payload.len() == len as usize {
+        true => Ok(Some(Sent { lsn, payload })),
+        false => Err(io::ErrorKind::UnexpectedEof.into()),
+    }
+}
+
+pub async fn write_lsn(output: &mut (impl AsyncWrite + Unpin), lsn: Lsn) -> io::Result<()> {
+    output.write_u64(lsn.get()).await
+}
+
+pub async fn read_lsn(input: &mut (impl AsyncRead + Unpin)) -> io::Result<Lsn> {
+    input.read_u64().await.map(Lsn::new)
+}
+
+pub async fn flush(output: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+    output.flush().await
+}
+
+const MAGIC: &[u8; 8] = b"tidestby";

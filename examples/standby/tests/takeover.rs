@@ -1,0 +1,111 @@
+//! A standby follows over broken connections, takes over, and the old primary is fenced.
+
+use std::path::Path;
+
+use standby::{Deposed, Error, follow, promote, serve};
+use tidewal::{Lsn, Wal};
+use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinHandle;
+
+/// A machine: its directory and its log.
+struct Machine {
+    dir: tempfile::TempDir,
+    wal: Wal,
+}
+
+impl Machine {
+    async fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let options = Wal::options().segment_size(64 * 1024);
+        let wal = options.open(dir.path().join("wal")).await.unwrap();
+        Self { dir, wal }
+    }
+
+    fn path(&self) -> &Path {
+        self.dir.path()
+    }
+
+    async fn append(&self, from: u64, upto: u64) {
+        for number in from..=upto {
+            let lsn = self.wal.append(format!("record {number}")).await.unwrap();
+            assert_eq!(lsn, Lsn::new(number));
+        }
+    }
+
+    /// Serves in the background, and says where.
+    async fn serve(&self) -> (String, JoinHandle<Result<(), Error>>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap().to_string();
+        let (wal, dir) = (self.wal.clone(), self.path().to_owned());
+        (
+            address,
+            tokio::spawn(async move { serve(&wal, &dir, listener).await }),
+        )
+    }
+
+    /// Follows until its log is durable up to `lsn`; then the connection breaks.
+    async fn follow(&self, address: &str, lsn: u64) {
+        let stream = TcpStream::connect(address).await.unwrap();
+        let mut durable = self.wal.subscribe_durable();
+        let reached = async { while durable.next().await.unwrap() < Lsn::new(lsn) {} };
+        tokio::select! {
+            ended = follow(&self.wal, self.path(), stream) => panic!("{ended:?}"),
+            () = reached => {}
+        }
+    }
+
+    /// What a restart would read.
+    async fn records(self) -> Vec<String> {
+        self.wal.close().await.unwrap();
+        let mut recovery = Wal::recover(self.dir.path().join("wal")).await.unwrap();
+        let mut records = Vec::new();
+        while let Some(record) = recovery.try_next().await.unwrap() {
+            records.push(String::from_utf8(record.payload.to_vec()).unwrap());
+        }
+        records
+    }
+}
+
+#[tokio::test]
+async fn a_standby_takes_over_and_the_old_primary_is_fenced() {
+    let (first, second) = (Machine::new().await, Machine::new().await);
+    promote(first.path()).unwrap();
+    first.append(1, 500).await;
+    let (address, serving) = first.serve().await;
+    second.follow(&address, 500).await;
+    // The connection is broken; the primary goes on, and keeps what the standby lacks.
+    first.append(501, 600).await;
+    second.follow(&address, 600).await;
+
+    // It takes over. What the old primary still appends is lost with it.
+    assert_eq!(promote(second.path()).unwrap(), 2);
+    second.append(601, 650).await;
+    first.append(601, 602).await;
+
+    // Someone turns the new primary, wrongly, to the old one: the old one learns that it is none.
+    let stream = TcpStream::connect(&address).await.unwrap();
+    assert!(follow(&second.wal, second.path(), stream).await.is_err());
+    let deposed = serving.await.unwrap().unwrap_err();
+    assert!(deposed.is::<Deposed>(), "{deposed}");
+
+    // A third machine follows the new primary, and gets everything.
+    let third = Machine::new().await;
+    let (address, _serving) = second.serve().await;
+    third.follow(&address, 650).await;
+    let records = third.records().await;
+    assert_eq!(records, second.records().await);
+    assert_eq!(records.len(), 650);
+}
+
+/// A machine that knows the new term does not follow the old primary, whatever records that has.
+#[tokio::test]
+async fn an_older_primary_is_not_followed() {
+    let (old, standby) = (Machine::new().await, Machine::new().await);
+    old.append(1, 10).await;
+    promote(standby.path()).unwrap();
+    let (address, serving) = old.serve().await;
+    let stream = TcpStream::connect(&address).await.unwrap();
+    assert!(follow(&standby.wal, standby.path(), stream).await.is_err());
+    assert!(serving.await.unwrap().unwrap_err().is::<Deposed>());
+    assert_eq!(standby.wal.durable_lsn(), Lsn::ZERO);
+}
