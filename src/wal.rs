@@ -10,6 +10,7 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 #[cfg(feature = "archive")]
 use std::sync::Weak;
+use std::time::Duration;
 
 use bytes::Bytes;
 #[cfg(any(feature = "archive", feature = "snapshot"))]
@@ -110,6 +111,7 @@ impl Wal {
             executor,
             feed,
             policy: options.sync_policy,
+            busy_poll: options.busy_poll,
             durability,
             limits,
             closing,
@@ -540,6 +542,7 @@ struct Shared {
     executor: Executor,
     feed: Arc<Feed>,
     policy: SyncPolicy,
+    busy_poll: Duration,
     durability: Durability,
     limits: Limits,
     closing: Closing,

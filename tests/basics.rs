@@ -1,7 +1,9 @@
 //! The main road, on the real disk.
 
+use std::time::Duration;
+
 use futures::TryStreamExt as _;
-use tidewal::{Lsn, Record, Wal};
+use tidewal::{Durability, Lsn, Record, Wal};
 
 async fn read_all(dir: &std::path::Path) -> Vec<Record> {
     Wal::recover(dir)
@@ -26,6 +28,29 @@ async fn appends_come_back_after_a_clean_close() {
     let records = read_all(dir.path()).await;
     assert_eq!(records.len(), 100);
     assert_eq!(records[41].payload, "42");
+}
+
+/// Threads that look before they sleep change when an answer comes, and nothing else.
+#[tokio::test]
+async fn a_log_that_polls_busily_answers_alone_together_and_though_callers_go() {
+    let dir = tempfile::tempdir().unwrap();
+    let options = Wal::options().busy_poll(Duration::from_micros(200));
+    let wal = options.open(dir.path()).await.unwrap();
+    for number in 1..=100 {
+        let durability = match number % 2 {
+            0 => Durability::Durable,
+            _ => Durability::Written,
+        };
+        let lsn = wal.append_with(number.to_string(), durability).await;
+        assert_eq!(lsn.unwrap(), Lsn::new(number));
+        tokio::time::sleep(Duration::from_micros(number)).await;
+    }
+    let together = (0..100).map(|_| wal.append("together"));
+    futures::future::try_join_all(together).await.unwrap();
+    drop(futures::poll!(Box::pin(wal.append("dropped"))));
+    assert_eq!(wal.append("last").await.unwrap(), Lsn::new(202));
+    wal.close().await.unwrap();
+    assert_eq!(read_all(dir.path()).await.len(), 202);
 }
 
 #[test]

@@ -14,10 +14,12 @@
 //! the lock.
 
 use std::future::Future;
+use std::hint;
 use std::ops::Range;
 use std::pin::Pin;
 use std::sync::{Arc, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
+use std::time::{Duration, Instant};
 
 use crate::error::Result;
 use crate::lsn::Lsn;
@@ -84,6 +86,20 @@ impl Ack {
         drop(replaced);
         self.slot = Some(slot);
         Poll::Pending
+    }
+
+    /// Looks for the answer for so long, and keeps the thread meanwhile. To yield it would be to wait for the
+    /// whole turn of another thread, where there is one.
+    pub(super) fn look_for(&mut self, time: Duration) -> Option<Result<Lsn>> {
+        let started = (!time.is_zero()).then(Instant::now)?;
+        while started.elapsed() < time {
+            if let Some(answer) = self.look() {
+                self.slot = None;
+                return Some(answer);
+            }
+            hint::spin_loop();
+        }
+        None
     }
 
     fn poll_ack(&mut self, waker: &Waker) -> Poll<Result<Lsn>> {

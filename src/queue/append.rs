@@ -1,6 +1,6 @@
 //! Appends as their callers prepare them, and what is left of them in the queue.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 
@@ -20,6 +20,8 @@ pub(crate) struct Append {
     pub(crate) submitted: Option<Instant>,
     /// How many appends it stands for where times are counted; 0 if it is not timed.
     pub(crate) weight: u32,
+    /// How long its caller looks for the answer before it sleeps, if it finds the log idle.
+    pub(crate) busy_poll: Duration,
 }
 
 impl Append {

@@ -174,6 +174,11 @@ impl Inbox {
         std::future::poll_fn(|context| self.shared.poll_waiting(context)).await
     }
 
+    /// Says whether an append that comes now is taken at once.
+    pub(crate) fn set_idle(&self, is_idle: bool) {
+        self.shared.set_idle(is_idle);
+    }
+
     /// Takes all that waits. What was taken before must have been used up.
     pub(crate) fn take_waiting(&mut self, taken: &mut Taken) {
         self.shared.take(taken);

@@ -14,7 +14,7 @@ use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::task::{Context, Poll, Waker};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use bytes::Bytes;
 use shuttle::future::block_on;
@@ -52,6 +52,7 @@ fn append() -> Append {
         order: None,
         submitted: None,
         weight: 0,
+        busy_poll: Duration::ZERO,
     }
 }
 

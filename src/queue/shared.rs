@@ -30,6 +30,8 @@ pub(super) struct Shared {
     state: Mutex<State>,
     /// As many as `state` holds, for the writer to look at again and again without the lock.
     len: AtomicUsize,
+    /// Whether the writer has nothing to do but to look for requests.
+    is_idle: AtomicBool,
     /// The most that appends may take.
     size: Cost,
     /// Whether a [`Request::FlushNow`] is on its way.
@@ -94,6 +96,7 @@ impl Shared {
         Self {
             state: Mutex::new(State::new(size)),
             len: AtomicUsize::new(0),
+            is_idle: AtomicBool::new(false),
             size,
             flush_requested: AtomicBool::new(false),
             fault: OnceLock::new(),
@@ -251,6 +254,11 @@ impl Shared {
         self.lock().appends.used()
     }
 
+    /// Whether the writer would take an append at once. It is a guess, which costs no lock.
+    pub(super) fn is_idle(&self) -> bool {
+        self.is_idle.load(Ordering::Relaxed)
+    }
+
     /// What appends of this cost take of the queue.
     pub(super) fn place_of(&self, cost: Cost) -> Cost {
         cost.at_most(self.size)
@@ -329,6 +337,10 @@ impl Shared {
 
     pub(super) fn is_waited_for(&self) -> bool {
         self.lock().appends.is_waited_for()
+    }
+
+    pub(super) fn set_idle(&self, is_idle: bool) {
+        self.is_idle.store(is_idle, Ordering::Relaxed);
     }
 
     pub(super) fn note_flush_request(&self) {

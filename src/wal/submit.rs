@@ -1,6 +1,7 @@
 //! Turns payloads into requests.
 
 use std::ops::RangeInclusive;
+use std::time::Duration;
 
 use bytes::Bytes;
 
@@ -135,6 +136,10 @@ impl Shared {
             order: order.cloned(),
             submitted,
             weight,
+            busy_poll: match self.policy.answers_at_once(durability) {
+                true => self.busy_poll,
+                false => Duration::ZERO,
+            },
         }
     }
 

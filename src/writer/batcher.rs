@@ -1,5 +1,6 @@
 //! From requests to batches: what is written together, and when.
 
+use std::hint;
 use std::time::{Duration, Instant};
 
 use crate::error::Error;
@@ -54,6 +55,8 @@ pub(super) struct Batcher {
     /// Whether more requests may come.
     open: bool,
     linger: Linger,
+    /// How long to look for requests before the thread sleeps.
+    busy_poll: Duration,
     /// Kept from batch to batch for its memory, so that frames are seldom allocated.
     recycled: Frames,
     /// Bytes for which that keeps room.
@@ -74,6 +77,7 @@ impl Batcher {
             pending: Taken::default(),
             open: true,
             linger: Linger::default(),
+            busy_poll: options.busy_poll,
             recycled: Frames::default(),
             recycled_limit: options.max_batch_bytes.saturating_mul(2),
         }
@@ -323,19 +327,36 @@ impl Batcher {
             .then_some(Action::Idle)
     }
 
+    /// Looks for a request for as long as the thread may be kept, and until `end` at most. Returns whether
+    /// one has come.
+    fn finds_busily(&self, inbox: &Inbox, end: Option<Instant>) -> bool {
+        if self.busy_poll.is_zero() || self.executor != Executor::Thread {
+            return false;
+        }
+        let limit = self.executor.now() + self.busy_poll;
+        let limit = end.map_or(limit, |end| end.min(limit));
+        inbox.set_idle(true);
+        while inbox.len() == 0 && self.executor.now() < limit {
+            hint::spin_loop();
+        }
+        inbox.len() > 0
+    }
+
     /// Waits for a request, or until `deadline`, or until a caller has not come for its place.
     async fn wait(&mut self, inbox: &mut Inbox, deadline: Option<Instant>) {
         if !self.open || !self.pending.requests.is_empty() {
             return;
         }
         let ends = [deadline, inbox.pass_over()];
-        let until = async {
-            self.executor
-                .sleep_until(ends.into_iter().flatten().min())
-                .await;
-            true
-        };
-        self.open = race(inbox.wait(), until).await;
+        let end = ends.into_iter().flatten().min();
+        if !self.finds_busily(inbox, end) {
+            let until = async {
+                self.executor.sleep_until(end).await;
+                true
+            };
+            self.open = race(inbox.wait(), until).await;
+        }
+        inbox.set_idle(false);
     }
 }
 

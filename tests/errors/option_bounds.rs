@@ -60,6 +60,7 @@ async fn options_at_their_bounds_are_accepted() {
             .queue_records(u32::MAX as usize),
         o().spare_segments(0),
         o().spare_segments(64),
+        o().busy_poll(Duration::from_millis(1)),
     ];
     for options in accepted {
         // Options are checked before anything is looked at.
@@ -101,6 +102,11 @@ fn out_of_bounds() -> Vec<(WalOptions, &'static str, &'static str)> {
             "between 1 and 4294967295 records",
         ),
         (o().spare_segments(65), "spare_segments", "at most 64 files"),
+        (
+            o().busy_poll(Duration::from_micros(1001)),
+            "busy_poll",
+            "at most 1 ms",
+        ),
     ];
     if let Some(too_many) = (u32::MAX as usize).checked_add(1) {
         let bytes = "between 1 and 4294967295 bytes";
