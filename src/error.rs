@@ -6,7 +6,7 @@ use std::{fmt, io};
 
 use bytes::Bytes;
 
-use crate::Lsn;
+use crate::lsn::Lsn;
 
 /// The result of an operation on the log.
 pub type Result<T, E = Error> = std::result::Result<T, E>;

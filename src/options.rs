@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::time::Duration;
 
-use crate::{Error, Lsn, Result, format};
+use crate::error::{Error, Result};
+use crate::format;
+use crate::lsn::Lsn;
 
 /// How a log is opened and how it works.
 ///

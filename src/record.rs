@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::Lsn;
+use crate::lsn::Lsn;
 
 /// One record of the log.
 #[derive(Clone, Debug, Eq, PartialEq)]

@@ -4,8 +4,8 @@ mod draft;
 
 use crc32fast::Hasher;
 
-use crate::Lsn;
 use crate::format::le_u32;
+use crate::lsn::Lsn;
 use crate::mutants::{Mutant, is_active};
 
 pub(crate) use crate::format::frame::draft::Draft;

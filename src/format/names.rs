@@ -1,6 +1,6 @@
 //! The names of the files of a log (`docs/format.md`, "Files").
 
-use crate::Lsn;
+use crate::lsn::Lsn;
 
 /// The file whose lock says who has the directory open.
 pub(crate) const LOCK: &str = "LOCK";

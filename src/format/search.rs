@@ -1,9 +1,9 @@
 //! Finding frames where reading one after the other has stopped (`docs/format.md`, "Evidence"). No I/O.
 
-use crate::Lsn;
 use crate::format::frame::{self, Frame, Kind, Lag};
 use crate::format::segment::Header;
 use crate::format::walk::Walker;
+use crate::lsn::Lsn;
 
 /// Looks for what the log can have written behind the place where a walk has stopped.
 ///

@@ -1,7 +1,7 @@
 //! The bytes of a snapshot (`docs/snapshots.md`, "The file").
 
-use crate::Lsn;
 use crate::format::{le_u32, le_u64};
+use crate::lsn::Lsn;
 
 /// Where the first chunk begins, in bytes: after one header block, as in a segment.
 pub(crate) const CHUNKS_OFFSET: u64 = super::DATA_OFFSET;

@@ -1,7 +1,7 @@
 //! The statement: how far a segment is durable, in its own words (`docs/format.md`, "Statement").
 
-use crate::Lsn;
 use crate::format::frame::{HEADER_LEN, Key, Lag, Raw};
+use crate::lsn::Lsn;
 
 /// What a segment says of itself in its header block.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -7,10 +7,10 @@
 
 use crc32fast::Hasher;
 
-use crate::Lsn;
 use crate::format::DATA_OFFSET;
 use crate::format::frame::{self, Frame, Kind, Raw};
 use crate::format::segment::Header;
+use crate::lsn::Lsn;
 use crate::mutants::{Mutant, is_active};
 
 /// A place in a segment, and what continues the log there.

@@ -1,8 +1,8 @@
 //! A frame's header before the writer has seen it.
 
-use crate::Lsn;
 use crate::format::frame::{Frame, HEADER_LEN, KIND_AT, Key, Kind, Lag};
 use crate::format::le_u32;
+use crate::lsn::Lsn;
 
 /// What the caller of an append knows of a record's header. The LSN, the lag and the check depend on the
 /// segment, and only the writer knows that.
@@ -53,8 +53,8 @@ mod tests {
     use proptest::prelude::*;
 
     use super::Draft;
-    use crate::Lsn;
     use crate::format::frame::{Frame, Key, Kind, Lag};
+    use crate::lsn::Lsn;
 
     proptest! {
         #[test]
