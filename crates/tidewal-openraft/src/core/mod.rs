@@ -16,5 +16,7 @@ mod types;
 
 pub(crate) use self::groups::Groups;
 pub(crate) use self::log::{Log, WriteError};
-pub(crate) use self::memory::{OutOfOrder, Shared};
+#[cfg(feature = "v0_9")]
+pub(crate) use self::memory::OutOfOrder;
+pub(crate) use self::memory::Shared;
 pub(crate) use self::types::Types;
