@@ -48,6 +48,7 @@
 //! ```
 
 mod handles;
+mod locks;
 mod mishaps;
 mod model;
 mod outsider;

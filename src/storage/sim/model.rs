@@ -9,9 +9,9 @@ use std::time::Duration;
 
 use crate::format::{HEADER_BLOCK_LEN, names};
 use crate::rng::SplitMix64;
-use crate::storage::access::Access;
 use crate::storage::backend::Onto;
 use crate::storage::sim::Operation;
+use crate::storage::sim::locks::Locked;
 use crate::storage::sim::mishaps::Mishaps;
 use crate::storage::sim::pages::BadPages;
 
@@ -73,20 +73,6 @@ pub(super) struct DirState {
     /// The lock files that there were. Only the last one has the name, if any has.
     pub(super) lock_files: Vec<Locked>,
     pub(super) has_lock_file: bool,
-}
-
-/// Who holds the lock of something.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Locked {
-    readers: usize,
-    appenders: usize,
-}
-
-/// What is locked.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Lockable {
-    Directory(DirId),
-    LockFile(DirId, usize),
 }
 
 /// One volatile change.
@@ -351,51 +337,6 @@ impl Model {
         self.volatile.push(Change::Entry { dir, edit });
         Ok(())
     }
-
-    /// The lock file that has the name, which is created for appending.
-    pub(super) fn lock_file(&mut self, dir: DirId, access: Access) -> Option<Lockable> {
-        let state = &mut self.dirs[dir];
-        if !state.has_lock_file {
-            if access == Access::Read {
-                return None;
-            }
-            state.lock_files.push(Locked::default());
-            state.has_lock_file = true;
-        }
-        Some(Lockable::LockFile(dir, state.lock_files.len() - 1))
-    }
-
-    /// The number of the lock file that has the name.
-    pub(super) fn lock_file_id(&self, dir: DirId) -> io::Result<usize> {
-        match self.dirs[dir].has_lock_file {
-            true => Ok(self.dirs[dir].lock_files.len()),
-            false => Err(io::ErrorKind::NotFound.into()),
-        }
-    }
-
-    pub(super) fn try_lock(&mut self, what: Lockable, access: Access) -> io::Result<()> {
-        let locked = self.locked(what);
-        let is_free = match access {
-            Access::Append => locked.readers == 0 && locked.appenders == 0,
-            Access::Read => locked.appenders == 0,
-        };
-        if !is_free {
-            return Err(io::ErrorKind::WouldBlock.into());
-        }
-        *locked.count_of(access) += 1;
-        Ok(())
-    }
-
-    pub(super) fn unlock(&mut self, what: Lockable, access: Access) {
-        *self.locked(what).count_of(access) -= 1;
-    }
-
-    fn locked(&mut self, what: Lockable) -> &mut Locked {
-        match what {
-            Lockable::Directory(dir) => &mut self.dirs[dir].lock,
-            Lockable::LockFile(dir, file) => &mut self.dirs[dir].lock_files[file],
-        }
-    }
 }
 
 /// Files.
@@ -530,22 +471,6 @@ impl Model {
         match more == 0 || (used + more) as u64 <= quota {
             true => Ok(()),
             false => Err(io::ErrorKind::StorageFull.into()),
-        }
-    }
-}
-
-impl DirState {
-    pub(super) fn release_locks(&mut self) {
-        self.lock = Locked::default();
-        self.lock_files.fill(Locked::default());
-    }
-}
-
-impl Locked {
-    fn count_of(&mut self, access: Access) -> &mut usize {
-        match access {
-            Access::Append => &mut self.appenders,
-            Access::Read => &mut self.readers,
         }
     }
 }
