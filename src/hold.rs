@@ -46,7 +46,7 @@ impl Wal {
     ///
     /// # Errors
     ///
-    /// Those of [`hold`](Self::hold).
+    /// The same as [`hold`](Self::hold).
     pub fn hold_with(&self, from: Lsn, options: HoldOptions) -> Result<Hold> {
         let terms = Terms {
             name: options.name.into(),

@@ -7,6 +7,7 @@ mod reading;
 mod terms;
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
 use tokio::sync::watch;
@@ -173,10 +174,15 @@ impl Retention {
         self.kept.send_modify(|kept| kept.sealed.retain(is_kept));
     }
 
-    /// Whether so much is held back that no further segment may be opened.
-    pub(crate) fn is_exhausted(&self) -> bool {
+    /// The name of a hold that keeps so much that no further segment may be opened.
+    pub(crate) fn exhausted_hold(&self) -> Option<Arc<str>> {
         let kept = self.kept.borrow();
-        kept.holds.values().any(|&hold| kept.is_exhausted(hold))
+        let (id, _) = kept
+            .holds
+            .iter()
+            .find(|(_, hold)| kept.is_exhausted(**hold))?;
+        let name = kept.terms.get(id).map(|terms| Arc::clone(&terms.name));
+        Some(name.unwrap_or_else(|| "archive".into()))
     }
 }
 
@@ -361,13 +367,13 @@ mod tests {
         retention.add_hold(hold(11, 4096));
         truncate(&retention, Lsn::new(11));
         assert!(
-            !retention.is_exhausted(),
+            retention.exhausted_hold().is_none(),
             "the first segment counts for one"
         );
         truncate(&retention, Lsn::new(21));
-        assert!(retention.is_exhausted());
+        assert!(retention.exhausted_hold().is_some());
         retention.remove_hold(patient);
-        assert!(retention.is_exhausted());
+        assert!(retention.exhausted_hold().is_some());
     }
 
     #[test]

@@ -232,14 +232,18 @@ impl<'a> Segment<'a> {
             return Err(Refusal::Damaged("a header is not that of its name"));
         }
         let statement = Self::read_block(file, &header)?;
-        if (file.len() as u64) < header.capacity {
-            return Err(Refusal::Damaged("a file is too short"));
-        }
         Ok(Self {
             file,
             header,
             statement,
         })
+    }
+
+    fn check_len(&self) -> Result<(), Refusal> {
+        match (self.file.len() as u64) < self.header.capacity {
+            true => Err(Refusal::Damaged("a file is too short")),
+            false => Ok(()),
+        }
     }
 
     /// What of the header block is in the file. Bytes that have no meaning are zero.
@@ -294,6 +298,7 @@ fn chain(files: &Files) -> Result<Vec<Segment<'_>>, Refusal> {
     let mut segments: Vec<Segment> = Vec::new();
     while let Some(base) = bases.pop() {
         let segment = Segment::open(base, &files[&segment_name(base)])?;
+        segment.check_len()?;
         if let Some(next) = segments.last() {
             segment.joins(next)?;
         }
@@ -310,9 +315,12 @@ fn chain(files: &Files) -> Result<Vec<Segment<'_>>, Refusal> {
     }
 }
 
+/// What the log does not need is wrong only if it is a sound segment of another log.
 fn check_truncated(files: &Files, bases: &[u64], log_id: u64) -> Result<(), Refusal> {
     for &base in bases {
-        let segment = Segment::open(base, &files[&segment_name(base)])?;
+        let Ok(segment) = Segment::open(base, &files[&segment_name(base)]) else {
+            continue;
+        };
         if segment.header.log_id != log_id {
             return Err(Refusal::Damaged("a truncated segment is foreign"));
         }

@@ -174,7 +174,7 @@ impl Snapshots {
     ///
     /// # Errors
     ///
-    /// Those of [`LockedDir::read_snapshot`]; [`SnapshotError::Closed`].
+    /// The errors of [`LockedDir::read_snapshot`], and [`SnapshotError::Closed`].
     pub async fn read<T, F>(&self, lsn: Lsn, contents: F) -> Result<(Snapshot, T)>
     where
         F: FnOnce(&mut SnapshotInput) -> io::Result<T> + Send + 'static,

@@ -133,7 +133,7 @@ impl LogDir {
     ///
     /// # Errors
     ///
-    /// Those of [`survey`](Self::survey). What prevents any repair is an error too: a file that the system
+    /// The errors of [`survey`](Self::survey). What prevents any repair is an error too: a file that the system
     /// cannot read, or that a later version has written, because a repair keeps what it takes away and has
     /// to know what it keeps. So are files of two logs in one directory: nothing tells which of them is the
     /// one to repair. The error names the files of each. Move those of the other one to a directory of

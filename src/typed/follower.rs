@@ -38,7 +38,7 @@ impl<T: Logged> TypedFollower<T> {
     ///
     /// # Errors
     ///
-    /// Those of [`Follower::try_next`]; [`Error::Undecodable`](crate::Error::Undecodable) if a record is
+    /// The errors of [`Follower::try_next`], and [`Error::Undecodable`](crate::Error::Undecodable) if a record is
     /// whole and is not a `T`.
     pub async fn try_next(&mut self) -> Result<Option<(Lsn, T)>> {
         self.0.next().await

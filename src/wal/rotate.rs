@@ -27,18 +27,18 @@ impl Wal {
         self.rotate_if_older_than(Duration::ZERO).await
     }
 
-    /// As [`rotate`](Self::rotate), if the first record of the open segment was written at least `age` ago.
+    /// Like [`rotate`](Self::rotate), if the first record of the open segment was written at least `age` ago.
     /// Otherwise does nothing.
     ///
     /// Called at an interval it bounds how long a record can wait for its segment to be finished.
     ///
     /// # Errors
     ///
-    /// Those of [`rotate`](Self::rotate).
+    /// The same as [`rotate`](Self::rotate).
     ///
     /// # Cancel safety
     ///
-    /// That of [`rotate`](Self::rotate).
+    /// If the future is dropped before it completes, the rotation may still happen.
     pub async fn rotate_if_older_than(&self, age: Duration) -> Result<()> {
         let (done, answer) = Completion::new();
         let request = Request::Rotate(age, done);

@@ -164,10 +164,11 @@ impl Segments {
 
     /// Whether a further segment may be opened: not while a hold keeps too much.
     pub(super) fn check_held(&self) -> Result<(), DiskError> {
-        if !self.retention.is_exhausted() {
+        let Some(name) = self.retention.exhausted_hold() else {
             return Ok(());
-        }
-        let reason = io::Error::new(io::ErrorKind::StorageFull, "a hold keeps too much");
+        };
+        let reason = format!("the hold \"{name}\" keeps as many bytes as it may");
+        let reason = io::Error::new(io::ErrorKind::StorageFull, reason);
         let fault = IoFailure::new("hold back more segments in", self.dir.path(), reason);
         Err(DiskError::Refused(fault))
     }

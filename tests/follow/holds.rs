@@ -134,7 +134,11 @@ fn appends_are_refused_when_too_much_is_held_and_go_on_when_the_hold_moves() {
             }
             next += 1;
         };
-        assert!(matches!(error, Error::StorageFull(_)), "{error:?}");
+        let Error::StorageFull(fault) = &error else {
+            panic!("{error:?}");
+        };
+        let reason = fault.io_error().to_string();
+        assert!(reason.contains("the hold \""), "{reason}");
         // A follower gets at what is held, the open segment included. That makes no room for appends.
         take(&mut wal.follow(Lsn::FIRST), 1..=next - 1).await;
         let error = wal.append("small").await.unwrap_err();

@@ -109,6 +109,22 @@ async fn assert_all_there(wal: &Wal, disk: &tidewal::sim::SimDisk) {
     assert_eq!(next, 4);
 }
 
+/// `Wal::rotate_if_older_than`: "If the future is dropped before it completes, the rotation may still happen."
+#[test]
+fn an_old_segment_is_finished_even_if_the_future_is_dropped() {
+    run(async {
+        let (disk, wal) = log(options()).await;
+        append(&wal, 1).await;
+        let age = Duration::from_secs(1);
+        tokio::time::sleep(age).await;
+        let mut rotation = tokio_test::task::spawn(wal.rotate_if_older_than(age));
+        assert!(rotation.poll().is_pending());
+        drop(rotation);
+        settle().await;
+        assert_eq!(segments(&disk), [1, 2]);
+    });
+}
+
 #[test]
 fn an_old_segment_is_finished_and_a_young_one_is_not() {
     run(async {

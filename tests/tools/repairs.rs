@@ -377,7 +377,7 @@ fn behind_a_mark_nobody_knows_how_far_a_log_went() {
     assert_eq!(planned.kept, Some(Lsn::FIRST..=Lsn::FIRST));
     assert_eq!(planned.reused, Some(Lsn::new(2)..=Lsn::new(5)));
     assert!(planned.may_reuse_more, "{planned}");
-    let told = "How far the log went is not known";
+    let told = "It is unknown how far the log went";
     assert!(planned.to_string().contains(told), "{planned}");
 }
 

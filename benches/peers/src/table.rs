@@ -23,7 +23,7 @@ pub fn summary(tables: &[(&Workload, Vec<Column>)]) -> String {
 }
 
 const SUMMARY_HEAD: &str = "\
-|  | tidewal, records/s | p50 | p99 | processor time a record | disk bytes a byte | the best peer, records/s | tidewal by that |
+|  | tidewal, records/s | p50 | p99 | processor time a record | disk bytes a byte | the best peer, records/s | tidewal relative to it |
 |---|---:|---:|---:|---:|---:|---|---:|
 ";
 

@@ -63,6 +63,7 @@ impl Node {
         let store = Store {
             log: log.map_err(|error| format!("{error:?}"))?,
             planted: self.planted,
+            unsynced: None,
         };
         let attached = Attached(network.clone(), self.id);
         let raft = Raft::new(self.id, config(self.planted), attached, store, machine).await;

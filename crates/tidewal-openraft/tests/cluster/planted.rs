@@ -2,7 +2,6 @@
 
 use std::io;
 
-use futures::FutureExt;
 use openraft::storage::{IOFlushed, RaftLogStorage};
 use openraft::type_config::alias::{EntryOf, LogIdOf};
 use openraft::{LogState, OptionalSend};
@@ -12,7 +11,7 @@ use crate::machine::{Types, Vote};
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Planted {
-    /// `save_vote` returns before the vote is durable.
+    /// `save_vote` returns before the vote is durable. The next append makes it so.
     VoteNotSynced,
     /// An append is called back when it is submitted.
     FlushedEarly,
@@ -31,6 +30,8 @@ pub enum Planted {
 pub struct Store {
     pub log: RaftLog<Types>,
     pub planted: Option<Planted>,
+    /// A vote that a crash takes, if that is planted.
+    pub unsynced: Option<Vote>,
 }
 
 impl RaftLogStorage<Types> for Store {
@@ -45,11 +46,11 @@ impl RaftLogStorage<Types> for Store {
     }
 
     async fn save_vote(&mut self, vote: &Vote) -> Result<(), io::Error> {
-        let mut saved = Box::pin(self.log.save_vote(vote));
-        match self.planted {
-            Some(Planted::VoteNotSynced) => saved.as_mut().now_or_never().unwrap_or(Ok(())),
-            _ => saved.await,
+        if self.planted == Some(Planted::VoteNotSynced) {
+            self.unsynced = Some(*vote);
+            return Ok(());
         }
+        self.log.save_vote(vote).await
     }
 
     async fn save_committed(&mut self, committed: Option<LogIdOf<Types>>) -> Result<(), io::Error> {
@@ -65,6 +66,9 @@ impl RaftLogStorage<Types> for Store {
         I: IntoIterator<Item = EntryOf<Types>> + OptionalSend,
         I::IntoIter: OptionalSend,
     {
+        if let Some(vote) = self.unsynced.take() {
+            self.log.save_vote(&vote).await?;
+        }
         match self.planted {
             Some(Planted::FlushedEarly) => {
                 self.log.append(entries, IOFlushed::noop()).await?;

@@ -32,6 +32,8 @@ pub enum Death {
 pub struct Reopened {
     disk: SimDisk,
     death: Death,
+    /// How often the call under way has failed.
+    failures: u64,
     rng: Arc<Mutex<Rng>>,
     log: Option<RaftLog>,
     reader: Follower,
@@ -77,6 +79,7 @@ impl Reopened {
             log: Some(log),
             disk,
             death,
+            failures: 0,
             rng: Arc::new(Mutex::new(Rng::new(seed))),
         }
     }
@@ -99,17 +102,22 @@ impl Reopened {
     async fn doomed(&mut self) -> &mut RaftLog {
         self.reopened().await;
         if matches!(self.death, Death::CutWithin) {
-            let after = self.rng.lock().unwrap().roll(12);
+            // A call that needs more operations gets through once it has failed often enough.
+            let after = self.rng.lock().unwrap().roll(12 + 4 * self.failures);
             self.disk.cut_power_at(self.disk.operations() + after);
         }
         self.log.as_mut().unwrap()
     }
 
     /// Whether a call that failed is to be made again.
-    fn again<T>(&self, outcome: &Result<T, io::Error>) -> bool {
+    fn again<T>(&mut self, outcome: &Result<T, io::Error>) -> bool {
         if let Err(error) = outcome {
             assert!(self.disk.is_off(), "{error}");
         }
+        self.failures = match outcome {
+            Ok(_) => 0,
+            Err(_) => self.failures + 1,
+        };
         outcome.is_err()
     }
 }

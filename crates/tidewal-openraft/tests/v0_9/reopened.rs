@@ -31,6 +31,8 @@ pub enum Death {
 pub struct Reopened {
     disk: SimDisk,
     death: Death,
+    /// How often the call under way has failed.
+    failures: u64,
     rng: Arc<Mutex<Rng>>,
     log: Option<RaftLog<Types>>,
 }
@@ -40,6 +42,7 @@ impl Reopened {
         let mut new = Self {
             disk: SimDisk::new(seed),
             death,
+            failures: 0,
             rng: Arc::new(Mutex::new(Rng::new(seed))),
             log: None,
         };
@@ -73,17 +76,22 @@ impl Reopened {
     async fn doomed(&mut self) -> &mut RaftLog<Types> {
         self.reopened().await;
         if matches!(self.death, Death::CutWithin) {
-            let after = self.rng.lock().unwrap().roll(12);
+            // A call that needs more operations gets through once it has failed often enough.
+            let after = self.rng.lock().unwrap().roll(12 + 4 * self.failures);
             self.disk.cut_power_at(self.disk.operations() + after);
         }
         self.log.as_mut().unwrap()
     }
 
     /// Whether a call that failed is to be made again.
-    fn again<T>(&self, outcome: &Result<T, StorageError<u64>>) -> bool {
+    fn again<T>(&mut self, outcome: &Result<T, StorageError<u64>>) -> bool {
         if let Err(error) = outcome {
             assert!(self.disk.is_off(), "{error}");
         }
+        self.failures = match outcome {
+            Ok(_) => 0,
+            Err(_) => self.failures + 1,
+        };
         outcome.is_err()
     }
 }

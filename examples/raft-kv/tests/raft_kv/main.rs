@@ -173,13 +173,13 @@ async fn regression_a_value_that_is_too_large_is_refused() {
         let leader = cluster.leader().await;
         let value = |len: usize| "x".repeat(len);
         let put = async |key: String, len| cluster.put(leader, &key, value(len)).await;
-        assert_eq!(put("a".into(), 4097).await, StatusCode::PAYLOAD_TOO_LARGE);
-        assert_eq!(
-            put("a".into(), 17 << 20).await,
-            StatusCode::PAYLOAD_TOO_LARGE
-        );
-        assert_eq!(put(value(1025), 1).await, StatusCode::URI_TOO_LONG);
-        assert_eq!(put(value(1024), 4096).await, StatusCode::OK);
+        let too_large = Some(StatusCode::PAYLOAD_TOO_LARGE);
+        assert_eq!(put("a".into(), 4097).await, too_large);
+        let much_too_large = put("a".into(), 17 << 20).await;
+        assert!(much_too_large.is_none() || much_too_large == too_large);
+        let too_long = put(value(1025), 1).await;
+        assert_eq!(too_long, Some(StatusCode::URI_TOO_LONG));
+        assert_eq!(put(value(1024), 4096).await, Some(StatusCode::OK));
     })
     .await
     .expect("the cluster works in time");
