@@ -37,7 +37,7 @@ fn histories_are_linearizable_whatever_happens() {
 
 /// Whether one of the first seeds notices it, and how.
 fn is_noticed(planted: Planted) {
-    let noticed = (0..300).find_map(|seed| {
+    let noticed = (0..1500).find_map(|seed| {
         let problem = run(tell(seed, Some(planted))).err()?;
         Some(format!("{planted:?}, seed {seed}: {problem:.300}"))
     });
