@@ -93,9 +93,9 @@ impl LogDir {
     ///
     /// # Errors
     ///
-    /// [`Error::Locked`](crate::Error::Locked) if the log is open for appending and more than headers were
-    /// asked for. [`Error::UnfinishedRestore`](crate::Error::UnfinishedRestore) if a restore was interrupted
-    /// in the directory. [`Error::Io`](crate::Error::Io) if the directory cannot be opened or listed. What
+    /// [`Error::Locked`] if the log is open for appending and more than headers were
+    /// asked for. [`Error::UnfinishedRestore`] if a restore was interrupted
+    /// in the directory. [`Error::Io`] if the directory cannot be opened or listed. What
     /// cannot be read in it is in [`Survey::read_errors`].
     pub fn survey(&self, depth: Depth) -> Result<Survey> {
         self.survey_for(depth, None)
@@ -124,7 +124,7 @@ impl LogDir {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`](crate::Error::Io) if the directory cannot be opened.
+    /// [`Error::Io`] if the directory cannot be opened.
     pub fn lock_owners(&self) -> Result<Vec<LockOwner>> {
         Ok(OpenDir::open(&self.environment)?.dir.lock_owners())
     }
