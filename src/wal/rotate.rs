@@ -16,9 +16,9 @@ impl Wal {
     ///
     /// # Errors
     ///
-    /// [`Error::StorageFull`] or [`Error::SegmentUnavailable`] if there is no further segment to be had: the
-    /// log keeps working with the open one. [`Error::OutcomeUnknown`], [`Error::Poisoned`], [`Error::Closed`],
-    /// [`Error::Interrupted`].
+    /// [`Error::StorageFull`](crate::Error::StorageFull) or [`Error::SegmentUnavailable`](crate::Error::SegmentUnavailable) if there is no further segment to be had: the
+    /// log keeps working with the open one. [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown), [`Error::Poisoned`](crate::Error::Poisoned), [`Error::Closed`](crate::Error::Closed),
+    /// [`Error::Interrupted`](crate::Error::Interrupted).
     ///
     /// # Cancel safety
     ///
