@@ -6,6 +6,7 @@ use std::future::Future;
 use std::io;
 use std::ops::RangeBounds;
 use std::sync::{Arc, Mutex, MutexGuard};
+use std::time::Duration;
 
 use futures::{Stream, TryStreamExt};
 use openraft::errors::{NetworkError, RPCError, ReplicationClosed, StreamingError, Unreachable};
@@ -78,7 +79,20 @@ impl Cluster {
         initialized.expect("the cluster is new");
         let leads = leader.wait(None).current_leader(1, "it leads").await;
         leads.expect("the node runs");
-        Self { peers, leader }
+        let cluster = Self { peers, leader };
+        cluster.wait_for_lease().await;
+        cluster
+    }
+
+    /// A leader writes only while it knows that the others follow. That takes a round of messages.
+    async fn wait_for_lease(&self) {
+        for _ in 0..1000 {
+            if self.leader.client_write(Command(Vec::new())).await.is_ok() {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        panic!("the leader has no lease after 10 seconds");
     }
 }
 
