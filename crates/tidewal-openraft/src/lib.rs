@@ -67,6 +67,11 @@
 //!
 //! # #[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
 //! # pub struct Command(String);
+//! # impl std::fmt::Display for Command {
+//! #     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+//! #         f.write_str(&self.0)
+//! #     }
+//! # }
 //! openraft::declare_raft_types!(
 //!     pub Types: D = Command, R = ()
 //! );
