@@ -16,3 +16,9 @@ fn random_lives_and_deaths() {
     println!("{seeds} workloads, {deaths:?}");
     assert!(deaths.cuts > seeds && deaths.kills > seeds / 4);
 }
+
+/// A follower asked for rotations without a pause, and nothing else happened any more.
+#[test]
+fn regression_a_follower_leaves_the_writer_time() {
+    live_and_die(16342, &mut Deaths::default());
+}
