@@ -2,7 +2,6 @@
 
 use std::path::Path;
 use std::sync::Arc;
-use std::time::Duration;
 
 use crate::environment::Environment;
 use crate::error::{Error, Result};
@@ -255,10 +254,7 @@ impl Recovery {
         let Context {
             executor, options, ..
         } = context;
-        let feed = Feed::new(
-            options.follow_buffer_bytes,
-            options.follow_rotate_interval.max(ROTATE_INTERVAL_MIN),
-        );
+        let feed = Feed::new(options.follow_buffer_bytes, options.rotate_interval());
         let feed = Arc::new(feed);
         let publisher = Publisher::new(Arc::clone(&feed), recovered.end);
         let submitter =
@@ -273,6 +269,3 @@ impl Recovery {
         ))
     }
 }
-
-/// The shortest pause between rotations that followers ask for.
-const ROTATE_INTERVAL_MIN: Duration = Duration::from_millis(1);

@@ -239,6 +239,11 @@ impl WalOptions {
         self
     }
 
+    /// The pause between rotations that followers ask for.
+    pub(crate) fn rotate_interval(&self) -> Duration {
+        self.follow_rotate_interval.max(ROTATE_INTERVAL_MIN)
+    }
+
     /// The name under which the log is published.
     pub(crate) fn label_for(&self, dir: &Path) -> String {
         let label = self.metrics_label.clone();
@@ -424,6 +429,8 @@ pub enum Durability {
 }
 
 const INTERVAL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
+/// A refused rotation costs the writer some system calls. Without a pause it would have time for nothing else.
+const ROTATE_INTERVAL_MIN: Duration = Duration::from_millis(1);
 const SEGMENT_SIZE_DEFAULT: u64 = 64 * 1024 * 1024;
 const SEGMENT_SIZE_MIN: u64 = 16 * 1024;
 const SEGMENT_SIZE_MAX: u64 = u32::MAX as u64;

@@ -233,7 +233,7 @@ impl Wal {
     /// If one submission returns before another begins, the first gets the lower LSN, whichever
     /// tasks they belong to. One task can therefore have many records in flight. A state machine
     /// that must apply its commands in the order of the log submits them under a short lock and
-    /// applies them in that order (`examples/kv-service`).
+    /// applies them in that order, or uses the crate `tidewal-state`.
     ///
     /// If a record is refused later, because the disk is full, a record that was submitted after it
     /// may still be appended. If that must not happen, because a command was validated against the
@@ -388,8 +388,9 @@ impl Wal {
     ///
     /// Space is freed in whole segments, so some records below `before` may be kept, and recovery
     /// delivers them. A record at or above `before` is never removed. The open segment always
-    /// stays. While the log has an archiver (feature `archive`), segments that are not archived yet
-    /// are kept too, and are removed once they are archived.
+    /// stays. A segment that a [`hold`](Self::hold) keeps is removed once the hold has moved or was
+    /// dropped. While the log has an archiver (feature `archive`), a segment is removed once it is
+    /// archived.
     ///
     /// # Errors
     ///

@@ -2,8 +2,9 @@
 //!
 //! The writer has a [`Publisher`]: it stages a copy of each batch that it writes, while there is a follower,
 //! and publishes what is staged with the receipt of the sync. There is no other way into the buffer, so a
-//! record that is not durable cannot be found in it. The batches in the buffer follow each other without a gap and end with the last
-//! durable record. A follower that needs an older record reads files ([`follow`](crate::follow)).
+//! record that is not durable cannot be found in it. The batches in the buffer follow each other without a
+//! gap and end with the last durable record. A follower that needs an older record reads files
+//! ([`follow`](crate::follow)).
 
 mod batch;
 mod publisher;

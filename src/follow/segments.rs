@@ -289,10 +289,10 @@ impl fmt::Debug for SegmentBytes {
     }
 }
 
-/// Sends the bytes of a segment. Ends early if nobody receives any more.
+/// Sends the bytes of a segment. Ends early if the receiver was dropped.
 async fn read(segment: FinishedSegment, outbox: mpsc::Sender<Result<Bytes>>) {
     if let Err(error) = send_all(&segment, &outbox).await {
-        // Whoever dropped the receiver does not want to know.
+        // If this fails, the receiver was dropped.
         let _ = outbox.send(Err(error)).await;
     }
 }

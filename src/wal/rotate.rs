@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+#[cfg(doc)]
+use crate::error::Error;
 use crate::error::Result;
 use crate::queue::completion::Completion;
 use crate::queue::request::Request;
@@ -16,9 +18,9 @@ impl Wal {
     ///
     /// # Errors
     ///
-    /// [`Error::StorageFull`](crate::Error::StorageFull) or [`Error::SegmentUnavailable`](crate::Error::SegmentUnavailable) if there is no further segment to be had: the
-    /// log keeps working with the open one. [`Error::OutcomeUnknown`](crate::Error::OutcomeUnknown), [`Error::Poisoned`](crate::Error::Poisoned), [`Error::Closed`](crate::Error::Closed),
-    /// [`Error::Interrupted`](crate::Error::Interrupted).
+    /// - [`Error::StorageFull`] or [`Error::SegmentUnavailable`] if another segment cannot be opened. The
+    ///   log keeps working with the open one.
+    /// - [`Error::OutcomeUnknown`], [`Error::Poisoned`], [`Error::Closed`], [`Error::Interrupted`]
     ///
     /// # Cancel safety
     ///

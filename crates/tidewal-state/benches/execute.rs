@@ -229,7 +229,7 @@ fn median(mut numbers: Vec<f64>) -> f64 {
 
 async fn execute_beside_append(dir: &Path, rounds: usize, size: &Size) {
     println!(
-        "append and execute in turns, medians of {rounds} rounds; ratios are execute by append"
+        "append and execute in turns, medians of {rounds} rounds; ratios are execute relative to append"
     );
     println!("| producers | calls/s | ratio | processor us/call | ratio | p50 us | p99 us |");
     println!("|---|---|---|---|---|---|---|");

@@ -19,7 +19,7 @@
 //! - A primary that hears a newer term than its own has been deposed. It stops serving, and must stop
 //!   acknowledging appends to its clients ([`serve`] returns [`Deposed`]).
 //!
-//! A deposed primary that nobody connects to learns nothing. So before promoting a standby, make sure that
+//! A deposed primary hears of a newer term only when a node connects to it. So before promoting a standby, make sure that
 //! the old primary is down or cannot be reached by clients (power it off, take its address away): a term is
 //! a second line of defense. The old primary may have records that were never sent. Its log has parted from
 //! the new one and cannot be followed into: start it again as a standby in an empty directory.

@@ -104,7 +104,7 @@ impl Runs {
         Some(self.of(name)?.iter().map(figure).collect())
     }
 
-    /// A figure of one method by that of another in the same round.
+    /// A figure of one method relative to another one in the same round.
     pub fn ratio(
         &self,
         name: &str,

@@ -5,8 +5,8 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::TempDir;
 
-/// Held by whoever makes a directory, or opens a log, which makes those above its own. Who is about to
-/// remove them takes it and keeps it, and none of them comes back.
+/// Held while a directory is made, or a log is opened, which makes the directories above its own. The code
+/// that removes them takes it and keeps it, so that none of them comes back.
 pub fn making() -> MutexGuard<'static, ()> {
     static MAKING: Mutex<()> = Mutex::new(());
     MAKING.lock().unwrap_or_else(PoisonError::into_inner)

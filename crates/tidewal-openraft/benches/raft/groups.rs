@@ -15,7 +15,9 @@ use crate::{Args, Figures, Spread, histogram, record};
 
 /// Measures one group and so many, in turns.
 pub async fn run(args: &Args) {
-    println!("\n| in flight | groups | appends/s | p50 µs | p99 µs | appends/s by one group |");
+    println!(
+        "\n| in flight | groups | appends/s | p50 µs | p99 µs | appends/s relative to one group |"
+    );
     println!("|---:|---:|---:|---:|---:|---:|");
     for &clients in &args.clients {
         for &groups in &args.groups {

@@ -108,7 +108,7 @@ async fn main() {
         args.time()
     );
     println!(
-        "| clients | log | writes/s | p50 µs | p99 µs | writes/s by the first | p50 by a bare sync |"
+        "| clients | log | writes/s | p50 µs | p99 µs | writes/s relative to the first | p50 relative to a bare sync |"
     );
     println!("|---:|---|---:|---:|---:|---:|---:|");
     for &clients in &args.clients {

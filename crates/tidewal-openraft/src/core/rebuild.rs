@@ -75,8 +75,8 @@ impl<T: Types> Replay<T> {
     ///
     /// One that was refused for want of room is not in the log, but later ones that were submitted
     /// with it can be, in logs that were written before appends were ordered. None of those was
-    /// acknowledged, and they do not count. Whoever opened the log then went on with the number that is
-    /// missing.
+    /// acknowledged, and they do not count. The next process to open the log then continued with the
+    /// number that is missing.
     pub(crate) fn counts(&mut self, lsn: Lsn, number: u64) -> Result<bool, String> {
         let expected = match self.first {
             None if lsn == Lsn::FIRST => FIRST_NUMBER,

@@ -96,7 +96,7 @@ fn clusters(history: &[Op]) -> Result<Vec<Cluster>, String> {
         cluster.last_start = cluster.last_start.max(op.start);
         cluster.is_seen = true;
     }
-    // A write whose outcome is unknown, and that nobody saw, need not have happened.
+    // A write whose outcome is unknown, and that no read saw, need not have happened.
     let happened = |cluster: &Cluster| cluster.is_known || cluster.is_seen;
     Ok(clusters.into_values().filter(happened).collect())
 }

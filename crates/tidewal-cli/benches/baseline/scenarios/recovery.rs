@@ -101,7 +101,7 @@ impl Shape {
     }
 
     fn by_bare(self) -> String {
-        format!("{}: bandwidth by that of {BARE}", self.name())
+        format!("{}: bandwidth relative to {BARE}", self.name())
     }
 
     fn slice(self, since: Instant) -> Slice {

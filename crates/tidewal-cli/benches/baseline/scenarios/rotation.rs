@@ -100,7 +100,7 @@ fn judge(runs: &Runs) -> Outcome {
         }
         let by_calm = |log: &Slice, calm: &Slice| log.p999() / calm.p999();
         outcome.aim(
-            format!("{name}: p99.9 by that without rotation"),
+            format!("{name}: p99.9 relative to no rotation"),
             Unit::Ratio,
             runs.ratio(name, CALM, by_calm),
             AtMost(3.0),

@@ -38,13 +38,13 @@ fn shared_sync(context: &BenchContext, producers: usize, p50_bound: f64) -> (Out
     let runs = beside_the_baseline(context, &Load::new(producers, SMALL), SMALL_RECORD);
     let mut outcome = Outcome::default();
     outcome.aim(
-        "p50 by that of write + fdatasync",
+        "p50 relative to write + fdatasync",
         Unit::Ratio,
         runs.ratio(ON_DISK, BASELINE, p50_ratio),
         AtMost(p50_bound),
     );
     let by_dsync = runs.ratio(ON_DISK, Method::Dsync.name(), p50_ratio);
-    outcome.show("p50 by that of write, O_DSYNC", Unit::Ratio, by_dsync);
+    outcome.show("p50 relative to write, O_DSYNC", Unit::Ratio, by_dsync);
     show_waits(&mut outcome, &runs);
     (outcome, runs)
 }

@@ -43,7 +43,7 @@ fn table(runs: &Runs, think: Think, scale: Scale) -> Table {
     let columns = [
         "appends/s",
         "p50",
-        "p50 by that of write + fdatasync",
+        "p50 relative to write + fdatasync",
         "p99",
         "per sync",
     ];
