@@ -230,7 +230,7 @@ impl WalOptions {
 
     /// How often [followers](crate::Wal::follow) that are behind may ask for a rotation at most, all of
     /// them together. Default: 1 second; at most one day. Less than 1 ms counts as 1 ms: where a rotation
-    /// does not help yet, a follower would ask again at once and keep the writer busy.
+    /// is refused, on a full disk for example, followers would ask again at once and keep the writer busy.
     ///
     /// A follower whose next record is no longer in memory reads it from its segment once that is
     /// finished. With a shorter interval it waits less, and the log has more, and smaller, segments.

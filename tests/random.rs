@@ -17,7 +17,7 @@ fn random_lives_and_deaths() {
     assert!(deaths.cuts > seeds && deaths.kills > seeds / 4);
 }
 
-/// A follower asked for rotations without a pause, and nothing else happened any more.
+/// After a rotation was refused, a follower with an interval of zero asked again at once, forever.
 #[test]
 fn regression_a_follower_leaves_the_writer_time() {
     live_and_die(16342, &mut Deaths::default());
