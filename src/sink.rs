@@ -209,13 +209,17 @@ impl WalSink {
         let Sync::Asked(asked) = &mut self.sync else {
             return Poll::Pending;
         };
-        if ready!(asked.as_mut().poll(context)).is_ok() {
-            self.sync = Sync::Idle;
-            return Poll::Ready(());
+        let is_over = match ready!(asked.as_mut().poll(context)) {
+            // Another producer's record may have been refused. The rest is durable.
+            Ok(_) | Err(Error::StorageFull(_) | Error::SegmentUnavailable(_)) => false,
+            // The log has ended, so every answer arrives without a sync.
+            Err(_) => true,
+        };
+        self.sync = if is_over { Sync::InVain } else { Sync::Idle };
+        match is_over {
+            true => Poll::Pending,
+            false => Poll::Ready(()),
         }
-        // The log has ended, so every answer arrives without a sync.
-        self.sync = Sync::InVain;
-        Poll::Pending
     }
 
     fn submit(&mut self, payload: Bytes) -> Result<()> {

@@ -358,7 +358,7 @@ impl Wal {
     /// # Errors
     ///
     /// - [`Error::StorageFull`] or [`Error::SegmentUnavailable`] if a record was refused that was
-    ///   to be written with this sync
+    ///   to be written with this sync. Everything else that was submitted before is durable
     /// - [`Error::OutcomeUnknown`] if the sync fails
     /// - [`Error::Poisoned`] if an operation failed earlier
     /// - [`Error::Closed`], [`Error::Interrupted`]

@@ -34,7 +34,7 @@ pub(super) struct Batch {
     pub(super) frames: Frames,
     /// The duty to answer the appends.
     pub(super) acks: AckQueue,
-    pub(super) syncs: Vec<Completion<Lsn>>,
+    pub(super) syncs: Vec<SyncWaiter>,
     pub(super) cost: Cost,
     /// What its appends take of the queue's budget.
     pub(super) places: Cost,
@@ -106,7 +106,10 @@ impl Batch {
 
     pub(super) fn push_sync(&mut self, done: Completion<Lsn>) {
         self.due = Due::Now;
-        self.syncs.push(done);
+        self.syncs.push(SyncWaiter {
+            done,
+            refused: None,
+        });
     }
 
     /// Bytes that the next append takes in a segment.
@@ -160,8 +163,8 @@ impl Batch {
         self.notes.iter().map(|note| note.appends).sum()
     }
 
-    /// Answers what was not encoded, and those who asked for a sync after it: it is certainly not
-    /// appended. What was written earlier is still synced when it is due.
+    /// Answers what was not encoded: it is certainly not appended. What was written earlier is still synced
+    /// when it is due, and those who asked for a sync after it hear of the refusal then.
     ///
     /// What relies on a refused append is refused wherever it is.
     pub(super) fn refuse(&mut self, error: &Error) {
@@ -173,9 +176,30 @@ impl Batch {
         }
         drop(refusals);
         self.frames = Frames::default();
-        self.syncs
-            .drain(..)
-            .for_each(|done| done.fail(error.clone()));
+        for sync in &mut self.syncs {
+            sync.refused = Some(error.clone());
+        }
+    }
+}
+
+/// A caller that asked for a sync.
+pub(super) struct SyncWaiter {
+    pub(super) done: Completion<Lsn>,
+    /// Why a record that it asked for is not appended.
+    refused: Option<Error>,
+}
+
+impl SyncWaiter {
+    /// Everything that was not refused is on disk: what a caller does next may rely on that.
+    fn answer(self, durable: DurableUpTo) {
+        match self.refused {
+            None => self.done.durable(durable.lsn, durable.synced),
+            Some(error) => self.done.fail(error),
+        }
+    }
+
+    fn fail(self, fault: &IoFailure) {
+        self.done.fail(Error::OutcomeUnknown(fault.clone()));
     }
 }
 
@@ -279,7 +303,7 @@ pub(super) struct Written {
 pub(super) struct Unsynced {
     appends: SmallDeque<WrittenAcks>,
     latencies: Latencies,
-    syncs: Vec<Completion<Lsn>>,
+    syncs: Vec<SyncWaiter>,
     /// The last record written; `None` if everything written is synced.
     upto: Option<Lsn>,
     pub(super) due: Due,
@@ -323,7 +347,7 @@ impl Unsynced {
         self.due = self.due.min(due);
     }
 
-    pub(super) fn push_syncs(&mut self, syncs: &mut Vec<Completion<Lsn>>) {
+    pub(super) fn push_syncs(&mut self, syncs: &mut Vec<SyncWaiter>) {
         self.syncs.append(syncs);
     }
 
@@ -345,16 +369,12 @@ impl Unsynced {
 
     /// Answers those who asked for a sync when there was nothing to sync.
     pub(super) fn answer_syncs(&mut self, durable: DurableUpTo) {
-        self.syncs
-            .drain(..)
-            .for_each(|done| durable.answer_sync(done));
+        self.syncs.drain(..).for_each(|sync| sync.answer(durable));
     }
 
     pub(super) fn fail(&mut self, fault: &IoFailure) {
         self.appends.drain().for_each(|append| append.fail(fault));
-        self.syncs
-            .drain(..)
-            .for_each(|done| done.fail(Error::OutcomeUnknown(fault.clone())));
+        self.syncs.drain(..).for_each(|sync| sync.fail(fault));
     }
 
     /// Callers that have gone need no answer. Forgetting them before the list would grow keeps it in
@@ -373,7 +393,7 @@ pub(super) struct Durable {
     upto: DurableUpTo,
     appends: SmallDeque<WrittenAcks>,
     latencies: Latencies,
-    syncs: Vec<Completion<Lsn>>,
+    syncs: Vec<SyncWaiter>,
 }
 
 impl Durable {
@@ -395,7 +415,7 @@ impl Durable {
         inbox.publish(upto.lsn);
         feed.publish(upto.lsn, upto.synced);
         let woken = appends.into_iter().map(|append| upto.answer(append)).sum();
-        syncs.into_iter().for_each(|done| upto.answer_sync(done));
+        syncs.into_iter().for_each(|sync| sync.answer(upto));
         (upto, woken)
     }
 }
@@ -428,10 +448,5 @@ impl DurableUpTo {
             "only what is durable is acknowledged"
         );
         append.durable(self.synced)
-    }
-
-    /// Tells a caller how far the log is durable.
-    fn answer_sync(self, done: Completion<Lsn>) {
-        done.durable(self.lsn, self.synced);
     }
 }

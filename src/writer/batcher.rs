@@ -116,7 +116,8 @@ impl Batcher {
     /// Takes back a batch that cannot be written.
     pub(super) fn take_back(&mut self, mut batch: Batch) {
         batch.acks.move_all_to(&mut self.pending.acks);
-        let syncs = batch.syncs.into_iter().map(Request::Sync);
+        let syncs = batch.syncs.into_iter();
+        let syncs = syncs.map(|sync| Request::Sync(sync.done));
         self.pending.requests.extend(syncs);
     }
 

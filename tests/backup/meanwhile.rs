@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use tidewal::sim::SimDisk;
-use tidewal::{Lsn, Wal};
+use tidewal::{Error, HoldOptions, Lsn, SyncPolicy, Wal};
 use tidewal_testing::support::{DIR, options, run};
+use tokio_test::assert_pending;
 use tokio_test::task::spawn;
 
-use crate::helpers::{BACKUP, append, assert_holds, go_on, names, numbers_of, open, read};
+use crate::helpers::{BACKUP, append, assert_holds, go_on, names, numbers_of, open, payload, read};
 
 /// A disk on which a backup takes its time, and a log of 50 records on it.
 async fn slow_log() -> (SimDisk, Wal) {
@@ -117,5 +118,32 @@ fn many_backups_beside_truncations_and_recycling() {
         }
         service.await.unwrap();
         assert!(count > 10, "{count}");
+    });
+}
+
+/// The backup heard of the refusal before the sync, and copied what was durable by then.
+#[test]
+fn regression_what_was_written_before_a_refused_record_is_in_the_copy() {
+    run(async {
+        let disk = SimDisk::new(1);
+        let manual = options().sync_policy(SyncPolicy::Manual);
+        let wal = manual.open_on(&disk, DIR).await.unwrap();
+        for number in 1..=13 {
+            drop(wal.submit(payload(number)).await.unwrap());
+        }
+        wal.sync().await.unwrap();
+        // No further segment is opened.
+        let hold = wal.hold_with(Lsn::ZERO, HoldOptions::new().max_bytes(1));
+        wal.truncate_before(Lsn::new(13)).await.unwrap();
+        disk.set_sync_time(Duration::from_millis(10));
+        drop(wal.submit(payload(14)).await.unwrap());
+        tokio::time::sleep(Duration::from_millis(1)).await;
+        let refused = wal.try_submit(vec![0; 12_000]).unwrap();
+        let mut backup = spawn(wal.backup(BACKUP));
+        assert_pending!(backup.poll());
+        assert!(matches!(refused.await, Err(Error::StorageFull(_))));
+        assert_eq!(backup.await.unwrap(), Lsn::new(14));
+        drop(hold);
+        assert_holds(&disk, 1..=14).await;
     });
 }

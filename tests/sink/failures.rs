@@ -222,3 +222,23 @@ fn to_send_before_the_sink_is_ready_is_a_bug_of_the_caller() {
         sink.flush().now_or_never();
     });
 }
+
+/// It took the sync's error for the end of the log, asked for no other one, and waited forever.
+#[test]
+fn regression_a_sink_asks_for_a_sync_again_after_another_producers_record_was_refused() {
+    run(async {
+        let manual = options().spare_segments(0).sync_policy(SyncPolicy::Manual);
+        let (disk, wal) = log(manual).await;
+        let mut sink = wal.sink();
+        sink.send(large(0)).await.unwrap();
+        disk.fail(Operation::Create, 0, io::ErrorKind::StorageFull);
+        sink.feed(payload(1)).await.unwrap();
+        let other = wal.try_submit(vec![0; 12_000]).unwrap();
+        sink.flush().await.unwrap();
+        assert!(matches!(other.await, Err(Error::StorageFull(_))));
+        sink.send(payload(2)).await.unwrap();
+        assert_eq!(sink.acknowledged(), 3);
+        wal.close().await.unwrap();
+        assert_eq!(recovered(&disk).await, [large(0), payload(1), payload(2)]);
+    });
+}
