@@ -142,6 +142,7 @@ mod sync;
 #[cfg(feature = "tools")]
 pub mod tools;
 pub mod typed;
+mod wakers;
 mod wal;
 mod writer;
 

@@ -10,6 +10,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("error", LEAVES),
     ("rng", &[]),
     ("small_deque", &[]),
+    ("wakers", &["small_deque"]),
     ("record", LEAVES),
     ("stats", &["small_deque", "lsn", "stats"]),
     ("observe", &["error", "lsn", "observe"]),
@@ -29,7 +30,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
     (
         "feed",
         &[
-            "error", "feed", "format", "lsn", "mutants", "record", "storage",
+            "error", "feed", "format", "lsn", "mutants", "record", "storage", "wakers",
         ],
     ),
     (
@@ -63,6 +64,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "format",
             "storage",
             "sync",
+            "wakers",
             "queue",
         ],
     ),

@@ -44,6 +44,9 @@ struct State {
     end: End,
 }
 
+/// Batches that are forgotten. Not to be dropped under the lock: a payload is code of its owner.
+type Gone = VecDeque<Arc<Batch>>;
+
 /// How far the log is on its way to its end.
 #[derive(Clone, Default)]
 enum End {
@@ -178,28 +181,31 @@ impl State {
         (batch.first() <= lsn || is_active(Mutant::OverrunUnnoticed)).then_some(batch)
     }
 
-    fn push(&mut self, batch: Arc<Batch>) {
-        if self
-            .batches
-            .back()
-            .is_some_and(|newest| newest.last().next() != batch.first())
-        {
-            self.clear();
-        }
+    /// Adds a batch, and returns what is not followed by it and so of no use any more.
+    fn push(&mut self, batch: Arc<Batch>) -> Gone {
+        let newest = self.batches.back();
+        let gone = match newest.is_none_or(|newest| newest.last().next() == batch.first()) {
+            true => Gone::new(),
+            false => self.clear(),
+        };
         self.bytes += batch.cost();
         self.batches.push_back(batch);
+        gone
     }
 
     /// Forgets the oldest batches until the rest takes no more than this.
-    fn make_room(&mut self, limit: usize) {
+    fn make_room(&mut self, limit: usize) -> Gone {
+        let mut gone = Gone::new();
         while self.bytes > limit
             && let Some(oldest) = self.batches.pop_front()
         {
             self.bytes -= oldest.cost();
+            gone.push_back(oldest);
         }
+        gone
     }
 
-    fn clear(&mut self) -> VecDeque<Arc<Batch>> {
+    fn clear(&mut self) -> Gone {
         self.bytes = 0;
         std::mem::take(&mut self.batches)
     }

@@ -9,10 +9,11 @@ use bytes::Bytes;
 
 use crate::error::{Error, Result};
 use crate::feed::batch::Batch;
-use crate::feed::{End, Feed, State};
+use crate::feed::{End, Feed, Gone, State};
 use crate::lsn::Lsn;
 use crate::mutants::{Mutant, is_active};
 use crate::storage::Synced;
+use crate::wakers::Wakers;
 
 /// The one way into the feed. However the writer ends, followers hear of it.
 pub(crate) struct Publisher {
@@ -74,22 +75,25 @@ impl Publisher {
             self.bytes -= oldest.cost();
         }
         let left = self.feed.limit - self.bytes;
-        self.feed.lock().make_room(left);
+        let gone = self.feed.lock().make_room(left);
+        drop(gone);
     }
 
     fn hand_out(&mut self, durable: Lsn) {
-        let mut state = self.feed.lock();
+        let (mut state, mut gone) = (self.feed.lock(), Gone::new());
         state.durable = durable;
         // Nothing is kept for followers that have gone since.
         if self.feed.followers.load(Ordering::Relaxed) > 0 {
-            self.staged.drain(..).for_each(|batch| state.push(batch));
+            let staged = self.staged.drain(..);
+            staged.for_each(|batch| gone.extend(state.push(batch)));
         }
         // A batch that was not staged leaves a gap. What is before it is of no use.
         let is_complete = |newest: &Arc<Batch>| newest.last() == durable;
         if !state.batches.back().is_none_or(is_complete) {
-            state.clear();
+            gone.extend(state.clear());
         }
         wake(state);
+        drop(gone);
         self.forget();
     }
 
@@ -118,7 +122,8 @@ impl Feed {
 
 /// Wakes those who wait, outside of the lock: a waker is code of its owner.
 fn wake(mut state: MutexGuard<'_, State>) {
-    let waiters = std::mem::take(&mut state.waiters);
+    let waiters = std::mem::take(&mut state.waiters).into_iter();
+    let wakers: Wakers = waiters.map(|(_, waker)| waker).collect();
     drop(state);
-    waiters.into_iter().for_each(|(_, waker)| waker.wake());
+    wakers.wake();
 }

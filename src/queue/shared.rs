@@ -20,11 +20,12 @@ use crate::queue::cost::Cost;
 use crate::queue::enter::{Enter, NotEntered};
 use crate::queue::order::Order;
 use crate::queue::request::{Queued, Request, Taken};
-use crate::queue::wait_list::{Turn, WaitList, Wakers};
+use crate::queue::wait_list::{Turn, WaitList};
 use crate::retention::Retention;
 use crate::stats::counters::Counters;
 use crate::sync::atomic::{AtomicBool, Ordering};
 use crate::sync::{Mutex, MutexGuard};
+use crate::wakers::Wakers;
 
 pub(super) struct Shared {
     state: Mutex<State>,

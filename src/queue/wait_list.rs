@@ -23,7 +23,7 @@ use std::task::Waker;
 use std::time::{Duration, Instant};
 
 use crate::queue::cost::Cost;
-use crate::small_deque::SmallDeque;
+use crate::wakers::Wakers;
 
 /// The room of a queue, who has it, and who waits for it.
 #[cfg_attr(test, derive(Clone))]
@@ -162,7 +162,7 @@ impl WaitList {
     /// Returns everyone who waits: there will be no more room. Those to whom some was offered know.
     pub(super) fn close(&mut self) -> Wakers {
         let waiting = std::mem::take(&mut self.waiting);
-        Wakers(waiting.into_values().map(|waiter| waiter.waker).collect())
+        waiting.into_values().map(|waiter| waiter.waker).collect()
     }
 
     /// Offers what room there is to those whose turn it is.
@@ -178,36 +178,13 @@ impl WaitList {
             self.promised += place;
             self.offered.insert(turn, Offer { place, end });
             self.first_end = Some(self.first_end.map_or(end, |first| first.min(end)));
-            wakers.0.push(waiter.waker);
+            wakers.push(waiter.waker);
         }
         wakers
     }
 
     fn has_room(&self, place: Cost) -> bool {
         (self.used + self.promised + place).fits(self.size)
-    }
-}
-
-/// Callers to be woken: all of them, even if a waker panics. Not to be dropped under a lock.
-#[derive(Default)]
-#[must_use = "who is not woken waits for ever"]
-pub(super) struct Wakers(SmallDeque<Waker>);
-
-impl Wakers {
-    pub(super) fn wake(mut self) {
-        self.wake_rest();
-    }
-
-    fn wake_rest(&mut self) {
-        while let Some(waker) = self.0.pop_front() {
-            waker.wake();
-        }
-    }
-}
-
-impl Drop for Wakers {
-    fn drop(&mut self) {
-        self.wake_rest();
     }
 }
 

@@ -1,11 +1,11 @@
 //! Records that come from memory, after their sync and never before.
 
 use bytes::Bytes;
-use tidewal::{Durability, Lsn, SyncPolicy};
+use tidewal::{Durability, Lsn, SyncPolicy, Wal};
 use tokio_test::{assert_pending, assert_ready, task};
 
 use crate::helpers::{append, assert_record, log, ms, payload, poll, settle, take};
-use crate::support::{options, run};
+use crate::support::{options, run, within_a_minute};
 
 #[test]
 fn a_follower_gets_each_record_once_it_is_durable_and_not_before() {
@@ -186,5 +186,37 @@ fn a_follower_that_is_kept_and_not_polled_slows_no_one() {
         append(&wal, 100).await;
         take(&mut other, 1..=100).await;
         wal.close().await.unwrap();
+    });
+}
+
+/// A payload that looks at its log when it is dropped.
+struct Looks(Wal, Vec<u8>);
+
+impl AsRef<[u8]> for Looks {
+    fn as_ref(&self) -> &[u8] {
+        &self.1
+    }
+}
+
+impl Drop for Looks {
+    fn drop(&mut self) {
+        assert!(!self.0.stats().poisoned);
+    }
+}
+
+/// It was dropped under the lock that it asks for, and the writer waited for itself.
+#[test]
+fn regression_a_payload_that_is_forgotten_may_look_at_the_log() {
+    within_a_minute(|| {
+        run(async {
+            let roomy = options().segment_size(1 << 20);
+            let (_, wal) = log(roomy.follow_buffer_bytes(50_000)).await;
+            let follower = wal.follow(Lsn::FIRST);
+            for len in [20_000, 20_000, 20_000, 60_000, 20_000] {
+                let payload = Bytes::from_owner(Looks(wal.clone(), vec![0; len]));
+                wal.append(payload).await.unwrap();
+            }
+            drop(follower);
+        });
     });
 }
