@@ -118,7 +118,8 @@ impl Hold {
         }
     }
 
-    /// Waits until the hold is released because it keeps more than it may ([`HoldOverflow::Release`]).
+    /// Waits until the hold is released because it keeps more than it may ([`HoldOverflow::Release`]), or
+    /// until the log ends. In the second case [`lsn`](Self::lsn) still has a value.
     ///
     /// # Cancel safety
     ///

@@ -16,7 +16,7 @@ use crate::format::segment::Header;
 use crate::lsn::Lsn;
 use crate::mutants::{Mutant, is_active};
 
-pub(crate) use crate::retention::reading::Place;
+pub(crate) use crate::retention::reading::{Pin, Place};
 pub(crate) use crate::retention::terms::Terms;
 
 /// A segment that is complete and durable: its records never change again.

@@ -12,7 +12,7 @@ use std::thread;
 use std::time::Duration;
 
 use tidewal::sim::{Operation, SimDisk};
-use tidewal::{Durability, Error, PendingAppend, SyncPolicy};
+use tidewal::{Durability, Error, Lsn, PendingAppend, SyncPolicy};
 use tidewal_testing::support::{DIR, options, run, within_a_minute};
 
 struct Call<F>(F);
@@ -79,6 +79,30 @@ fn regression_a_waker_that_panics_does_not_keep_others_asleep() {
 }
 
 #[test]
+fn regression_a_followers_waker_that_panics_does_not_keep_other_followers_asleep() {
+    run(async {
+        let disk = SimDisk::new(1);
+        let wal = options().open_on(&disk, DIR).await.unwrap();
+        let (mut bad, mut good) = (wal.follow(Lsn::FIRST), wal.follow(Lsn::FIRST));
+        let woken = Arc::new(AtomicUsize::new(0));
+        let seen = Arc::clone(&woken);
+        {
+            let (mut bad, mut good) = (Box::pin(bad.try_next()), Box::pin(good.try_next()));
+            assert!(poll(&mut bad, &waker(|| panic!("a waker panics"))).is_pending());
+            let wakes = waker(move || assert_eq!(seen.fetch_add(1, Ordering::SeqCst), 0));
+            assert!(poll(&mut good, &wakes).is_pending());
+            let appended = wal.append("a record").await;
+            assert!(matches!(appended, Err(Error::Interrupted)), "{appended:?}");
+        }
+        assert_eq!(woken.load(Ordering::SeqCst), 1);
+        let record = good.try_next().await.unwrap().unwrap();
+        assert_eq!(record.payload, "a record");
+        let end = good.try_next().await;
+        assert!(matches!(end, Err(Error::Interrupted)), "{end:?}");
+    });
+}
+
+#[test]
 fn regression_a_waker_that_panics_leaves_no_append_of_the_other_kind_unanswered() {
     run(async {
         let disk = SimDisk::new(1);
@@ -95,6 +119,28 @@ fn regression_a_waker_that_panics_leaves_no_append_of_the_other_kind_unanswered(
         let good = wal.append_with("good", Durability::Durable);
         let answer = tokio::time::timeout(Duration::from_secs(3600), good).await;
         answer.expect("it is answered").unwrap_err();
+    });
+}
+
+/// It removed the spare files of the log that was opened next.
+#[test]
+fn regression_a_log_whose_writer_has_panicked_is_waited_for_until_its_spare_files_are_done() {
+    const HOUR: Duration = Duration::from_secs(3600);
+    run(async {
+        let disk = SimDisk::new(1);
+        let slow = options().segment_size(8 << 20);
+        let wal = slow.durability(Durability::Written);
+        let wal = wal.open_on(&disk, DIR).await.unwrap();
+        wal.append("opens a segment").await.unwrap();
+        // Each piece of the spare file takes so long.
+        disk.set_sync_time(HOUR);
+        let mut bad = Box::pin(wal.try_submit("bad").unwrap());
+        assert!(poll(&mut bad, &waker(|| panic!("a waker panics"))).is_pending());
+        settle().await;
+        disk.set_sync_time(Duration::ZERO);
+        let started = tokio::time::Instant::now();
+        drop(options().open_on(&disk, DIR).await.unwrap());
+        assert!(started.elapsed() > HOUR / 2, "{:?}", started.elapsed());
     });
 }
 

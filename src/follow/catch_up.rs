@@ -76,7 +76,7 @@ impl CatchUp {
     /// Reads one segment, unless it goes meanwhile.
     async fn read(&mut self, sealed: &Sealed) -> Result<()> {
         let base = sealed.header.base;
-        let Some(_pin) = self.source.retention.pin(base) else {
+        let Some(_pin) = self.source.pin(base) else {
             return Ok(());
         };
         let mut scan =

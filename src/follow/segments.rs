@@ -225,7 +225,7 @@ impl FinishedSegment {
 
     fn check(&self) -> Result<()> {
         let Sealed { header, last, end } = &self.sealed;
-        let Some(_pin) = self.source.retention.pin(header.base) else {
+        let Some(_pin) = self.source.pin(header.base) else {
             return Err(self.gone());
         };
         FinishedScan::open(&self.source.dir, header, *last, *end)?.check()
@@ -300,7 +300,7 @@ async fn read(segment: FinishedSegment, outbox: mpsc::Sender<Result<Bytes>>) {
 async fn send_all(segment: &FinishedSegment, outbox: &mpsc::Sender<Result<Bytes>>) -> Result<()> {
     let Sealed { header, end, .. } = &segment.sealed;
     let source = &segment.source;
-    let Some(_pin) = source.retention.pin(header.base) else {
+    let Some(_pin) = source.pin(header.base) else {
         return Err(segment.gone());
     };
     let mut file = FinishedScan::open_bytes(&source.dir, header, *end)?;

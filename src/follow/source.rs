@@ -6,9 +6,10 @@ use std::sync::Arc;
 use crate::error::Result;
 use crate::executor::{Executor, race};
 use crate::feed::Feed;
+use crate::lsn::Lsn;
 use crate::queue::Control;
-use crate::retention::{Kept, Retention};
-use crate::storage::Dir;
+use crate::retention::{Kept, Pin, Retention};
+use crate::storage::{Closing, Dir, Lock};
 use crate::wal::Wal;
 
 /// A log that is read, and not kept open.
@@ -19,6 +20,15 @@ pub(super) struct Source {
     pub(super) dir: Dir,
     pub(super) executor: Executor,
     pub(super) log: Control,
+    closing: Closing,
+}
+
+/// A finished segment whose file may be opened: it is not used again, and the directory stays locked,
+/// however the log ends.
+pub(super) struct Pinned {
+    // Dropped in this order.
+    _pin: Pin,
+    _lock: Lock,
 }
 
 impl Source {
@@ -29,7 +39,16 @@ impl Source {
             dir: wal.dir().clone(),
             executor: wal.executor(),
             log: wal.control(),
+            closing: wal.closing().clone(),
         }
+    }
+
+    /// Keeps the file of a finished segment from being used again; `None` if that is about to be done.
+    pub(super) fn pin(&self, base: Lsn) -> Option<Pinned> {
+        Some(Pinned {
+            _pin: self.retention.pin(base)?,
+            _lock: self.closing.share()?,
+        })
     }
 
     /// Runs something that reads files, on a thread of its own.

@@ -100,10 +100,15 @@ impl Retention {
         self.kept.borrow().pins.contains(&base)
     }
 
+    /// Allows no more pins. Readers give up the files that they have open.
+    pub(crate) fn end(&self) {
+        self.kept.send_modify(|kept| kept.is_closing = true);
+    }
+
     /// Allows no more pins, and waits until there are none.
     pub(crate) async fn close(&self) {
         let mut kept = self.kept.subscribe();
-        self.kept.send_modify(|kept| kept.is_closing = true);
+        self.end();
         // There is a sender as long as there is a retention.
         let _ = kept.wait_for(|kept| kept.pins.is_empty()).await;
     }

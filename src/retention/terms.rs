@@ -97,11 +97,12 @@ impl Retention {
         self.kept.borrow().holds.get(&id).map(|hold| hold.from)
     }
 
-    /// Waits until a hold was released.
+    /// Waits until a hold was released, or the log has ended.
     pub(crate) async fn released(&self, id: HoldId) {
         let mut kept = self.kept.subscribe();
+        let is_over = |kept: &Kept| kept.is_closing || !kept.holds.contains_key(&id);
         // There is a sender as long as there is a retention.
-        let _ = kept.wait_for(|kept| !kept.holds.contains_key(&id)).await;
+        let _ = kept.wait_for(is_over).await;
     }
 
     /// Segments, and their bytes, that are there only because of holds.

@@ -8,7 +8,7 @@ use tokio::sync::watch;
 
 use crate::storage::access::{DirKey, Held};
 
-/// The directory is ours until this is dropped, and so is what [`Closing::hold`] has made of it.
+/// The directory is ours until this is dropped, and all that was made of it: [`Lock::share`], [`Closing::hold`].
 pub(crate) struct Lock(Arc<Entry>);
 
 impl Lock {
@@ -22,6 +22,11 @@ impl Lock {
             entry: Arc::downgrade(&self.0),
             gone: self.0.gone.subscribe(),
         }
+    }
+
+    /// The same lock for another task of the log: the directory stays locked until both are dropped.
+    pub(crate) fn share(&self) -> Self {
+        Self(Arc::clone(&self.0))
     }
 }
 
@@ -44,6 +49,11 @@ impl Closing {
         let entry = self.entry.upgrade()?;
         let is_closing = entry.closing.load(Ordering::Acquire);
         (!is_closing).then_some(Lock(entry))
+    }
+
+    /// As [`hold`](Self::hold), also of a log that is on its way out. `None` once it has ended.
+    pub(crate) fn share(&self) -> Option<Lock> {
+        self.entry.upgrade().map(Lock)
     }
 
     /// Waits until the system's locks are released.

@@ -16,7 +16,7 @@ use crate::format::names;
 use crate::mutants::{Mutant, skip_next_sync};
 use crate::queue::completion::Completion;
 use crate::retention::Retention;
-use crate::storage::Mode;
+use crate::storage::{Lock, Mode};
 use crate::writer::spares::{Spare, SpareFactory};
 use crate::writer::write_ahead::{WriteAhead, ZEROS_MAX, write_zeros};
 
@@ -32,6 +32,8 @@ pub(super) enum Job {
 pub(super) struct Preallocator {
     pub(super) factory: SpareFactory,
     pub(super) retention: Arc<Retention>,
+    /// A caller that opens the directory next waits for this task too, even if the writer has panicked.
+    pub(super) _lock: Lock,
     pub(super) executor: Executor,
     /// How many spares are kept ready.
     pub(super) count: usize,
@@ -60,16 +62,19 @@ pub(super) struct Recycled {
 
 impl Preallocator {
     /// Ends once no request can come any more.
-    pub(super) async fn run(mut self, _end: oneshot::Sender<()>) {
+    pub(super) async fn run(mut self, end: oneshot::Sender<()>) {
         while let Some(job) = self.jobs.recv().await {
             match job {
                 Job::Fill => self.fill().await,
                 Job::Retire(segments, done) => self.retire(segments, done),
             }
         }
-        if let Some(unfinished) = self.unfinished {
+        if let Some(unfinished) = self.unfinished.take() {
             self.factory.discard(&unfinished.spare.name);
         }
+        // The writer unlocks the directory when it hears of the end.
+        drop(self);
+        drop(end);
     }
 
     fn wants_more(&self) -> bool {

@@ -14,7 +14,7 @@ use crate::executor::Executor;
 use crate::format::names;
 use crate::queue::completion::Completion;
 use crate::retention::Retention;
-use crate::storage::{Dir, File, Mode};
+use crate::storage::{Dir, File, Lock, Mode};
 use crate::writer::preallocator::{Job, Preallocator, Recycled};
 use crate::writer::write_ahead::WriteAhead;
 
@@ -42,6 +42,7 @@ impl Spares {
         executor: Executor,
         (count, len): (usize, u64),
         retention: &Arc<Retention>,
+        lock: Lock,
     ) -> Result<Self, IoFailure> {
         let factory = SpareFactory {
             dir: dir.clone(),
@@ -59,6 +60,7 @@ impl Spares {
         let preallocator = Preallocator {
             factory: factory.clone(),
             retention: Arc::clone(retention),
+            _lock: lock,
             executor,
             count,
             ready: ready_sender,

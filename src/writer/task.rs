@@ -14,6 +14,7 @@ use crate::queue::Inbox;
 use crate::queue::ack_guard::PlacedAcks;
 use crate::queue::completion::Completion;
 use crate::recovered::Recovered;
+use crate::retention::Retention;
 use crate::small_deque::SmallDeque;
 use crate::storage::{Closing, Dir, Lock, Present};
 use crate::writer::adopt::adopt;
@@ -34,15 +35,20 @@ pub(super) async fn run(
     (inbox, feed): (Inbox, Publisher),
     ready: Completion<()>,
 ) {
-    let writer = match Writer::start(dir, executor, &options, recovered, (inbox, feed)).await {
+    let ending = Ending {
+        closing: lock.closing(),
+        retention: Arc::clone(inbox.retention()),
+    };
+    let ends = (inbox, feed);
+    let writer = match Writer::start(dir, executor, &options, recovered, ends, &lock).await {
         Ok(writer) => writer,
         Err(fault) => {
-            drop(lock);
+            drop((ending, lock));
             return ready.fail(fault.into());
         }
     };
     ready.done(writer.durable.receipt());
-    let (inbox, feed, end) = writer.run(&lock.closing()).await;
+    let (inbox, feed, end) = writer.run(&ending.closing).await;
     // Files that are read must not be open when another process may write to them.
     feed.close();
     inbox.retention().close().await;
@@ -50,6 +56,20 @@ pub(super) async fn run(
     drop(lock);
     feed.end(end.clone());
     inbox.finish(end);
+}
+
+/// However the writer ends, a panic included: those who read files give them up, and those who open the
+/// directory wait until that is done. Dropped before the lock.
+struct Ending {
+    closing: Closing,
+    retention: Arc<Retention>,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.closing.announce();
+        self.retention.end();
+    }
 }
 
 /// The state of a log that is open for appending.
@@ -102,6 +122,7 @@ impl Writer {
         options: &WalOptions,
         recovered: Recovered,
         (inbox, feed): (Inbox, Publisher),
+        lock: &Lock,
     ) -> Result<Self, IoFailure> {
         let synced = adopt(&dir, &recovered).await?;
         let (end, last) = (recovered.end, recovered.last);
@@ -111,6 +132,7 @@ impl Writer {
             executor,
             (options.spare_segments, options.segment_size),
             &retention,
+            lock.share(),
         )?;
         let watch = Watch::start(&dir, executor, options, &inbox)?;
         inbox.counters().note_opened(end, recovered.segments.len());

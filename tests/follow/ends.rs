@@ -1,9 +1,10 @@
 //! How followers end: with the log.
 
-use std::task::Poll;
+use std::sync::Arc;
+use std::task::{Context, Poll, Wake, Waker};
 
 use tidewal::sim::Operation;
-use tidewal::{Error, Lsn};
+use tidewal::{Error, Lsn, Wal};
 use tokio_test::{assert_pending, assert_ready, task};
 
 use crate::helpers::{append, log, payload, poll, rest, settle, take};
@@ -129,5 +130,53 @@ fn regression_a_follower_that_waits_for_a_rotation_does_not_keep_a_log_open() {
         drop(wal);
         let wal = options().open_on(&disk, DIR).await.unwrap();
         append(&wal, 1).await;
+    });
+}
+
+/// A waker is code of its caller. Its panic ends the writer, and those who read waited forever.
+fn panics() -> Waker {
+    struct Panics;
+
+    impl Wake for Panics {
+        fn wake(self: Arc<Self>) {
+            panic!("a waker panics");
+        }
+    }
+
+    Waker::from(Arc::new(Panics))
+}
+
+/// Ends the writer of a log by a panic.
+async fn end_by_a_panic(wal: &Wal) {
+    let mut append = Box::pin(wal.submit("the last one").await.unwrap());
+    let poll = append.as_mut().poll(&mut Context::from_waker(&panics()));
+    assert!(poll.is_pending());
+    settle().await;
+}
+
+#[test]
+fn regression_those_who_read_and_hold_end_with_a_writer_that_has_panicked() {
+    run(async {
+        let (disk, wal) = log(options().segment_size(4 << 20)).await;
+        for _ in 0..8 {
+            wal.append(vec![1; 3 << 20]).await.unwrap();
+        }
+        let mut segments = task::spawn(wal.finished_segments(Lsn::new(8)));
+        assert_pending!(segments.poll_next());
+        let hold = wal.hold(Lsn::FIRST).unwrap();
+        let mut released = task::spawn(hold.released());
+        assert_pending!(released.poll());
+        let mut follower = task::spawn(wal.follow(Lsn::FIRST));
+        while poll(&mut follower).is_pending() {
+            settle().await;
+        }
+        end_by_a_panic(&wal).await;
+        assert!(segments.is_woken());
+        assert!(assert_ready!(segments.poll_next()).is_none());
+        assert_ready!(released.poll());
+        let records = rest(follower.into_inner()).await;
+        let last = records.last().unwrap();
+        assert!(matches!(last, Err(Error::Interrupted)), "{last:?}");
+        drop(options().open_on(&disk, DIR).await.unwrap());
     });
 }

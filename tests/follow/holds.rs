@@ -192,3 +192,20 @@ fn a_hold_does_not_keep_a_log_open_and_outlives_it() {
         wal.truncate_before(Lsn::new(31)).await.unwrap();
     });
 }
+
+/// Its owner waited forever.
+#[test]
+fn regression_a_hold_ends_with_its_log() {
+    run(async {
+        let (_, wal) = log(options()).await;
+        append(&wal, 2).await;
+        let hold = wal.hold(Lsn::FIRST).unwrap();
+        let mut released = task::spawn(hold.released());
+        assert!(released.poll().is_pending());
+        wal.close().await.unwrap();
+        assert!(released.is_woken());
+        assert!(released.poll().is_ready());
+        assert_eq!(hold.lsn(), Some(Lsn::FIRST), "it was not released");
+        hold.advance(Lsn::new(2)).unwrap();
+    });
+}
