@@ -1,8 +1,10 @@
 //! A standby follows over broken connections, takes over, and the old primary is fenced.
 
 use std::path::Path;
+use std::time::Duration;
 
 use standby::{Deposed, Error, follow, promote, serve};
+use tidewal::sim::SimDisk;
 use tidewal::{Lsn, Wal};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
@@ -108,4 +110,24 @@ async fn an_older_primary_is_not_followed() {
     assert!(follow(&standby.wal, standby.path(), stream).await.is_err());
     assert!(serving.await.unwrap().unwrap_err().is::<Deposed>());
     assert_eq!(standby.wal.durable_lsn(), Lsn::ZERO);
+}
+
+/// What it had got and not made durable yet was asked for again, and got two LSNs.
+#[tokio::test]
+async fn regression_a_standby_that_connects_again_at_once_takes_each_record_once() {
+    let (primary, slow) = (Machine::new().await, SimDisk::new(1));
+    primary.append(1, 5).await;
+    let (address, _serving) = primary.serve().await;
+    let wal = Wal::options().open_on(&slow, "wal").await.unwrap();
+    slow.set_sync_time(Duration::from_millis(500));
+    let dir = tempfile::tempdir().unwrap();
+    for _ in 0..3 {
+        let stream = TcpStream::connect(&address).await.unwrap();
+        let broken = tokio::time::sleep(Duration::from_millis(200));
+        tokio::select! {
+            ended = follow(&wal, dir.path(), stream) => panic!("{ended:?}"),
+            () = broken => {}
+        }
+    }
+    assert_eq!(wal.sync().await.unwrap(), Lsn::new(5));
 }
