@@ -50,10 +50,13 @@ impl Asks {
 
     /// No snapshot is taken any more: those who wait for one are told by the end of their channel.
     pub(crate) fn end(&self) {
+        let mut told = Vec::new();
         self.change(|asked| {
-            asked.waiters.clear();
+            told = std::mem::take(&mut asked.waiters);
             std::mem::replace(&mut asked.ended, true)
         });
+        // A waker is code of its owner, which may come back here.
+        drop(told);
     }
 
     /// Changes what is asked for. `change` says whether it was so before.

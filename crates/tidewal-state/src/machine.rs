@@ -118,7 +118,7 @@ impl<S: State> Machine<S> {
         codec: OutputCodec<S>,
     ) -> Result<S::Output> {
         let output = self.apply(lsn, command)?;
-        match (codec.encode)(&output) {
+        match unless_it_panics(|| (codec.encode)(&output)) {
             Ok(bytes) => self.sessions.remember(id, bytes),
             Err(error) => {
                 let source = error.into();
@@ -149,10 +149,13 @@ pub(crate) fn answer_known<S: State>(
 ) -> Option<Result<S::Output>> {
     match known {
         Known::New => None,
-        Known::Applied(bytes) => Some((codec.decode)(bytes).map_err(|error| Error::Output {
-            lsn,
-            source: error.into(),
-        })),
+        Known::Applied(bytes) => {
+            let decoded = unless_it_panics(|| (codec.decode)(bytes));
+            Some(decoded.map_err(|error| Error::Output {
+                lsn,
+                source: error.into(),
+            }))
+        }
         Known::Forgotten => Some(Err(Error::RequestForgotten {
             sequence: id.sequence,
         })),
@@ -160,6 +163,13 @@ pub(crate) fn answer_known<S: State>(
             session: id.session.get(),
         })),
     }
+}
+
+/// What a codec returns, or its panic as an error. A panic here would leave a state that has the effect of a
+/// record and does not say so: a snapshot of it would have the record applied twice.
+fn unless_it_panics<T>(code: impl FnOnce() -> Result<T, BoxError>) -> Result<T, BoxError> {
+    let returned = catch_unwind(AssertUnwindSafe(code));
+    returned.unwrap_or_else(|cause| Err(format!("it panicked: {}", message_of(&*cause)).into()))
 }
 
 fn message_of(cause: &(dyn std::any::Any + Send)) -> &str {

@@ -87,6 +87,14 @@ impl Limits {
     }
 }
 
+impl Limits {
+    /// Whether a session that has come to `highest` keeps no output of this request any more.
+    fn are_passed(self, sequence: u64, highest: u64) -> bool {
+        let behind = highest.checked_sub(sequence);
+        behind.is_some_and(|behind| behind >= self.window)
+    }
+}
+
 /// What is known of a request.
 #[derive(Debug)]
 pub(crate) enum Known {
@@ -142,9 +150,7 @@ impl Sessions {
             return Known::Applied(output.clone());
         }
         match session.highest {
-            Some(highest) if id.sequence.saturating_add(self.limits.window) <= highest => {
-                Known::Forgotten
-            }
+            Some(highest) if self.limits.are_passed(id.sequence, highest) => Known::Forgotten,
             _ => Known::New,
         }
     }
@@ -168,7 +174,7 @@ impl Sessions {
         let highest = session.highest.unwrap_or(0).max(id.sequence);
         session.highest = Some(highest);
         while let Some(oldest) = session.outputs.first_entry()
-            && oldest.key().saturating_add(self.limits.window) <= highest
+            && self.limits.are_passed(*oldest.key(), highest)
         {
             self.bytes -= oldest.remove().len() as u64;
         }
@@ -289,6 +295,22 @@ mod tests {
         assert!(matches!(sessions.look_up(id(1, 4)), Known::Forgotten));
         sessions.remember(id(1, 7), "seven".into());
         assert!(matches!(sessions.look_up(id(1, 5)), Known::Forgotten));
+    }
+
+    /// The sum overflowed: the output was forgotten at once.
+    #[test]
+    fn regression_the_highest_numbers_are_remembered_too() {
+        let mut sessions = Sessions::default();
+        sessions.open(Lsn::new(1), limits(10, 2, 1000));
+        for sequence in [u64::MAX - 2, u64::MAX - 1, u64::MAX] {
+            sessions.remember(id(1, sequence), "output".into());
+            assert!(matches!(
+                sessions.look_up(id(1, sequence)),
+                Known::Applied(_)
+            ));
+        }
+        let first = sessions.look_up(id(1, u64::MAX - 2));
+        assert!(matches!(first, Known::Forgotten), "{first:?}");
     }
 
     #[test]

@@ -104,7 +104,7 @@ impl<S: State> Snapshotter<S> {
             pause = pause.max(PAUSE_AFTER_FAILURE);
             core.note_applied(counted.0, counted.1);
         }
-        self.not_before = started + pause;
+        self.not_before = started + pause.min(PAUSE_MAX);
         let failed = made.as_ref().err().cloned().map(Arc::new);
         self.core.note(|stats| {
             stats.snapshot_time = started.elapsed();
@@ -222,6 +222,9 @@ enum Next {
 
 /// Longer than anybody waits for a snapshot that is not asked for.
 const FAR_OFF: Duration = Duration::from_secs(24 * 3600);
+
+/// Any longer pause is never over. What may come after it must be a time that there is.
+const PAUSE_MAX: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 /// A snapshot that has failed is not tried again at once, whatever the policy.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);

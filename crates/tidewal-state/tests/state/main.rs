@@ -1,5 +1,6 @@
 //! A state machine on the simulated disk, and on the machine's own.
 
+mod codecs;
 mod full;
 mod ledger;
 mod life;

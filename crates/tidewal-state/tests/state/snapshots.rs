@@ -55,6 +55,23 @@ fn a_snapshot_without_anything_new_is_the_one_there_is() {
     });
 }
 
+/// The end of the pause was no time that there is, and no snapshot was taken any more.
+#[test]
+fn regression_a_pause_may_be_as_long_as_can_be() {
+    run(async {
+        let policy = SnapshotPolicy::default();
+        let policy = policy.every_records(3).min_pause(Duration::MAX);
+        let disk = SimDisk::new(1);
+        let machine = options().snapshots(policy);
+        let machine = machine.open_on(&disk, DIR).await.unwrap();
+        fill(&machine, 0..3).await;
+        assert_eq!(machine.snapshot().await.unwrap().get(), 3);
+        fill(&machine, 3..9).await;
+        assert_eq!(machine.stats().snapshots, 1, "not by itself");
+        assert_eq!(machine.snapshot().await.unwrap().get(), 9);
+    });
+}
+
 /// By records or bytes, and not more often than the pause allows.
 #[test]
 fn the_policy_takes_snapshots_by_itself() {
