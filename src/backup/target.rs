@@ -12,7 +12,7 @@ use crate::storage::{Access, Dir, File, Location, Mode, Opening};
 /// A directory under construction.
 pub(super) struct Target {
     dir: Dir,
-    /// What was created in it.
+    /// What was created in it, first of all the file that says that it is no log.
     made: Vec<String>,
 }
 
@@ -63,11 +63,16 @@ impl Target {
         let _ = self.remove_all();
     }
 
+    /// What says that the directory is no log goes last. It may be another backup's, which was a moment
+    /// faster.
     fn remove_all(&self) -> Result<()> {
-        let mut others = self.made.iter().filter(|name| *name != names::RESTORING);
-        others.try_for_each(|name| self.dir.remove(name))?;
+        let mut made = self.made.iter();
+        let Some(mark) = made.next() else {
+            return Ok(());
+        };
+        made.try_for_each(|name| self.dir.remove(name))?;
         self.dir.sync()?;
-        Ok(self.dir.remove(names::RESTORING)?)
+        Ok(self.dir.remove(mark)?)
     }
 }
 
@@ -86,3 +91,31 @@ const UNFINISHED: &[u8] =
 
 /// What a file system of its own has in its root.
 const LOST_AND_FOUND: &str = "lost+found";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::disk::DiskPath;
+
+    /// Both had found the directory empty. The second one removed the word that it is no log yet.
+    #[tokio::test]
+    async fn regression_a_backup_that_another_one_overtakes_leaves_its_files_alone() {
+        let scratch = tempfile::tempdir().expect("there is room for a directory");
+        let location = DiskPath::location(scratch.path());
+        let opening = Opening {
+            access: Access::Append,
+            create: true,
+            allow_unsynced: false,
+        };
+        let mut late = Target {
+            dir: location.open(opening).expect("it is there"),
+            made: Vec::new(),
+        };
+        let first = Target::begin(&location).await;
+        let mut first = first.expect("the directory is empty");
+        late.mark_unfinished().await.expect_err("it is taken");
+        late.give_up();
+        first.create("a segment").expect("it can be created");
+        first.finish().expect("nothing of it was removed");
+    }
+}
