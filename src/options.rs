@@ -221,6 +221,9 @@ impl WalOptions {
     /// How many bytes of the newest durable records are kept in memory for
     /// [followers](crate::Wal::follow), for all of them together. Default: 16 MiB; at most 4 GiB - 1.
     ///
+    /// A payload of 16 KiB or more is kept as the `Bytes` that was appended, and so is the buffer that this
+    /// is a slice of: append copies if that is much larger, or belongs to a pool.
+    ///
     /// Nothing is kept while there is no follower. A batch that is larger than all of it is not kept: with
     /// less than `max_batch_bytes` followers read such batches from finished segments.
     pub fn follow_buffer_bytes(mut self, bytes: usize) -> Self {
