@@ -5,7 +5,7 @@
 //!
 //!     TIDEWAL_DEEP_STEPS=4 cargo test --release --test exhaustive deep -- --nocapture
 
-use tidewal_testing::harness::cuts::{ALPHABET, Cuts};
+use tidewal_testing::harness::cuts::{ALPHABET, Cuts, FOLLOWED};
 use tidewal_testing::harness::number;
 
 /// All of one to `steps` steps, and `generations` lives that are cut short, one after another.
@@ -31,6 +31,16 @@ fn every_workload_of_a_few_steps_three_generations_deep() {
 #[test]
 fn every_workload_of_up_to_four_steps() {
     every_workload(small_number("TIDEWAL_STEPS", 4), 1);
+}
+
+/// What a follower got survives each cut, in order, without a gap and without a repeat.
+#[test]
+fn every_workload_of_a_few_steps_with_followers_and_holds() {
+    let steps = small_number("TIDEWAL_FOLLOWED_STEPS", 3);
+    let mut cuts = Cuts::followed();
+    cuts.all_of(FOLLOWED, steps as usize);
+    println!("up to {steps} steps, followed: {:?}", cuts.tally);
+    assert!(cuts.tally.followed > cuts.tally.workloads);
 }
 
 fn small_number(name: &str, otherwise: u32) -> u32 {

@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use tidewal::SyncPolicy;
 use tidewal::mutants::{Mutant, activate};
-use tidewal_testing::harness::cuts::{ALPHABET, Cuts};
+use tidewal_testing::harness::cuts::{ALPHABET, Cuts, FOLLOWED};
 use tidewal_testing::harness::damage::{Damage, Sound, Stop, measure_everywhere};
 use tidewal_testing::harness::faults::{EVERYTHING, MISHAPS, Scenario};
 use tidewal_testing::harness::lives::{Deaths, live_and_die};
@@ -51,6 +51,10 @@ fn cuts() {
         &fill[..],
     ];
     cuts.everywhere(&steps.concat());
+}
+
+fn followed_cuts() {
+    Cuts::followed().all_of(FOLLOWED, 2);
 }
 
 fn lives() {
@@ -153,7 +157,7 @@ fn the_bugs_of_the_directory_are_noticed() {
     }
 }
 
-/// By the workloads that are followed, and quickly.
+/// By each of the two instruments whose workloads are followed.
 #[test]
 fn the_bugs_of_followers_and_holds_are_noticed() {
     for mutant in [
@@ -162,8 +166,11 @@ fn the_bugs_of_followers_and_holds_are_noticed() {
         Mutant::HoldIgnored,
         Mutant::OpenSegmentRead,
     ] {
-        let noticed = notice(Some(mutant), lives);
-        println!("{mutant:?}: {noticed:?}");
-        assert!(noticed.is_some(), "{mutant:?}");
+        for (name, instrument) in [("lives", lives as fn()), ("cuts", followed_cuts)] {
+            let noticed = notice(Some(mutant), instrument);
+            println!("{mutant:?}, {name}: {noticed:?}");
+            assert!(noticed.is_some(), "{mutant:?}, {name}");
+        }
     }
+    assert_eq!(notice(None, followed_cuts), None);
 }

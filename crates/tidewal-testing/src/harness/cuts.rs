@@ -5,14 +5,16 @@ use std::collections::HashSet;
 use std::collections::hash_map::DefaultHasher;
 use std::hash::{Hash, Hasher};
 use std::ops::Range;
-use std::time::Duration;
 
 use tidewal::sim::{SimDisk, Survival};
 use tidewal::{CorruptionKind, Error, WalOptions};
 
+use crate::harness::followers::{Followed, PAUSE, Paces};
 use crate::harness::oracle::Oracle;
 use crate::harness::steps::Driver;
-use crate::harness::steps::Step::{self, Append, Batch, Reopen, Sync, Truncate, Written};
+use crate::harness::steps::Step::{
+    self, Append, Batch, Pause, Reopen, Rotate, Sync, Truncate, Written,
+};
 use crate::harness::{Label, note_trial};
 use crate::support::{DIR, options, run};
 
@@ -29,6 +31,18 @@ pub const ALPHABET: &[&[Step]] = &[
     &[Step::Drop],
 ];
 
+/// What matters to followers: records that memory holds and that it does not, finished and open segments.
+pub const FOLLOWED: &[&[Step]] = &[
+    &[Append(3000)],
+    &[Append(12_000)],
+    &[Batch(3, 1500)],
+    &[Written(300), Sync],
+    &[Append(12_000), Append(12_000), Truncate(0)],
+    &[Rotate],
+    &[Pause],
+    &[Reopen],
+];
+
 /// What is tried.
 pub struct Cuts {
     pub options: WalOptions,
@@ -42,6 +56,8 @@ pub struct Cuts {
     /// Whether the medium also loses a page of the newest segment of each disk, while the system's cache has it
     /// and while it has not.
     pub loses_pages: bool,
+    /// Whether the log is followed and held in each life: what a follower got survives the cut.
+    pub has_followers: bool,
     /// Disks that were tried, with what was promised on them: the same one twice shows nothing new.
     tried: HashSet<u64>,
     pub tally: Tally,
@@ -66,6 +82,8 @@ pub struct Tally {
     pub different: u64,
     /// Pages that were lost.
     pub lost_pages: u64,
+    /// Records that followers got before a cut.
+    pub followed: u64,
 }
 
 impl Cuts {
@@ -76,8 +94,20 @@ impl Cuts {
             samples: 4,
             generations: 3,
             loses_pages: false,
+            has_followers: false,
             tried: HashSet::new(),
             tally: Tally::default(),
+        }
+    }
+
+    /// With followers, one of which is always behind what memory holds.
+    pub fn followed() -> Self {
+        let follow_buffer = 8000;
+        Self {
+            options: options().follow_buffer_bytes(follow_buffer),
+            generations: 1,
+            has_followers: true,
+            ..Self::new()
         }
     }
 
@@ -120,6 +150,7 @@ impl Cuts {
         for cut in cuts {
             let _label = Label(format!("{steps:?}, cut at operation {cut}"));
             let (disk, oracle, _) = self.run_until(cut, steps);
+            self.tally.followed += oracle.followed.len() as u64;
             self.end(&disk, &oracle, 1);
         }
     }
@@ -128,18 +159,39 @@ impl Cuts {
     fn run_until(&self, cut: u64, steps: &[Step]) -> (SimDisk, Oracle, u64) {
         run(async {
             let disk = SimDisk::new(1);
+            disk.set_refuses_shared_reads(self.has_followers);
             disk.cut_power_at(cut);
-            let mut oracle = Oracle::default();
-            let outcome = Driver::new(&disk, &self.options, &mut oracle)
-                .start(steps)
-                .await;
-            assert_only_the_cut_fails(&disk, &outcome);
+            let (mut oracle, followed) = (Oracle::default(), Followed::default());
+            let mut driver = self.driver(&disk, &mut oracle, &followed);
+            let mut outcome = driver.start(steps).await;
             let at_end = disk.operations();
+            if self.has_followers
+                && let Ok(wal) = outcome
+            {
+                outcome = driver.go_on(wal, &[Pause]).await;
+            }
+            assert_only_the_cut_fails(&disk, &outcome);
             // The log closes in the background, which the cut may hit too.
             drop(outcome);
-            tokio::time::sleep(Duration::from_millis(1)).await;
+            tokio::time::sleep(PAUSE).await;
+            oracle.note_followed(followed.take(), disk.is_off());
             (disk, oracle, at_end)
         })
+    }
+
+    fn driver<'a>(
+        &'a self,
+        disk: &'a SimDisk,
+        oracle: &'a mut Oracle,
+        followed: &Followed,
+    ) -> Driver<'a> {
+        let followers = self
+            .has_followers
+            .then(|| (followed.clone(), Paces::Behind));
+        Driver {
+            followers,
+            ..Driver::new(disk, &self.options, oracle)
+        }
     }
 
     /// Continues from where a life was interrupted, in each way that it may have ended there.
@@ -266,11 +318,13 @@ impl Cuts {
             let disk = disk.fork();
             let mut oracle = oracle.clone();
             disk.cut_power_at(disk.operations() + cut);
+            let followed = Followed::default();
             run(async {
-                let mut driver = Driver::new(&disk, &self.options, &mut oracle);
+                let mut driver = self.driver(&disk, &mut oracle, &followed);
                 let outcome = driver.recover_and_append().await;
                 assert_only_the_cut_fails(&disk, &outcome);
             });
+            oracle.note_followed(followed.take(), disk.is_off());
             self.end(&disk, &oracle, generation + 1);
         }
     }
@@ -279,14 +333,16 @@ impl Cuts {
     /// append was answered.
     fn live(&self, disk: &SimDisk, mut oracle: Oracle) -> u64 {
         let before = disk.operations();
+        let followed = Followed::default();
         let outcome = run(async {
-            let mut driver = Driver::new(disk, &self.options, &mut oracle);
+            let mut driver = self.driver(disk, &mut oracle, &followed);
             let wal = driver.recover_and_append().await?;
             let operations = disk.operations() - before;
             driver.go_on(wal, &[Append(3000)]).await?.close().await?;
             driver.recover().await?;
             Ok::<_, Error>(operations)
         });
+        oracle.note_followed(followed.take(), false);
         outcome.unwrap_or_else(|error| panic!("P4: {error}: {error:?}"))
     }
 }

@@ -4,13 +4,23 @@
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use tidewal::{Error, Follower, Hold, Lsn, Record, Wal};
+use tidewal::{DurableLsns, Error, Follower, Hold, Lsn, Record, Wal};
 
 use crate::harness::rng::Rng;
 
-/// What the followers of one life got.
+/// The followers of one life, and what they got.
 #[derive(Clone, Default)]
 pub struct Followed(Arc<Mutex<Seen>>);
+
+/// How slow those are that do not read from the end of the log.
+pub enum Paces {
+    Random(Rng),
+    /// They get one record at once, and the rest in the next pause of the workload ([`PAUSE`]).
+    Behind,
+}
+
+/// A pause of a workload that lets followers which are [`Paces::Behind`] read everything.
+pub const PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Default)]
 pub struct Seen {
@@ -24,18 +34,13 @@ pub struct Seen {
 impl Followed {
     /// Starts followers of a log that was just opened: one at its end, one from its beginning, one that
     /// is slow and holds what it has not read.
-    pub fn start(&self, wal: &Wal, rng: &mut Rng) {
-        self.spawn(wal.follow(wal.durable_lsn().next()), None, Duration::ZERO);
-        let pace = Duration::from_micros(rng.roll(3) * 100);
-        self.spawn(wal.follow(Lsn::ZERO), None, pace);
-        if rng.once_in(2) {
+    pub fn start(&self, wal: &Wal, paces: &mut Paces) {
+        self.spawn(wal, wal.durable_lsn().next(), None, Duration::ZERO);
+        let (pace, holder) = paces.next();
+        self.spawn(wal, Lsn::ZERO, None, pace);
+        if let Some(pace) = holder {
             let hold = wal.hold(Lsn::ZERO).expect("the oldest record is there");
-            let pace = Duration::from_micros(rng.roll(3) * 300);
-            self.spawn(
-                wal.follow(hold.lsn().unwrap_or(Lsn::ZERO)),
-                Some(hold),
-                pace,
-            );
+            self.spawn(wal, hold.lsn().unwrap_or(Lsn::ZERO), Some(hold), pace);
         }
     }
 
@@ -44,15 +49,22 @@ impl Followed {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    fn spawn(&self, follower: Follower, hold: Option<Hold>, pace: Duration) {
-        tokio::spawn(self.clone().run(follower, hold, pace));
+    fn spawn(&self, wal: &Wal, from: Lsn, hold: Option<Hold>, pace: Duration) {
+        let (follower, durable) = (wal.follow(from), wal.subscribe_durable());
+        tokio::spawn(self.clone().run(follower, durable, hold, pace));
     }
 
-    async fn run(self, mut follower: Follower, hold: Option<Hold>, pace: Duration) {
+    async fn run(
+        self,
+        mut follower: Follower,
+        mut durable: DurableLsns,
+        hold: Option<Hold>,
+        pace: Duration,
+    ) {
         loop {
             let expected = follower.next_lsn();
             match follower.try_next().await {
-                Ok(None) => return,
+                Ok(None) => return self.note_end(follower.next_lsn(), durable.next().await),
                 Ok(Some(record)) => {
                     self.note(expected, &record);
                     if let Some(hold) = &hold {
@@ -81,7 +93,33 @@ impl Followed {
         });
     }
 
+    fn note_end(&self, next: Lsn, durable: Option<Lsn>) {
+        let durable = durable.expect("the first value is there whatever has happened");
+        if next != durable.next() {
+            let early = format!("a follower ended before {next}, and {durable} is durable");
+            self.with(|seen| seen.broken.push(early));
+        }
+    }
+
     fn with(&self, work: impl FnOnce(&mut Seen)) {
         work(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner));
     }
 }
+
+impl Paces {
+    /// Of the follower from the beginning, and of the one with a hold if there is to be one.
+    fn next(&mut self) -> (Duration, Option<Duration>) {
+        let Self::Random(rng) = self else {
+            return (SLOW, Some(SLOW));
+        };
+        let pace = Duration::from_micros(rng.roll(3) * 100);
+        let is_held = rng.once_in(2);
+        (
+            pace,
+            is_held.then(|| Duration::from_micros(rng.roll(3) * 300)),
+        )
+    }
+}
+
+/// Longer than a workload without a pause takes, and a small part of [`PAUSE`].
+const SLOW: Duration = Duration::from_millis(2);

@@ -6,7 +6,7 @@ use std::time::Duration;
 use tidewal::sim::{Operation, SimDisk, Survival};
 use tidewal::{SyncPolicy, Wal, WalOptions};
 
-use crate::harness::followers::Followed;
+use crate::harness::followers::{Followed, Paces};
 use crate::harness::oracle::Oracle;
 use crate::harness::rng::Rng;
 use crate::harness::steps::{Driver, Step};
@@ -43,7 +43,9 @@ pub fn live_and_die(seed: u64, deaths: &mut Deaths) {
         driver.is_manual = policy == SyncPolicy::Manual;
         let followed = Followed::default();
         let seed = rng.roll(u64::MAX);
-        driver.followers = rng.once_in(2).then(|| (followed.clone(), Rng::new(seed)));
+        driver.followers = rng
+            .once_in(2)
+            .then(|| (followed.clone(), Paces::Random(Rng::new(seed))));
         one_life(driver, &steps, end);
         oracle.note_followed(followed.take(), disk.is_off());
         deaths.cuts += u64::from(disk.is_off());

@@ -19,7 +19,7 @@ pub struct Oracle {
     /// Records that were acknowledged as written: they outlive the process, not the machine.
     written: BTreeMap<Lsn, Vec<u8>>,
     /// Records that followers got: they are as durable as those that were acknowledged.
-    followed: BTreeMap<Lsn, Vec<u8>>,
+    pub followed: BTreeMap<Lsn, Vec<u8>>,
     /// The highest mark that `truncate_before` was asked for.
     mark: Lsn,
 }

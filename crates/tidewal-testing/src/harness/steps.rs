@@ -7,9 +7,8 @@ use futures::future::join_all;
 use tidewal::sim::SimDisk;
 use tidewal::{Durability, Error, Lsn, Wal, WalOptions};
 
-use crate::harness::followers::Followed;
+use crate::harness::followers::{Followed, PAUSE, Paces};
 use crate::harness::oracle::Oracle;
-use crate::harness::rng::Rng;
 use crate::support::DIR;
 
 /// One step of a workload.
@@ -32,6 +31,8 @@ pub enum Step {
     Rotate,
     /// Let the log go idle.
     Idle,
+    /// Let followers catch up.
+    Pause,
     /// Close the log and open it again.
     Reopen,
     /// Drop the log and open it again.
@@ -45,8 +46,8 @@ pub struct Driver<'a> {
     pub oracle: &'a mut Oracle,
     /// Whether the log syncs only on request.
     pub is_manual: bool,
-    /// Those who follow the log, if any do, and what decides how.
-    pub followers: Option<(Followed, Rng)>,
+    /// Those who follow the log, if any do, and how slow they are.
+    pub followers: Option<(Followed, Paces)>,
 }
 
 impl<'a> Driver<'a> {
@@ -114,6 +115,7 @@ impl<'a> Driver<'a> {
             Step::Truncate(keep) => self.truncate(&wal, keep).await?,
             Step::Rotate => wal.rotate().await?,
             Step::Idle => tokio::time::sleep(Duration::from_millis(150)).await,
+            Step::Pause => tokio::time::sleep(PAUSE).await,
             Step::Reopen => {
                 wal.close().await?;
                 return self.open().await;
@@ -133,8 +135,8 @@ impl<'a> Driver<'a> {
     }
 
     fn start_followers(&mut self, wal: &Wal) {
-        if let Some((followed, rng)) = &mut self.followers {
-            followed.start(wal, rng);
+        if let Some((followed, paces)) = &mut self.followers {
+            followed.start(wal, paces);
         }
     }
 
