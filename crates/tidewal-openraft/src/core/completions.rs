@@ -38,6 +38,11 @@ pub(crate) enum Then<T: Types> {
     Removed(oneshot::Sender<Result<()>>),
 }
 
+/// Waits for [`Then::Answer`] and its like.
+pub(crate) async fn answered(durable: oneshot::Receiver<Result<()>>) -> Result<()> {
+    durable.await.unwrap_or(Err(Error::Interrupted))
+}
+
 /// The first failure of a raft log, which every later call gets. No later record is acknowledged: the log
 /// appends in order, and takes nothing behind a record that it has refused.
 #[derive(Clone, Default)]

@@ -40,6 +40,9 @@ pub(crate) struct Header {
     pub(crate) number: u64,
 }
 
+/// The number of a log's first record.
+pub(crate) const FIRST_NUMBER: u64 = 1;
+
 /// Whose records they are.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Owner {

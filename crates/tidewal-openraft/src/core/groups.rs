@@ -2,19 +2,20 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::Arc;
 
 use tidewal::{Durability, Recovery, Result};
 use tokio::sync::oneshot;
 
-use crate::core::completions::Then;
+use crate::core::completions::{Then, answered};
 use crate::core::encoding::{self, Op, Owner};
 use crate::core::growth::Growth;
-use crate::core::journal::{Group, Journal};
+use crate::core::journal::Journal;
 use crate::core::keeper::keep;
-use crate::core::log::{Log, answered};
+use crate::core::log::Log;
 use crate::core::marks::Marks;
 use crate::core::rebuild::{Rebuilt, Replay, unreadable};
+use crate::core::registry::Registry;
 use crate::core::types::Types;
 use crate::error::{GroupError, OpenError};
 use crate::options::RaftLogOptions;
@@ -24,20 +25,6 @@ pub(crate) struct Groups<T: Types> {
     journal: Arc<Journal<T>>,
     registry: Arc<Registry<T>>,
     options: RaftLogOptions,
-}
-
-/// The groups that there are, by id.
-pub(crate) struct Registry<T: Types>(Mutex<BTreeMap<u64, Slot<T>>>);
-
-struct Slot<T: Types> {
-    group: Arc<Group<T>>,
-    is_open: bool,
-}
-
-/// The right to use a group, which one has at a time.
-pub(crate) struct Lease<T: Types> {
-    registry: Weak<Registry<T>>,
-    id: u64,
 }
 
 impl<T: Types> Groups<T> {
@@ -52,13 +39,7 @@ impl<T: Types> Groups<T> {
         let needs = |(id, rebuilt): (&u64, &Rebuilt<T>)| rebuilt.needs.map(|lsn| (*id, lsn));
         let marks = Marks::new(found.iter().filter_map(needs));
         let journal = Journal::start(wal, marks, Some(growth));
-        let slot = |(id, rebuilt)| {
-            let group = Arc::new(Group::new(&journal, Owner::Group(id), rebuilt));
-            let is_open = false;
-            (id, Slot { group, is_open })
-        };
-        let slots = found.into_iter().map(slot).collect();
-        let registry = Arc::new(Registry(Mutex::new(slots)));
+        let registry = Arc::new(Registry::new(&journal, found));
         T::spawn(keep(&journal, registry.clone(), options.reclaim_after));
         Ok(Self {
             journal,
@@ -69,34 +50,19 @@ impl<T: Types> Groups<T> {
 
     /// Opens the log of a group, a new one if there is none.
     pub(crate) fn open(&self, id: u64) -> Result<Log<T>, GroupError> {
-        let (group, lease) = self.lease(id)?;
+        let (group, lease) = self.registry.lease(&self.journal, id)?;
         let journal = self.journal.clone();
         Ok(Log::new(journal, group, Some(lease), &self.options))
     }
 
-    fn lease(&self, id: u64) -> Result<(Arc<Group<T>>, Lease<T>), GroupError> {
-        let mut slots = self.registry.slots();
-        let slot = slots.entry(id).or_insert_with(|| {
-            let owner = Owner::Group(id);
-            let group = Arc::new(Group::new(&self.journal, owner, Rebuilt::empty()));
-            let is_open = false;
-            Slot { group, is_open }
-        });
-        if std::mem::replace(&mut slot.is_open, true) {
-            return Err(GroupError::Open { group: id });
-        }
-        let registry = Arc::downgrade(&self.registry);
-        Ok((slot.group.clone(), Lease { registry, id }))
-    }
-
     /// The groups that have a log.
     pub(crate) fn ids(&self) -> Vec<u64> {
-        self.registry.slots().keys().copied().collect()
+        self.registry.ids()
     }
 
     /// Removes the log of a group.
     pub(crate) async fn remove(&self, id: u64) -> Result<(), GroupError> {
-        let (group, _lease) = self.lease(id)?;
+        let (group, _lease) = self.registry.lease(&self.journal, id)?;
         let mut turn = group.turn(&self.journal).await;
         if !turn.is_new() {
             let record = encoding::removed(turn.header());
@@ -109,28 +75,8 @@ impl<T: Types> Groups<T> {
         }
         turn.forget_mark();
         drop(turn);
-        self.registry.slots().remove(&id);
+        self.registry.remove(id);
         Ok(())
-    }
-}
-
-impl<T: Types> Registry<T> {
-    pub(crate) fn group(&self, id: u64) -> Option<Arc<Group<T>>> {
-        self.slots().get(&id).map(|slot| slot.group.clone())
-    }
-
-    fn slots(&self) -> MutexGuard<'_, BTreeMap<u64, Slot<T>>> {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-}
-
-impl<T: Types> Drop for Lease<T> {
-    fn drop(&mut self) {
-        if let Some(registry) = self.registry.upgrade()
-            && let Some(slot) = registry.slots().get_mut(&self.id)
-        {
-            slot.is_open = false;
-        }
     }
 }
 

@@ -10,7 +10,7 @@ use tidewal::{Durability, Error, Lsn, OrderedAppender, Result, Wal};
 use tokio::sync::{Mutex, MutexGuard, mpsc};
 
 use crate::core::completions::{Failure, Job, Pending, Then, complete, first_cause};
-use crate::core::encoding::{Header, Owner};
+use crate::core::encoding::{FIRST_NUMBER, Header, Owner};
 use crate::core::growth::Growth;
 use crate::core::marks::{Marks, trim};
 use crate::core::memory::{Memory, Shared};
@@ -208,9 +208,6 @@ impl Submitter {
         })
     }
 }
-
-/// The number of a log's first record.
-pub(crate) const FIRST_NUMBER: u64 = 1;
 
 /// Submissions whose completion may be outstanding.
 const IN_FLIGHT: usize = 1024;

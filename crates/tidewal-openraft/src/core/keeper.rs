@@ -12,12 +12,11 @@ use tidewal::{Durability, Lsn, Result};
 use tokio::sync::oneshot;
 
 use crate::core::chunk::{Chunks, Encoded};
-use crate::core::completions::Then;
+use crate::core::completions::{Then, answered};
 use crate::core::encoding::{self, EncodeError, Header};
-use crate::core::groups::Registry;
 use crate::core::journal::{Group, Journal, Turn};
-use crate::core::log::answered;
 use crate::core::memory::Place;
+use crate::core::registry::Registry;
 use crate::core::types::Types;
 
 /// The task that does it. It ends with the journal.

@@ -7,13 +7,13 @@ use tidewal::{Durability, Error, Recovery, Result};
 use tokio::sync::oneshot;
 
 use crate::core::chunk::{Chunks, Encoded};
-use crate::core::completions::{Then, kind};
+use crate::core::completions::{Then, answered};
 use crate::core::encoding::{self, EncodeError, Owner};
-use crate::core::groups::Lease;
 use crate::core::journal::{Group, Journal, Turn};
 use crate::core::marks::Marks;
 use crate::core::memory::{OutOfOrder, Place, Shared, check_order, cost};
 use crate::core::rebuild::Rebuilt;
+use crate::core::registry::Lease;
 use crate::core::types::Types;
 use crate::error::OpenError;
 use crate::options::RaftLogOptions;
@@ -204,10 +204,6 @@ async fn submit_entries<T: Types>(
     .await
 }
 
-pub(crate) async fn answered(durable: oneshot::Receiver<Result<()>>) -> Result<()> {
-    durable.await.unwrap_or(Err(Error::Interrupted))
-}
-
 /// Why something was not recorded.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum WriteError<T: Types> {
@@ -224,11 +220,12 @@ pub(crate) enum WriteError<T: Types> {
     Order(#[from] OutOfOrder<T>),
 }
 
+#[cfg(feature = "v0_10")]
 impl<T: Types> WriteError<T> {
     pub(crate) fn kind(&self) -> std::io::ErrorKind {
         match self {
             Self::Encode(_) | Self::Order(_) => std::io::ErrorKind::InvalidInput,
-            Self::Log(error) => kind(error),
+            Self::Log(error) => crate::core::completions::kind(error),
             Self::MemoryLimit(_) => std::io::ErrorKind::OutOfMemory,
         }
     }

@@ -12,6 +12,7 @@ mod log;
 mod marks;
 mod memory;
 mod rebuild;
+mod registry;
 mod types;
 
 pub(crate) use self::groups::Groups;

@@ -2,8 +2,7 @@
 
 use tidewal::{Lsn, Record, Recovery};
 
-use crate::core::encoding::{self, Op, Owner};
-use crate::core::journal::FIRST_NUMBER;
+use crate::core::encoding::{self, FIRST_NUMBER, Op, Owner};
 use crate::core::memory::{Memory, Place, check_order};
 use crate::core::types::Types;
 use crate::error::OpenError;

@@ -7,7 +7,8 @@ use openraft::RaftTypeConfig;
 use tidewal::{Recovery, Wal};
 
 use crate::core::Groups;
-use crate::v0_10::{Raft, RaftLog};
+use crate::v0_10::log::RaftLog;
+use crate::v0_10::types::Raft;
 use crate::{GroupError, OpenError, RaftLogOptions};
 
 /// The logs of many raft groups, in one [`Wal`]: all share its syncs.

@@ -17,7 +17,7 @@ use openraft::{OptionalSend, RaftLogReader, RaftTypeConfig};
 use crate::Held;
 use crate::core::{Shared, Types};
 use crate::held::READ_BYTES;
-use crate::v0_10::Raft;
+use crate::v0_10::types::Raft;
 
 /// Reads the entries of a [`RaftLog`](crate::v0_10::RaftLog), from memory. Clones are cheap, and read the
 /// same log.

@@ -7,7 +7,8 @@ use openraft09::RaftTypeConfig;
 use tidewal::{Recovery, Wal};
 
 use crate::core::Groups;
-use crate::v0_9::{Raft, RaftLog};
+use crate::v0_9::log::RaftLog;
+use crate::v0_9::types::Raft;
 use crate::{GroupError, OpenError, RaftLogOptions};
 
 /// The logs of many raft groups, in one [`Wal`]: all share its syncs.

@@ -8,7 +8,7 @@ use openraft09::{OptionalSend, RaftLogReader, RaftTypeConfig, StorageError};
 use crate::Held;
 use crate::core::Shared;
 use crate::held::READ_BYTES;
-use crate::v0_9::Raft;
+use crate::v0_9::types::Raft;
 
 /// Reads the entries of a [`RaftLog`](crate::v0_9::RaftLog), from memory. Clones are cheap, and read the
 /// same log.
