@@ -1,8 +1,12 @@
 //! The house rules that can be read off the source: who may import whom, who may touch what
 //! (ARCHITECTURE.md, "Dependencies").
 
+mod modules;
+
 use std::fs;
 use std::path::{Path, PathBuf};
+
+use modules::Modules;
 
 /// What the files below each place may import from the crate. An arrow goes down only.
 const ALLOWED: &[(&str, &[&str])] = &[
@@ -229,16 +233,23 @@ fn sources() -> Vec<(PathBuf, String)> {
 
 /// The sources of every package of the workspace that others build on, by their full paths.
 fn all_sources() -> Vec<(PathBuf, String)> {
-    let mut roots = vec![package().join("src")];
-    let packages = fs::read_dir(package().join("crates")).unwrap();
-    roots.extend(packages.map(|package| package.unwrap().path().join("src")));
-    assert!(roots.len() > 3, "the packages were not found");
+    let mut roots = crates();
+    roots.push(package().join("src"));
     let named = |root: &PathBuf| {
         let found = sources_below(root).into_iter();
         let found = found.map(|(path, text)| (root.join(path), text));
         found.collect::<Vec<_>>()
     };
     roots.iter().flat_map(named).collect()
+}
+
+/// The sources' directories of the packages beside the log.
+fn crates() -> Vec<PathBuf> {
+    let packages = fs::read_dir(package().join("crates")).unwrap();
+    let sources = packages.map(|package| package.unwrap().path().join("src"));
+    let sources: Vec<_> = sources.collect();
+    assert!(sources.len() > 3, "the packages were not found");
+    sources
 }
 
 fn package() -> &'static Path {
@@ -330,6 +341,14 @@ fn a_forbidden_import_would_be_seen() {
         imports("use crate::{Lsn, format};\n// use crate::x;\npub(crate) fn f()"),
         ["Lsn", "format"]
     );
+}
+
+#[test]
+fn no_module_of_a_crate_imports_itself_through_others() {
+    for root in crates() {
+        let cycle = Modules::of(&sources_below(&root)).cycle();
+        assert_eq!(cycle, None, "a cycle in {}", root.display());
+    }
 }
 
 /// Asserts that `needle` is nowhere but in the files whose path begins with one of `places`.

@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::future::Future;
-use std::path::Path;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
@@ -46,24 +45,6 @@ struct Shared<S: State> {
 }
 
 impl<S: State> StateMachine<S> {
-    /// The options, for a state machine that differs from the defaults.
-    pub fn options() -> Options<S> {
-        Options::new()
-    }
-
-    /// Opens the state machine in `dir` with the defaults: [`Options::open`].
-    ///
-    /// # Errors
-    ///
-    /// The errors of [`Options::open`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Like [`Options::open`].
-    pub async fn open(dir: impl AsRef<Path>) -> Result<Self> {
-        Options::new().open(dir).await
-    }
-
     pub(crate) async fn start(
         wal: Wal,
         machine: Machine<S>,

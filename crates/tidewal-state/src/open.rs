@@ -1,5 +1,7 @@
 //! How a state machine starts: the newest sound snapshot, then the rest of the log.
 
+use std::path::Path;
+
 use tidewal::snapshot::{LockedDir, Snapshot, SnapshotError, SnapshotFile, SnapshotState};
 use tidewal::{Lsn, Recovery};
 
@@ -11,10 +13,68 @@ use crate::options::Options;
 use crate::record;
 use crate::state::State;
 
-pub(crate) async fn open<S: State>(
-    locked: LockedDir,
-    options: Options<S>,
-) -> Result<StateMachine<S>> {
+impl<S: State> StateMachine<S> {
+    /// The options, for a state machine that differs from the defaults.
+    pub fn options() -> Options<S> {
+        Options::new()
+    }
+
+    /// Opens the state machine in `dir` with the defaults: [`Options::open`].
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`Options::open`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Like [`Options::open`].
+    pub async fn open(dir: impl AsRef<Path>) -> Result<Self> {
+        Options::new().open(dir).await
+    }
+}
+
+impl<S: State> Options<S> {
+    /// Opens the state machine in `dir`: reads the newest sound snapshot, applies the records after it,
+    /// and is ready.
+    ///
+    /// Creates the directory if necessary. Must be called on a tokio runtime with time enabled; the tasks
+    /// that apply commands and take snapshots run on it.
+    ///
+    /// A snapshot that is damaged, of another log, or of a later format is passed over, and the one before
+    /// it is used if the log reaches back so far.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Log`] with those of [`WalOptions::recover`](tidewal::WalOptions::recover);
+    /// [`Error::NoSnapshot`], [`Error::BehindSnapshot`], [`Error::StateVersion`], [`Error::Snapshot`],
+    /// [`Error::Undecodable`], [`Error::Panicked`], [`Error::ExactlyOnceOff`].
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it completes, nothing is open, and the directory is given back
+    /// shortly afterwards.
+    pub async fn open(self, dir: impl AsRef<Path>) -> Result<StateMachine<S>> {
+        let locked = self.log.clone().lock(dir).await?;
+        start(locked, self).await
+    }
+
+    /// As [`open`](Self::open), on a simulated disk.
+    ///
+    /// # Errors
+    ///
+    /// The errors of [`open`](Self::open).
+    #[cfg(feature = "sim")]
+    pub async fn open_on(
+        self,
+        disk: &tidewal::sim::SimDisk,
+        dir: impl AsRef<Path>,
+    ) -> Result<StateMachine<S>> {
+        let locked = self.log.clone().lock_on(disk, dir).await?;
+        start(locked, self).await
+    }
+}
+
+async fn start<S: State>(locked: LockedDir, options: Options<S>) -> Result<StateMachine<S>> {
     let mut start = Start::new(Machine::new(options.outputs));
     start.load(&locked).await?;
     let from = start.machine.applied.next();

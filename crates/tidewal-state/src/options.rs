@@ -1,21 +1,17 @@
 //! Options and their defaults.
 
 use std::fmt;
-use std::path::Path;
 use std::time::Duration;
 
 use bytes::Bytes;
 use tidewal::typed::{Codec, Logged};
 use tidewal::{Wal, WalOptions};
 
-use crate::error::Result;
-use crate::handle::StateMachine;
 use crate::machine::OutputCodec;
-use crate::open;
 use crate::sessions::Limits;
 use crate::state::State;
 
-/// How a state machine is opened and when it takes snapshots. [`StateMachine::options`] makes them.
+/// How a state machine is opened and when it takes snapshots. [`StateMachine::options`](crate::StateMachine::options) makes them.
 #[must_use = "options do nothing until a directory is opened with them"]
 pub struct Options<S: State> {
     pub(crate) log: WalOptions,
@@ -67,7 +63,7 @@ impl<S: State> Options<S> {
         self
     }
 
-    /// Turns on [`execute_once`](StateMachine::execute_once), with these limits for what is remembered.
+    /// Turns on [`execute_once`](crate::StateMachine::execute_once), with these limits for what is remembered.
     ///
     /// The output is kept in snapshots, so it needs a codec. From the first session on the state machine
     /// has to be opened with this option.
@@ -85,50 +81,6 @@ impl<S: State> Options<S> {
             decode: <S::Output as Logged>::Codec::decode,
         });
         self
-    }
-
-    /// Opens the state machine in `dir`: reads the newest sound snapshot, applies the records after it,
-    /// and is ready.
-    ///
-    /// Creates the directory if necessary. Must be called on a tokio runtime with time enabled; the tasks
-    /// that apply commands and take snapshots run on it.
-    ///
-    /// A snapshot that is damaged, of another log, or of a later format is passed over, and the one before
-    /// it is used if the log reaches back so far.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Log`](crate::Error::Log) with those of [`WalOptions::recover`];
-    /// [`Error::NoSnapshot`](crate::Error::NoSnapshot),
-    /// [`Error::BehindSnapshot`](crate::Error::BehindSnapshot),
-    /// [`Error::StateVersion`](crate::Error::StateVersion),
-    /// [`Error::Snapshot`](crate::Error::Snapshot),
-    /// [`Error::Undecodable`](crate::Error::Undecodable),
-    /// [`Error::Panicked`](crate::Error::Panicked),
-    /// [`Error::ExactlyOnceOff`](crate::Error::ExactlyOnceOff).
-    ///
-    /// # Cancel safety
-    ///
-    /// If the future is dropped before it completes, nothing is open, and the directory is given back
-    /// shortly afterwards.
-    pub async fn open(self, dir: impl AsRef<Path>) -> Result<StateMachine<S>> {
-        let locked = self.log.clone().lock(dir).await?;
-        open::open(locked, self).await
-    }
-
-    /// As [`open`](Self::open), on a simulated disk.
-    ///
-    /// # Errors
-    ///
-    /// The errors of [`open`](Self::open).
-    #[cfg(feature = "sim")]
-    pub async fn open_on(
-        self,
-        disk: &tidewal::sim::SimDisk,
-        dir: impl AsRef<Path>,
-    ) -> Result<StateMachine<S>> {
-        let locked = self.log.clone().lock_on(disk, dir).await?;
-        open::open(locked, self).await
     }
 }
 
