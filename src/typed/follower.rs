@@ -30,6 +30,11 @@ impl<T: Logged> TypedWal<T> {
 /// [`TypedWal::follow`] makes one.
 ///
 /// It is a [`Follower`] whose records are decoded. The stream ends after its first error.
+///
+/// # Cancel safety
+///
+/// [`try_next`](Self::try_next) and the stream are cancel safe: if the future is dropped before it
+/// completes, no value is lost.
 #[must_use = "a follower reads nothing unless it is polled"]
 pub struct TypedFollower<T>(Decoded<Follower, T>);
 

@@ -3,6 +3,7 @@
 mod bank;
 mod changes;
 mod codecs;
+mod following;
 mod handle;
 mod helpers;
 mod power;
