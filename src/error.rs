@@ -1,5 +1,7 @@
 //! Errors, grouped by what the caller should do next.
 
+mod corruption;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::{fmt, io};
@@ -7,6 +9,8 @@ use std::{fmt, io};
 use bytes::Bytes;
 
 use crate::lsn::Lsn;
+
+pub use crate::error::corruption::{Corruption, CorruptionKind};
 
 /// The result of an operation on the log.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -88,6 +92,16 @@ pub enum Error {
     #[error("the hold kept more than it may and was released; its records may be gone")]
     HoldReleased,
 
+    /// There is a lasting hold of this name, and its owner still has it.
+    ///
+    /// Next: use the one that there is, drop it first, or choose another name.
+    #[error("the log has a hold \"{name}\" already")]
+    #[non_exhaustive]
+    HoldTaken {
+        /// The name of the hold.
+        name: String,
+    },
+
     /// The writer ended before it could answer, so the outcome is unknown.
     ///
     /// Next: reopen the log, and check whether the record exists.
@@ -149,6 +163,18 @@ pub enum Error {
     NoLog {
         /// The directory.
         dir: PathBuf,
+    },
+
+    /// A directory that was to be copied or restored into holds something. Nothing was changed.
+    ///
+    /// Next: choose another directory.
+    #[error("{} is not empty: it holds {file}", dir.display())]
+    #[non_exhaustive]
+    NotEmpty {
+        /// The directory.
+        dir: PathBuf,
+        /// One of its files.
+        file: String,
     },
 
     /// An earlier write or sync failed, and the log accepts nothing more. The record is certainly
@@ -474,127 +500,4 @@ struct IoFailureParts {
     action: &'static str,
     path: PathBuf,
     source: io::Error,
-}
-
-/// Where durable records are damaged or missing.
-#[derive(Clone, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub struct Corruption {
-    /// What kind of damage it is.
-    pub kind: CorruptionKind,
-    /// The file that is damaged, or whose neighbour is missing.
-    pub segment: PathBuf,
-    /// Where in that file, in bytes from its start.
-    pub offset: u64,
-    /// The first record that cannot be delivered.
-    pub first: Lsn,
-    /// The last record that is known to have been durable and cannot be delivered. Below `first` if
-    /// no record is known to be lost.
-    pub last: Lsn,
-}
-
-impl fmt::Display for Corruption {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self {
-            kind,
-            segment,
-            offset,
-            first,
-            last,
-        } = self;
-        write!(
-            f,
-            "{} at byte {offset}: {kind} ({})",
-            segment.display(),
-            kind.label()
-        )?;
-        match last >= first {
-            true if first == last => write!(f, "; record {first} was durable"),
-            true => write!(f, "; records {first} to {last} were durable"),
-            false => write!(f, "; the log cannot be read from record {first} on"),
-        }
-    }
-}
-
-impl std::error::Error for Corruption {}
-
-/// A kind of damage. The labels are those of the tables in `docs/durability.md`.
-#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
-#[non_exhaustive]
-pub enum CorruptionKind {
-    /// A segment does not name the segment before it as its predecessor.
-    ChainBroken,
-    /// A segment belongs to another log.
-    ForeignSegment,
-    /// A segment's header does not match its checksum, or is not a segment header at all.
-    HeaderDamaged,
-    /// The LSN in a segment's header is not the one in the file's name.
-    NameMismatch,
-    /// The segments before the oldest one found are missing, and were not truncated.
-    PredecessorMissing,
-    /// The end of the last segment is unreadable, and a later frame or the segment's own statement
-    /// proves that it was durable.
-    ProvenLost,
-    /// A record is unreadable in a segment that was complete when its successor was opened.
-    SealedDamaged,
-    /// A segment's file is shorter than its header says.
-    ShortFile,
-    /// The last segment says that a later one was opened, and that segment is missing.
-    SuccessorMissing,
-    /// The system cannot read a page of a segment that may hold records, or its header, usually
-    /// because of a bad sector. The offset is that of the page.
-    ///
-    /// Look at the disk before anything else: if the cause is a cable or a controller, the same
-    /// bytes may be readable later.
-    Unreadable,
-}
-
-impl CorruptionKind {
-    /// Every kind of damage.
-    pub const ALL: &'static [Self] = &[
-        Self::ChainBroken,
-        Self::ForeignSegment,
-        Self::HeaderDamaged,
-        Self::NameMismatch,
-        Self::PredecessorMissing,
-        Self::ProvenLost,
-        Self::SealedDamaged,
-        Self::ShortFile,
-        Self::SuccessorMissing,
-        Self::Unreadable,
-    ];
-
-    /// The label of this case in the table of `docs/durability.md`.
-    #[must_use]
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::ChainBroken => "chain-broken",
-            Self::ForeignSegment => "foreign-segment",
-            Self::HeaderDamaged => "header-damaged",
-            Self::NameMismatch => "name-mismatch",
-            Self::PredecessorMissing => "predecessor-missing",
-            Self::ProvenLost => "proven-lost",
-            Self::SealedDamaged => "sealed-damaged",
-            Self::ShortFile => "short-file",
-            Self::SuccessorMissing => "successor-missing",
-            Self::Unreadable => "unreadable",
-        }
-    }
-}
-
-impl fmt::Display for CorruptionKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::ChainBroken => "the segment does not follow the one before it",
-            Self::ForeignSegment => "the segment belongs to another log",
-            Self::HeaderDamaged => "the segment's header is damaged",
-            Self::NameMismatch => "the segment's header does not match the file's name",
-            Self::PredecessorMissing => "the segments before this one are missing",
-            Self::ProvenLost => "a record that was durable cannot be read",
-            Self::SealedDamaged => "a record is damaged in a complete segment",
-            Self::ShortFile => "the file is shorter than its header says",
-            Self::SuccessorMissing => "the segment after this one is missing",
-            Self::Unreadable => "the system cannot read this page",
-        })
-    }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::lsn::Lsn;
 use crate::queue::Control;
-use crate::retention::{self, HoldId, Retention, Terms};
+use crate::retention::{self, HoldId, Kept, Refusal, Retention, Terms};
 use crate::wal::Wal;
 
 impl Wal {
@@ -46,11 +46,13 @@ impl Wal {
     ///
     /// # Errors
     ///
-    /// The same as [`hold`](Self::hold).
+    /// The same as [`hold`](Self::hold). [`Error::HoldTaken`] if the hold is to be
+    /// [lasting](HoldOptions::lasting), and the one of its name has an owner.
     pub fn hold_with(&self, from: Lsn, options: HoldOptions) -> Result<Hold> {
         let terms = Terms {
             name: options.name.into(),
             is_released: options.overflow == HoldOverflow::Release,
+            is_lasting: options.is_lasting,
         };
         let hold = retention::Hold {
             from,
@@ -58,14 +60,23 @@ impl Wal {
         };
         let end = self.feed().durable_end();
         let added = self.retention().add_caller(hold, &terms, end);
-        let (id, _) = added.map_err(|oldest| Error::Truncated {
-            asked: from,
-            oldest,
+        let (id, is_due) = added.map_err(|refusal| match refusal {
+            Refusal::Truncated { oldest } => Error::Truncated {
+                asked: from,
+                oldest,
+            },
+            Refusal::Taken => Error::HoldTaken {
+                name: terms.name.to_string(),
+            },
         })?;
+        let log = self.control();
+        if is_due {
+            log.truncate_put_off();
+        }
         Ok(Hold {
             id,
             retention: Arc::clone(self.retention()),
-            log: self.control(),
+            log,
         })
     }
 
@@ -74,20 +85,18 @@ impl Wal {
     pub fn holds(&self) -> Vec<HoldInfo> {
         let kept = self.retention().subscribe();
         let kept = kept.borrow();
-        let info = |(hold, terms): (retention::Hold, &Terms)| HoldInfo {
-            name: terms.name.to_string(),
-            from: hold.from,
-            segments: kept.held_back(hold).len() as u64,
-            bytes: kept.held_bytes(hold),
-        };
-        kept.holds().map(info).collect()
+        let holds = kept.holds();
+        holds
+            .map(|(_, hold, terms)| HoldInfo::of(&kept, hold, terms))
+            .collect()
     }
 }
 
 /// Keeps records, whatever is truncated, until it moves or is dropped. [`Wal::hold`] takes one.
 ///
 /// Truncations that were asked for in the meantime are carried out in the background when it moves or is
-/// dropped. A hold does not keep the log open.
+/// dropped. A hold does not keep the log open. One that is [lasting](HoldOptions::lasting) keeps its records
+/// when it is dropped.
 #[must_use = "a hold that is dropped holds nothing"]
 pub struct Hold {
     id: HoldId,
@@ -100,6 +109,15 @@ impl Hold {
     #[must_use]
     pub fn lsn(&self) -> Option<Lsn> {
         self.retention.place_of_hold(self.id)
+    }
+
+    /// What it keeps; `None` if it was released.
+    #[must_use]
+    pub fn info(&self) -> Option<HoldInfo> {
+        let kept = self.retention.subscribe();
+        let kept = kept.borrow();
+        let (_, hold, terms) = kept.holds().find(|(id, ..)| *id == self.id)?;
+        Some(HoldInfo::of(&kept, hold, terms))
     }
 
     /// Keeps no more than what begins with `to`. A hold never moves back: a smaller LSN changes nothing.
@@ -163,6 +181,7 @@ pub struct HoldOptions {
     name: String,
     max_bytes: u64,
     overflow: HoldOverflow,
+    is_lasting: bool,
 }
 
 impl HoldOptions {
@@ -192,6 +211,16 @@ impl HoldOptions {
         self.overflow = overflow;
         self
     }
+
+    /// Whether the hold stays when its owner drops it, until the log ends. Default: `false`.
+    ///
+    /// The next lasting hold of this name then takes it over, with its own bound, and begins where the old one
+    /// was or later. While a lasting hold has an owner, another of its name is refused. For a consumer that
+    /// may be restarted while the log stays open, and of which there must not be two.
+    pub fn lasting(mut self, is_lasting: bool) -> Self {
+        self.is_lasting = is_lasting;
+        self
+    }
 }
 
 impl Default for HoldOptions {
@@ -200,6 +229,7 @@ impl Default for HoldOptions {
             name: "hold".into(),
             max_bytes: MAX_BYTES_DEFAULT,
             overflow: HoldOverflow::RefuseAppends,
+            is_lasting: false,
         }
     }
 }
@@ -230,6 +260,17 @@ pub struct HoldInfo {
     pub segments: u64,
     /// Their bytes on disk.
     pub bytes: u64,
+}
+
+impl HoldInfo {
+    fn of(kept: &Kept, hold: retention::Hold, terms: &Terms) -> Self {
+        Self {
+            name: terms.name.to_string(),
+            from: hold.from,
+            segments: kept.held_back(hold).len() as u64,
+            bytes: kept.held_bytes(hold),
+        }
+    }
 }
 
 const MAX_BYTES_DEFAULT: u64 = 4 * 1024 * 1024 * 1024;

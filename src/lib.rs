@@ -74,6 +74,8 @@
 //! - `archive`: ships complete segments to an object store and restores a directory from there, up
 //!   to any record or a point in time. For a log that must outlive its machine. Exempt from
 //!   semantic versioning.
+//! - `import`: the module `import`, which checks the bytes of segments and makes a log of them. For
+//!   restoring what was shipped.
 //! - `json`, `postcard`: codecs for [`typed`], the log of your own type. Turn on the one whose
 //!   format you want in your files. [The module](typed#changing-the-type) says how a type may
 //!   change under each. A codec of your own needs no feature.
@@ -114,6 +116,10 @@ mod feed;
 mod follow;
 mod format;
 mod hold;
+#[cfg(feature = "import")]
+pub mod import;
+#[cfg(not(feature = "import"))]
+mod import;
 mod lsn;
 #[cfg(tidewal_mutants)]
 #[doc(hidden)]
@@ -150,7 +156,10 @@ pub use crate::error::{
     CodecError, Corruption, CorruptionKind, Error, IoFailure, Result, TrySubmitError,
     UnsupportedReason,
 };
-pub use crate::follow::{FinishedSegment, FinishedSegments, Follower, SegmentBytes};
+pub use crate::follow::{
+    FinishedSegment, FinishedSegments, Follower, SegmentBytes, SegmentList, Segments,
+};
+pub use crate::format::segment::{Header as SegmentHeader, Predecessor as SegmentEnd};
 pub use crate::hold::{Hold, HoldInfo, HoldOptions, HoldOverflow};
 pub use crate::lsn::Lsn;
 pub use crate::options::{Durability, SyncPolicy, WalOptions};

@@ -87,6 +87,8 @@ pub enum Mutant {
     HoldIgnored,
     /// Followers read the segment that is being written.
     OpenSegmentRead,
+    /// A directory says that it is a log before the names of the segments in it are durable.
+    UnfinishedMarkRemovedEarly,
     /// A snapshot gets its name without a sync of its file.
     #[cfg(feature = "snapshot")]
     SnapshotUnsynced,
@@ -105,7 +107,7 @@ pub enum Mutant {
 impl Mutant {
     /// Every one, but those of snapshots and those of which only the model check of the queue
     /// (`src/queue/model.rs`) knows.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 31] = [
         Self::AnswerUnsynced,
         Self::CreateUnsynced,
         Self::RenameUnsynced,
@@ -136,6 +138,7 @@ impl Mutant {
         Self::OverrunUnnoticed,
         Self::HoldIgnored,
         Self::OpenSegmentRead,
+        Self::UnfinishedMarkRemovedEarly,
     ];
 
     /// Those of snapshots, which the tests of `tidewal-state` notice.

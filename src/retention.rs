@@ -6,7 +6,7 @@
 mod reading;
 mod terms;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -17,7 +17,7 @@ use crate::lsn::Lsn;
 use crate::mutants::{Mutant, is_active};
 
 pub(crate) use crate::retention::reading::{Pin, Place};
-pub(crate) use crate::retention::terms::Terms;
+pub(crate) use crate::retention::terms::{Refusal, Terms};
 
 /// A segment that is complete and durable: its records never change again.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -64,6 +64,8 @@ pub(crate) struct Kept {
     holds: BTreeMap<HoldId, Hold>,
     /// Those of the holds that callers took.
     terms: BTreeMap<HoldId, Terms>,
+    /// The lasting holds whose owners have gone.
+    ownerless: BTreeSet<HoldId>,
     /// The segments whose files are open for reading.
     pins: Vec<Lsn>,
     /// Whether the log is about to end.

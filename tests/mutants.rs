@@ -16,12 +16,12 @@ use tidewal_testing::harness::lives::{Deaths, live_and_die};
 use tidewal_testing::harness::ordered::{Tally, nothing_behind_a_refusal_is_appended};
 use tidewal_testing::harness::steps::Step::{Append, Truncate};
 use tidewal_testing::harness::{
-    kept, leftovers, outsiders, sectors as bad_sectors, trials, windows,
+    copies, kept, leftovers, outsiders, sectors as bad_sectors, trials, windows,
 };
 
 type Instrument = (&'static str, fn());
 
-const INSTRUMENTS: [Instrument; 10] = [
+const INSTRUMENTS: [Instrument; 11] = [
     ("cuts", cuts),
     ("lives", lives),
     ("faults", faults),
@@ -35,6 +35,7 @@ const INSTRUMENTS: [Instrument; 10] = [
         "outsiders",
         outsiders::nothing_acknowledged_is_lost_to_others,
     ),
+    ("copies", copies::a_copy_is_whole_or_says_that_it_is_not),
 ];
 
 /// Power cuts and kills everywhere in short workloads, and in one that uses its files again.
@@ -155,6 +156,15 @@ fn the_bugs_of_the_directory_are_noticed() {
         println!("{mutant:?}: {noticed:?}");
         assert!(noticed.is_some(), "{mutant:?}");
     }
+}
+
+/// By the one instrument that is made for it, and quickly.
+#[test]
+fn the_bug_of_copies_is_noticed() {
+    let mutant = Mutant::UnfinishedMarkRemovedEarly;
+    let noticed = notice(Some(mutant), copies::a_copy_is_whole_or_says_that_it_is_not);
+    println!("{mutant:?}: {noticed:?}");
+    assert!(noticed.is_some());
 }
 
 /// By each of the two instruments whose workloads are followed.

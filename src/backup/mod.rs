@@ -4,10 +4,9 @@
 //! are held against truncation, and of the segment that is being written only the records before that point
 //! are read. Every record is checked as it is copied, and header blocks are made anew, so that the copy is a
 //! log that was closed ([`segment`]). Until all of it is durable the directory says that it is no log yet
-//! ([`target`]).
+//! ([`Target`]).
 
 mod segment;
-mod target;
 
 use std::path::Path;
 use std::sync::Arc;
@@ -15,10 +14,10 @@ use std::sync::Arc;
 use tokio::sync::oneshot;
 
 use crate::backup::segment::Part;
-use crate::backup::target::Target;
 use crate::error::{Error, Result};
 use crate::format;
 use crate::format::segment::Header;
+use crate::import::Target;
 use crate::lsn::Lsn;
 use crate::retention::{Hold, HoldId, Kept, Retention};
 use crate::storage::{Closing, Dir, Location, Lock};
@@ -46,8 +45,8 @@ impl Wal {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if `dir` is not empty, cannot be written (a full disk, say) or synced, or if a page of
-    /// the log cannot be read; [`Error::Corrupt`] if a record of the log is damaged; [`Error::Closed`] if the
+    /// [`Error::NotEmpty`]; [`Error::Io`] if `dir` cannot be written (a full disk, say) or synced, or if a page
+    /// of the log cannot be read; [`Error::Corrupt`] if a record of the log is damaged; [`Error::Closed`] if the
     /// log ends before the copy is done; those of [`sync`](Self::sync) but for refused records. What was
     /// written is then removed as far as possible.
     ///
@@ -149,7 +148,11 @@ impl Copy {
         let _locked = self.lock()?;
         let mut target = Target::begin(&self.location).await?;
         let copied = self.copy_to(&mut target, is_given_up).await;
-        match copied.and_then(|()| target.finish()) {
+        let made = match copied {
+            Ok(()) => target.finish().await,
+            Err(error) => Err(error),
+        };
+        match made {
             Ok(()) => Ok(()),
             Err(error) => {
                 target.give_up();
@@ -193,14 +196,11 @@ fn parts(kept: &Kept, last: Lsn, dir: &Dir) -> Vec<Part> {
     if held.is_empty() {
         held.push((beginning(kept.log_id, last.next(), dir), last));
     }
-    let newest = held.len() - 1;
-    let part = |(index, (header, upto)): (usize, (Header, Lsn))| Part {
+    let part = |(header, upto): (Header, Lsn)| Part {
         header,
         last: upto.min(last),
-        is_first: index == 0,
-        is_newest: index == newest,
     };
-    held.into_iter().enumerate().map(part).collect()
+    held.into_iter().map(part).collect()
 }
 
 /// Of a log that keeps no record: it says where the next one goes.

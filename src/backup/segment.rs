@@ -1,11 +1,10 @@
 //! One segment of a backup.
 
-use crate::backup::target::Target;
 use crate::error::{Corruption, CorruptionKind, Result};
-use crate::format::segment::{self, Header};
-use crate::format::statement::{Statement, StatementKind};
+use crate::format::segment::Header;
 use crate::format::walk::{Checker, Flaw, Walker};
 use crate::format::{self, names};
+use crate::import::Target;
 use crate::lsn::Lsn;
 use crate::storage::{Dir, File, Mode};
 
@@ -14,10 +13,6 @@ pub(super) struct Part {
     pub(super) header: Header,
     /// The last record of it that is copied.
     pub(super) last: Lsn,
-    /// Whether the copy begins with it.
-    pub(super) is_first: bool,
-    /// Whether the copy ends with it.
-    pub(super) is_newest: bool,
 }
 
 impl Part {
@@ -28,49 +23,19 @@ impl Part {
         target: &mut Target,
         check: &(impl Fn() -> Result<()> + Sync),
     ) -> Result<()> {
-        let name = names::segment(self.header.base);
-        let mut file = target.create(&name)?;
+        target.begin_segment(self.header).await?;
+        let mut end = format::DATA_OFFSET;
         if self.header.base <= self.last {
+            let name = names::segment(self.header.base);
             let records = Records {
                 file: source.open(&name, Mode::Read)?,
                 part: self,
                 source,
                 checker: Checker::new(Walker::new(&self.header, self.header.capacity)),
             };
-            file = records.copy(file, check).await?;
+            end = records.copy(target, check).await?;
         }
-        self.finish(file).await
-    }
-
-    /// Gives the copy its length and its header block. Behind the records it has a hole.
-    async fn finish(&self, file: File) -> Result<()> {
-        let (file, _) = file.write_at(&self.header_block(), 0)?;
-        let file = match file.len()? < self.header.capacity {
-            true => file.write_at(&[0], self.header.capacity - 1)?.0,
-            false => file,
-        };
-        file.sync().await?;
-        Ok(())
-    }
-
-    /// What it says in the copy. In the log the block changes while it is copied.
-    fn header_block(&self) -> [u8; format::HEADER_BLOCK_LEN] {
-        let mut block = [0; format::HEADER_BLOCK_LEN];
-        let mut put = |at: usize, bytes: &[u8]| block[at..at + bytes.len()].copy_from_slice(bytes);
-        put(0, &self.header.encode());
-        if self.is_first && self.header.predecessor.is_some() {
-            put(
-                segment::HEAD_MARK_OFFSET,
-                &segment::encode_head_mark(&self.header),
-            );
-        }
-        let kind = match self.is_newest {
-            true => StatementKind::Seal,
-            false => StatementKind::Link,
-        };
-        let statement = Statement::new(kind, self.last).encode(&self.header.key());
-        put(segment::STATEMENT_OFFSET, &statement);
-        block
+        Ok(target.end_segment(self.last, end)?)
     }
 }
 
@@ -84,23 +49,23 @@ struct Records<'a> {
 
 impl Records<'_> {
     /// Copies them in pieces. Each is synced, so that a sync of the log on the same disk waits for one piece,
-    /// not for a whole segment.
+    /// not for a whole segment. Returns where they end.
     async fn copy(
         mut self,
-        mut copy: File,
+        target: &mut Target,
         check: &(impl Fn() -> Result<()> + Sync),
-    ) -> Result<File> {
+    ) -> Result<u64> {
         let mut buffer = vec![0; PIECE_LEN];
         let mut offset = format::DATA_OFFSET;
         while !self.is_done() {
             check()?;
             let filled = self.file.read_at(&mut buffer, offset)?;
             let passed = self.feed(&buffer[..filled])?;
-            let (file, _) = copy.write_at(&buffer[..passed], offset)?;
-            (copy, _) = file.sync().await?;
+            target.write(&buffer[..passed])?;
+            target.sync_segment().await?;
             offset += passed as u64;
         }
-        Ok(copy)
+        Ok(offset)
     }
 
     fn is_done(&self) -> bool {

@@ -4,6 +4,7 @@
 //! task that reads finished segments ([`catch_up`]). The file that is being written is never opened.
 
 mod catch_up;
+mod list;
 mod segments;
 mod source;
 
@@ -24,6 +25,7 @@ use crate::record::Record;
 use crate::recovery::Records;
 use crate::wal::Wal;
 
+pub use crate::follow::list::{SegmentList, Segments};
 pub use crate::follow::segments::{FinishedSegment, FinishedSegments, SegmentBytes};
 
 impl Wal {

@@ -2,7 +2,9 @@
 
 use std::fmt;
 use std::future::{Future, poll_fn};
+use std::path::PathBuf;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
@@ -11,6 +13,8 @@ use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::error::{Error, Result};
 use crate::follow::source::Source;
+use crate::format::names;
+use crate::format::segment::Header;
 use crate::lsn::Lsn;
 use crate::recovery::FinishedScan;
 use crate::retention::{Kept, Place, Sealed};
@@ -48,7 +52,7 @@ impl Wal {
     /// # }).unwrap();
     /// ```
     pub fn finished_segments(&self, from: Lsn) -> FinishedSegments {
-        let source = Source::of(self);
+        let source = Arc::new(Source::of(self));
         let news = source.retention.subscribe();
         FinishedSegments {
             changed: changed(news.clone()),
@@ -70,7 +74,7 @@ impl Wal {
 /// [`try_next`](Self::try_next) and the stream are cancel safe: no segment is missed.
 #[must_use = "streams do nothing unless polled"]
 pub struct FinishedSegments {
-    source: Source,
+    source: Arc<Source>,
     news: watch::Receiver<Kept>,
     changed: Changed,
     /// The first record of the next one.
@@ -131,12 +135,9 @@ impl Stream for FinishedSegments {
         }
         loop {
             if let Some(next) = self.look() {
-                let segment = next.transpose().map(|next| {
-                    next.map(|sealed| FinishedSegment {
-                        source: self.source.clone(),
-                        sealed,
-                    })
-                });
+                let segment = next
+                    .transpose()
+                    .map(|next| next.map(|sealed| FinishedSegment::new(&self.source, sealed)));
                 match &segment {
                     Some(Ok(segment)) => self.next = segment.last().next(),
                     Some(Err(_)) | None => self.has_ended = true,
@@ -163,11 +164,28 @@ impl fmt::Debug for FinishedSegments {
 /// any more.
 #[derive(Clone)]
 pub struct FinishedSegment {
-    source: Source,
+    source: Arc<Source>,
     sealed: Sealed,
 }
 
 impl FinishedSegment {
+    pub(super) fn new(source: &Arc<Source>, sealed: Sealed) -> Self {
+        let source = Arc::clone(source);
+        Self { source, sealed }
+    }
+
+    /// Its header, which names the segment before it.
+    #[must_use]
+    pub fn header(&self) -> Header {
+        self.sealed.header
+    }
+
+    /// Its file, for messages. Once the segment was truncated, the file may be gone.
+    #[must_use]
+    pub fn path(&self) -> PathBuf {
+        self.source.dir.path_of(&names::segment(self.first()))
+    }
+
     /// The LSN of its first record.
     #[must_use]
     pub fn first(&self) -> Lsn {

@@ -19,27 +19,30 @@ pub(crate) const STATEMENT_OFFSET: usize = 1024;
 /// Length of an encoded head mark.
 pub(crate) const HEAD_MARK_LEN: usize = 28;
 
-/// A segment's header.
+/// A segment's header: what tells the segment from every other one, and which segment it follows.
+///
+/// The fields are those of version 1 of the format (`docs/format.md` in the repository).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Header {
+pub struct Header {
     /// Random, and the same in every segment of a log: it tells a file of another log apart.
-    pub(crate) log_id: u64,
+    pub log_id: u64,
     /// The LSN of the segment's first record.
-    pub(crate) base: Lsn,
+    pub base: Lsn,
     /// Random, not zero, and new for each life of the file.
-    pub(crate) salt: u64,
+    pub salt: u64,
     /// Length of the file in bytes.
-    pub(crate) capacity: u64,
+    pub capacity: u64,
     /// The segment before this one; `None` if this one is the first that the log keeps.
-    pub(crate) predecessor: Option<Predecessor>,
+    pub predecessor: Option<Predecessor>,
 }
 
-/// How the segment before this one ended.
+/// A segment, by its salt, and where its last record ends.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Predecessor {
-    pub(crate) salt: u64,
-    /// Where its last record ended, in bytes from the start of its file.
-    pub(crate) end: u64,
+pub struct Predecessor {
+    /// The salt in its header.
+    pub salt: u64,
+    /// Where its last record ends, in bytes from the start of its file.
+    pub end: u64,
 }
 
 /// Why bytes are not a header that this version can read.
@@ -60,6 +63,15 @@ pub(crate) enum Unknown {
 }
 
 impl Header {
+    /// The length of a header block in bytes: where the first record of a segment begins.
+    pub const BLOCK_LEN: u64 = DATA_OFFSET;
+
+    /// Whether a segment can have this header.
+    #[must_use]
+    pub fn is_valid(&self) -> bool {
+        self.base > Lsn::ZERO && self.salt != 0 && CAPACITIES.contains(&self.capacity)
+    }
+
     pub(crate) fn encode(&self) -> [u8; HEADER_LEN] {
         let bytes = self.encode_fields();
         debug_assert_eq!(Self::decode(&bytes), Ok(*self));

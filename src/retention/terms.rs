@@ -14,6 +14,17 @@ pub(crate) struct Terms {
     pub(crate) name: Arc<str>,
     /// Whether it is released when it keeps more than it may; otherwise no further segment is opened.
     pub(crate) is_released: bool,
+    /// Whether it stays when its owner drops it, for the next owner of this name.
+    pub(crate) is_lasting: bool,
+}
+
+/// Why a hold is not taken.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub(crate) enum Refusal {
+    /// The record is not kept any more. This is the oldest one that stays.
+    Truncated { oldest: Lsn },
+    /// A lasting hold of this name has an owner.
+    Taken,
 }
 
 impl Kept {
@@ -34,9 +45,9 @@ impl Kept {
     }
 
     /// The holds of callers, each with its terms.
-    pub(crate) fn holds(&self) -> impl Iterator<Item = (Hold, &Terms)> {
+    pub(crate) fn holds(&self) -> impl Iterator<Item = (HoldId, Hold, &Terms)> {
         let holds = self.holds.iter();
-        holds.filter_map(|(id, hold)| Some((*hold, self.terms.get(id)?)))
+        holds.filter_map(|(id, hold)| Some((*id, *hold, self.terms.get(id)?)))
     }
 
     fn release_exhausted(&mut self) -> bool {
@@ -53,40 +64,74 @@ impl Kept {
     fn forget(&mut self, id: HoldId) {
         self.holds.remove(&id);
         self.terms.remove(&id);
+        self.ownerless.remove(&id);
+    }
+
+    /// Takes a hold. `end` is the last durable record.
+    fn take(&mut self, id: HoldId, mut hold: Hold, terms: &Terms, end: Lsn) -> Result<(), Refusal> {
+        match self.left_for(terms)? {
+            Some(left) => {
+                hold.from = hold.from.max(self.holds[&left].from);
+                self.forget(left);
+            }
+            None => hold.from = self.first_to_keep(hold.from, end)?,
+        }
+        self.holds.insert(id, hold);
+        self.terms.insert(id, terms.clone());
+        Ok(())
+    }
+
+    /// The lasting hold of this name that its owner has left.
+    fn left_for(&self, terms: &Terms) -> Result<Option<HoldId>, Refusal> {
+        let is_same = |other: &Terms| other.is_lasting && other.name == terms.name;
+        let mut same = self.terms.iter().filter(|(_, other)| is_same(other));
+        match same.next().filter(|_| terms.is_lasting) {
+            Some((id, _)) if !self.ownerless.contains(id) => Err(Refusal::Taken),
+            found => Ok(found.map(|(id, _)| *id)),
+        }
+    }
+
+    /// Where a hold from `asked` on begins: [`Lsn::ZERO`] is the oldest record that stays.
+    fn first_to_keep(&self, asked: Lsn, end: Lsn) -> Result<Lsn, Refusal> {
+        let oldest = self.oldest_to_stay().unwrap_or(end.next());
+        match asked {
+            Lsn::ZERO => Ok(oldest),
+            asked if asked < oldest => Err(Refusal::Truncated { oldest }),
+            asked => Ok(asked),
+        }
     }
 }
 
 impl Retention {
-    /// Takes a hold, unless a record at or above `from` has gone or is about to go: then returns the oldest
-    /// one that stays. [`Lsn::ZERO`] is that one. `end` is the last durable record.
+    /// Takes a hold, or the one that an earlier owner of its name has left, which it moves no further back.
+    /// It is refused if a record at or above `from` has gone or is about to go. [`Lsn::ZERO`] is the oldest
+    /// record that stays. `end` is the last durable record. Also says whether a truncation was put off that
+    /// need not be any more.
     pub(crate) fn add_caller(
         &self,
-        mut hold: Hold,
+        hold: Hold,
         terms: &Terms,
         end: Lsn,
-    ) -> Result<(HoldId, Lsn), Lsn> {
+    ) -> Result<(HoldId, bool), Refusal> {
         let id = self.next_id();
-        let mut oldest = Lsn::ZERO;
-        let is_added = self.kept.send_if_modified(|kept| {
-            oldest = kept.oldest_to_stay().unwrap_or(end.next());
-            if hold.from == Lsn::ZERO {
-                hold.from = oldest;
-            }
-            if hold.from < oldest {
-                return false;
-            }
-            kept.holds.insert(id, hold);
-            kept.terms.insert(id, terms.clone());
-            true
+        let mut taken = Err(Refusal::Taken);
+        self.kept.send_if_modified(|kept| {
+            taken = kept.take(id, hold, terms, end);
+            taken.is_ok()
         });
-        is_added.then_some((id, hold.from)).ok_or(oldest)
+        taken.map(|()| (id, self.kept.borrow().put_off().is_some()))
     }
 
-    /// Releases a caller's hold. Returns whether a truncation was put off that need not be any more.
+    /// Releases a caller's hold, or leaves it to the next owner if it lasts. Returns whether a truncation was
+    /// put off that need not be any more.
     pub(crate) fn remove_caller(&self, id: HoldId) -> bool {
         let mut is_due = false;
         self.kept.send_modify(|kept| {
-            kept.forget(id);
+            if kept.terms.get(&id).is_some_and(|terms| terms.is_lasting) {
+                kept.ownerless.insert(id);
+            } else {
+                kept.forget(id);
+            }
             is_due = kept.put_off().is_some();
         });
         is_due

@@ -4,6 +4,7 @@ use std::io::ErrorKind;
 
 use tidewal::sim::{Operation, SimDisk, Survival};
 use tidewal::{Error, Lsn, Wal};
+use tidewal_testing::harness::copies;
 use tidewal_testing::support::{DIR, options, run};
 
 use crate::helpers::{BACKUP, append, assert_holds, names, numbers_of, open, read};
@@ -66,6 +67,11 @@ fn a_power_cut_leaves_a_whole_backup_or_none() {
     }
     println!("{cut} operations, {tried} cuts");
     assert!(cut > 15, "{cut}");
+}
+
+#[test]
+fn a_power_cut_leaves_a_directory_that_says_what_it_is() {
+    copies::a_copy_is_whole_or_says_that_it_is_not();
 }
 
 #[test]

@@ -116,7 +116,7 @@ fn a_directory_that_is_not_empty_is_refused() {
             disk.write_file("other/notes.txt", b"mine".to_vec());
             let before = disk.files(dir);
             let error = wal.backup(dir).await.unwrap_err();
-            assert!(matches!(error, Error::Io(_)), "{error:?}");
+            assert!(matches!(error, Error::NotEmpty { .. }), "{error:?}");
             assert_eq!(disk.files(dir), before);
         }
         append(&wal, 4..=5).await;

@@ -209,3 +209,70 @@ fn regression_a_hold_ends_with_its_log() {
         hold.advance(Lsn::new(2)).unwrap();
     });
 }
+
+/// An owner that goes away, as by a panic, and the next one.
+#[test]
+fn a_lasting_hold_stays_for_its_next_owner() {
+    run(async {
+        let (disk, wal) = log(options()).await;
+        append(&wal, 40).await;
+        let bases = segments(&disk);
+        let lasting = || HoldOptions::new().name("archive").lasting(true);
+        let hold = wal.hold_with(Lsn::new(bases[1]), lasting()).unwrap();
+        let second = wal.hold_with(Lsn::ZERO, lasting()).unwrap_err();
+        assert!(matches!(second, Error::HoldTaken { name, .. } if name == "archive"));
+        drop(
+            wal.hold_with(Lsn::ZERO, HoldOptions::new().name("archive"))
+                .unwrap(),
+        );
+        drop(hold);
+        wal.truncate_before(Lsn::new(41)).await.unwrap();
+        assert_eq!(segments(&disk)[0], bases[1], "no one has it, and it holds");
+        assert_eq!(wal.holds().len(), 1);
+
+        let next = wal.hold_with(Lsn::ZERO, lasting()).unwrap();
+        assert_eq!(
+            next.lsn(),
+            Some(Lsn::new(bases[1])),
+            "it begins where the old one was"
+        );
+        assert_eq!(wal.holds().len(), 1);
+        assert_eq!(next.info().unwrap().segments, bases.len() as u64 - 2);
+        drop(next);
+        let later = wal.hold_with(Lsn::new(bases[2]), lasting()).unwrap();
+        settle().await;
+        assert_eq!(segments(&disk)[0], bases[2], "what the old one kept goes");
+        later.advance(Lsn::new(41)).unwrap();
+        settle().await;
+        assert_eq!(segments(&disk).len(), 1);
+    });
+}
+
+/// The bound is the new owner's.
+#[test]
+fn a_lasting_hold_without_an_owner_has_its_bound() {
+    run(async {
+        let (_, wal) = log(options()).await;
+        let lasting = |bytes| {
+            let options = HoldOptions::new().name("archive").lasting(true);
+            options.max_bytes(bytes)
+        };
+        drop(wal.hold_with(Lsn::FIRST, lasting(16 * 1024)).unwrap());
+        let refused = fill(&wal).await;
+        assert!(matches!(refused, Error::StorageFull(_)), "{refused:?}");
+        let next = wal.hold_with(Lsn::ZERO, lasting(u64::MAX)).unwrap();
+        append(&wal, 40).await;
+        assert_eq!(next.lsn(), Some(Lsn::FIRST));
+    });
+}
+
+/// Appends, and truncates what was appended, until an append is refused.
+async fn fill(wal: &tidewal::Wal) -> Error {
+    loop {
+        let next = wal.durable_lsn().next();
+        if let Err(refused) = wal.append(crate::helpers::payload(next.get())).await {
+            return refused;
+        }
+        wal.truncate_before(next).await.unwrap();
+    }
+}

@@ -5,6 +5,7 @@ mod ends;
 mod files;
 mod helpers;
 mod holds;
+mod list;
 mod memory;
 mod real;
 mod rotation;

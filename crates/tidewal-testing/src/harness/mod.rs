@@ -1,6 +1,7 @@
 //! The instrument of the crash tests: workloads, an oracle of what was promised, and ways to
 //! make life hard for a log. Each panics when a promise is broken, and counts its trials.
 
+pub mod copies;
 pub mod cuts;
 pub mod damage;
 pub mod faults;

@@ -1,0 +1,51 @@
+//! A log made from the bytes of segments: for restoring what [`FinishedSegment::bytes`] gave out.
+//!
+//! [`SegmentChecker`] checks a segment's bytes as they come, without I/O. [`LogBuilder`] writes segments into
+//! a directory that is no log before all of them are durable.
+//!
+//! [`FinishedSegment::bytes`]: crate::FinishedSegment::bytes
+//!
+//! # Examples
+//!
+//! ```
+//! use tidewal::import::{LogBuilder, SegmentChecker};
+//! use tidewal::{Lsn, Wal};
+//!
+//! # tokio_test::block_on(async {
+//! # let dir = tempfile::tempdir().unwrap();
+//! let wal = Wal::open(dir.path().join("log")).await?;
+//! wal.append("a record").await?;
+//! wal.rotate().await?;
+//!
+//! let copy = dir.path().join("copy");
+//! let mut builder = LogBuilder::create(&copy).await?;
+//! for segment in wal.segments().list().finished {
+//!     builder.begin_segment(segment.header()).await?;
+//!     let mut checker = SegmentChecker::new(segment.header());
+//!     let mut bytes = segment.bytes();
+//!     while let Some(piece) = bytes.try_next().await? {
+//!         checker.feed(&piece).expect("the file is sound");
+//!         builder.write(piece).await?;
+//!     }
+//!     let (last, end) = checker.end();
+//!     builder.end_segment(last, end).await?;
+//! }
+//! builder.finish().await?;
+//! assert_eq!(Wal::open(&copy).await?.durable_lsn(), Lsn::FIRST);
+//! # Ok::<(), tidewal::Error>(())
+//! # }).unwrap();
+//! ```
+//!
+// `target` is the directory under construction, which backups are written with as well.
+
+#[cfg(feature = "import")]
+mod builder;
+#[cfg(feature = "import")]
+mod checker;
+mod target;
+
+#[cfg(feature = "import")]
+pub use crate::import::builder::LogBuilder;
+#[cfg(feature = "import")]
+pub use crate::import::checker::{SegmentChecker, SegmentFlaw};
+pub(crate) use crate::import::target::Target;

@@ -1,0 +1,318 @@
+//! The directory of a log that is under construction.
+//!
+//! From its first step to its last it holds a file that says that it is no log yet. Creating that file keeps
+//! others out, and removing it is the last step.
+
+use crate::error::{Corruption, CorruptionKind, Error, IoFailure, Result};
+use crate::format::names;
+use crate::format::segment::{self, Header, Predecessor};
+use crate::format::statement::{Statement, StatementKind};
+use crate::format::{DATA_OFFSET, HEADER_BLOCK_LEN};
+use crate::lsn::Lsn;
+use crate::mutants::{Mutant, skip_next_sync};
+#[cfg(feature = "import")]
+use crate::storage::Lock;
+use crate::storage::{Access, Dir, File, Location, Mode, Opening};
+
+/// A directory under construction. Segments are written in the order of their LSNs.
+pub(crate) struct Target {
+    dir: Dir,
+    /// Keeps others out where the directory may hold what an earlier import left.
+    #[cfg(feature = "import")]
+    _lock: Option<Lock>,
+    /// What was created in it, first of all the file that says that it is no log.
+    made: Vec<String>,
+    newest: Option<Draft>,
+    /// The last record of the segment before the newest one, and how that segment ended.
+    before: Option<(Lsn, Predecessor)>,
+}
+
+/// A segment that is being written: its records first, its header block when they are all there.
+struct Draft {
+    file: File,
+    header: Header,
+    /// Where the next bytes go.
+    offset: u64,
+    /// The last record, and where it ends.
+    end: (Lsn, u64),
+}
+
+impl Target {
+    /// Begins in a directory that is missing or empty.
+    pub(crate) async fn begin(location: &Location) -> Result<Self> {
+        let mut target = Self::new(open(location)?);
+        if let Some(file) = files(&target.dir)?.into_iter().next() {
+            return Err(target.not_empty(file));
+        }
+        match target.mark_unfinished().await {
+            Ok(()) => Ok(target),
+            Err(error) => {
+                target.give_up();
+                Err(error)
+            }
+        }
+    }
+
+    /// Begins in a directory that is missing or empty, or in which an earlier import was cut short. What that
+    /// has left is removed.
+    #[cfg(feature = "import")]
+    pub(crate) async fn begin_again(location: &Location) -> Result<Self> {
+        let dir = open(location)?;
+        let lock = dir.lock(Access::Append).await?;
+        let mut target = Self {
+            _lock: Some(lock),
+            ..Self::new(dir)
+        };
+        let leftovers = target.leftovers()?;
+        if leftovers.is_empty() {
+            target.mark_unfinished().await?;
+            return Ok(target);
+        }
+        // It may not be durable that the import before had begun.
+        target.dir.sync()?;
+        let mut segments = leftovers.iter().filter(|name| *name != names::RESTORING);
+        segments.try_for_each(|name| target.dir.remove(name))?;
+        target.dir.sync()?;
+        Ok(target)
+    }
+
+    fn new(dir: Dir) -> Self {
+        Self {
+            dir,
+            #[cfg(feature = "import")]
+            _lock: None,
+            made: Vec::new(),
+            newest: None,
+            before: None,
+        }
+    }
+
+    /// Says durably that a log is being made, before anything else is done to the directory.
+    async fn mark_unfinished(&mut self) -> Result<()> {
+        let mark = self.create(names::RESTORING)?;
+        mark.write_at(UNFINISHED, 0)?.0.sync().await?;
+        self.dir.sync()?;
+        Ok(())
+    }
+
+    /// What an import that was cut short has left. Anything else is not to be touched.
+    #[cfg(feature = "import")]
+    fn leftovers(&self) -> Result<Vec<String>> {
+        let mut files = files(&self.dir)?;
+        files.retain(|name| name != names::LOCK);
+        let is_unfinished = files.iter().any(|name| name == names::RESTORING);
+        let is_leftover = |name: &String| {
+            let is_of_log = names::parse_segment(name).is_some() || name == names::RESTORING;
+            is_unfinished && is_of_log
+        };
+        match files.iter().find(|name| !is_leftover(name)) {
+            None => Ok(files),
+            Some(file) => Err(self.not_empty(file.clone())),
+        }
+    }
+
+    fn not_empty(&self, file: String) -> Error {
+        let dir = self.dir.path().to_owned();
+        Error::NotEmpty { dir, file }
+    }
+
+    fn create(&mut self, name: &str) -> Result<File, IoFailure> {
+        let file = self.dir.open(name, Mode::Create)?;
+        self.made.push(name.to_owned());
+        Ok(file)
+    }
+
+    /// Begins the next segment. The one before it gets a link. If it names no predecessor although there is
+    /// one, it gets that.
+    pub(crate) async fn begin_segment(&mut self, mut header: Header) -> Result<()> {
+        self.end_newest(StatementKind::Link).await?;
+        if let Some((last, end)) = self.before {
+            header.predecessor = header.predecessor.or(Some(end));
+            if header.predecessor != Some(end) || header.base != last.next() {
+                return Err(self.does_not_follow(&header, last).into());
+            }
+        }
+        self.newest = Some(Draft {
+            file: self.create(&names::segment(header.base))?,
+            header,
+            offset: DATA_OFFSET,
+            end: (header.base.prev(), DATA_OFFSET),
+        });
+        Ok(())
+    }
+
+    fn does_not_follow(&self, header: &Header, last: Lsn) -> Corruption {
+        Corruption {
+            kind: CorruptionKind::ChainBroken,
+            segment: self.dir.path_of(&names::segment(header.base)),
+            offset: 0,
+            first: last.next(),
+            last,
+        }
+    }
+
+    /// Writes the next bytes of the segment's records.
+    pub(crate) fn write(&mut self, bytes: &[u8]) -> Result<(), IoFailure> {
+        self.change(|draft| {
+            let offset = draft.offset + bytes.len() as u64;
+            let (file, _) = draft.file.write_at(bytes, draft.offset)?;
+            Ok(Draft {
+                file,
+                offset,
+                ..draft
+            })
+        })
+    }
+
+    /// Makes durable what was written of the segment, so that a later sync has less to do.
+    pub(crate) async fn sync_segment(&mut self) -> Result<(), IoFailure> {
+        if let Some(draft) = self.newest.take() {
+            let (file, _) = draft.file.sync().await?;
+            self.newest = Some(Draft { file, ..draft });
+        }
+        Ok(())
+    }
+
+    /// Ends the segment's records with `last`, at `end`. What was written behind that is cleared.
+    pub(crate) fn end_segment(&mut self, last: Lsn, end: u64) -> Result<(), IoFailure> {
+        self.change(|draft| {
+            Ok(Draft {
+                file: clear(draft.file, end, draft.offset)?,
+                end: (last, end),
+                ..draft
+            })
+        })
+    }
+
+    /// After a failure there is nothing left to change.
+    fn change(
+        &mut self,
+        change: impl FnOnce(Draft) -> Result<Draft, IoFailure>,
+    ) -> Result<(), IoFailure> {
+        self.newest = self.newest.take().map(change).transpose()?;
+        Ok(())
+    }
+
+    /// Makes the segment that was written last durable, with this statement.
+    async fn end_newest(&mut self, kind: StatementKind) -> Result<(), IoFailure> {
+        let Some(draft) = self.newest.take() else {
+            return Ok(());
+        };
+        let (last, end) = draft.end;
+        let salt = draft.header.salt;
+        let is_first = self.before.is_none();
+        self.before = Some((last, Predecessor { salt, end }));
+        draft.finish(kind, is_first).await
+    }
+
+    /// All of the log is durable before the directory is one.
+    pub(crate) async fn finish(&mut self) -> Result<()> {
+        self.end_newest(StatementKind::Seal).await?;
+        skip_next_sync(Mutant::UnfinishedMarkRemovedEarly);
+        self.dir.sync()?;
+        self.dir.remove(names::RESTORING)?;
+        self.dir.sync()?;
+        Ok(())
+    }
+
+    /// Removes what was created, so that the directory can be used again. If that fails, what is left stays
+    /// beside the file that says that it is no log.
+    pub(crate) fn give_up(self) {
+        let _ = self.remove_all();
+    }
+
+    /// What says that the directory is no log goes last. It may be another import's, which was a moment
+    /// faster.
+    fn remove_all(&self) -> Result<()> {
+        let mut made = self.made.iter();
+        let Some(mark) = made.next() else {
+            return Ok(());
+        };
+        made.try_for_each(|name| self.dir.remove(name))?;
+        self.dir.sync()?;
+        Ok(self.dir.remove(mark)?)
+    }
+}
+
+impl Draft {
+    /// Gives the segment its header block and its length. Behind the records it has a hole.
+    async fn finish(self, kind: StatementKind, is_first: bool) -> Result<(), IoFailure> {
+        let block = self.header_block(kind, is_first);
+        let (file, _) = self.file.write_at(&block, 0)?;
+        let file = match file.len()? < self.header.capacity {
+            true => file.write_at(&[0], self.header.capacity - 1)?.0,
+            false => file,
+        };
+        file.sync().await.map(drop)
+    }
+
+    fn header_block(&self, kind: StatementKind, is_first: bool) -> [u8; HEADER_BLOCK_LEN] {
+        let mut block = [0; HEADER_BLOCK_LEN];
+        let mut put = |at: usize, bytes: &[u8]| block[at..at + bytes.len()].copy_from_slice(bytes);
+        put(0, &self.header.encode());
+        if is_first && self.header.predecessor.is_some() {
+            let mark = segment::encode_head_mark(&self.header);
+            put(segment::HEAD_MARK_OFFSET, &mark);
+        }
+        let (last, _) = self.end;
+        let statement = Statement::new(kind, last).encode(&self.header.key());
+        put(segment::STATEMENT_OFFSET, &statement);
+        block
+    }
+}
+
+fn open(location: &Location) -> Result<Dir, IoFailure> {
+    location.open(Opening {
+        access: Access::Append,
+        create: true,
+        allow_unsynced: false,
+    })
+}
+
+/// Writes zeros over what was written and is not wanted.
+fn clear(mut file: File, from: u64, to: u64) -> Result<File, IoFailure> {
+    let zeros = [0; HEADER_BLOCK_LEN];
+    let mut offset = from;
+    while offset < to {
+        let left = usize::try_from(to - offset).unwrap_or(usize::MAX);
+        let len = left.min(zeros.len());
+        file = file.write_at(&zeros[..len], offset)?.0;
+        offset += len as u64;
+    }
+    Ok(file)
+}
+
+/// What is in the directory, but for what a file system of its own has in its root.
+fn files(dir: &Dir) -> Result<Vec<String>, IoFailure> {
+    let mut files = dir.list()?;
+    files.retain(|name| name != LOST_AND_FOUND);
+    Ok(files)
+}
+
+/// For a person who finds it.
+const UNFINISHED: &[u8] =
+    b"A backup or a restore into this directory is under way, or was cut short.\n\
+      Restore again, or remove the directory and make the backup again.\n";
+
+const LOST_AND_FOUND: &str = "lost+found";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::storage::disk::DiskPath;
+
+    /// Both had found the directory empty. The second one removed the word that it is no log yet.
+    #[tokio::test]
+    async fn regression_a_backup_that_another_one_overtakes_leaves_its_files_alone() {
+        let scratch = tempfile::tempdir().expect("there is room for a directory");
+        let location = DiskPath::location(scratch.path());
+        let mut late = Target::new(open(&location).expect("it is there"));
+        let first = Target::begin(&location).await;
+        let mut first = first.expect("the directory is empty");
+        late.mark_unfinished().await.expect_err("it is taken");
+        late.give_up();
+        first.create("a segment").expect("it can be created");
+        let finished = first.finish().await;
+        finished.expect("nothing of it was removed");
+    }
+}
