@@ -201,6 +201,7 @@ impl<S: State> Applier<S> {
                 }
             }
         }
+        core.note_place(machine.applied);
         if machine.broken.is_some() {
             core.note_broken();
         }

@@ -17,6 +17,8 @@ use crate::stats::Stats;
 
 pub(crate) struct Core<S: State> {
     pub(crate) machine: Locked<Machine<S>>,
+    /// As far as the machine is, for those who must not wait for a group that is applied.
+    applied: AtomicU64,
     /// Whether the machine has said why nothing is applied any more.
     is_broken: AtomicBool,
     pub(crate) room: Room,
@@ -41,6 +43,7 @@ pub(crate) struct Frozen<S: State> {
 impl<S: State> Core<S> {
     pub(crate) fn new(machine: Machine<S>, replayed: (u64, u64), options: &Options<S>) -> Self {
         Self {
+            applied: AtomicU64::new(machine.applied.get()),
             machine: Locked(RwLock::new(machine)),
             is_broken: AtomicBool::new(false),
             room: Room::new(options.in_flight_bytes),
@@ -88,8 +91,13 @@ impl<S: State> Core<S> {
         })
     }
 
+    /// Without the lock: a query may ask, too.
     pub(crate) fn applied(&self) -> Lsn {
-        self.machine.read().applied
+        Lsn::new(self.applied.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn note_place(&self, applied: Lsn) {
+        self.applied.store(applied.get(), Ordering::Release);
     }
 
     /// Without the lock as long as nothing is broken: callers must not wait for a group that is applied.

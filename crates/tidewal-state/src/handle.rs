@@ -1,8 +1,8 @@
 //! The handle.
 
 use std::fmt;
-use std::future::Future;
-use std::pin::Pin;
+use std::future::{Future, poll_fn};
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
@@ -195,7 +195,8 @@ impl<S: State> StateMachine<S> {
     /// Looks at the state. What it shows is durable, and has the effect of every command that was answered
     /// before this call.
     ///
-    /// `read` keeps commands from being applied while it runs, so it should be short.
+    /// `read` keeps commands from being applied while it runs, so it should be short. It must not call `query`
+    /// itself: a command that waits to be applied would keep the second one waiting, and with it the first.
     ///
     /// # Errors
     ///
@@ -307,12 +308,20 @@ impl<S: State> Shared<S> {
     ) -> Result<PendingOutput<T>> {
         self.core.check()?;
         let bytes = payload.len() as u64 + COST;
-        let room = self.core.room.enter(bytes).await;
+        let mut room = Some(self.core.room.enter(bytes).await);
         let durability = match is_active(Mutant::AnsweredBeforeDurable) {
             true => Durability::Written,
             false => Durability::Durable,
         };
-        let pending = self.wal.submit_with(payload, durability).await?;
+        let mut submit = pin!(self.wal.submit_with(payload, durability));
+        let pending = poll_fn(|context| {
+            let submitted = submit.as_mut().poll(context);
+            // It waits for room in the log's queue, and may never be polled again.
+            room = room.take().filter(|_| submitted.is_ready());
+            submitted
+        });
+        let pending = pending.await?;
+        let room = room.unwrap_or_else(|| self.core.room.enter_beyond(bytes));
         let (reply, answer) = oneshot::channel();
         let submitted = Submitted {
             pending,
@@ -331,7 +340,7 @@ impl<S: State> Drop for Shared<S> {
     /// that.
     fn drop(&mut self) {
         self.core.asks.end();
-        let mut close = std::pin::pin!(Wal::clone(&self.wal).close());
+        let mut close = pin!(Wal::clone(&self.wal).close());
         let mut context = Context::from_waker(std::task::Waker::noop());
         // It closes even if it is polled only once.
         let _ = close.as_mut().poll(&mut context);

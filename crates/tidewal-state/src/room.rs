@@ -6,8 +6,9 @@ use tokio::sync::Notify;
 
 /// Bytes of commands that were submitted and not applied yet.
 ///
-/// Room is never set aside for who waits: all are woken, and take what there is when they are polled. So a
-/// future that is kept without being polled keeps nothing from others.
+/// Room is never set aside for a caller that waits, neither for room nor for a place in the log's queue: all are
+/// woken, and take what there is when they are polled. So a future that is kept without being polled keeps
+/// nothing from others. What had to wait for its place in the log is counted beyond the bound.
 #[derive(Debug)]
 pub(crate) struct Room {
     used: AtomicU64,
@@ -48,6 +49,12 @@ impl Room {
             .used
             .fetch_update(Ordering::AcqRel, Ordering::Acquire, fits);
         entered.ok().map(|_| Taken { room: self, bytes })
+    }
+
+    /// Takes room for what is on its way already, whatever there is.
+    pub(crate) fn enter_beyond(&self, bytes: u64) -> Taken<'_> {
+        self.used.fetch_add(bytes, Ordering::AcqRel);
+        Taken { room: self, bytes }
     }
 
     /// Takes the bound away.

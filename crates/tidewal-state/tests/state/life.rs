@@ -5,7 +5,7 @@ use tidewal::sim::{SimDisk, Survival};
 use tidewal_state::{Error, StateMachine};
 use tidewal_testing::support::{run, within_a_minute};
 
-use crate::ledger::{DIR, Ledger, PANICS, Transfer, ids, open, options, transfer};
+use crate::ledger::{DIR, Ledger, PANICS, Transfer, ids, open, options, padded, transfer};
 
 #[test]
 fn what_was_answered_is_there_after_a_power_cut() {
@@ -115,6 +115,51 @@ fn a_future_that_is_not_polled_keeps_nobody_waiting() {
             machine.execute(transfer(id)).await.unwrap();
         }
         assert_eq!(ids(&machine).len(), 11);
+    });
+}
+
+/// It had room for what is on its way, and waited for a place in the log's queue.
+#[test]
+fn regression_a_future_that_waits_for_the_log_and_is_not_polled_keeps_no_one_waiting() {
+    run(async {
+        let disk = SimDisk::new(1);
+        let log = tidewal_testing::support::options().queue_records(1);
+        let small = options().log(log).in_flight_bytes(230);
+        let machine = small.open_on(&disk, DIR).await.unwrap();
+        let first = machine.submit(transfer(0)).await.unwrap();
+        let mut stuck = Box::pin(machine.execute(transfer(1)));
+        assert!(futures::poll!(stuck.as_mut()).is_pending());
+        first.await.unwrap();
+        machine.execute(padded(2, 100)).await.unwrap();
+        assert_eq!(ids(&machine), [0, 2]);
+        stuck.await.unwrap();
+        assert_eq!(ids(&machine), [0, 2, 1]);
+        // What was counted is given back.
+        machine.execute(padded(3, 100)).await.unwrap();
+    });
+}
+
+/// The lock was taken twice, and a command that waited in between kept both waiting.
+#[test]
+fn regression_a_query_may_ask_for_figures_while_a_command_waits_for_it() {
+    within_a_minute(|| {
+        let dir = tempfile::tempdir().unwrap();
+        let runtime = tokio::runtime::Runtime::new().unwrap();
+        runtime.block_on(async {
+            let machine = StateMachine::<Ledger>::open(dir.path()).await.unwrap();
+            machine.execute(transfer(0)).await.unwrap();
+            let pending = machine.submit(transfer(1)).await.unwrap();
+            let applied = tokio::task::block_in_place(|| {
+                machine.query(|_| {
+                    // Long enough for the second command to become durable.
+                    std::thread::sleep(std::time::Duration::from_millis(300));
+                    (machine.stats().applied, format!("{machine:?}"))
+                })
+            });
+            assert_eq!(applied.unwrap().0.get(), 1);
+            pending.await.unwrap();
+            assert_eq!(machine.stats().applied.get(), 2);
+        });
     });
 }
 
