@@ -4,18 +4,8 @@ use serde::{Deserialize, Serialize, Serializer};
 use tidewal::typed::{Json, Logged, Postcard};
 use tidewal::{Error, Result};
 
-use crate::helpers::carried_over;
 use crate::support::run;
-
-/// What another version makes of a value; `None` if it says that it cannot.
-fn read_as<Old: Logged, New: Logged>(old: Old) -> Option<New> {
-    let read: Result<New> = run(carried_over(old));
-    match read {
-        Ok(new) => Some(new),
-        Err(Error::Undecodable { .. }) => None,
-        Err(error) => panic!("{error:?}"),
-    }
-}
+use tidewal_testing::harness::typed::{open, read_as};
 
 /// Types that have all three of serde's codecs would have three names; these have a wrapper for each.
 #[derive(Debug, Deserialize, PartialEq, Serialize)]
@@ -239,7 +229,7 @@ fn what_postcard_cannot_follow_is_noticed_in_a_debug_build() {
 }
 
 async fn append_only<T: Logged, R>(value: T) -> Result<R> {
-    let wal = crate::helpers::open::<T>(&tidewal::sim::SimDisk::new(1)).await;
+    let wal = open::<T>(&tidewal::sim::SimDisk::new(1)).await;
     Err(wal.append(&value).await.unwrap_err())
 }
 

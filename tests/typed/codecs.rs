@@ -10,8 +10,8 @@ use tidewal::typed::{BoxError, Codec, Json, Logged, Postcard};
 use tidewal::{Error, Lsn};
 
 use crate::bank::{Compact, events};
-use crate::helpers::{carried_over, open, read, write};
 use crate::support::run;
+use tidewal_testing::harness::typed::{carried_over, open, read, write};
 
 async fn assert_round_trip<T: Logged + Clone + PartialEq + std::fmt::Debug>(values: &[T]) {
     let disk = SimDisk::new(1);

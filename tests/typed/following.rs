@@ -6,10 +6,11 @@ use futures::StreamExt;
 use tidewal::sim::SimDisk;
 use tidewal::typed::{TypedFollower, TypedWal};
 use tidewal::{Error, Lsn};
+use tidewal_testing::harness::typed::open;
 use tokio_test::{assert_pending, task};
 
 use crate::bank::{Event, event};
-use crate::helpers::{numbered, open};
+use crate::helpers::numbered;
 use crate::support::run;
 
 async fn log() -> TypedWal<Event> {

@@ -6,8 +6,9 @@ use tidewal::typed::TypedWal;
 use tidewal::{Durability, Error, Lsn, SyncPolicy};
 
 use crate::bank::{Event, event, events};
-use crate::helpers::{numbered, open, read, recover, write};
+use crate::helpers::numbered;
 use crate::support::{DIR, options, run};
+use tidewal_testing::harness::typed::{open, read, recover, write};
 
 #[test]
 fn each_way_to_append_appends_the_value() {

@@ -11,8 +11,9 @@ use tidewal::typed::{BoxError, Codec, Logged};
 use tidewal::{Error, Lsn};
 
 use crate::bank::{Event, event};
-use crate::helpers::{numbered, open, read, recover};
+use crate::helpers::numbered;
 use crate::support::{DIR, options, run};
+use tidewal_testing::harness::typed::{open, read, recover};
 
 /// A log of five values, the third of which another version wrote.
 async fn log_with_a_stranger() -> SimDisk {

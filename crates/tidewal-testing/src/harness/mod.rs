@@ -16,6 +16,7 @@ pub mod outsiders;
 pub mod rng;
 pub mod sectors;
 pub mod steps;
+pub mod typed;
 pub mod windows;
 
 use std::cell::Cell;
