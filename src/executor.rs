@@ -97,6 +97,17 @@ impl Executor {
         }
     }
 
+    /// Keeps the calling thread asleep for so long. On a runtime it does nothing: its other tasks would wait
+    /// too.
+    #[cfg(feature = "snapshot")]
+    pub(crate) fn pause(self, time: Duration) {
+        match self {
+            Self::Thread => thread::sleep(time),
+            #[cfg(feature = "sim")]
+            Self::Runtime => {}
+        }
+    }
+
     /// Lets others run for a moment. Returns whether there is a point in calling it again.
     #[cfg_attr(
         not(feature = "sim"),

@@ -11,6 +11,7 @@ use crate::snapshot::chain::{Chain, Relation};
 use crate::snapshot::error::{Result, SnapshotError};
 use crate::snapshot::input::SnapshotInput;
 use crate::snapshot::output::{Identity, SnapshotOutput};
+use crate::snapshot::pace::Pace;
 use crate::snapshot::{Snapshot, SnapshotFile, SnapshotState};
 use crate::storage::{Closing, Dir, File, Mode, Synced};
 
@@ -45,6 +46,7 @@ impl Target<'_> {
     pub(super) async fn fill(
         &self,
         closing: &Closing,
+        pace: Pace,
         contents: impl FnOnce(&mut SnapshotOutput) -> io::Result<()>,
     ) -> Result<(u64, Synced)> {
         let file = open_spare(self.dir)?;
@@ -54,7 +56,7 @@ impl Target<'_> {
             segment: self.chain.segment_of(self.lsn),
             salt: self.dir.new_salt(),
         };
-        let mut output = SnapshotOutput::new(file, identity, closing.clone());
+        let mut output = SnapshotOutput::new(file, identity, closing.clone(), pace);
         let written = contents(&mut output);
         let filled = output.finish(written).await;
         if let Err(SnapshotError::Io(fault) | SnapshotError::StorageFull(fault)) = &filled

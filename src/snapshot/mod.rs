@@ -67,6 +67,7 @@ mod files;
 mod input;
 mod locked;
 mod output;
+mod pace;
 
 use std::future::Future;
 use std::io;
@@ -82,6 +83,7 @@ use crate::queue::Progress;
 use crate::retention::Retention;
 use crate::snapshot::chain::Chain;
 use crate::snapshot::files::Target;
+use crate::snapshot::pace::Pace;
 use crate::storage::{Closing, Dir, Lock, Synced};
 use crate::wal::Wal;
 
@@ -257,7 +259,9 @@ impl Snapshots {
             files::Standing::Free => false,
             files::Standing::Damaged => true,
         };
-        let (len, synced) = target.fill(&self.site.closing, contents).await?;
+        let pace = Pace::new(self.site.executor, self.progress.clone());
+        let filled = target.fill(&self.site.closing, pace, contents);
+        let (len, synced) = filled.await?;
         let synced = target.publish(synced, replaced)?;
         Ok(target.snapshot(len, synced))
     }

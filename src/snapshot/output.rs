@@ -9,6 +9,7 @@ use crate::format::snapshot::{
 use crate::lsn::Lsn;
 use crate::mutants::{Mutant, skip_next_sync};
 use crate::snapshot::error::SnapshotError;
+use crate::snapshot::pace::Pace;
 use crate::storage::{Closing, File, Synced};
 
 /// What a snapshot's header says that is known before its contents are.
@@ -22,8 +23,9 @@ pub(super) struct Identity {
 
 /// Where a function writes the contents of a snapshot: an [`io::Write`].
 ///
-/// It gathers 1 MiB, writes that with its checksum, and has the disk take it before the next is
-/// gathered: memory is bounded, and the log's own syncs wait for one such piece at the most. Writes fail
+/// It gathers 1 MiB, and writes that with its checksum in pieces of 256 KiB, each of which is synced before
+/// the next is written: memory is bounded, and a sync of the log waits for one such piece at most. While the
+/// log is appended to, the disk is left to it for as long as a piece took. Writes fail
 /// with [`io::ErrorKind::Other`] once the disk has failed or the log is closing; the call that the
 /// function was given to then returns the cause.
 pub struct SnapshotOutput {
@@ -31,6 +33,7 @@ pub struct SnapshotOutput {
     file: Option<File>,
     failure: Option<SnapshotError>,
     closing: Closing,
+    pace: Pace,
     identity: Identity,
     /// A chunk's header, to be filled in, and its contents so far.
     chunk: Vec<u8>,
@@ -40,11 +43,12 @@ pub struct SnapshotOutput {
 }
 
 impl SnapshotOutput {
-    pub(super) fn new(file: File, identity: Identity, closing: Closing) -> Self {
+    pub(super) fn new(file: File, identity: Identity, closing: Closing, pace: Pace) -> Self {
         Self {
             file: Some(file),
             failure: None,
             closing,
+            pace,
             identity,
             chunk: vec![0; CHUNK_HEADER_LEN],
             len: 0,
@@ -103,7 +107,7 @@ impl SnapshotOutput {
         let Some(file) = self.file.take() else {
             return Err(io::Error::other("the snapshot has failed"));
         };
-        match put(file, &self.chunk, self.offset) {
+        match put(file, &self.chunk, self.offset, &mut self.pace) {
             Ok(file) => self.file = Some(file),
             Err(fault) => return Err(self.fail(fault.into())),
         }
@@ -151,10 +155,16 @@ impl std::fmt::Debug for SnapshotOutput {
     }
 }
 
-fn put(file: File, bytes: &[u8], offset: u64) -> Result<File, IoFailure> {
-    let (file, _) = file.write_at(bytes, offset)?;
-    file.sync_early()
+fn put(mut file: File, bytes: &[u8], mut offset: u64, pace: &mut Pace) -> Result<File, IoFailure> {
+    for piece in bytes.chunks(PIECE_LEN) {
+        file = pace.write(|| file.write_at(piece, offset)?.0.sync_early())?;
+        offset += piece.len() as u64;
+    }
+    Ok(file)
 }
+
+/// Syncs of the log wait for so much at most.
+const PIECE_LEN: usize = 256 * 1024;
 
 /// The whole block, so that nothing of an earlier life stays in it.
 fn header_block(header: &Header) -> Vec<u8> {
