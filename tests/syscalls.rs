@@ -197,6 +197,57 @@ fn child() {
     });
 }
 
+/// A recycled file was not known to hold data: each sync in it asked after the journal by setting the file's
+/// time, which without a journal had the sync write a second block.
+#[test]
+fn regression_a_sync_in_a_recycled_segment_changes_nothing_but_data() {
+    if let Some(why) = obstacle() {
+        println!("skipped: {why}");
+        return;
+    }
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let trace = dir.path().join("trace");
+    let status = Command::new("strace")
+        .args(["-qq", "-f", "-e", "trace=utimensat,pwritev,renameat2"])
+        .args(["-o", trace.to_str().unwrap()])
+        .arg(std::env::current_exe().unwrap())
+        .args(["child_that_recycles", "--exact", "--ignored"])
+        .env(LOG, dir.path().join("log"))
+        .status()
+        .unwrap();
+    assert!(status.success());
+    let trace = std::fs::read_to_string(trace).unwrap();
+    let lines = trace.lines().skip_while(|line| !line.contains(MARK));
+    let appends: Vec<_> = lines.collect();
+    let count = |call| appends.iter().filter(|line| line.contains(call)).count();
+    assert!(count("pwritev") >= 100, "{trace}");
+    assert_eq!(count("renameat2"), 0, "in one segment");
+    // The header block of the new life is a page of its own, and the first sync does not know the file yet.
+    assert!(count("utimensat") <= 4, "{appends:#?}");
+}
+
+#[test]
+#[ignore = "the process that the other test starts; does nothing by itself"]
+fn child_that_recycles() {
+    let Ok(log) = std::env::var(LOG) else { return };
+    futures::executor::block_on(async {
+        let options = Wal::options().segment_size(256 * 1024).spare_segments(1);
+        let wal = options.open(log).await.unwrap();
+        for _ in 0..40 {
+            let lsn = wal.append(vec![7; 100 * 1024]).await.unwrap();
+            wal.truncate_before(lsn).await.unwrap();
+        }
+        // Into the segment after the next, which is a recycled one as all the others.
+        while wal.stats().segments < 30 {
+            wal.append(vec![7; 100 * 1024]).await.unwrap();
+        }
+        for _ in 0..100 {
+            wal.append(MARK).await.unwrap();
+        }
+        wal.close().await.unwrap();
+    });
+}
+
 fn say(outcome: Result<Option<Lsn>, Error>) {
     match outcome {
         Ok(Some(lsn)) => println!("said ok {lsn}"),
@@ -211,3 +262,4 @@ fn say(outcome: Result<Option<Lsn>, Error>) {
 }
 
 const LOG: &str = "TIDEWAL_SYSCALLS_LOG";
+const MARK: &str = "MARK";

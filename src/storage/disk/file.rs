@@ -19,41 +19,32 @@ pub(super) struct DiskFile {
 struct Blocks {
     /// All blocks up to here, in bytes, at the last sync.
     settled: u64,
-    /// All blocks up to here, with what was written since then.
-    written: u64,
-    /// Whether anything else was written, or space was taken or given back. At first that is not known.
-    is_other_changed: bool,
+    /// Whether anything behind that was written since then, or space was taken or given back. Of a file that
+    /// was just opened that is not known.
+    is_changed: bool,
 }
 
 impl Blocks {
     fn unknown() -> Self {
         Self {
             settled: 0,
-            written: 0,
-            is_other_changed: true,
+            is_changed: true,
         }
     }
 
-    fn note_write(&mut self, offset: u64, len: u64) {
-        match offset <= self.written {
-            true => self.written = self.written.max(offset + len),
-            false => self.is_other_changed = true,
-        }
+    fn note_write(&mut self, end: u64) {
+        self.is_changed |= end > self.settled;
     }
 
     fn note_change(&mut self, offset: u64) {
         self.settled = self.settled.min(offset);
-        self.written = self.written.min(offset);
-        self.is_other_changed = true;
+        self.is_changed = true;
     }
 
-    fn are_settled(&self) -> bool {
-        self.settled == self.written && !self.is_other_changed
-    }
-
-    fn settle(&mut self) {
-        self.settled = self.written;
-        self.is_other_changed = false;
+    /// Notes a sync, after which the journal was found to work.
+    fn settle(&mut self, file: &fs::File) {
+        self.settled = data_end(file, self.settled).unwrap_or(self.settled);
+        self.is_changed = false;
     }
 }
 
@@ -84,7 +75,7 @@ impl BackendFile for DiskFile {
 
     fn write_at(&mut self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
         let count = write(&self.file, pieces, offset)?;
-        self.blocks.note_write(offset, count as u64);
+        self.blocks.note_write(offset + count as u64);
         Ok(count)
     }
 
@@ -130,10 +121,10 @@ impl DiskFile {
 
     fn sync(&mut self) -> io::Result<()> {
         self.file.sync_data()?;
-        if !self.blocks.are_settled() {
+        if self.blocks.is_changed {
             #[cfg(target_os = "linux")]
             super::aborted::check(&self.file)?;
-            self.blocks.settle();
+            self.blocks.settle(&self.file);
         }
         Ok(())
     }
@@ -175,6 +166,18 @@ fn write(file: &fs::File, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usi
         pieces.first().map_or(&[], |piece| piece),
         offset,
     )
+}
+
+/// Where the data ends that begins before `from`: at the first block that holds none, which may have space
+/// nevertheless. `None` if that cannot be told.
+#[cfg(any(target_os = "linux", target_os = "android"))]
+fn data_end(file: &fs::File, from: u64) -> Option<u64> {
+    rustix::fs::seek(file, rustix::fs::SeekFrom::Hole(from)).ok()
+}
+
+#[cfg(not(any(target_os = "linux", target_os = "android")))]
+fn data_end(_: &fs::File, _: u64) -> Option<u64> {
+    None
 }
 
 #[cfg(any(target_os = "linux", target_os = "android"))]
