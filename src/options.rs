@@ -194,16 +194,18 @@ impl WalOptions {
     /// How long a thread keeps looking before it sleeps: the writer for the next append, and a caller
     /// that finds the log idle for its answer. Default: zero, they sleep at once. At most 1 ms.
     ///
-    /// To wake a sleeping thread takes some 10 us, twice an append. Where a sync takes 100 us, that is a
-    /// part of the latency of a lone producer. Where it takes 10 us, or where an append waits for the
-    /// write only ([`Durability::Written`]), it is most of it. A useful value is a little more than such
-    /// an append takes.
+    /// An append wakes a sleeping thread twice, which takes some 10 us each time. Where a sync takes 100 us,
+    /// that is a part of the latency of a lone producer. Where it takes 10 us, or where an append waits for
+    /// the write only ([`Durability::Written`]), it is most of it: with one producer 254,000 appends/s
+    /// instead of 20,000 to 40,000 (`docs/benchmarks.md`). A useful value is a little more than such an
+    /// append takes.
     ///
-    /// The price: whenever the log falls idle, the writer uses a processor for this long. An
-    /// [`append`](crate::Wal::append) that finds the log idle keeps its *caller's* thread for up to this
-    /// long. Other tasks of that thread wait meanwhile. It needs a processor for each of the two that no
-    /// other thread wants: elsewhere both look in vain, and an append takes longer by that. An append that finds the log busy waits as always, and so does the future that
-    /// [`submit`](crate::Wal::submit) returns. On the simulated disk the option does nothing.
+    /// The price: whenever the log becomes idle, the writer uses a processor for this long. An
+    /// [`append`](crate::Wal::append) that finds the log idle occupies its *caller's* thread for up to this
+    /// long. Other tasks of that thread wait meanwhile. Each of the two needs a processor that no other
+    /// thread wants. Without one the option only adds to an append's latency. An append that finds the log
+    /// busy waits as always, and so does the future that [`submit`](crate::Wal::submit) returns. On the
+    /// simulated disk the option does nothing.
     pub fn busy_poll(mut self, time: Duration) -> Self {
         self.busy_poll = time;
         self

@@ -289,6 +289,7 @@ impl Shared {
         let mut state = self.lock();
         taken.take_from(&mut state.queued);
         self.len.store(0, Ordering::Relaxed);
+        self.set_idle(false);
         let acks = state.take_acks();
         drop(state);
         acks.into_iter().for_each(|acks| taken.acks.push(acks));

@@ -106,6 +106,14 @@ impl Batcher {
         }
     }
 
+    /// Lets callers look for their answers who append as soon as they have the one that they are about to
+    /// get, before the writer is back. If others wait already, it will not be idle then.
+    pub(super) fn expect_idle(&self, inbox: &Inbox) {
+        if !self.busy_poll.is_zero() && inbox.len() == 0 && self.pending.is_empty() {
+            inbox.set_idle(true);
+        }
+    }
+
     /// Notes that the writer has just answered so many appends after a sync that took so long.
     pub(super) fn note_answered(&mut self, count: usize, sync_time: Duration) {
         if self.policy.lingers() {
@@ -357,7 +365,6 @@ impl Batcher {
             };
             self.open = race(inbox.wait(), until).await;
         }
-        inbox.set_idle(false);
     }
 }
 

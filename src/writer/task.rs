@@ -253,6 +253,7 @@ impl Writer {
             self.feed
                 .stage(first..=segment.next().prev(), || frames.share());
             self.tail = Tail::Open(segment);
+            self.batcher.expect_idle(&self.inbox);
             self.unsynced.absorb(written, batch.due);
             self.batcher.recycle(frames);
         }
@@ -276,6 +277,7 @@ impl Writer {
         let (took, ended) = self.end_disk_work(started);
         self.inbox.counters().note_sync(took, upto);
         let unsynced = std::mem::replace(&mut self.unsynced, Unsynced::new());
+        self.batcher.expect_idle(&self.inbox);
         let (durable, count) =
             unsynced
                 .synced(upto, synced)

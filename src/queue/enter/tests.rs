@@ -96,3 +96,22 @@ fn a_caller_that_has_looked_in_vain_is_woken() {
     assert!(flag.0.load(Ordering::SeqCst));
     assert!(matches!(poll(), Poll::Ready(Ok(Err(Error::EmptyBatch)))));
 }
+
+/// A caller appends again as soon as it has its answer, before the writer looks for requests: it may look for
+/// the next answer all the same.
+#[test]
+fn a_log_that_is_said_to_be_idle_is_so_until_an_append_is_taken() {
+    let shared = queue();
+    shared.set_idle(true);
+    let mut taken = Taken::default();
+    shared.take(&mut taken);
+    assert!(shared.is_idle(), "nothing was taken");
+
+    let mut appending = pin!(Appending::new(&shared, append(Duration::ZERO)));
+    let mut context = Context::from_waker(Waker::noop());
+    assert!(appending.as_mut().poll(&mut context).is_pending());
+    shared.take(&mut taken);
+    assert!(!shared.is_idle());
+    taken.refuse(&Error::EmptyBatch);
+    assert!(appending.poll(&mut context).is_ready());
+}

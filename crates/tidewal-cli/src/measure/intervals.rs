@@ -40,6 +40,7 @@ fn open(context: &BenchContext, policy: SyncPolicy) -> Log {
     context.log(Shape {
         policy,
         segment_len: 32 * MIB,
+        ..Shape::DEFAULT
     })
 }
 

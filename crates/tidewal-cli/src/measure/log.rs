@@ -16,6 +16,7 @@ use crate::measure::slice::{Slice, Work};
 pub struct Shape {
     pub policy: SyncPolicy,
     pub segment_len: usize,
+    pub busy_poll: Duration,
 }
 
 impl Shape {
@@ -23,7 +24,16 @@ impl Shape {
     pub const DEFAULT: Self = Self {
         policy: SyncPolicy::Always,
         segment_len: 64 * MIB,
+        busy_poll: Duration::ZERO,
     };
+
+    /// The defaults, but with `busy_poll`: for so long, which is more than an append takes.
+    pub const fn busy_polling(busy_poll: Duration) -> Self {
+        Self {
+            busy_poll,
+            ..Self::DEFAULT
+        }
+    }
 }
 
 pub struct Log {
@@ -38,7 +48,8 @@ impl Log {
     pub fn open(runtime: &Runtime, dir: TempDir, shape: Shape) -> Self {
         let options = Wal::options()
             .sync_policy(shape.policy)
-            .segment_size(shape.segment_len as u64);
+            .segment_size(shape.segment_len as u64)
+            .busy_poll(shape.busy_poll);
         let making = making();
         let wal = runtime.block_on(options.open(dir.path()));
         drop(making);

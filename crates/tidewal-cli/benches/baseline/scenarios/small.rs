@@ -1,5 +1,7 @@
 //! S1 to S4 and S6: small records, from one producer to many.
 
+use std::time::Duration;
+
 use tidewal::Durability;
 
 use super::{IN_MEMORY, ON_DISK};
@@ -16,7 +18,50 @@ use crate::measure::{SMALL, SMALL_RECORD};
 
 /// S1.
 pub fn one_producer(context: &BenchContext) -> Outcome {
-    shared_sync(context, 1, 1.25).0
+    let (mut outcome, runs) = shared_sync(context, 1, 1.25);
+    outcome.aim(
+        IN_MEMORY_P50,
+        Unit::Time,
+        runs.each(IN_MEMORY, Slice::p50),
+        AtMost(25e-6),
+    );
+    let runs = busy_polling(context);
+    outcome.aim(
+        "with `busy_poll`: p50 relative to write + fdatasync",
+        Unit::Ratio,
+        runs.ratio(BUSY, BASELINE, p50_ratio),
+        AtMost(1.10),
+    );
+    outcome.show(
+        "with `busy_poll`: p50 relative to the log without",
+        Unit::Ratio,
+        runs.ratio(BUSY, ON_DISK, p50_ratio),
+    );
+    outcome.aim(
+        "with `busy_poll`, in memory: p50",
+        Unit::Time,
+        runs.each(BUSY_IN_MEMORY, Slice::p50),
+        AtMost(5e-6),
+    );
+    outcome
+}
+
+/// One producer, with and without `busy_poll`, beside the baseline.
+fn busy_polling(context: &BenchContext) -> Runs {
+    let load = Load::new(1, SMALL);
+    let shape = Shape::busy_polling(BUSY_POLL);
+    let (log, busy) = (context.log(Shape::DEFAULT), context.log(shape));
+    let memory = context.log_in_memory(shape);
+    let runs = Comparison::new(context)
+        .enter_bare(Method::BASELINE, SMALL_RECORD)
+        .enter_log(ON_DISK, Some(&log), load.clone())
+        .enter_log(BUSY, Some(&busy), load.clone())
+        .enter_log(BUSY_IN_MEMORY, memory.as_ref(), load)
+        .run();
+    for log in [Some(log), Some(busy), memory].into_iter().flatten() {
+        log.close(&context.runtime);
+    }
+    runs
 }
 
 /// S2. The baseline is a sync of one record, which is a little less than that of 64.
@@ -140,6 +185,7 @@ fn show_rate(outcome: &mut Outcome, runs: &Runs, name: &str) {
 pub fn written(context: &BenchContext) -> Outcome {
     let mut outcome = Outcome::default();
     let log = context.log(Shape::DEFAULT);
+    let busy = context.log(Shape::busy_polling(BUSY_POLL));
     let memory = context.log_in_memory(Shape::DEFAULT);
     let load = |producers| Load {
         durability: Durability::Written,
@@ -151,7 +197,15 @@ pub fn written(context: &BenchContext) -> Outcome {
         .enter_log("1 producer", Some(&log), load(1))
         .enter_log("4 producers in memory", memory.as_ref(), load(4))
         .enter_log("4 producers", Some(&log), load(4))
+        .enter_log(BUSY, Some(&busy), load(1))
         .run();
+    outcome.aim(
+        "1 producer with `busy_poll`: appends/s",
+        Unit::PerSecond,
+        runs.each(BUSY, Slice::rate),
+        AtLeast(3e5),
+    );
+    show_wait(&mut outcome, &runs, BUSY);
     for name in ["1 producer", "4 producers"] {
         let in_memory = format!("{name} in memory");
         outcome.aim(
@@ -165,9 +219,8 @@ pub fn written(context: &BenchContext) -> Outcome {
             show_wait(&mut outcome, &runs, name);
         }
     }
-    log.close(&context.runtime);
-    if let Some(memory) = memory {
-        memory.close(&context.runtime);
+    for log in [Some(log), Some(busy), memory].into_iter().flatten() {
+        log.close(&context.runtime);
     }
     outcome
 }
@@ -180,5 +233,10 @@ fn rate_ratio(log: &Slice, other: &Slice) -> f64 {
     log.rate() / other.rate()
 }
 
+const BUSY: &str = "tidewal with `busy_poll`";
+const BUSY_IN_MEMORY: &str = "tidewal in memory with `busy_poll`";
+const IN_MEMORY_P50: &str = "in memory: p50";
+/// More than an append takes on most disks.
+const BUSY_POLL: Duration = Duration::from_micros(500);
 const BASELINE: &str = Method::BASELINE.name();
 const BY_MEMORY: &str = "appends/s by the same in memory";
