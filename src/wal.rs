@@ -367,9 +367,7 @@ impl Wal {
     ///
     /// If the future is dropped before it completes, the sync may still happen.
     pub async fn sync(&self) -> Result<Lsn> {
-        let (done, answer) = Completion::new();
-        self.shared.submitter.ask(Request::Sync(done)).await?;
-        answer.await
+        self.control().sync().await
     }
 
     /// The last durable LSN, or [`Lsn::ZERO`] if the log never held a record.
@@ -489,10 +487,6 @@ impl Wal {
 impl Wal {
     pub(crate) fn closing(&self) -> &Closing {
         &self.shared.closing
-    }
-
-    pub(crate) fn truncate_put_off(&self) {
-        self.control().truncate_put_off();
     }
 
     pub(crate) fn control(&self) -> Control {

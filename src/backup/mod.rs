@@ -15,10 +15,12 @@ use tokio::sync::oneshot;
 
 use crate::backup::segment::Part;
 use crate::error::{Error, Result};
+use crate::feed::Feed;
 use crate::format;
 use crate::format::segment::Header;
 use crate::import::Target;
 use crate::lsn::Lsn;
+use crate::queue::Control;
 use crate::retention::{Hold, HoldId, Kept, Retention};
 use crate::storage::{Closing, Dir, Location, Lock};
 use crate::wal::Wal;
@@ -72,35 +74,19 @@ impl Wal {
     /// # }).unwrap();
     /// ```
     pub async fn backup(&self, dir: impl AsRef<Path>) -> Result<Lsn> {
-        let held = Held::all_of(self);
-        // Also waits for a truncation that began before anything was held.
-        match self.sync().await {
-            // Records that were refused are told so. The others are durable.
-            Ok(_) | Err(Error::StorageFull(_) | Error::SegmentUnavailable(_)) => {}
-            Err(error) => return Err(error),
-        }
-        self.copy_durable(dir.as_ref(), &held).await
-    }
-
-    async fn copy_durable(&self, dir: &Path, held: &Held<'_>) -> Result<Lsn> {
-        let last = self.durable_lsn();
-        let kept = self.retention().kept();
-        let copy = Copy {
-            parts: parts(&kept, last, self.dir()),
-            source: self.dir().clone(),
-            location: self.dir().locate(dir),
-            closing: self.closing().clone(),
+        let backup = Backup {
+            log: self.control(),
+            feed: Arc::clone(self.feed()),
             retention: Arc::clone(self.retention()),
-            hold: held.id,
+            closing: self.closing().clone(),
+            source: self.dir().clone(),
+            location: self.dir().locate(dir.as_ref()),
         };
         let (sender, receiver) = oneshot::channel();
         let job = async move {
-            let copied = match copy.run(|| sender.is_closed()).await {
-                Ok(()) => Ok(last),
-                Err(error) => Err(error),
-            };
+            let last = backup.run(|| sender.is_closed()).await;
             // A caller that has gone does not want to know.
-            let _ = sender.send(copied);
+            let _ = sender.send(last);
         };
         self.executor()
             .run("tidewal-backup", self.dir().path(), job)?;
@@ -108,52 +94,53 @@ impl Wal {
     }
 }
 
-/// Keeps segments of the log until it is dropped.
-struct Held<'a> {
-    wal: &'a Wal,
-    id: HoldId,
+/// A backup that is to be made, of a log that it does not keep open.
+///
+/// All of it is done in the background. A caller's future that is kept and not polled holds back nothing, and a
+/// file is held for as long as it is read.
+struct Backup {
+    log: Control,
+    feed: Arc<Feed>,
+    retention: Arc<Retention>,
+    closing: Closing,
+    source: Dir,
+    location: Location,
 }
 
-impl<'a> Held<'a> {
-    fn all_of(wal: &'a Wal) -> Self {
-        let hold = Hold {
-            from: Lsn::ZERO,
-            limit: u64::MAX,
-        };
-        let id = wal.retention().add_hold(hold);
-        Self { wal, id }
-    }
+/// Keeps segments of the log until it is dropped.
+struct Held<'a> {
+    backup: &'a Backup,
+    id: HoldId,
 }
 
 impl Drop for Held<'_> {
     fn drop(&mut self) {
-        if self.wal.retention().remove_hold(self.id).is_some() {
-            self.wal.truncate_put_off();
+        if self.backup.retention.remove_hold(self.id).is_some() {
+            self.backup.log.truncate_put_off();
         }
     }
 }
 
-/// A backup that is to be made.
-struct Copy {
-    parts: Vec<Part>,
-    source: Dir,
-    location: Location,
-    closing: Closing,
-    retention: Arc<Retention>,
-    hold: HoldId,
-}
-
-impl Copy {
-    async fn run(self, is_given_up: impl Fn() -> bool + Sync) -> Result<()> {
+impl Backup {
+    async fn run(&self, is_given_up: impl Fn() -> bool + Sync) -> Result<Lsn> {
+        let held = self.hold_all();
+        // Also waits for a truncation that began before anything was held.
+        match self.log.sync().await {
+            // Records that were refused are told so. The others are durable.
+            Ok(_) | Err(Error::StorageFull(_) | Error::SegmentUnavailable(_)) => {}
+            Err(error) => return Err(error),
+        }
+        let last = self.feed.durable_end();
+        let parts = parts(&self.retention.kept(), last, &self.source);
         let _locked = self.lock()?;
         let mut target = Target::begin(&self.location).await?;
-        let copied = self.copy_to(&mut target, is_given_up).await;
+        let copied = self.copy_to(&mut target, &parts, &held, is_given_up).await;
         let made = match copied {
             Ok(()) => target.finish().await,
             Err(error) => Err(error),
         };
         match made {
-            Ok(()) => Ok(()),
+            Ok(()) => Ok(last),
             Err(error) => {
                 target.give_up();
                 Err(error)
@@ -161,19 +148,29 @@ impl Copy {
         }
     }
 
+    fn hold_all(&self) -> Held<'_> {
+        let id = self.retention.add_hold(Hold {
+            from: Lsn::ZERO,
+            limit: u64::MAX,
+        });
+        Held { backup: self, id }
+    }
+
     async fn copy_to(
         &self,
         target: &mut Target,
+        parts: &[Part],
+        held: &Held<'_>,
         is_given_up: impl Fn() -> bool + Sync,
     ) -> Result<()> {
         let check = || match is_given_up() {
             true => Err(Error::Interrupted),
             false => self.lock().map(drop),
         };
-        for part in &self.parts {
+        for part in parts {
             part.copy(&self.source, target, &check).await?;
             // Truncations that come from now on have it. What was put off goes in the end.
-            let _ = self.retention.move_hold(self.hold, part.last.next());
+            let _ = self.retention.move_hold(held.id, part.last.next());
         }
         Ok(())
     }

@@ -31,6 +31,7 @@ use crate::executor::Executor;
 use crate::lsn::Lsn;
 use crate::queue::acks::Ack;
 use crate::queue::append::Append;
+use crate::queue::completion::Completion;
 use crate::queue::cost::Cost;
 use crate::queue::enter::{Appended, Appending, Entering, NotEntered};
 use crate::queue::order::Order;
@@ -149,6 +150,13 @@ impl Control {
     /// As [`Submitter::ask`].
     pub(crate) async fn ask(&self, request: Request) -> Result<()> {
         Entering::new(&self.0, Some(request)).await
+    }
+
+    /// Waits until everything that was submitted before, and was not refused, is durable.
+    pub(crate) async fn sync(&self) -> Result<Lsn> {
+        let (done, answer) = Completion::new();
+        self.ask(Request::Sync(done)).await?;
+        answer.await
     }
 
     /// Asks for the truncation that holds have put off, which takes no place.

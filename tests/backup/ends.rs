@@ -122,3 +122,21 @@ fn a_directory_that_is_not_empty_is_refused() {
         append(&wal, 4..=5).await;
     });
 }
+
+/// What holds the segments ends with the copy, not with a future that may never be polled again.
+#[test]
+fn regression_a_backup_whose_future_is_kept_holds_nothing_back() {
+    run(async {
+        let disk = SimDisk::new(1);
+        let wal = open(&disk).await;
+        append(&wal, 1..=50).await;
+        let mut backup = spawn(wal.backup(BACKUP));
+        assert_pending!(backup.poll());
+        tokio::time::sleep(Duration::from_secs(1)).await;
+        let before = names(&disk, DIR);
+        wal.truncate_before(Lsn::new(51)).await.unwrap();
+        assert_ne!(names(&disk, DIR)[0], before[0]);
+        assert_eq!(backup.await.unwrap(), Lsn::new(50));
+        assert_holds(&disk, 1..=50).await;
+    });
+}

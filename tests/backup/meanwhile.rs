@@ -137,13 +137,17 @@ fn regression_what_was_written_before_a_refused_record_is_in_the_copy() {
         wal.truncate_before(Lsn::new(13)).await.unwrap();
         disk.set_sync_time(Duration::from_millis(10));
         drop(wal.submit(payload(14)).await.unwrap());
+        let mut syncing = spawn(wal.sync());
+        assert_pending!(syncing.poll());
         tokio::time::sleep(Duration::from_millis(1)).await;
+        // While the writer syncs. It takes these together.
+        drop(wal.try_submit(payload(15)).unwrap());
         let refused = wal.try_submit(vec![0; 12_000]).unwrap();
         let mut backup = spawn(wal.backup(BACKUP));
         assert_pending!(backup.poll());
         assert!(matches!(refused.await, Err(Error::StorageFull(_))));
-        assert_eq!(backup.await.unwrap(), Lsn::new(14));
+        assert_eq!(backup.await.unwrap(), Lsn::new(15));
         drop(hold);
-        assert_holds(&disk, 1..=14).await;
+        assert_holds(&disk, 1..=15).await;
     });
 }

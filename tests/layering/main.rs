@@ -159,8 +159,10 @@ const ALLOWED: &[(&str, &[&str])] = &[
         "backup",
         &[
             "error",
+            "feed",
             "import",
             "lsn",
+            "queue",
             "retention",
             "format",
             "storage",
