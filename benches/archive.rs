@@ -25,8 +25,8 @@ use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
 use support::{KIB, MIB, is_test, scratch, size_name};
-use tidewal::archive::{ArchiveOptions, Archiver};
 use tidewal::{Lsn, Wal};
+use tidewal_archive::{Archive, ArchiveOptions, Archiver};
 
 fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");
@@ -77,13 +77,13 @@ fn number(flag: &str, otherwise: u64) -> u64 {
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Archive {
+enum Destination {
     Off,
     Memory,
     Directory,
 }
 
-impl Archive {
+impl Destination {
     const ALL: [Self; 3] = [Self::Off, Self::Memory, Self::Directory];
 
     fn store(self, dir: &std::path::Path) -> Option<Arc<dyn ObjectStore>> {
@@ -114,18 +114,19 @@ async fn run_round(scale: &Scale, payload: usize, round: usize) -> [Figures; 3] 
     let mut figures = [Figures::default(); 3];
     for turn in 0..3 {
         let index = (turn + round) % 3;
-        figures[index] = run_once(scale, payload, Archive::ALL[index]).await;
+        figures[index] = run_once(scale, payload, Destination::ALL[index]).await;
     }
     figures
 }
 
-async fn run_once(scale: &Scale, payload: usize, archive: Archive) -> Figures {
+async fn run_once(scale: &Scale, payload: usize, archive: Destination) -> Figures {
     let (log, objects) = (scratch(), scratch());
     let options = Wal::options().segment_size(scale.segment);
     let wal = options.open(log.path()).await.expect("a log can be opened");
     let archiver = archive.store(objects.path()).map(|store| {
         let options = ArchiveOptions::new().max_held_bytes(u64::MAX);
-        Archiver::start(&wal, store, "bench", options).expect("a log without an archiver")
+        let archive = Archive::new(store, "bench");
+        Archiver::start(&wal, &archive, options).expect("a log without an archiver")
     });
     let truncating = tokio::spawn(truncate(wal.clone(), 4 * scale.segment / payload as u64));
     let started = Instant::now();
@@ -193,7 +194,7 @@ fn figures(
 
 fn report(payload: usize, rounds: &[[Figures; 3]]) {
     println!("\nrecords of {}", size_name(payload));
-    for (index, archive) in Archive::ALL.into_iter().enumerate() {
+    for (index, archive) in Destination::ALL.into_iter().enumerate() {
         let spread = |value: &dyn Fn(&[Figures; 3]) -> f64| {
             let mut values: Vec<_> = rounds.iter().map(value).collect();
             values.sort_by(f64::total_cmp);

@@ -55,8 +55,8 @@
 //! # Executors
 //!
 //! A handle works from any executor. The log does its own work on its own threads, named
-//! `tidewal-writer` and `tidewal-spares`, with `tidewal-recovery`, `tidewal-follow`, `tidewal-backup`
-//! and `tidewal-snapshot` while there is such work. A sync never blocks a worker thread of a runtime,
+//! `tidewal-writer` and `tidewal-spares`, with `tidewal-recovery`, `tidewal-follow`, `tidewal-backup`,
+//! `tidewal-import` and `tidewal-snapshot` while there is such work. A sync never blocks a worker thread of a runtime,
 //! and never waits for a place in its blocking pool.
 //!
 //! # Stability
@@ -65,15 +65,12 @@
 //! version of this crate reads every format that an earlier version has written, and returns
 //! [`Error::Unsupported`] for a format that it does not know. These public types of other crates
 //! appear in the API: [`bytes::Bytes`] and [`futures_core::Stream`], and with the features of these
-//! names `futures_sink::Sink`, the traits of serde that a codec needs, and `object_store`.
+//! names `futures_sink::Sink` and the traits of serde that a codec needs.
 //!
 //! # Features
 //!
 //! No feature is on by default.
 //!
-//! - `archive`: ships complete segments to an object store and restores a directory from there, up
-//!   to any record or a point in time. For a log that must outlive its machine. Exempt from
-//!   semantic versioning.
 //! - `import`: the module `import`, which checks the bytes of segments and makes a log of them. For
 //!   restoring what was shipped.
 //! - `json`, `postcard`: codecs for [`typed`], the log of your own type. Turn on the one whose
@@ -106,8 +103,6 @@
     clippy::unwrap_used
 )]
 
-#[cfg(feature = "archive")]
-pub mod archive;
 mod backup;
 mod environment;
 mod error;
@@ -135,7 +130,7 @@ mod record;
 mod recovered;
 mod recovery;
 mod retention;
-#[cfg(any(feature = "archive", feature = "sim"))]
+#[cfg(feature = "sim")]
 mod rng;
 #[cfg(feature = "sink")]
 mod sink;

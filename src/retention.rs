@@ -33,12 +33,6 @@ pub(crate) struct Sealed {
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct HoldId(u64);
 
-impl HoldId {
-    /// The archiver's. It outlives its archiver, so that the next one goes on from it.
-    #[cfg(feature = "archive")]
-    pub(crate) const ARCHIVER: Self = Self(0);
-}
-
 /// What has to be kept, whatever is truncated.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Hold {
@@ -73,11 +67,6 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    #[cfg(feature = "archive")]
-    pub(crate) fn hold(&self, id: HoldId) -> Option<Hold> {
-        self.holds.get(&id).copied()
-    }
-
     /// The segments that were truncated and that this hold keeps, whatever others keep.
     pub(crate) fn held_back(&self, hold: Hold) -> &[Sealed] {
         let is_let_go = |sealed: &Sealed| sealed.last < hold.from;
@@ -115,9 +104,6 @@ impl Kept {
 #[derive(Default)]
 pub(crate) struct Retention {
     kept: watch::Sender<Kept>,
-    /// Whether there is an archiver.
-    #[cfg(feature = "archive")]
-    taken: AtomicBool,
     /// The number of the last hold that was added.
     last_id: AtomicU64,
     /// Whether the writer was asked for the truncation that holds have put off.
@@ -179,12 +165,10 @@ impl Retention {
     /// The name of a hold that keeps so much that no further segment may be opened.
     pub(crate) fn exhausted_hold(&self) -> Option<Arc<str>> {
         let kept = self.kept.borrow();
-        let (id, _) = kept
-            .holds
-            .iter()
-            .find(|(_, hold)| kept.is_exhausted(**hold))?;
-        let name = kept.terms.get(id).map(|terms| Arc::clone(&terms.name));
-        Some(name.unwrap_or_else(|| "archive".into()))
+        let mut exhausted = kept.holds().filter(|(_, hold, _)| kept.is_exhausted(*hold));
+        exhausted
+            .next()
+            .map(|(_, _, terms)| Arc::clone(&terms.name))
     }
 }
 
@@ -250,32 +234,7 @@ impl Retention {
     }
 }
 
-/// The archiver's side.
-#[cfg(feature = "archive")]
-impl Retention {
-    /// Takes the place of the log's archiver if it is free.
-    pub(crate) fn take(&self) -> bool {
-        !self.taken.swap(true, Ordering::AcqRel)
-    }
-
-    /// Gives the place back. The hold stays.
-    pub(crate) fn give_back(&self) {
-        self.taken.store(false, Ordering::Release);
-    }
-
-    /// Holds back what begins with `from`, or with where the hold of an earlier archiver already is.
-    /// Returns what to truncate before, as for any other hold.
-    pub(crate) fn hold(&self, from: Lsn, limit: u64) -> Option<Lsn> {
-        self.change_holds(|holds| {
-            let hold = holds.entry(HoldId::ARCHIVER);
-            let hold = hold.or_insert(Hold { from, limit });
-            hold.from = hold.from.max(from);
-            hold.limit = limit;
-        })
-    }
-}
-
-#[cfg(all(test, feature = "archive"))]
+#[cfg(test)]
 mod tests {
     use std::sync::Barrier;
     use std::thread;
@@ -306,13 +265,28 @@ mod tests {
         }
     }
 
-    /// It came between the archiver's look at what waits and its move of the hold.
+    fn lasting() -> Terms {
+        Terms {
+            name: "archive".into(),
+            is_released: false,
+            is_lasting: true,
+        }
+    }
+
+    fn from(lsn: u64) -> Hold {
+        Hold {
+            from: Lsn::new(lsn),
+            limit: u64::MAX,
+        }
+    }
+
+    /// It came between the owner's look at what waits and its move of the hold.
     #[test]
     fn regression_a_truncation_beside_a_move_of_the_hold_is_never_forgotten() {
         for round in 0..2000 {
             let retention = Retention::default();
             retention.begin(Some(1), vec![sealed(1, 10), sealed(11, 20), sealed(21, 30)]);
-            assert_eq!(retention.hold(Lsn::ZERO, u64::MAX), None);
+            let hold = retention.add_hold(from(0));
             let start = Barrier::new(2);
             thread::scope(|scope| {
                 scope.spawn(|| {
@@ -320,7 +294,7 @@ mod tests {
                     truncate(&retention, Lsn::new(21));
                 });
                 start.wait();
-                if let Some(before) = retention.hold(Lsn::new(21), u64::MAX) {
+                if let Some(before) = retention.move_hold(hold, Lsn::new(21)) {
                     truncate(&retention, before);
                 }
             });
@@ -333,12 +307,8 @@ mod tests {
     fn what_one_hold_lets_go_another_keeps() {
         let retention = Retention::default();
         retention.begin(Some(1), vec![sealed(1, 10), sealed(11, 20), sealed(21, 30)]);
-        let from = |lsn| Hold {
-            from: Lsn::new(lsn),
-            limit: u64::MAX,
-        };
         let (first, second) = (retention.add_hold(from(1)), retention.add_hold(from(11)));
-        retention.hold(Lsn::new(11), u64::MAX);
+        let third = retention.add_hold(from(11));
         truncate(&retention, Lsn::new(31));
         let left = || retention.subscribe().borrow().sealed.len();
         assert_eq!(left(), 3);
@@ -347,7 +317,7 @@ mod tests {
         assert_eq!(left(), 2, "the others still keep it");
         assert_eq!(retention.move_hold(second, Lsn::new(21)), None);
         assert_eq!(
-            retention.hold(Lsn::new(31), u64::MAX),
+            retention.move_hold(third, Lsn::new(31)),
             Some(Lsn::new(31)),
             "what lies before the lowest of them goes"
         );
@@ -366,7 +336,8 @@ mod tests {
             limit,
         };
         let patient = retention.add_hold(hold(1, u64::MAX));
-        retention.add_hold(hold(11, 4096));
+        let caller = retention.add_caller(hold(11, 4096), &lasting(), Lsn::new(20));
+        assert!(caller.is_ok());
         truncate(&retention, Lsn::new(11));
         assert!(
             retention.exhausted_hold().is_none(),
@@ -382,25 +353,31 @@ mod tests {
     fn regression_a_refused_truncation_is_not_done_by_the_next_move_of_the_hold() {
         let retention = Retention::default();
         retention.begin(Some(1), vec![sealed(1, 10), sealed(11, 20)]);
-        retention.hold(Lsn::ZERO, u64::MAX);
+        let hold = retention.add_hold(from(0));
         let truncated = retention.truncated();
         retention.limit(Lsn::new(11));
         retention.take_back(truncated);
-        assert_eq!(retention.hold(Lsn::new(11), u64::MAX), None);
+        assert_eq!(retention.move_hold(hold, Lsn::new(11)), None);
     }
 
-    /// An archiver that was dropped between its move of the hold and the truncation that follows.
+    /// An owner that went away between its move of the hold and the truncation that follows.
     #[test]
-    fn a_truncation_that_its_archiver_did_not_live_to_ask_for_is_found_by_the_next_one() {
+    fn a_truncation_that_its_owner_did_not_live_to_ask_for_is_found_by_the_next_one() {
         let retention = Retention::default();
         retention.begin(Some(1), vec![sealed(1, 10), sealed(11, 20), sealed(21, 30)]);
-        retention.hold(Lsn::ZERO, u64::MAX);
+        let take = || retention.add_caller(from(0), &lasting(), Lsn::new(40));
+        let take = || take().expect("it is not refused");
+        let (hold, is_due) = take();
+        assert!(!is_due);
         truncate(&retention, Lsn::new(21));
-        assert_eq!(retention.hold(Lsn::new(11), u64::MAX), Some(Lsn::new(21)));
-        assert_eq!(retention.hold(Lsn::ZERO, u64::MAX), Some(Lsn::new(21)));
+        assert_eq!(retention.move_hold(hold, Lsn::new(11)), Some(Lsn::new(21)));
+        assert!(retention.remove_caller(hold));
+        let (hold, is_due) = take();
+        assert!(is_due);
+        assert_eq!(retention.move_hold(hold, Lsn::ZERO), Some(Lsn::new(21)));
         truncate(&retention, Lsn::new(21));
         assert_eq!(
-            retention.hold(Lsn::ZERO, u64::MAX),
+            retention.move_hold(hold, Lsn::ZERO),
             None,
             "the rest is held"
         );

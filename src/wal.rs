@@ -8,12 +8,10 @@ mod submit;
 use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
-#[cfg(feature = "archive")]
-use std::sync::Weak;
 use std::time::Duration;
 
 use bytes::Bytes;
-#[cfg(any(feature = "archive", feature = "snapshot"))]
+#[cfg(feature = "snapshot")]
 use tokio::sync::watch;
 
 #[cfg(feature = "snapshot")]
@@ -23,7 +21,7 @@ use crate::executor::Executor;
 use crate::feed::Feed;
 use crate::lsn::Lsn;
 use crate::options::{Durability, SyncPolicy, WalOptions};
-#[cfg(any(feature = "archive", feature = "snapshot"))]
+#[cfg(feature = "snapshot")]
 use crate::queue::Progress;
 use crate::queue::completion::Completion;
 use crate::queue::request::Request;
@@ -387,8 +385,7 @@ impl Wal {
     /// Space is freed in whole segments, so some records below `before` may be kept, and recovery
     /// delivers them. A record at or above `before` is never removed. The open segment always
     /// stays. A segment that a [`hold`](Self::hold) keeps is removed once the hold has moved or was
-    /// dropped. While the log has an archiver (feature `archive`), a segment is removed once it is
-    /// archived.
+    /// dropped. An archiver (`tidewal-archive`) holds each segment until it is archived.
     ///
     /// # Errors
     ///
@@ -483,7 +480,7 @@ impl Wal {
     }
 }
 
-/// What followers, holds, backups, snapshots and an archiver need of a log.
+/// What followers, holds, backups and snapshots need of a log.
 impl Wal {
     pub(crate) fn closing(&self) -> &Closing {
         &self.shared.closing
@@ -509,25 +506,9 @@ impl Wal {
         self.shared.submitter.retention()
     }
 
-    #[cfg(any(feature = "archive", feature = "snapshot"))]
+    #[cfg(feature = "snapshot")]
     pub(crate) fn progress(&self) -> watch::Receiver<Progress> {
         self.shared.submitter.progress.clone()
-    }
-
-    #[cfg(feature = "archive")]
-    pub(crate) fn downgrade(&self) -> WeakWal {
-        WeakWal(Arc::downgrade(&self.shared))
-    }
-}
-
-/// A handle that does not keep the log open.
-#[cfg(feature = "archive")]
-pub(crate) struct WeakWal(Weak<Shared>);
-
-#[cfg(feature = "archive")]
-impl WeakWal {
-    pub(crate) fn upgrade(&self) -> Option<Wal> {
-        self.0.upgrade().map(|shared| Wal { shared })
     }
 }
 

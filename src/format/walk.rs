@@ -3,7 +3,7 @@
 //!
 //! A [`Walker`] judges headers and is told which payloads hold: it serves callers that have the bytes in memory
 //! anyway. A [`Checker`] is a walker that takes the bytes in pieces of any size and keeps none of them.
-//! Recovery, the survey and the archive read segments with these two, and with nothing else.
+//! Recovery, the survey, backups and imports read segments with these two, and with nothing else.
 
 use crc32fast::Hasher;
 

@@ -27,7 +27,7 @@ pub struct DurableLsns {
 }
 
 /// A wait for the next change. It owns the receiver that it waits on.
-type Changed = Pin<Box<dyn Future<Output = Result<(), watch::error::RecvError>> + Send>>;
+type Changed = Pin<Box<dyn Future<Output = Result<(), watch::error::RecvError>> + Send + Sync>>;
 
 impl DurableLsns {
     pub(super) fn new(progress: watch::Receiver<Progress>) -> Self {

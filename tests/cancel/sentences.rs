@@ -13,8 +13,16 @@ use std::fs;
 use std::path::Path;
 
 /// The published packages that have futures of their own, and where their tests are.
-const SOURCES: &[&str] = &["src", "crates/tidewal-openraft/src"];
-const TESTS: &[&str] = &["tests", "crates/tidewal-openraft/tests"];
+const SOURCES: &[&str] = &[
+    "src",
+    "crates/tidewal-archive/src",
+    "crates/tidewal-openraft/src",
+];
+const TESTS: &[&str] = &[
+    "tests",
+    "crates/tidewal-archive/tests",
+    "crates/tidewal-openraft/tests",
+];
 
 /// What is quoted, and of whom: `Wal::append`, `PendingAppend`, and `tidewal` for the crate.
 type Sentence = (String, String);

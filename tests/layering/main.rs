@@ -139,23 +139,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
         ],
     ),
     (
-        "archive",
-        &[
-            "environment",
-            "Error",
-            "error",
-            "lsn",
-            "executor",
-            "retention",
-            "format",
-            "storage",
-            "queue",
-            "wal",
-            "archive",
-            "rng",
-        ],
-    ),
-    (
         "backup",
         &[
             "error",

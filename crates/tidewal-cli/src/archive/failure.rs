@@ -1,6 +1,6 @@
 //! What goes wrong with an archive, and what to do next.
 
-use tidewal::archive::{BadObject, Error};
+use tidewal_archive::{BadObject, Error};
 
 use crate::archive::store::Address;
 use crate::failure::{Failure, with_sources};

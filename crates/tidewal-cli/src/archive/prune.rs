@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use serde_json::json;
 use tidewal::Lsn;
-use tidewal::archive::{self, Pruned, RestoreTarget};
+use tidewal_archive::{Pruned, RestoreTarget};
 
 use crate::archive::args::Prune;
 use crate::archive::failure;
@@ -27,8 +27,7 @@ pub fn run(args: &Prune) -> Result<ExitCode, Failure> {
 }
 
 async fn prune(args: &Prune) -> Result<Pruned, Failure> {
-    let location = args.store.open()?;
-    let pruned = archive::prune(location.store, &location.prefix, before(args)).await;
+    let pruned = args.store.open()?.prune(before(args)).await;
     pruned.map_err(|error| failure::of(error, &args.store))
 }
 

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use serde_json::{Value, json};
 use tidewal::Lsn;
-use tidewal::archive::{self, Error, RestoreTarget, Restored};
+use tidewal_archive::{Error, RestoreTarget, Restored};
 
 use crate::archive::args::Restore;
 use crate::archive::failure;
@@ -28,20 +28,13 @@ pub fn run(args: &Restore) -> Result<ExitCode, Failure> {
 
 async fn restore(args: &Restore) -> Result<Restored, Failure> {
     args.store.check_apart_from(&args.dir)?;
-    let location = args.store.open()?;
+    let archive = args.store.open()?;
     let restored = match args.from {
         Some(from) => {
             let from = Lsn::new(from);
-            archive::restore_from(
-                location.store,
-                &location.prefix,
-                &args.dir,
-                from,
-                until(args),
-            )
-            .await
+            archive.restore_from(&args.dir, from, until(args)).await
         }
-        None => archive::restore(location.store, &location.prefix, &args.dir, until(args)).await,
+        None => archive.restore(&args.dir, until(args)).await,
     };
     restored.map_err(|error| match error {
         Error::Log(error @ tidewal::Error::Io(_)) => Failure::Other(

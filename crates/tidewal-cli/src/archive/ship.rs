@@ -3,17 +3,15 @@
 use std::future;
 use std::pin::pin;
 use std::process::ExitCode;
-use std::sync::Arc;
 use std::time::Duration;
 
-use tidewal::archive::{self, ArchiveOptions, Archiver, Status};
 use tidewal::tools::{Depth, LogDir};
 use tidewal::{Lsn, Wal};
+use tidewal_archive::{Archive, ArchiveOptions, Archiver, Status};
 use tokio::time::{self, Instant};
 
 use crate::archive::args::Ship;
 use crate::archive::failure;
-use crate::archive::store::Location;
 use crate::display::{count, size};
 use crate::failure::{Failure, note, with_sources};
 use crate::findings::check_is_log;
@@ -32,15 +30,11 @@ pub fn run(args: &Ship) -> Result<ExitCode, Failure> {
 
 /// Also after an error, the log is closed.
 async fn ship(args: &Ship) -> Result<Status, Failure> {
-    let location = args.store.make()?;
+    let archive = args.store.make()?;
     let wal = Wal::options().spare_segments(0).open(&args.dir).await?;
-    let store = Arc::clone(&location.store);
-    let started = Archiver::start(
-        &wal,
-        store,
-        &location.prefix,
-        ArchiveOptions::new().lazy_claim(true),
-    );
+    // What was opened is finished, and nothing is appended to what is open.
+    let options = ArchiveOptions::new().lazy_claim(true).max_lag(None);
+    let started = Archiver::start(&wal, &archive, options);
     let shipped = match started {
         Ok(archiver) => ship_all(&archiver, args).await,
         Err(error) => Err(failure::of(error, &args.store)),
@@ -48,15 +42,14 @@ async fn ship(args: &Ship) -> Result<Status, Failure> {
     let closed = wal.close().await.map_err(Failure::Log);
     let status = shipped?;
     closed?;
-    check_whole(&location, args).await?;
+    check_whole(&archive, args).await?;
     Ok(status)
 }
 
 /// An archiver goes on from the newest entry and does not look at those before it.
-async fn check_whole(location: &Location, args: &Ship) -> Result<(), Failure> {
-    let checked = archive::check_manifest(Arc::clone(&location.store), &location.prefix);
+async fn check_whole(archive: &Archive, args: &Ship) -> Result<(), Failure> {
     let checked = tokio::select! {
-        checked = checked => checked,
+        checked = archive.check_manifest() => checked,
         () = patience(args.give_up_after) => return Err(Failure::Other(
             format!("everything was shipped, and the manifest in {} cannot be read again", args.store),
             "see what is there with `tidewal archive verify`".into(),

@@ -5,7 +5,7 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 use tidewal::Lsn;
-use tidewal::archive::{self, BadObject, Contents, Verified};
+use tidewal_archive::{BadObject, Contents, Verified};
 
 use crate::archive::args::Look;
 use crate::archive::failure;
@@ -17,8 +17,7 @@ use crate::wait::wait_for_network;
 
 pub fn run(args: &Look) -> Result<ExitCode, Failure> {
     let contents = wait_for_network(async {
-        let location = args.store.open()?;
-        let contents = archive::contents(location.store, &location.prefix).await;
+        let contents = args.store.open()?.contents().await;
         contents.map_err(|error| failure::of(error, &args.store))
     })?;
     let mut out = Out::new();
@@ -32,8 +31,7 @@ pub fn run(args: &Look) -> Result<ExitCode, Failure> {
 
 pub fn verify(args: &Look) -> Result<ExitCode, Failure> {
     let verified = wait_for_network(async {
-        let location = args.store.open()?;
-        let verified = archive::verify(location.store, &location.prefix).await;
+        let verified = args.store.open()?.verify().await;
         verified.map_err(|error| failure::of(error, &args.store))
     })?;
     let mut out = Out::new();

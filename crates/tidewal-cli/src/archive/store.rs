@@ -6,8 +6,8 @@ use std::io;
 use std::path::{self, Component, Path, PathBuf};
 use std::sync::Arc;
 
-use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
+use tidewal_archive::Archive;
 use url::Url;
 
 use crate::failure::Failure;
@@ -17,12 +17,6 @@ use crate::failure::Failure;
 pub enum Address {
     Directory(PathBuf),
     Remote(Url),
-}
-
-/// A store, and the prefix of the archive in it.
-pub struct Location {
-    pub store: Arc<dyn ObjectStore>,
-    pub prefix: String,
 }
 
 impl Address {
@@ -68,33 +62,27 @@ impl Address {
         ))
     }
 
-    /// The location. A directory that is missing is made.
-    pub fn make(&self) -> Result<Location, Failure> {
+    /// The archive. A directory that is missing is made.
+    pub fn make(&self) -> Result<Archive, Failure> {
         if let Self::Directory(path) = self {
             make_durably(path).map_err(|error| self.unusable(&error))?;
         }
         self.open()
     }
 
-    pub fn open(&self) -> Result<Location, Failure> {
+    pub fn open(&self) -> Result<Archive, Failure> {
         match self {
             Self::Directory(path) => {
                 // A log may be truncated once its records are in the archive, so they have to be durable there.
                 let store = LocalFileSystem::new_with_prefix(path)
                     .map_err(|error| self.unusable(&error))?
                     .with_fsync(true);
-                Ok(Location {
-                    store: Arc::new(store),
-                    prefix: String::new(),
-                })
+                Ok(Archive::new(Arc::new(store), ""))
             }
             Self::Remote(url) => {
                 let (store, prefix) = object_store::parse_url_opts(url, settings())
                     .map_err(|error| self.unusable(&error))?;
-                Ok(Location {
-                    store: store.into(),
-                    prefix: prefix.to_string(),
-                })
+                Ok(Archive::new(store.into(), prefix))
             }
         }
     }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use object_store::ObjectStore;
 use object_store::aws::{AmazonS3, AmazonS3Builder};
 use tidewal::Lsn;
-use tidewal::archive::{ArchiveOptions, Archiver, Error, RestoreTarget, contents, restore, verify};
+use tidewal_archive::{Archive, ArchiveOptions, Archiver, Error, RestoreTarget};
 
 use crate::server::{BUCKET, Server};
 use tidewal_testing::support::options;
@@ -72,14 +72,10 @@ async fn there_and_back(store: &Arc<dyn ObjectStore>) {
         .wait_caught_up()
         .await
         .unwrap();
-    let verified = verify(Arc::clone(store), PREFIX).await.unwrap().contents;
+    let archive = Archive::new(Arc::clone(store), PREFIX);
+    let verified = archive.verify().await.unwrap().contents;
     assert_eq!((verified.oldest, verified.end), (Lsn::FIRST, Lsn::new(60)));
-    let restored = restore(
-        Arc::clone(store),
-        PREFIX,
-        &copy,
-        RestoreTarget::Lsn(Lsn::new(47)),
-    );
+    let restored = archive.restore(&copy, RestoreTarget::Lsn(Lsn::new(47)));
     assert_eq!(restored.await.unwrap().end, Lsn::new(47));
     let mut reader = options().read(&copy).await.unwrap();
     for number in 1..=47 {
@@ -87,7 +83,8 @@ async fn there_and_back(store: &Arc<dyn ObjectStore>) {
         assert_eq!(record.payload, payload(number));
     }
     assert!(reader.try_next().await.unwrap().is_none());
-    let elsewhere = contents(Arc::clone(store), "other/log").await;
+    let elsewhere = Archive::new(Arc::clone(store), "other/log");
+    let elsewhere = elsewhere.contents().await;
     assert!(matches!(elsewhere, Err(Error::Empty { .. })));
 }
 
@@ -113,10 +110,12 @@ async fn fenced(store: &Arc<dyn ObjectStore>) {
     append(&old_wal, 11..=20).await;
     let end = old.wait_caught_up().await.unwrap_err();
     assert!(matches!(end, Error::Fenced { .. }), "{end:?}");
-    let verified = verify(Arc::clone(store), "twins").await.unwrap();
+    let twins = Archive::new(Arc::clone(store), "twins");
+    let verified = twins.verify().await.unwrap();
     assert!(verified.is_sound(), "{verified:?}");
 }
 
 fn archiver(wal: &tidewal::Wal, store: &Arc<dyn ObjectStore>, prefix: &str) -> Archiver {
-    Archiver::start(wal, Arc::clone(store), prefix, ArchiveOptions::new()).unwrap()
+    let archive = Archive::new(Arc::clone(store), prefix);
+    Archiver::start(wal, &archive, ArchiveOptions::new()).unwrap()
 }

@@ -1,0 +1,124 @@
+use super::*;
+
+fn entry(body: Body) -> Entry {
+    let segment = Some(SegmentEnd {
+        salt: 0x0123_4567_89ab_cdef,
+        end: 67_100_012,
+    });
+    Entry {
+        number: 3,
+        log_id: 0x1122_3344_5566_7788,
+        writer: 0x8f0c_1be2_a4d9_7733,
+        previous: 0x5a6b_7c8d,
+        reached: Reached {
+            last: Lsn::new(900),
+            segment,
+            clock: 1_795_641_300_123,
+        },
+        body,
+    }
+}
+
+fn shipped() -> Shipped {
+    let predecessor = Some(SegmentEnd {
+        salt: 0xfedc_ba98_7654_3210,
+        end: 67_108_020,
+    });
+    let header = SegmentHeader {
+        log_id: 0x1122_3344_5566_7788,
+        base: Lsn::new(451),
+        salt: 0x0123_4567_89ab_cdef,
+        capacity: 67_108_864,
+        predecessor,
+    };
+    let part = |len, crc| Part { len, crc };
+    let time = |lsn, time| TimePoint {
+        lsn: Lsn::new(lsn),
+        time,
+    };
+    Shipped {
+        sealed: Sealed {
+            header,
+            last: Lsn::new(900),
+            end: 67_100_012,
+        },
+        crc: 0x0f1e_2d3c,
+        parts: vec![part(8_388_608, 0x1122_3344), part(58_711_404, 0x5566_7788)],
+        times: vec![time(622, 1_795_641_299_100), time(900, 1_795_641_300_123)],
+    }
+}
+
+/// The example of `docs/archive.md`, but for the check, which stands for the others there.
+const EXAMPLE: &str = "\
+tidewal-archive 1
+entry 3
+log 1122334455667788
+writer 8f0c1be2a4d97733
+previous 5a6b7c8d
+reached 900 0123456789abcdef 67100012
+clock 1795641300123
+segment 451 900
+salt 0123456789abcdef
+after fedcba9876543210 67108020
+capacity 67108864
+end 67100012
+crc 0f1e2d3c
+part 8388608 11223344
+part 58711404 55667788
+time 622 1795641299100
+time 900 1795641300123
+";
+
+#[test]
+fn the_documents_example_is_what_is_written() {
+    let bytes = entry(Body::Segment(shipped())).encode();
+    let text = String::from_utf8(bytes).unwrap();
+    let check = crc32fast::hash(EXAMPLE.as_bytes());
+    assert_eq!(text, format!("{EXAMPLE}check {check:08x}\n"));
+}
+
+#[test]
+fn entries_are_read_back() {
+    let (first, last) = (Lsn::new(901), Lsn::new(1800));
+    for body in [
+        Body::Claim,
+        Body::Gap { first, last },
+        Body::Segment(shipped()),
+    ] {
+        let entry = entry(body);
+        assert_eq!(Entry::decode(&entry.encode()), Ok(entry));
+    }
+}
+
+#[test]
+fn every_flipped_bit_and_every_cut_is_noticed() {
+    let bytes = entry(Body::Segment(shipped())).encode();
+    for bit in 0..bytes.len() * 8 {
+        let mut damaged = bytes.clone();
+        damaged[bit / 8] ^= 1 << (bit % 8);
+        assert!(Entry::decode(&damaged).is_err(), "bit {bit}");
+    }
+    for len in 0..bytes.len() {
+        assert!(Entry::decode(&bytes[..len]).is_err(), "{len} bytes");
+    }
+}
+
+fn with_check(text: &str) -> Vec<u8> {
+    let check = crc32fast::hash(text.as_bytes());
+    format!("{text}check {check:08x}\n").into_bytes()
+}
+
+#[test]
+fn a_later_version_is_told_apart_from_damage() {
+    let later = EXAMPLE.replace("tidewal-archive 1", "tidewal-archive 2");
+    assert_eq!(
+        Entry::decode(&with_check(&later)),
+        Err(DecodeError::Version)
+    );
+}
+
+#[test]
+fn an_unknown_line_is_not_passed_over() {
+    let more = format!("{EXAMPLE}colour blue\n");
+    assert_eq!(Entry::decode(&with_check(&more)), Err(DecodeError::Damaged));
+}

@@ -1,0 +1,380 @@
+//! What an archive holds: its manifest, read from the oldest entry that is there to the newest.
+
+use std::collections::BTreeMap;
+use std::ops::RangeInclusive;
+use std::time::SystemTime;
+
+use object_store::path::Path;
+use tidewal::Lsn;
+
+use crate::ahead::Ahead;
+use crate::error::{Error, Result};
+use crate::manifest::{Body, Entry, Shipped, TimePoint};
+use crate::manifest_writer::{ManifestWriter, read_entry};
+use crate::objects::Objects;
+use crate::sound::{Link, begins_behind, is_sound};
+use crate::times::{millis, system_time};
+
+/// Up to where to restore.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum RestoreTarget {
+    /// All that is in the archive.
+    End,
+
+    /// Up to this record, or to the last one before it that does not tear an atomic batch.
+    Lsn(Lsn),
+
+    /// What was there at this time: nothing that was not durable then, and everything that was durable
+    /// one `time_step` before (`docs/archive.md`, "Time").
+    Time(SystemTime),
+}
+
+/// What an archive holds.
+#[derive(Clone, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Contents {
+    /// The LSN of its first record; [`Lsn::ZERO`] if it has none.
+    pub oldest: Lsn,
+    /// The LSN of its last record; [`Lsn::ZERO`] if it has none.
+    pub end: Lsn,
+    /// How many segments it has.
+    pub segments: u64,
+    /// The bytes of them.
+    pub bytes: u64,
+    /// Records between the first and the last that it has not.
+    pub gaps: Vec<RangeInclusive<Lsn>>,
+    /// The earliest and the latest time that can be restored to.
+    pub times: Option<RangeInclusive<SystemTime>>,
+    /// Records up to this one were pruned, or the store has expired them; [`Lsn::ZERO`] if the archive
+    /// still has its first entry and everything that it names.
+    pub expired: Lsn,
+}
+
+/// An object of an archive that is damaged or missing.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct BadObject {
+    /// The object's full name in the store.
+    pub object: String,
+    /// What is wrong with it.
+    pub error: Error,
+    /// The first record that cannot be restored because of it.
+    pub first: Lsn,
+    /// The last one. Below `first` if it is not known that any record is lost: an entry of the manifest
+    /// may name none, and of the newest entries nothing tells what they named.
+    pub last: Lsn,
+}
+
+/// A segment, and the number of the entry that names it.
+#[derive(Debug)]
+pub(super) struct Named {
+    pub(super) entry: u64,
+    pub(super) shipped: Shipped,
+}
+
+/// A manifest that was read.
+#[derive(Debug)]
+pub(super) struct ManifestReader {
+    segments: Vec<Named>,
+    /// Of these the first that is there with all its parts. Those before it have expired.
+    begin: usize,
+    gaps: Vec<RangeInclusive<Lsn>>,
+    pub(super) first_entry: u64,
+    pub(super) checkpoint: Option<u64>,
+    /// The parts that are there, and the first LSN of the segment of each.
+    pub(super) parts: BTreeMap<Path, Lsn>,
+    log_id: Option<u64>,
+    /// Of the newest entry.
+    pub(super) number: u64,
+    /// The last entry that was read; `None` before the first one, and behind one that could not be.
+    link: Option<Link>,
+    /// The last LSN that an entry says the archive reached.
+    known: Lsn,
+}
+
+impl ManifestReader {
+    /// Reads all of it, and fails if anything is wrong with the manifest.
+    pub(super) async fn read(objects: &Objects) -> Result<Self> {
+        let (manifest, bad) = Self::survey(objects).await?;
+        match bad.into_iter().next() {
+            None => Ok(manifest),
+            Some(bad) => Err(bad.error),
+        }
+    }
+
+    /// Reads what can be read of it, and says what cannot.
+    pub(super) async fn survey(objects: &Objects) -> Result<(Self, Vec<BadObject>)> {
+        let numbers = objects.entries().await?;
+        let (Some(&first), Some(&last)) = (numbers.first(), numbers.last()) else {
+            return Err(Error::Empty {
+                prefix: objects.prefix(),
+            });
+        };
+        let mut manifest = Self {
+            segments: Vec::new(),
+            begin: 0,
+            gaps: Vec::new(),
+            first_entry: first,
+            checkpoint: None,
+            parts: objects.parts().await?,
+            log_id: None,
+            number: last,
+            link: None,
+            known: Lsn::ZERO,
+        };
+        let mut bad = BadEntries::default();
+        let all =
+            (first..=last).map(|number| read_if_there(objects, number, numbers.contains(&number)));
+        let mut entries = Ahead::new(all, ENTRIES_AHEAD);
+        for number in first..=last {
+            let read = entries.next().await.expect("each entry is read");
+            let added = read.and_then(|(entry, crc)| manifest.add(objects, entry, crc));
+            match added {
+                Ok(before) => bad.close(before),
+                Err(error) => {
+                    manifest.link = None;
+                    bad.open(number, objects, error, manifest.known)?;
+                }
+            }
+        }
+        manifest.begin = manifest.first_whole(objects);
+        let oldest = manifest.checkpoint.unwrap_or(0);
+        Ok((manifest, bad.into_objects(oldest)))
+    }
+
+    pub(super) fn contents(&self) -> Contents {
+        let segments = self.segments();
+        let oldest = self.oldest();
+        let times = self.points().next().zip(self.points().last());
+        let gaps = self.gaps.iter().filter(|gap| *gap.start() > oldest);
+        Contents {
+            oldest,
+            end: self.end(),
+            segments: segments.len() as u64,
+            bytes: segments.iter().map(|named| named.shipped.sealed.end).sum(),
+            gaps: gaps.cloned().collect(),
+            times: times
+                .and_then(|(first, last)| Some(system_time(first.time)?..=system_time(last.time)?)),
+            expired: self.expired(),
+        }
+    }
+
+    /// The segments that are there, in the order of their LSNs.
+    pub(super) fn segments(&self) -> &[Named] {
+        &self.segments[self.begin..]
+    }
+
+    /// The segments before this one that the manifest still names.
+    pub(super) fn before(&self, kept: &Named) -> usize {
+        let is_before = |named: &Named| named.entry < kept.entry;
+        self.segments.partition_point(is_before)
+    }
+
+    /// The last LSN to restore.
+    pub(super) fn resolve(&self, until: RestoreTarget) -> Result<Lsn> {
+        match until {
+            RestoreTarget::End => Ok(self.end()),
+            RestoreTarget::Lsn(asked) if asked > self.end() => Err(Error::BeyondEnd {
+                asked,
+                end: self.end(),
+            }),
+            RestoreTarget::Lsn(asked) => Ok(asked),
+            RestoreTarget::Time(time) => {
+                let time = millis(time);
+                let points = self.points().take_while(|point| point.time <= time);
+                points
+                    .last()
+                    .map_or(Err(Error::TooEarly), |point| Ok(point.lsn))
+            }
+        }
+    }
+
+    /// The segments with the records `from` to `upto`, none of which may be missing.
+    pub(super) fn select(&self, from: Option<Lsn>, upto: Lsn) -> Result<&[Named]> {
+        let oldest = self.oldest();
+        let from = from.unwrap_or(oldest);
+        if oldest == Lsn::ZERO || from < oldest || upto < oldest {
+            let asked = from.min(upto);
+            return Err(Error::BeforeBeginning { asked, oldest });
+        }
+        if from > self.end() {
+            return Err(Error::BeyondEnd {
+                asked: from,
+                end: self.end(),
+            });
+        }
+        if from > upto {
+            return Err(Error::EmptyRange { from, upto });
+        }
+        let is_missing = |gap: &&RangeInclusive<Lsn>| *gap.start() <= upto && *gap.end() >= from;
+        if let Some(gap) = self.gaps.iter().find(is_missing) {
+            let (first, last) = (*gap.start(), *gap.end());
+            return Err(Error::Gap { first, last });
+        }
+        let segments = self.segments();
+        let start = segments.partition_point(|named| named.shipped.sealed.last < from);
+        let end = segments.partition_point(|named| named.shipped.sealed.header.base <= upto);
+        Ok(&segments[start..end])
+    }
+
+    /// The time of the state that ends with `lsn`, as far as it is known: the latest point not after it.
+    pub(super) fn time_of(&self, lsn: Lsn) -> Option<SystemTime> {
+        let points = self.points().take_while(|point| point.lsn <= lsn);
+        points.last().and_then(|point| system_time(point.time))
+    }
+
+    /// The manifest, to be gone on with. It was read without an error.
+    pub(super) fn to_writer(&self, writer: u64) -> ManifestWriter {
+        let link = self.link.expect("the newest entry was read");
+        ManifestWriter {
+            log_id: self.log_id.expect("an entry was read"),
+            writer,
+            number: self.number,
+            crc: link.crc,
+            reached: link.reached,
+        }
+    }
+
+    fn oldest(&self) -> Lsn {
+        let first = self.segments().first();
+        first.map_or(Lsn::ZERO, |named| named.shipped.sealed.header.base)
+    }
+
+    fn end(&self) -> Lsn {
+        let last = self.segments.last();
+        last.map_or(Lsn::ZERO, |named| named.shipped.sealed.last)
+    }
+
+    fn expired(&self) -> Lsn {
+        let is_whole = self.first_entry == 1 && self.begin == 0 && self.checkpoint.is_none();
+        match self.segments().first() {
+            _ if is_whole => Lsn::ZERO,
+            Some(oldest) => oldest.shipped.sealed.header.base.prev(),
+            None => self.known,
+        }
+    }
+
+    fn points(&self) -> impl Iterator<Item = &TimePoint> {
+        let segments = self.segments().iter();
+        segments.flat_map(|named| &named.shipped.times)
+    }
+
+    /// A rule of the store takes the oldest objects first, parts before the entry that names them. So a
+    /// missing part is damage if anything older is whole, and so is one of the newest segment.
+    fn first_whole(&self, objects: &Objects) -> usize {
+        let is_whole = |named: &Named| {
+            let mut parts = 0..named.shipped.parts.len();
+            parts.all(|index| {
+                self.parts
+                    .contains_key(&objects.part(&named.shipped, index))
+            })
+        };
+        let newest = self.segments.len().saturating_sub(1);
+        self.segments.iter().position(is_whole).unwrap_or(newest)
+    }
+
+    /// Adds the next entry if it follows those before it. Returns how far the archive went before it.
+    fn add(&mut self, objects: &Objects, entry: Entry, crc: u32) -> Result<Lsn> {
+        let damaged = |reason| Error::Damaged {
+            object: objects.entry(entry.number).to_string(),
+            reason,
+        };
+        let is_of_log = *self.log_id.get_or_insert(entry.log_id) == entry.log_id;
+        let is_next = self.link.is_none_or(|link| link.crc == entry.previous);
+        if !is_of_log || !is_next {
+            return Err(damaged("it does not follow the entry before it"));
+        }
+        if !is_sound(&entry) || !self.link.is_none_or(|link| link.leads_to(&entry)) {
+            return Err(damaged("what it names does not join what was before it"));
+        }
+        let before = begins_behind(&entry);
+        if before < self.known {
+            return Err(damaged("it goes less far than an entry before it"));
+        }
+        self.known = entry.reached.last;
+        self.link = Some(Link {
+            crc,
+            reached: entry.reached,
+        });
+        match entry.body {
+            Body::Claim => {}
+            Body::Gap { first, last } => self.add_gap(first, last),
+            Body::Segment(shipped) => self.segments.push(Named {
+                entry: entry.number,
+                shipped,
+            }),
+            Body::Checkpoint { entry, first } => self.begin_at(entry, first),
+        }
+        Ok(before)
+    }
+
+    /// Forgets what a checkpoint says has gone.
+    fn begin_at(&mut self, entry: u64, first: Lsn) {
+        self.checkpoint = self.checkpoint.max(Some(entry));
+        self.segments.retain(|named| named.entry >= entry);
+        self.gaps.retain(|gap| *gap.end() >= first);
+    }
+
+    /// A gap that goes on is one gap.
+    fn add_gap(&mut self, first: Lsn, last: Lsn) {
+        let before = self.gaps.pop_if(|gap| gap.end().next() == first);
+        let start = before.map_or(first, |gap| *gap.start());
+        self.gaps.push(start..=last);
+    }
+}
+
+async fn read_if_there(objects: &Objects, number: u64, is_there: bool) -> Result<(Entry, u32)> {
+    if !is_there {
+        return Err(Error::Missing {
+            object: objects.entry(number).to_string(),
+        });
+    }
+    let (entry, bytes) = read_entry(objects, number).await?;
+    Ok((entry, crc32fast::hash(&bytes)))
+}
+
+/// The entries that are damaged or missing, and what they may have named.
+#[derive(Default)]
+struct BadEntries {
+    found: Vec<(u64, BadObject)>,
+    /// How many of them had their records bounded by an entry behind them.
+    closed: usize,
+}
+
+impl BadEntries {
+    /// Notes one, behind an archive that went as far as `known`. Other errors are not its.
+    fn open(&mut self, number: u64, objects: &Objects, error: Error, known: Lsn) -> Result<()> {
+        if !matches!(error, Error::Damaged { .. } | Error::Missing { .. }) {
+            return Err(error);
+        }
+        let bad = BadObject {
+            object: objects.entry(number).to_string(),
+            error,
+            first: known.next(),
+            last: Lsn::ZERO,
+        };
+        self.found.push((number, bad));
+        Ok(())
+    }
+
+    /// What is bad up to here named records up to `before` at the most.
+    fn close(&mut self, before: Lsn) {
+        for (_, bad) in &mut self.found[self.closed..] {
+            bad.last = before;
+        }
+        self.closed = self.found.len();
+    }
+
+    /// Those from an entry on, before which a checkpoint needs none.
+    fn into_objects(self, oldest: u64) -> Vec<BadObject> {
+        let needed = self
+            .found
+            .into_iter()
+            .filter(|(number, _)| *number >= oldest);
+        needed.map(|(_, bad)| bad).collect()
+    }
+}
+
+/// Entries that are read at the same time.
+const ENTRIES_AHEAD: usize = 16;

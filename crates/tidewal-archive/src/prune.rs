@@ -1,0 +1,154 @@
+//! Making an archive smaller (`docs/archive.md`, "Pruning").
+
+use tidewal::Lsn;
+
+use crate::ahead::Ahead;
+use crate::archive::Archive;
+use crate::error::{Error, Result};
+use crate::manifest::Body;
+use crate::manifest_reader::{ManifestReader, Named, RestoreTarget};
+use crate::manifest_writer::read_entry;
+use crate::objects::Objects;
+
+/// What was pruned.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+#[non_exhaustive]
+pub struct Pruned {
+    /// The LSN of the first record that the archive has now; [`Lsn::ZERO`] if it has none.
+    pub oldest: Lsn,
+    /// Segments that went, and that the manifest still named.
+    pub segments: u64,
+    /// Objects that were removed: entries of the manifest, and parts of segments.
+    pub objects: u64,
+}
+
+/// Making it smaller.
+impl Archive {
+    /// Removes what is not needed to have the record, or the state of the time, that `before` names: all
+    /// segments before the one that holds it. [`RestoreTarget::End`] keeps the newest segment only.
+    ///
+    /// First a checkpoint is entered into the manifest, which says where readers begin. Only what lies before
+    /// it is removed. So the archive can be restored from at every moment, and if this fails or is cut short
+    /// it can be called again, with the same `before` or a later one. Of a time before the archive's first one
+    /// nothing is removed. Archivers may be at work meanwhile.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::BeyondEnd`]; [`Error::Empty`]; [`Error::Missing`], [`Error::Damaged`] and
+    /// [`Error::Unsupported`] if the manifest cannot be read: then nothing is removed; [`Error::Store`].
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it completes, some of what may be removed is removed. Call it again.
+    ///
+    /// # Examples
+    ///
+    /// ```
+    /// use tidewal_archive::{Archive, RestoreTarget};
+    /// # use tidewal::Wal;
+    /// # use tidewal_archive::{ArchiveOptions, Archiver};
+    ///
+    /// # tokio_test::block_on(async {
+    /// # let dir = tempfile::tempdir().unwrap();
+    /// # let store = std::sync::Arc::new(object_store::memory::InMemory::new());
+    /// let archive = Archive::new(store, "prod/orders");
+    /// # let wal = Wal::open(dir.path()).await?;
+    /// # let snapshot_lsn = wal.append("a record").await?;
+    /// # wal.rotate().await?;
+    /// # Archiver::start(&wal, &archive, ArchiveOptions::new())?.wait_caught_up().await?;
+    /// // The service has a snapshot of everything up to this record, and keeps it.
+    /// let pruned = archive.prune(RestoreTarget::Lsn(snapshot_lsn)).await?;
+    /// println!("{} objects removed", pruned.objects);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// # }).unwrap();
+    /// ```
+    pub async fn prune(&self, before: RestoreTarget) -> Result<Pruned> {
+        let objects = &self.objects;
+        loop {
+            let manifest = ManifestReader::read(objects).await?;
+            let Some(kept) = first_kept(&manifest, before)? else {
+                return Ok(Pruned::default());
+            };
+            let oldest = kept.shipped.sealed.header.base;
+            let segments = manifest.before(kept) as u64;
+            let is_covered = manifest.checkpoint >= Some(kept.entry);
+            if !is_covered && segments == 0 {
+                return Ok(Pruned {
+                    oldest,
+                    ..Pruned::default()
+                });
+            }
+            make_durable(objects, &manifest).await?;
+            if !is_covered {
+                match enter_checkpoint(objects, &manifest, kept).await {
+                    // An archiver was faster.
+                    Err(Error::Fenced { .. }) => continue,
+                    entered => entered?,
+                }
+            }
+            return Ok(Pruned {
+                oldest,
+                segments,
+                objects: sweep(objects, &manifest, kept).await?,
+            });
+        }
+    }
+}
+
+/// The first segment that stays; `None` if there is no segment.
+fn first_kept(manifest: &ManifestReader, before: RestoreTarget) -> Result<Option<&Named>> {
+    let needed = match manifest.resolve(before) {
+        Err(Error::TooEarly) => Lsn::ZERO,
+        needed => needed?,
+    };
+    let mut segments = manifest.segments().iter();
+    Ok(segments.find(|named| named.shipped.sealed.last >= needed))
+}
+
+/// Puts the newest entry once more, which may be a checkpoint of a call that failed: it may be seen and
+/// not be durable. All before it are durable, or it would not be there.
+async fn make_durable(objects: &Objects, manifest: &ManifestReader) -> Result<()> {
+    let (_, newest) = read_entry(objects, manifest.number).await?;
+    objects
+        .put_again(&objects.entry(manifest.number), newest)
+        .await
+}
+
+/// Enters, durably, that readers begin with the entry of `kept`.
+async fn enter_checkpoint(
+    objects: &Objects,
+    manifest: &ManifestReader,
+    kept: &Named,
+) -> Result<()> {
+    let writer = manifest.to_writer(NO_WRITER);
+    let body = Body::Checkpoint {
+        entry: kept.entry,
+        first: kept.shipped.sealed.header.base,
+    };
+    let reached = writer.reached;
+    writer.enter(objects, &body, reached).await.map(drop)
+}
+
+/// Removes the objects before a checkpoint: first the parts, then the entries that name them. Returns how
+/// many.
+async fn sweep(objects: &Objects, manifest: &ManifestReader, kept: &Named) -> Result<u64> {
+    let first = kept.shipped.sealed.header.base;
+    let parts = manifest.parts.iter().filter(|(_, base)| **base < first);
+    let parts = parts.map(|(object, _)| object.clone());
+    let entries = (manifest.first_entry..kept.entry).map(|number| objects.entry(number));
+    let removals = parts.chain(entries);
+    let removals = removals.map(|object| async move { objects.remove(&object).await });
+    let mut removals = Ahead::new(removals, REMOVALS_AHEAD);
+    let mut removed = 0;
+    while let Some(outcome) = removals.next().await {
+        outcome?;
+        removed += 1;
+    }
+    Ok(removed)
+}
+
+/// A checkpoint is the same, whichever process enters it.
+const NO_WRITER: u64 = 0;
+
+/// Objects that are removed at the same time.
+const REMOVALS_AHEAD: usize = 16;

@@ -1,0 +1,136 @@
+//! Looking at an archive: what it holds, and whether that is sound.
+
+use crate::ahead::Ahead;
+use crate::archive::Archive;
+use crate::check::SegmentCheck;
+use crate::error::{Error, Result};
+use crate::manifest::Shipped;
+use crate::manifest_reader::{BadObject, Contents, ManifestReader};
+use crate::objects::Objects;
+
+/// What [`Archive::verify`] found.
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Verified {
+    /// What the archive holds, by its manifest.
+    pub contents: Contents,
+    /// Every object that is damaged or missing: entries of the manifest first, then parts of segments.
+    pub bad: Vec<BadObject>,
+}
+
+impl Verified {
+    /// Whether no object is damaged or missing. Gaps, and what was pruned or has expired, are no damage:
+    /// they are in the [`Contents`].
+    #[must_use]
+    pub fn is_sound(&self) -> bool {
+        self.bad.is_empty()
+    }
+}
+
+/// Looking.
+impl Archive {
+    /// What the archive holds, by its manifest and the names of its objects.
+    ///
+    /// Reads every entry of the manifest, up to 16 at a time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Empty`], [`Error::Missing`], [`Error::Damaged`], [`Error::Unsupported`], [`Error::Store`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: it only reads.
+    pub async fn contents(&self) -> Result<Contents> {
+        let manifest = ManifestReader::read(&self.objects).await?;
+        Ok(manifest.contents())
+    }
+
+    /// Makes sure that no entry is missing between the oldest and the newest one of the manifest, if there is
+    /// a manifest. Costs one listing if so.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`] names the first entry that is missing and needed; those of
+    /// [`contents`](Self::contents).
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: it only reads.
+    pub async fn check_manifest(&self) -> Result<()> {
+        let numbers = self.objects.entries().await?;
+        let (Some(first), Some(last)) = (numbers.first(), numbers.last()) else {
+            return Ok(());
+        };
+        if last - first + 1 == numbers.len() as u64 {
+            return Ok(());
+        }
+        // A checkpoint may say that what is missing was pruned.
+        ManifestReader::read(&self.objects).await.map(drop)
+    }
+
+    /// Reads all of the archive and checks every object, every record and every joint, as a restore would.
+    ///
+    /// Reads up to three parts of segments at a time, which are 8 MiB each.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Empty`], [`Error::Unsupported`], [`Error::Store`]. An object that is damaged or missing is no
+    /// error of this call: it is in [`Verified::bad`].
+    ///
+    /// # Cancel safety
+    ///
+    /// Cancel safe: it only reads.
+    pub async fn verify(&self) -> Result<Verified> {
+        let (manifest, mut bad) = ManifestReader::survey(&self.objects).await?;
+        bad.extend(bad_parts(&self.objects, &manifest).await?);
+        Ok(Verified {
+            contents: manifest.contents(),
+            bad,
+        })
+    }
+}
+
+/// Every part of every segment that is bad.
+async fn bad_parts(objects: &Objects, manifest: &ManifestReader) -> Result<Vec<BadObject>> {
+    let segments = manifest.segments().iter().map(|named| &named.shipped);
+    let parts = segments.clone().flat_map(|segment| {
+        let parts = 0..segment.parts.len();
+        parts.map(move |index| objects.get_part(segment, index))
+    });
+    let mut parts = Ahead::new(parts, PARTS_AHEAD);
+    let mut bad = Vec::new();
+    for segment in segments {
+        let mut check = SegmentCheck::new(objects, segment, segment.sealed.last);
+        let found = bad.len();
+        for index in 0..segment.parts.len() {
+            let read = parts.next().await.expect("each part is read");
+            let checked = read.and_then(|bytes| match bad.len() == found {
+                true => check.take(index, &bytes),
+                false => check.check_sum(index, &bytes),
+            });
+            bad.extend(bad_part(segment, checked)?);
+        }
+        if bad.len() == found {
+            bad.extend(bad_part(segment, check.finish().map(drop))?);
+        }
+    }
+    Ok(bad)
+}
+
+/// What a check says of a part, if it is bad. Other errors are not its.
+fn bad_part(segment: &Shipped, checked: Result<()>) -> Result<Option<BadObject>> {
+    let object = match &checked {
+        Ok(()) => return Ok(None),
+        Err(Error::Damaged { object, .. } | Error::Missing { object }) => object.clone(),
+        Err(error) => return Err(error.clone()),
+    };
+    Ok(checked.err().map(|error| BadObject {
+        object,
+        error,
+        first: segment.sealed.header.base,
+        last: segment.sealed.last,
+    }))
+}
+
+/// Parts that are read at the same time.
+const PARTS_AHEAD: usize = 3;

@@ -1,0 +1,323 @@
+//! A store whose calls can be made to fail, before or after they take effect, or to hang.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fmt;
+use std::ops::Range;
+use std::sync::{Arc, Mutex};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+use futures::StreamExt;
+use futures::stream::BoxStream;
+use object_store::memory::InMemory;
+use object_store::path::Path;
+use object_store::{
+    CopyOptions, Error, GetOptions, GetResult, ListResult, MultipartUpload, ObjectMeta,
+    ObjectStore, ObjectStoreExt, PutMultipartOptions, PutOptions, PutPayload, PutResult, Result,
+};
+use tidewal_archive::Archive;
+
+use crate::helpers::PREFIX;
+
+/// What happens to a call.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Mishap {
+    /// It fails and does nothing.
+    Before,
+    /// It does what was asked for, and fails.
+    After,
+    /// It does nothing and never answers.
+    Hang,
+    /// It does what was asked for, and never answers.
+    HangAfter,
+    /// It is forbidden.
+    Denied,
+}
+
+impl Mishap {
+    pub const ALL: [Self; 4] = [Self::Before, Self::After, Self::Hang, Self::HangAfter];
+}
+
+/// An in-memory store, or another one, that has mishaps. Clones are the same.
+#[derive(Clone)]
+pub struct Store(Arc<Inner>);
+
+struct Inner {
+    store: Arc<dyn ObjectStore>,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    calls: u64,
+    running: u64,
+    most_running: u64,
+    planned: BTreeMap<u64, Mishap>,
+    always: Option<Mishap>,
+    is_unconditional: bool,
+    ignores_conditions: bool,
+    forbids_overwriting: bool,
+    /// Objects that can be read, and of which no put has said that they are durable.
+    doubtful: BTreeSet<String>,
+}
+
+impl Store {
+    pub fn new() -> Self {
+        Self::over(Arc::new(InMemory::new()))
+    }
+
+    pub fn over(store: Arc<dyn ObjectStore>) -> Self {
+        let state = Mutex::default();
+        Self(Arc::new(Inner { store, state }))
+    }
+
+    pub fn shared(&self) -> Arc<dyn ObjectStore> {
+        Arc::new(self.clone())
+    }
+
+    /// The archive that the tests have in it.
+    pub fn archive(&self) -> Archive {
+        Archive::new(self.shared(), PREFIX)
+    }
+
+    /// Calls so far.
+    pub fn calls(&self) -> u64 {
+        self.0.state.lock().unwrap().calls
+    }
+
+    /// How many calls were under way at the same time at the most.
+    pub fn most_running(&self) -> u64 {
+        self.0.state.lock().unwrap().most_running
+    }
+
+    /// Plans a mishap for the call with this number, the first one being 0.
+    pub fn plan(&self, call: u64, mishap: Mishap) {
+        self.0.state.lock().unwrap().planned.insert(call, mishap);
+    }
+
+    /// Whether everything planned has happened.
+    pub fn is_through(&self) -> bool {
+        self.0.state.lock().unwrap().planned.is_empty()
+    }
+
+    /// From now on every call fares like this, or none does.
+    pub fn set(&self, mishap: Option<Mishap>) {
+        self.0.state.lock().unwrap().always = mishap;
+    }
+
+    /// The store cannot put on condition.
+    pub fn set_unconditional(&self) {
+        self.0.state.lock().unwrap().is_unconditional = true;
+    }
+
+    /// The store puts whatever it is asked to, without a look at the condition.
+    pub fn set_ignoring_conditions(&self) {
+        self.0.state.lock().unwrap().ignores_conditions = true;
+    }
+
+    /// The store lets nobody write over what is there, as with credentials that may only create.
+    pub fn set_create_only(&self) {
+        self.0.state.lock().unwrap().forbids_overwriting = true;
+    }
+
+    /// The objects that a store might lose with its power: a put that failed has made them visible, and
+    /// none has succeeded since.
+    pub fn doubtful(&self) -> Vec<String> {
+        let state = self.0.state.lock().unwrap();
+        state.doubtful.iter().cloned().collect()
+    }
+
+    /// The names of all objects, sorted.
+    pub async fn names(&self) -> Vec<String> {
+        let listing = self.0.store.list(None);
+        let found = listing.map(|found| found.unwrap().location.to_string());
+        let mut names: Vec<_> = found.collect().await;
+        names.sort();
+        names
+    }
+
+    pub async fn read(&self, name: &str) -> Vec<u8> {
+        let got = self.0.store.get(&Path::from(name)).await.unwrap();
+        got.bytes().await.unwrap().to_vec()
+    }
+
+    pub async fn write(&self, name: &str, bytes: Vec<u8>) {
+        let name = Path::from(name);
+        self.0.store.put(&name, bytes.into()).await.unwrap();
+    }
+
+    pub async fn remove(&self, name: &str) {
+        self.0.store.delete(&Path::from(name)).await.unwrap();
+    }
+
+    /// A copy of it that nothing is planned for.
+    pub async fn fork(&self) -> Self {
+        let fork = Self::new();
+        for name in self.names().await {
+            fork.write(&name, self.read(&name).await).await;
+        }
+        fork
+    }
+
+    fn begin(&self) -> Option<Mishap> {
+        let mut state = self.0.state.lock().unwrap();
+        let call = state.calls;
+        state.calls += 1;
+        state.planned.remove(&call).or(state.always)
+    }
+
+    async fn perform<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
+        let _running = Running::begin(self);
+        // The others that are under way at the same time get here before any of them goes on.
+        tokio::task::yield_now().await;
+        match self.begin() {
+            None => work.await,
+            Some(Mishap::Before) => Err(mishap()),
+            Some(Mishap::Denied) => Err(Error::PermissionDenied {
+                path: "some/object".into(),
+                source: "not with these credentials".into(),
+            }),
+            Some(Mishap::After) => {
+                work.await?;
+                Err(mishap())
+            }
+            Some(Mishap::Hang) => std::future::pending().await,
+            Some(Mishap::HangAfter) => {
+                work.await?;
+                std::future::pending().await
+            }
+        }
+    }
+}
+
+/// A call that is under way.
+struct Running<'a>(&'a Store);
+
+impl<'a> Running<'a> {
+    fn begin(store: &'a Store) -> Self {
+        let mut state = store.0.state.lock().unwrap();
+        state.running += 1;
+        state.most_running = state.most_running.max(state.running);
+        Self(store)
+    }
+}
+
+impl Drop for Running<'_> {
+    fn drop(&mut self) {
+        self.0.0.state.lock().unwrap().running -= 1;
+    }
+}
+
+fn mishap() -> Error {
+    Error::Generic {
+        store: "mishap",
+        source: "the store is down".into(),
+    }
+}
+
+#[async_trait]
+impl ObjectStore for Store {
+    async fn put_opts(
+        &self,
+        location: &Path,
+        payload: PutPayload,
+        options: PutOptions,
+    ) -> Result<PutResult> {
+        let is_conditional = options.mode != object_store::PutMode::Overwrite;
+        if is_conditional && self.0.state.lock().unwrap().is_unconditional {
+            return Err(Error::NotImplemented {
+                operation: "a conditional put".into(),
+                implementer: self.to_string(),
+            });
+        }
+        let is_there = !is_conditional && self.0.store.head(location).await.is_ok();
+        if is_there && self.0.state.lock().unwrap().forbids_overwriting {
+            return Err(Error::PermissionDenied {
+                path: location.to_string(),
+                source: "it is there, and stays as it is".into(),
+            });
+        }
+        let mut options = options;
+        if self.0.state.lock().unwrap().ignores_conditions {
+            options.mode = object_store::PutMode::Overwrite;
+        }
+        let name = location.to_string();
+        let put = async {
+            let put = self.0.store.put_opts(location, payload, options).await;
+            if put.is_ok() {
+                self.0.state.lock().unwrap().doubtful.insert(name.clone());
+            }
+            put
+        };
+        let put = self.perform(put).await;
+        if put.is_ok() {
+            self.0.state.lock().unwrap().doubtful.remove(&name);
+        }
+        put
+    }
+
+    async fn put_multipart_opts(
+        &self,
+        _: &Path,
+        _: PutMultipartOptions,
+    ) -> Result<Box<dyn MultipartUpload>> {
+        unreachable!("parts are put whole")
+    }
+
+    async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
+        self.perform(self.0.store.get_opts(location, options)).await
+    }
+
+    async fn get_ranges(&self, _: &Path, _: &[Range<u64>]) -> Result<Vec<Bytes>> {
+        unreachable!("objects are read whole")
+    }
+
+    fn delete_stream(
+        &self,
+        objects: BoxStream<'static, Result<Path>>,
+    ) -> BoxStream<'static, Result<Path>> {
+        let this = self.clone();
+        let removed = objects.then(move |object| {
+            let this = this.clone();
+            async move {
+                let object = object?;
+                this.perform(this.0.store.delete(&object)).await?;
+                Ok(object)
+            }
+        });
+        removed.boxed()
+    }
+
+    fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
+        let (this, prefix) = (self.clone(), prefix.cloned());
+        let listed = async move {
+            let listing = this.0.store.list(prefix.as_ref());
+            let collected = async { Ok(listing.collect::<Vec<_>>().await) };
+            match this.perform(collected).await {
+                Ok(found) => futures::stream::iter(found),
+                Err(error) => futures::stream::iter(vec![Err(error)]),
+            }
+        };
+        futures::stream::once(listed).flatten().boxed()
+    }
+
+    async fn list_with_delimiter(&self, _: Option<&Path>) -> Result<ListResult> {
+        unreachable!("folders are not looked at")
+    }
+
+    async fn copy_opts(&self, _: &Path, _: &Path, _: CopyOptions) -> Result<()> {
+        unreachable!("nothing is copied")
+    }
+}
+
+impl fmt::Debug for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Store")
+    }
+}
+
+impl fmt::Display for Store {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a store with mishaps")
+    }
+}
