@@ -121,6 +121,9 @@ pub(crate) trait BackendFile: Send {
     /// Lets the system forget what it has cached of some whole pages, and need not write, where it can.
     /// What was never written is lost by it.
     fn evict(&mut self, offset: u64, len: u64) -> io::Result<()>;
+    /// Notes that everything up to `end` was written and synced in an earlier life of the file: a sync of what
+    /// is written there has no more to do than that of any other data.
+    fn assume_written(&mut self, _end: u64) {}
     /// Makes the file's bytes and length durable. The real disk blocks; the simulated one may stall in
     /// virtual time.
     fn poll_sync(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;

@@ -50,6 +50,12 @@ impl File {
         Self { name, ..self }
     }
 
+    /// The file, of which everything up to `end` was written and synced in an earlier life.
+    pub(crate) fn written_before(mut self, end: u64) -> Self {
+        self.raw.assume_written(end);
+        self
+    }
+
     /// Checks that the file can still be found under its name.
     pub(crate) fn check_present(&self) -> Result<Present, IoFailure> {
         self.dir.check_file(&self.name, self.id, self.len)

@@ -25,7 +25,14 @@ pub(super) enum Job {
     /// As many spares as are wanted.
     Fill,
     /// To recycle or remove truncated segments, oldest first.
-    Retire(Vec<String>, Completion<()>),
+    Retire(Vec<Retired>, Completion<()>),
+}
+
+/// A file that is not part of the log any more.
+pub(super) struct Retired {
+    pub(super) name: String,
+    /// Where its records end: up to there it was written and synced.
+    pub(super) end: u64,
 }
 
 /// The task behind [`Spares`](crate::writer::spares::Spares).
@@ -51,13 +58,13 @@ pub(super) struct Unfinished {
     written: u64,
 }
 
-/// Truncated segments, by name.
+/// Truncated segments.
 #[derive(Default)]
 pub(super) struct Recycled {
     /// Those that have a spare's name and become ready when there is a place for them.
-    stock: Vec<String>,
+    stock: Vec<Retired>,
     /// Those that could not be removed, oldest first.
-    leftovers: Vec<String>,
+    leftovers: Vec<Retired>,
 }
 
 impl Preallocator {
@@ -132,7 +139,7 @@ impl Preallocator {
     /// the name back, on a file that has become another segment. A file that cannot be removed keeps
     /// none of the others: it is reported, and tried again with the next truncation. That is safe in
     /// any order, because all of them are below the head mark.
-    fn retire(&mut self, segments: Vec<String>, done: Completion<()>) {
+    fn retire(&mut self, segments: Vec<Retired>, done: Completion<()>) {
         let mut recycled = Vec::new();
         let mut failed = None;
         let leftovers = std::mem::take(&mut self.recycled.leftovers);
@@ -158,22 +165,24 @@ impl Preallocator {
                 }
             }
             Err(fault) => {
-                recycled.iter().for_each(|name| self.factory.discard(name));
+                let names = recycled.iter().map(|spare| &spare.name);
+                names.for_each(|name| self.factory.discard(name));
                 done.fail(Error::Io(fault));
             }
         }
     }
 
     /// Recycles a segment, if another spare is wanted, and returns its new name; or removes it.
-    fn retire_one(&self, segment: &str, recycled: usize) -> Result<Option<String>, IoFailure> {
-        if self.kept() + recycled < 2 * self.count && self.is_reusable(segment) {
+    fn retire_one(&self, segment: &Retired, recycled: usize) -> Result<Option<Retired>, IoFailure> {
+        let Retired { name: old, end } = segment;
+        if self.kept() + recycled < 2 * self.count && self.is_reusable(old) {
             let dir = &self.factory.dir;
-            let renamed = self.factory.name_freely(|name| dir.rename(segment, name));
+            let renamed = self.factory.name_freely(|name| dir.rename(old, name));
             if let Ok((name, ())) = renamed {
-                return Ok(Some(name));
+                return Ok(Some(Retired { name, end: *end }));
             }
         }
-        match self.factory.dir.remove(segment) {
+        match self.factory.dir.remove(old) {
             Err(fault) if !fault.is_not_found() => Err(fault),
             _ => Ok(None),
         }
@@ -187,15 +196,16 @@ impl Preallocator {
 
     fn use_stock(&mut self) {
         while self.wants_more()
-            && let Some(name) = self.recycled.stock.pop()
+            && let Some(retired) = self.recycled.stock.pop()
         {
-            self.reuse(name);
+            self.reuse(retired);
         }
     }
 
     /// Makes a recycled file ready, or removes it.
-    fn reuse(&mut self, name: String) {
+    fn reuse(&mut self, Retired { name, end }: Retired) {
         let opened = self.factory.dir.open(&name, Mode::Write);
+        let opened = opened.map(|file| file.written_before(end));
         match opened.and_then(|file| file.allocate(self.factory.len)) {
             Ok(file) if file.is_exclusive().is_ok_and(|is| is) => {
                 let ahead = WriteAhead::DONE;

@@ -15,7 +15,7 @@ use crate::format::names;
 use crate::queue::completion::Completion;
 use crate::retention::Retention;
 use crate::storage::{Dir, File, Lock, Mode};
-use crate::writer::preallocator::{Job, Preallocator, Recycled};
+use crate::writer::preallocator::{Job, Preallocator, Recycled, Retired};
 use crate::writer::write_ahead::WriteAhead;
 
 /// A file of full length with some name that is not a segment's. Its contents do not matter.
@@ -115,7 +115,7 @@ impl Spares {
 
     /// Asks for truncated segments to be recycled or removed, oldest first, and for those that an
     /// earlier truncation could not remove.
-    pub(super) fn retire(&self, segments: Vec<String>, done: Completion<()>) {
+    pub(super) fn retire(&self, segments: Vec<Retired>, done: Completion<()>) {
         let _ = self.jobs.send(Job::Retire(segments, done));
     }
 

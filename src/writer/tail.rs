@@ -12,6 +12,7 @@ use crate::mutants::{Mutant, is_active};
 use crate::recovered::{LastSegment, Recovered};
 use crate::retention::{Retention, Sealed};
 use crate::storage::{Dir, File, Onto};
+use crate::writer::preallocator::Retired;
 use crate::writer::segment::{self, DiskError, Segment};
 use crate::writer::spares::Spares;
 use crate::writer::unshare::open_to_change;
@@ -245,7 +246,7 @@ impl Segments {
     }
 
     /// Cuts off the segments that hold nothing at or above `before`, but for those that are held back,
-    /// and returns their names.
+    /// and returns those that were cut off.
     ///
     /// The first one kept says so, durably, before any file is touched: a log whose beginning is
     /// missing without that word is damaged.
@@ -253,7 +254,7 @@ impl Segments {
         &mut self,
         before: Lsn,
         tail: &mut Tail,
-    ) -> Result<Vec<String>, DiskError> {
+    ) -> Result<Vec<Retired>, DiskError> {
         let truncated = self.retention.truncated();
         let before = self.retention.limit(before);
         let kept = self
@@ -269,11 +270,14 @@ impl Segments {
             return Err(error);
         }
         self.retention.note_gone(self.headers[kept].base);
-        Ok(self
-            .headers
-            .drain(..kept)
-            .map(|header| names::segment(header.base))
-            .collect())
+        let joined = self.headers[..=kept].windows(2);
+        let cut = joined.map(|pair| Retired {
+            name: names::segment(pair[0].base),
+            end: pair[1].predecessor.map_or(0, |old| old.end),
+        });
+        let cut = cut.collect();
+        self.headers.drain(..kept);
+        Ok(cut)
     }
 
     async fn mark_as_head(&self, head: &Header, tail: &mut Tail) -> Result<(), DiskError> {

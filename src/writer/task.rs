@@ -373,8 +373,8 @@ impl Writer {
         let cut = self.segments.cut_before(before, &mut self.tail);
         let cut = observe::truncating(self.dir.path(), before, cut).await;
         self.end_disk_work(started);
-        let names = match cut {
-            Ok(names) => names,
+        let cut = match cut {
+            Ok(cut) => cut,
             Err(DiskError::Refused(fault)) => {
                 done.fail(Error::Io(fault));
                 return Ok(());
@@ -385,13 +385,13 @@ impl Writer {
             }
         };
         let kept = self.segments.count();
-        self.inbox.counters().note_truncation(names.len(), kept);
+        self.inbox.counters().note_truncation(cut.len(), kept);
         let held = self.inbox.retention().held();
         self.inbox.counters().note_held(held);
-        if names.is_empty() && !self.segments.spares.owes_removals() {
+        if cut.is_empty() && !self.segments.spares.owes_removals() {
             done.done(self.durable.receipt());
         } else {
-            self.segments.spares.retire(names, done);
+            self.segments.spares.retire(cut, done);
         }
         Ok(())
     }

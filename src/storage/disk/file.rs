@@ -16,35 +16,51 @@ pub(super) struct DiskFile {
 
 /// Which of a file's blocks hold data as far as the file system's journal goes. A sync of what is written over
 /// them does not depend on the journal.
+///
+/// What the file system says of them (`SEEK_HOLE`) is not enough: it takes blocks that only have their space for
+/// data while what was read of them is in the cache.
 struct Blocks {
     /// All blocks up to here, in bytes, at the last sync.
     settled: u64,
-    /// Whether anything behind that was written since then, or space was taken or given back. Of a file that
-    /// was just opened that is not known.
-    is_changed: bool,
+    /// All blocks up to here, with what was written since then.
+    written: u64,
+    /// Whether anything else was written, or space was taken or given back. At first that is not known.
+    is_other_changed: bool,
 }
 
 impl Blocks {
     fn unknown() -> Self {
         Self {
             settled: 0,
-            is_changed: true,
+            written: 0,
+            is_other_changed: true,
         }
     }
 
-    fn note_write(&mut self, end: u64) {
-        self.is_changed |= end > self.settled;
+    fn assume_settled(&mut self, end: u64) {
+        (self.settled, self.written) = (end, end);
+    }
+
+    fn note_write(&mut self, offset: u64, len: u64) {
+        match offset <= self.written {
+            true => self.written = self.written.max(offset + len),
+            false => self.is_other_changed = true,
+        }
     }
 
     fn note_change(&mut self, offset: u64) {
         self.settled = self.settled.min(offset);
-        self.is_changed = true;
+        self.written = self.written.min(offset);
+        self.is_other_changed = true;
     }
 
-    /// Notes a sync, after which the journal was found to work.
-    fn settle(&mut self, file: &fs::File) {
-        self.settled = data_end(file, self.settled).unwrap_or(self.settled);
-        self.is_changed = false;
+    fn are_settled(&self) -> bool {
+        self.settled == self.written && !self.is_other_changed
+    }
+
+    fn settle(&mut self) {
+        self.settled = self.written;
+        self.is_other_changed = false;
     }
 }
 
@@ -75,7 +91,7 @@ impl BackendFile for DiskFile {
 
     fn write_at(&mut self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize> {
         let count = write(&self.file, pieces, offset)?;
-        self.blocks.note_write(offset + count as u64);
+        self.blocks.note_write(offset, count as u64);
         Ok(count)
     }
 
@@ -106,6 +122,11 @@ impl BackendFile for DiskFile {
         evict(&self.file, offset, len)
     }
 
+    fn assume_written(&mut self, end: u64) {
+        let end = first_hole(&self.file).map_or(0, |hole| hole.min(end));
+        self.blocks.assume_settled(end);
+    }
+
     /// `sync_data` is enough: it includes the file's length and the place of its blocks, and leaves
     /// out only times. On macOS the standard library makes it a full flush of the drive.
     fn poll_sync(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -121,10 +142,10 @@ impl DiskFile {
 
     fn sync(&mut self) -> io::Result<()> {
         self.file.sync_data()?;
-        if self.blocks.is_changed {
+        if !self.blocks.are_settled() {
             #[cfg(target_os = "linux")]
             super::aborted::check(&self.file)?;
-            self.blocks.settle(&self.file);
+            self.blocks.settle();
         }
         Ok(())
     }
@@ -168,15 +189,14 @@ fn write(file: &fs::File, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usi
     )
 }
 
-/// Where the data ends that begins before `from`: at the first block that holds none, which may have space
-/// nevertheless. `None` if that cannot be told.
+/// The first block without space, such as a sparse copy of a file leaves. `None` if that cannot be told.
 #[cfg(any(target_os = "linux", target_os = "android"))]
-fn data_end(file: &fs::File, from: u64) -> Option<u64> {
-    rustix::fs::seek(file, rustix::fs::SeekFrom::Hole(from)).ok()
+fn first_hole(file: &fs::File) -> Option<u64> {
+    rustix::fs::seek(file, rustix::fs::SeekFrom::Hole(0)).ok()
 }
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn data_end(_: &fs::File, _: u64) -> Option<u64> {
+fn first_hole(_: &fs::File) -> Option<u64> {
     None
 }
 
