@@ -82,8 +82,9 @@ pub struct Inspect {
 
 /// Print the records of a log
 ///
-/// Streams the records from the oldest to the newest, and changes nothing. Stops at damage with an error
-/// and exit status 1. With --salvage it continues after the damage.
+/// Streams the records from the oldest to the newest, and changes nothing. Takes as much memory as the
+/// largest record. Stops at damage with an error and exit status 1. With --salvage it continues after the
+/// damage.
 ///
 /// A log cannot be followed while a service appends to it, because it is open either for appending or for
 /// reading. With --wait the command waits until the service closes the log. Then --from continues after the

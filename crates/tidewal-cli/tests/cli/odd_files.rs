@@ -8,6 +8,8 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
+#[cfg(feature = "archive")]
+use crate::helpers::tidewal;
 use crate::helpers::{Log, Ran, command};
 
 type Thing = (&'static str, fn(&Path) -> bool);
@@ -109,5 +111,192 @@ fn a_spare_that_is_no_regular_file_is_passed_over_by_each_command() {
             let ran = run(arguments, &log);
             assert_eq!(ran.code, 0, "{arguments:?}, {what}: {}", ran.stderr);
         }
+    }
+}
+
+/// `bench` writes into a directory of its own, and `man` writes pages into one.
+#[test]
+fn what_is_no_directory_is_refused_at_once_by_those_that_write_into_one() {
+    for (what, make) in THINGS {
+        let log = Log::empty();
+        let path = log.dir.join("thing");
+        if what == "a directory" || !make(&path) {
+            println!("skipped: {what}");
+            continue;
+        }
+        let path = path.to_str().unwrap();
+        for arguments in [["bench", "--dir", path], ["man", "--dir", path]] {
+            at_once(&arguments).assert_failed(2, "cannot write");
+        }
+    }
+}
+
+#[cfg(feature = "archive")]
+mod archived {
+    use super::*;
+
+    /// A log, an archive of it, and room for more.
+    struct Shipped {
+        log: Log,
+        root: tempfile::TempDir,
+    }
+
+    impl Shipped {
+        fn make() -> Self {
+            let (log, root) = (Log::make(), tempfile::tempdir().unwrap());
+            let shipped = Self { log, root };
+            let store = shipped.path("store");
+            tidewal(&["archive", "ship", shipped.log.path(), &store]).assert_ok();
+            shipped
+        }
+
+        fn path(&self, name: &str) -> String {
+            self.root.path().join(name).to_str().unwrap().to_owned()
+        }
+
+        fn store(&self) -> String {
+            self.path("store")
+        }
+
+        /// Ships the log as it is now to a new place.
+        fn ship(&self) -> Ran {
+            let store = self.path("other");
+            at_once(&["archive", "ship", self.log.path(), &store])
+        }
+
+        fn restore(&self, dir: &str) -> Ran {
+            at_once(&["restore", &self.store(), &self.path(dir)])
+        }
+    }
+
+    fn each_thing(check: impl Fn(&str, fn(&Path) -> bool)) {
+        THINGS.iter().for_each(|(what, make)| check(what, *make));
+    }
+
+    /// Puts a thing in the place of a file, if this user can make it.
+    fn replace(path: &Path, what: &str, make: fn(&Path) -> bool) -> bool {
+        // A spare need not be there.
+        let _ = fs::remove_file(path);
+        let is_made = make(path);
+        if !is_made {
+            println!("skipped: this user cannot make {what}");
+        }
+        is_made
+    }
+
+    #[test]
+    fn a_log_with_an_odd_segment_or_lock_is_not_shipped() {
+        each_thing(|what, make| {
+            let shipped = Shipped::make();
+            let segment = shipped.log.segments().remove(1);
+            if replace(&segment, what, make) {
+                let name = segment.file_name().unwrap().to_str().unwrap();
+                assert!(shipped.ship().assert_failed(2, what).stderr.contains(name));
+            }
+            let shipped = Shipped::make();
+            if replace(&shipped.log.dir.join("LOCK"), what, make) {
+                assert!(
+                    shipped
+                        .ship()
+                        .assert_failed(2, what)
+                        .stderr
+                        .contains("LOCK")
+                );
+            }
+        });
+    }
+
+    #[test]
+    fn a_log_with_an_odd_spare_is_shipped() {
+        each_thing(|what, make| {
+            let shipped = Shipped::make();
+            let spare = shipped.log.dir.join("00000000000000000007.spare");
+            if replace(&spare, what, make) {
+                let ran = shipped.ship();
+                assert!(ran.assert_ok().text().contains("shipped 3 segments"));
+            }
+        });
+    }
+
+    /// A restore neither follows nor replaces what is in its way.
+    #[test]
+    fn nothing_is_restored_over_what_is_in_the_way() {
+        each_thing(|what, make| {
+            let shipped = Shipped::make();
+            let names = [
+                "00000000000000000001.wal",
+                "00000000000000000007.spare",
+                "LOCK",
+            ];
+            for (number, name) in names.iter().enumerate() {
+                let dir = format!("copy{number}");
+                fs::create_dir(shipped.path(&dir)).unwrap();
+                let path = Path::new(&shipped.path(&dir)).join(name);
+                if !replace(&path, what, make) {
+                    continue;
+                }
+                shipped.restore(&dir).assert_failed(2, name);
+                let left = fs::read_dir(shipped.path(&dir)).unwrap().count();
+                assert!(left <= 2 && path.symlink_metadata().is_ok(), "{what}");
+                assert!(
+                    !path.with_file_name("elsewhere").exists(),
+                    "the link was followed"
+                );
+            }
+            let path = shipped.path("thing");
+            if what != "a directory" && replace(Path::new(&path), what, make) {
+                shipped.restore("thing").assert_failed(2, "thing");
+                assert!(!Path::new(&shipped.path("elsewhere")).exists());
+            }
+        });
+    }
+
+    /// What is in the place of an object is no object.
+    #[test]
+    fn an_archive_with_odd_files_in_it_is_not_waited_for() {
+        each_thing(|what, make| {
+            let shipped = Shipped::make();
+            let entry = Path::new(&shipped.store()).join(format!("manifest/{:020}", 3));
+            if !replace(&entry, what, make) {
+                return;
+            }
+            let store = shipped.store();
+            let dir = shipped.path("copy");
+            let log = shipped.log.path();
+            for arguments in [
+                &["archive", "show", &store][..],
+                &["archive", "verify", &store],
+                &["archive", "prune", &store, "--before-lsn", "500"],
+                &["archive", "ship", log, &store, "--give-up-after", "1s"],
+                &["restore", &store, &dir],
+            ] {
+                let ran = at_once(arguments);
+                assert_eq!(ran.code, 1, "{arguments:?}, {what}: {}", ran.stderr);
+                assert!(ran.stderr.contains("manifest"), "{}", ran.stderr);
+            }
+        });
+    }
+
+    #[test]
+    fn a_store_that_is_no_directory_is_refused_at_once() {
+        each_thing(|what, make| {
+            let shipped = Shipped::make();
+            let thing = shipped.path("thing");
+            if what == "a directory" || !replace(Path::new(&thing), what, make) {
+                return;
+            }
+            let dir = shipped.path("copy");
+            let log = shipped.log.path();
+            for arguments in [
+                &["archive", "ship", log, &thing][..],
+                &["archive", "show", &thing],
+                &["archive", "verify", &thing],
+                &["archive", "prune", &thing, "--before-lsn", "500"],
+                &["restore", &thing, &dir],
+            ] {
+                at_once(arguments).assert_failed(2, "cannot");
+                assert!(!Path::new(&dir).exists(), "nothing was begun");
+            }
+        });
     }
 }
