@@ -40,7 +40,7 @@ enum Progress {
 /// Before anything of it is lost.
 fn progress(disk: &SimDisk, is_done: bool) -> Progress {
     let mut names = names(disk, BACKUP).into_iter();
-    match names.any(|name| name.ends_with(".wal")) {
+    match names.any(|name| name.contains(".wal")) {
         _ if is_done => Progress::Done,
         true => Progress::Begun,
         false => Progress::Nothing,

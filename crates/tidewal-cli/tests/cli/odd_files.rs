@@ -8,8 +8,6 @@ use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
-#[cfg(feature = "archive")]
-use crate::helpers::tidewal;
 use crate::helpers::{Log, Ran, command};
 
 type Thing = (&'static str, fn(&Path) -> bool);
@@ -133,7 +131,11 @@ fn what_is_no_directory_is_refused_at_once_by_those_that_write_into_one() {
 
 #[cfg(feature = "archive")]
 mod archived {
-    use super::*;
+    use std::fs;
+    use std::path::Path;
+
+    use super::{THINGS, at_once};
+    use crate::helpers::{Log, Ran, tidewal};
 
     /// A log, an archive of it, and room for more.
     struct Shipped {
