@@ -5,6 +5,9 @@
 //! are checked and forgotten. Only if it holds to its end it is read again, and handed out; the records of
 //! an atomic batch then one block after the other.
 
+#[cfg(feature = "tools")]
+mod resume;
+
 use std::collections::VecDeque;
 use std::io;
 use std::path::PathBuf;
@@ -15,8 +18,6 @@ use crc32fast::Hasher;
 use crate::error::{Corruption, CorruptionKind, Error, IoFailure, Result, UnsupportedReason};
 use crate::format;
 use crate::format::frame::{self, Frame, Kind};
-#[cfg(feature = "tools")]
-use crate::format::search::Search;
 use crate::format::statement::Statement;
 use crate::format::walk::{Checker, Flaw, Walker};
 use crate::lsn::Lsn;
@@ -25,8 +26,6 @@ use crate::recovery::blocks::Blocks;
 use crate::recovery::chain::SegmentMeta;
 use crate::recovery::chunk::{Block, Chunk, HELD_PER_RECORD, Keep};
 use crate::recovery::pages;
-#[cfg(feature = "tools")]
-use crate::recovery::pages::next_page;
 use crate::storage::{Dir, File, Mode};
 
 /// One segment that is being read.
@@ -416,65 +415,6 @@ impl Scan {
     fn changed(&self) -> IoFailure {
         let error = io::Error::other("its bytes have changed since they were read a moment ago");
         IoFailure::new("read", &self.path, error)
-    }
-}
-
-/// Reading on behind damage.
-#[cfg(feature = "tools")]
-impl Scan {
-    /// Goes to the first frame of a later record, and no later one than `upto`. The search begins behind
-    /// the record where reading stopped, if that is known to be one. Says whether there is such a frame.
-    ///
-    /// Every byte is looked at once, however many frames are found: what is searched is what was read.
-    pub(super) fn resume(&mut self, stop: Stop, upto: Lsn) -> Result<bool, IoFailure> {
-        let search = Search::behind(&self.walker, &self.segment.header);
-        let (expected, limit) = (self.walker.last().next(), self.walker.limit());
-        let mut offset = match stop {
-            Stop::BadRecord(frame) | Stop::Unreadable(Some(frame)) => {
-                self.walker.offset() + frame.total_len()
-            }
-            _ => self.walker.offset(),
-        };
-        while offset + frame::HEADER_LEN as u64 <= limit {
-            let mut bytes = self.bytes_at(offset)?;
-            bytes.truncate(usize::try_from(limit - offset).unwrap_or(usize::MAX));
-            if bytes.len() < frame::HEADER_LEN {
-                let Some(page) = self.bad_page else { break };
-                offset = next_page(page);
-                continue;
-            }
-            let found = search
-                .frames_in(&bytes, offset)
-                .find(|(_, frame)| frame.lsn > expected);
-            if let Some((at, frame)) = found {
-                return Ok(self.resume_at(at, frame.lsn, upto));
-            }
-            offset += (bytes.len() - (frame::HEADER_LEN - 1)) as u64;
-        }
-        Ok(false)
-    }
-
-    fn resume_at(&mut self, offset: u64, lsn: Lsn, upto: Lsn) -> bool {
-        if lsn <= upto {
-            self.stopped_at_page = None;
-            self.unit = Chunk::new(self.unit.keep);
-            self.walker.resume_at(offset, lsn.prev());
-        }
-        lsn <= upto
-    }
-
-    /// The bytes from `offset` on, as many as are in memory; another block if there is no header's length.
-    fn bytes_at(&mut self, offset: u64) -> Result<Bytes, IoFailure> {
-        let index = |scan: &Self| usize::try_from(offset.checked_sub(scan.block.at)?).ok();
-        let is_read = |scan: &Self| {
-            index(scan).is_some_and(|at| at + frame::HEADER_LEN <= scan.block.bytes.len())
-        };
-        if !is_read(self) {
-            self.fill(offset, BLOCK_LEN)?;
-        }
-        let at = index(self).expect("the block begins there, or before");
-        let bytes = &self.block.bytes;
-        Ok(bytes.slice(at.min(bytes.len())..))
     }
 }
 

@@ -14,8 +14,9 @@ use crate::format::{HEADER_BLOCK_LEN, names};
 use crate::storage::access::{Access, DirKey, FileId, Held, LockOwner};
 use crate::storage::backend::{Backend, BackendFile, Found, Locator, Mode, Onto, Opening};
 use crate::storage::lock_table::LockTable;
+use crate::storage::sim::changes::{DirId, InodeId};
 use crate::storage::sim::locks::Lockable;
-use crate::storage::sim::model::{DirId, InodeId, Model, On, power_is_off};
+use crate::storage::sim::model::{Model, On, power_is_off};
 use crate::storage::sim::{Operation, SimDisk};
 
 /// A path on a simulated disk, as seen from one life of the machine.

@@ -3,7 +3,8 @@
 use std::io;
 
 use crate::storage::access::Access;
-use crate::storage::sim::model::{DirId, DirState, Model};
+use crate::storage::sim::changes::DirId;
+use crate::storage::sim::model::{DirState, Model};
 
 /// Who holds the lock of something.
 #[derive(Clone, Copy, Debug, Default)]

@@ -47,6 +47,9 @@
 //! # }).unwrap();
 //! ```
 
+mod changes;
+mod contents;
+mod directories;
 mod handles;
 mod locks;
 mod mishaps;

@@ -5,7 +5,8 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::format::names;
-use crate::storage::sim::model::{DirId, Inode, InodeId, Model};
+use crate::storage::sim::changes::{DirId, InodeId};
+use crate::storage::sim::model::{Inode, Model};
 use crate::storage::sim::pages::BadPages;
 
 impl Model {

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use crate::storage::sim::Survival;
+use crate::storage::sim::changes::{Change, Edit};
 use crate::storage::sim::mishaps::Mishaps;
-use crate::storage::sim::model::{Change, DirState, Edit, Inode, Model};
+use crate::storage::sim::model::{DirState, Inode, Model};
 
 impl Model {
     pub(super) fn restart(&mut self, survival: Survival) {
