@@ -1,4 +1,4 @@
-//! The place where a disk and the executor of the work on it are chosen together.
+//! The one place that chooses a disk together with the executor of the work on it.
 
 use std::path::Path;
 
@@ -8,7 +8,7 @@ use crate::storage::disk::DiskPath;
 #[cfg(feature = "sim")]
 use crate::storage::sim::SimDisk;
 
-/// A directory on some disk, and what runs the work on it.
+/// A directory on some disk, and the executor of the work on it.
 #[derive(Clone, Debug)]
 pub(crate) struct Environment {
     pub(crate) location: Location,

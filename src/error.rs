@@ -66,7 +66,7 @@ pub enum Error {
 
     /// A batch without a payload. Nothing was appended.
     ///
-    /// Next: leave out the call. An empty batch has no LSN.
+    /// Next: skip the call if there is nothing to append. An empty batch has no LSN.
     #[error("cannot append a batch without payloads")]
     EmptyBatch,
 
@@ -84,12 +84,13 @@ pub enum Error {
     #[error("the queue is full")]
     Full,
 
-    /// The hold kept more than it may and was released, as its [`HoldOverflow`](crate::HoldOverflow) says.
-    /// The records that it kept may be gone. The log keeps working.
+    /// The hold exceeded its bound and was released
+    /// ([`HoldOverflow::Release`](crate::HoldOverflow::Release)). The records that it kept may be
+    /// gone. The log keeps working.
     ///
-    /// Next: start again from a snapshot or from the oldest record that is kept, and take a new hold. Allow
-    /// it more bytes, or make its owner faster.
-    #[error("the hold kept more than it may and was released; its records may be gone")]
+    /// Next: start again from a snapshot or from the oldest record that is kept, and take a new
+    /// hold. Raise its [`max_bytes`](crate::HoldOptions::max_bytes), or make its owner faster.
+    #[error("the hold exceeded its bound and was released: its records may be gone")]
     HoldReleased,
 
     /// There is a lasting hold of this name, and its owner still has it.
@@ -127,7 +128,7 @@ pub enum Error {
     #[error(transparent)]
     Io(IoFailure),
 
-    /// The directory is already open.
+    /// The directory is already open, in this process or another one.
     ///
     /// Next: close the other log, or wait for it with
     /// [`lock_timeout`](crate::WalOptions::lock_timeout). A log is open either once for appending,
@@ -137,7 +138,7 @@ pub enum Error {
     Locked {
         /// The log's directory.
         dir: PathBuf,
-        /// Who has it open, with the process id if the system tells it (Linux does).
+        /// Who has it open, with the process id where the system reports it (on Linux).
         holder: String,
     },
 
@@ -185,8 +186,8 @@ pub enum Error {
     #[error("the log is poisoned, because an earlier operation failed")]
     Poisoned(#[source] IoFailure),
 
-    /// No further segment can be opened, for another reason than a full disk: no free descriptor
-    /// (`EMFILE`), no memory, a file-size limit, a missing permission, a new file that cannot be
+    /// No further segment can be opened, for a reason other than a full disk: no free descriptor
+    /// (`EMFILE`), no memory, a file-size limit, a missing permission, or a new file that cannot be
     /// written. The record is certainly not appended, and nothing is lost.
     ///
     /// Next: see the source for the reason, fix it, and append again. The log keeps working.
@@ -233,11 +234,11 @@ pub enum Error {
     /// A record is intact but cannot be decoded, see [`typed`](crate::typed). Nothing on disk was
     /// changed.
     ///
-    /// The bytes are the ones that were appended. The code does not know them: usually it is an
-    /// older version than the one that wrote them, or the type is another one.
+    /// The bytes are the ones that were appended, but the code cannot decode them. Usually the code
+    /// is older than the code that wrote them, or the type is a different one.
     ///
-    /// Next: use a version of the service that knows this record, or teach the type or its codec to
-    /// decode it. To look at the bytes, [`read`](crate::WalOptions::read) the log with
+    /// Next: use a version of the service that can decode this record, or extend the type or its
+    /// codec. To look at the bytes, [`read`](crate::WalOptions::read) the log with
     /// [`start_at`](crate::WalOptions::start_at) at this LSN.
     #[error("record {lsn} is intact but cannot be decoded")]
     #[non_exhaustive]
@@ -250,8 +251,8 @@ pub enum Error {
 
     /// A restore or a backup into the directory was interrupted, or is running. Nothing was read or changed.
     ///
-    /// Next: restore into it again, or remove it and make the backup again. There is nothing to repair: what
-    /// is missing is in the archive, or in the log.
+    /// Next: run the restore again, or remove the directory and make the backup again. There is
+    /// nothing to repair: what is missing is in the archive, or in the log.
     #[error("the restore or backup into {} is not finished", dir.display())]
     #[non_exhaustive]
     UnfinishedRestore {

@@ -1,7 +1,7 @@
 //! Where the log's background work runs.
 //!
-//! In production each task has a named thread of its own and does its I/O inline, so that no sync
-//! ever blocks a worker of the service's runtime or waits for a place in its blocking pool. Over the
+//! In production each task has a named thread of its own and does its I/O inline, so no sync blocks
+//! a worker thread of the service's runtime or waits for a place in its blocking pool. Over the
 //! simulated disk the same futures run on the caller's runtime, under its clock, which a test may
 //! pause.
 //!
@@ -22,10 +22,10 @@ use std::time::{Duration, Instant};
 
 use crate::error::IoFailure;
 
-/// Where futures run and whose clock they see.
+/// Where futures run, and which clock they use.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Executor {
-    /// A thread for each.
+    /// A thread for each future.
     Thread,
     /// The tokio runtime of the caller.
     #[cfg(feature = "sim")]
@@ -51,10 +51,11 @@ impl Executor {
         started.map_err(|error| IoFailure::new("start a thread for", dir, error))
     }
 
-    /// Runs a future on the calling thread, which blocks for at most `limit`. `None` if that was too short.
+    /// Runs a future on the calling thread, which blocks for at most `limit`. Returns `None` after
+    /// a timeout.
     ///
-    /// Over a simulated disk nothing else happens while the caller blocks, and no time passes. So a future
-    /// that waits for anything is never through there.
+    /// Over a simulated disk, nothing else runs and no time passes while the caller blocks. A
+    /// future that waits for anything never completes there.
     #[cfg(feature = "tools")]
     pub(crate) fn block_on<T>(self, limit: Duration, job: impl Future<Output = T>) -> Option<T> {
         let job = async { Some(job.await) };
@@ -108,7 +109,7 @@ impl Executor {
         }
     }
 
-    /// Lets others run for a moment. Returns whether there is a point in calling it again.
+    /// Lets other threads run for a moment. Returns whether it makes sense to call it again.
     #[cfg_attr(
         not(feature = "sim"),
         expect(clippy::unused_async, reason = "a runtime has to be left")
@@ -128,7 +129,7 @@ impl Executor {
     }
 }
 
-/// The model checker repeats what it has seen, and so must the clock.
+/// The model checker replays executions, so the clock must not move.
 #[cfg(all(test, tidewal_shuttle))]
 static STILL: std::sync::LazyLock<Instant> = std::sync::LazyLock::new(Instant::now);
 
@@ -179,9 +180,9 @@ fn left_until(deadline: Instant) -> Duration {
     deadline.saturating_duration_since(Instant::now())
 }
 
-/// Resolves to whichever of the two is ready first; on a tie to the first.
+/// Resolves to the output of the future that is ready first, and on a tie to that of the first.
 ///
-/// The loser is dropped, so both have to be cancel safe.
+/// The other future is dropped, so both must be cancel safe.
 pub(crate) async fn race<T>(first: impl Future<Output = T>, second: impl Future<Output = T>) -> T {
     let (mut first, mut second) = (pin!(first), pin!(second));
     future::poll_fn(|context| match first.as_mut().poll(context) {

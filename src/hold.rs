@@ -1,4 +1,4 @@
-//! Keeping records that are still needed, whatever is truncated.
+//! Holds: keeping records that are still needed from being truncated.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,16 +10,18 @@ use crate::retention::{self, HoldId, Kept, Refusal, Retention, Terms};
 use crate::wal::Wal;
 
 impl Wal {
-    /// Keeps every record from `from` on, whatever is truncated, until the hold moves or is dropped.
+    /// Keeps every record at or above `from` until the hold moves or is dropped, even if the log is
+    /// truncated beyond it.
     ///
-    /// [`Lsn::ZERO`] stands for the oldest record that is kept. It is kept with a bound of 4 GiB, and
-    /// appends are refused when that is reached: [`hold_with`](Self::hold_with) takes other terms.
+    /// [`Lsn::ZERO`] stands for the oldest record that the log still has. The hold keeps at most 4
+    /// GiB. When it reaches that bound, appends that need another segment are refused.
+    /// [`hold_with`](Self::hold_with) sets another bound or behavior.
     ///
     /// Holds are in memory. Take them on start, before anything is truncated.
     ///
     /// # Errors
     ///
-    /// [`Error::Truncated`] if that record was truncated, or is being truncated at this moment.
+    /// [`Error::Truncated`] if that record was truncated, or is being truncated.
     ///
     /// # Examples
     ///
@@ -42,11 +44,11 @@ impl Wal {
         self.hold_with(from, HoldOptions::new())
     }
 
-    /// As [`hold`](Self::hold), with a name, a bound, and what happens when that is reached.
+    /// Like [`hold`](Self::hold), with a name, a bound, and the behavior when the bound is reached.
     ///
     /// # Errors
     ///
-    /// The same as [`hold`](Self::hold). [`Error::HoldTaken`] if the hold is to be
+    /// The errors of [`hold`](Self::hold). [`Error::HoldTaken`] if the hold is to be
     /// [lasting](HoldOptions::lasting), and the one of its name has an owner.
     pub fn hold_with(&self, from: Lsn, options: HoldOptions) -> Result<Hold> {
         let terms = Terms {
@@ -80,7 +82,7 @@ impl Wal {
         })
     }
 
-    /// The holds that there are, and what each keeps.
+    /// The current holds, and what each of them keeps.
     #[must_use]
     pub fn holds(&self) -> Vec<HoldInfo> {
         let kept = self.retention().subscribe();
@@ -92,11 +94,11 @@ impl Wal {
     }
 }
 
-/// Keeps records, whatever is truncated, until it moves or is dropped. [`Wal::hold`] takes one.
+/// Keeps records from being truncated until it moves or is dropped. Made by [`Wal::hold`].
 ///
-/// Truncations that were asked for in the meantime are carried out in the background when it moves or is
-/// dropped. A hold does not keep the log open. One that is [lasting](HoldOptions::lasting) keeps its records
-/// when it is dropped.
+/// Truncations that were requested in the meantime are carried out in the background when the hold
+/// moves or is dropped. A hold does not keep the log open. One that is
+/// [lasting](HoldOptions::lasting) keeps its records when it is dropped.
 #[must_use = "a hold that is dropped holds nothing"]
 pub struct Hold {
     id: HoldId,
@@ -105,7 +107,7 @@ pub struct Hold {
 }
 
 impl Hold {
-    /// The first record that is kept; `None` if the hold was released.
+    /// The first record that the hold keeps, or `None` if it was released.
     #[must_use]
     pub fn lsn(&self) -> Option<Lsn> {
         self.retention.place_of_hold(self.id)
@@ -120,11 +122,12 @@ impl Hold {
         Some(HoldInfo::of(&kept, hold, terms))
     }
 
-    /// Keeps no more than what begins with `to`. A hold never moves back: a smaller LSN changes nothing.
+    /// Moves the hold forward: records below `to` may be truncated from now on. A hold never moves
+    /// back. A smaller LSN changes nothing.
     ///
     /// # Errors
     ///
-    /// [`Error::HoldReleased`] if the hold kept more than it may and was released
+    /// [`Error::HoldReleased`] if the hold exceeded its bound and was released
     /// ([`HoldOverflow::Release`]).
     pub fn advance(&self, to: Lsn) -> Result<()> {
         if self.retention.move_hold(self.id, to).is_some() {
@@ -136,8 +139,8 @@ impl Hold {
         }
     }
 
-    /// Waits until the hold is released because it keeps more than it may ([`HoldOverflow::Release`]), or
-    /// until the log ends. In the second case [`lsn`](Self::lsn) still has a value.
+    /// Waits until the hold is released because it exceeded its bound ([`HoldOverflow::Release`]), or
+    /// until the log ends. In the second case [`lsn`](Self::lsn) still returns a value.
     ///
     /// # Cancel safety
     ///
@@ -163,7 +166,7 @@ impl fmt::Debug for Hold {
     }
 }
 
-/// The terms of a hold.
+/// The name of a hold, its bound, and what happens when it reaches the bound.
 ///
 /// # Examples
 ///
@@ -190,23 +193,23 @@ impl HoldOptions {
         Self::default()
     }
 
-    /// What the hold is for, as [`Wal::holds`] says it. Default: `hold`.
+    /// The purpose of the hold, as [`Wal::holds`] reports it. Default: `hold`.
     pub fn name(mut self, name: impl Into<String>) -> Self {
         self.name = name.into();
         self
     }
 
-    /// How many bytes of segments may be kept only because of this hold, before
-    /// [`overflow`](Self::overflow) says what happens. Default: 4 GiB.
+    /// The most bytes of segments that may be kept only because of this hold.
+    /// [`overflow`](Self::overflow) says what happens beyond that. Default: 4 GiB.
     ///
-    /// Counted in whole segments that were truncated and are kept. The bound is looked at when the next
-    /// segment is to be opened. With 0 no segment is opened while any is kept.
+    /// Whole segments count, once they were truncated and are still kept. The log checks the bound
+    /// before it opens the next segment. With 0, it opens no segment while the hold keeps one.
     pub fn max_bytes(mut self, bytes: u64) -> Self {
         self.max_bytes = bytes;
         self
     }
 
-    /// What happens when the bound is reached. Default: [`HoldOverflow::RefuseAppends`].
+    /// What happens when the hold reaches its bound. Default: [`HoldOverflow::RefuseAppends`].
     pub fn overflow(mut self, overflow: HoldOverflow) -> Self {
         self.overflow = overflow;
         self
@@ -234,17 +237,18 @@ impl Default for HoldOptions {
     }
 }
 
-/// What happens when a hold keeps more than [`HoldOptions::max_bytes`].
+/// What happens when a hold would keep more than [`HoldOptions::max_bytes`].
 #[derive(Clone, Copy, Debug, Default, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum HoldOverflow {
-    /// No further segment is opened: appends that need one fail with [`Error::StorageFull`], certainly not
-    /// appended, and work again when the hold has moved. Nothing that is held is lost.
+    /// The log opens no further segment. Appends that need one fail with [`Error::StorageFull`] and
+    /// are certainly not appended. They work again once the hold has moved. Nothing that the hold
+    /// keeps is lost.
     #[default]
     RefuseAppends,
 
-    /// The hold is released and its records may go. Its owner learns it from [`Hold::advance`] and
-    /// [`Hold::released`]. Appends go on.
+    /// The log releases the hold, and its records may be removed. Its owner learns of it from
+    /// [`Hold::advance`] and [`Hold::released`]. Appends continue.
     Release,
 }
 
@@ -252,13 +256,13 @@ pub enum HoldOverflow {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct HoldInfo {
-    /// What it is for.
+    /// Its purpose ([`HoldOptions::name`]).
     pub name: String,
     /// The first record that is kept.
     pub from: Lsn,
-    /// Segments that were truncated and that this hold keeps. Another one may keep them, too.
+    /// The number of truncated segments that this hold keeps. Another hold may keep them too.
     pub segments: u64,
-    /// Their bytes on disk.
+    /// The bytes of these segments on disk.
     pub bytes: u64,
 }
 

@@ -44,13 +44,13 @@
 //! # Cancel safety
 //!
 //! Every future of this crate can be dropped at any time without harm to other callers. The
-//! documentation of each one says what has happened then, which is one of two cases:
+//! documentation of each one says what a dropped future leaves behind, which is one of two cases:
 //!
 //! - Until [`Wal::submit`] returns, it is guaranteed that nothing was appended.
 //! - After that, dropping the [`PendingAppend`] does not take the record back: only the answer is lost.
 //!
-//! [`Wal::append`] is one after the other, so if it is dropped, the record may or may not be
-//! appended. Streams lose no item if the future of their next item is dropped.
+//! [`Wal::append`] combines the two, so if it is dropped, the record may or may not be appended.
+//! Streams lose no item if the future of their next item is dropped.
 //!
 //! # Executors
 //!

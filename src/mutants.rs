@@ -1,12 +1,13 @@
-//! Mutants: bugs put in on purpose, to see whether the tests find them (`tests/mutants.rs`).
+//! Mutants: deliberate bugs that show whether the tests find them (`tests/mutants.rs`).
 //!
-//! Only a build with `--cfg tidewal_mutants` can have one, and such a build is never a release. In every
-//! other build [`is_active`] is `false` at compile time, and what depends on it is not compiled in.
+//! Only a build with `--cfg tidewal_mutants` can activate one, and such a build is never a release.
+//! In every other build, [`is_active`] is `false` at compile time, and the code that depends on it
+//! is not compiled.
 
 #[cfg(all(tidewal_mutants, not(debug_assertions)))]
 compile_error!("mutants are for tests: no release has them");
 
-/// What the log does wrong. Each of these was seen in some log, or is the omission of a line that
+/// A bug in the log. Each of these was found in some log, or leaves out a line that
 /// `docs/durability.md` gives a reason for.
 #[cfg_attr(
     not(tidewal_mutants),
@@ -17,43 +18,43 @@ compile_error!("mutants are for tests: no release has them");
 )]
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Mutant {
-    /// Appends are answered without waiting for their sync.
+    /// Appends are acknowledged without waiting for their sync.
     AnswerUnsynced,
     /// The directory is not synced after the log's first segment got its name.
     CreateUnsynced,
     /// The directory is not synced after a later segment got its name.
     RenameUnsynced,
-    /// The directory is not synced before a truncated segment's file is used again.
+    /// The directory is not synced before a truncated segment's file is recycled.
     RecycleUnsynced,
-    /// A failed sync is retried, and the second answer believed.
+    /// A failed sync is retried, and the second result believed.
     SyncRetried,
     /// All segments have the same salt.
     SaltConstant,
     /// A recovered segment is not sealed, and the next records are appended to it.
     RecoveredAppendedTo,
-    /// The length of a record is believed before anything has checked it.
+    /// The length of a record is believed before it is checked.
     LengthTrusted,
-    /// Whatever cannot be read ends the log.
+    /// The first thing that cannot be read ends the log.
     FirstInvalidIsTheEnd,
-    /// A sound record behind one that cannot be read is taken for proof of damage.
+    /// A valid record after one that cannot be read counts as proof of damage.
     LaterValidIsDamage,
-    /// One segment more than may be is truncated.
+    /// One segment too many is truncated.
     TruncatedTooMuch,
     /// The records of an atomic batch are delivered one by one.
     BatchFlagIgnored,
-    /// Each append lets the interval of its batch begin anew.
+    /// Each append restarts the interval of its batch.
     WindowRestarted,
     /// What recovery read is called durable without being written and synced again.
     AdoptedUnsynced,
     /// A segment gets its name before its header is durable.
     HeaderUnsynced,
-    /// A segment is left behind without a sync of its last records.
+    /// The writer leaves a segment without a sync of its last records.
     RotationUnsynced,
-    /// The first segment kept does not say so durably before those below it go.
+    /// The head mark is not durable before the segments below it are removed.
     HeadMarkUnsynced,
-    /// A file that cannot be prepared (no descriptor is free, say) poisons the log.
+    /// A file that cannot be prepared (for example, because no descriptor is free) poisons the log.
     RefusalPoisons,
-    /// The path of the directory is resolved anew for each name in it.
+    /// The path of the directory is resolved again for each name in it.
     #[cfg_attr(
         not(tidewal_mutants),
         expect(dead_code, reason = "only what it needs is left out")
@@ -61,29 +62,31 @@ pub enum Mutant {
     PathResolvedAnew,
     /// The lock file is locked, and the directory is not.
     LockFileAlone,
-    /// What was synced is not looked for under its name.
+    /// After a sync, the file is not looked up under its name.
     PresenceUnchecked,
-    /// Callers who wait for a place are not told that the log has closed.
+    /// Callers that wait for room in the queue are not told that the log has closed.
     WaitListNotClosed,
-    /// Appends behind a refused one of the same ordered appender are appended.
+    /// Appends after a refused one of the same ordered appender are appended.
     RefusalDoesNotCut,
-    /// The newest segment is made durable by writing a part of its pages over itself.
+    /// The newest segment is made durable by overwriting a part of its pages in place.
     AdoptedInPart,
     /// The writer is not woken when something is put into the queue.
     WriterNotWoken,
-    /// A caller leaves its waker without looking whether the answer has come meanwhile.
+    /// A caller leaves its waker without checking whether the answer has arrived in the meantime.
     AckOvertaken,
-    /// A caller that goes away keeps the place that it was offered.
+    /// A caller that is dropped keeps the room that it was offered.
     OfferKept,
-    /// A rename that says that a name is missing or taken is taken for one that did nothing.
+    /// A rename that reports a missing or taken name is assumed to have done nothing.
     RenameErrorBelieved,
-    /// Zeros are written from where the last sync ended, over the records that wait for the next one.
+    /// Zeros are written ahead from where the last sync ended, over the records that wait for the
+    /// next one.
     WrittenAheadOver,
-    /// Followers get what was written before its sync.
+    /// Followers get records before they are synced.
     FollowedUnsynced,
-    /// A follower that has fallen behind what memory holds goes on with the oldest record there.
+    /// A follower that needs a record that is no longer in memory continues with the oldest one
+    /// there.
     OverrunUnnoticed,
-    /// What is held back is truncated all the same.
+    /// Segments that a hold keeps are truncated.
     HoldIgnored,
     /// Followers read the segment that is being written.
     OpenSegmentRead,
@@ -95,18 +98,18 @@ pub enum Mutant {
     /// The directory is not synced after a snapshot got its name.
     #[cfg(feature = "snapshot")]
     SnapshotNameUnsynced,
-    /// The contents of a snapshot are given out without a look at their checksums.
+    /// The contents of a snapshot are delivered without checking their checksums.
     #[cfg(feature = "snapshot")]
     SnapshotUnchecked,
-    /// A snapshot of records that the log has given out again is taken for the log's own.
+    /// A snapshot of records whose LSNs the log has given out again is taken for the log's own.
     #[cfg(feature = "snapshot")]
     SnapshotDiverged,
 }
 
 #[cfg(tidewal_mutants)]
 impl Mutant {
-    /// Every one, but those of snapshots and those of which only the model check of the queue
-    /// (`src/queue/model.rs`) knows.
+    /// Every mutant, except those of snapshots and those that only the model check of the queue
+    /// uses (`src/queue/model.rs`).
     pub const ALL: [Self; 31] = [
         Self::AnswerUnsynced,
         Self::CreateUnsynced,
@@ -141,7 +144,7 @@ impl Mutant {
         Self::UnfinishedMarkRemovedEarly,
     ];
 
-    /// Those of snapshots, which the tests of `tidewal-state` notice.
+    /// The mutants of snapshots, which the tests of `tidewal-state` notice.
     #[cfg(feature = "snapshot")]
     pub const SNAPSHOTS: [Self; 4] = [
         Self::SnapshotUnsynced,
@@ -177,8 +180,8 @@ mod active {
         static SKIPS: Cell<bool> = const { Cell::new(false) };
     }
 
-    /// Activates a mutant, or none, on this thread: over the simulated disk all of a log runs on its
-    /// caller's.
+    /// Activates a mutant, or none, on this thread. Over the simulated disk, all of a log runs on
+    /// its caller's thread.
     pub fn activate(mutant: Option<Mutant>) {
         ACTIVE.set(mutant);
         SKIPS.set(false);

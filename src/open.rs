@@ -1,4 +1,4 @@
-//! Where the parts are put together. No other module knows all of them.
+//! Opening: assembles the parts of a log. No other module knows all of them.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -133,8 +133,9 @@ impl WalOptions {
     /// `2 * files * segment_size` bytes beside the log. With 0, nothing is preallocated or
     /// recycled, and a rotation makes its batch wait for a new file.
     ///
-    /// A segment that no such file was ready for, such as the first one, is written ahead by the writer:
-    /// up to 1 MiB of zeros now and then, as long as syncs are small. With 0 it is not.
+    /// If no such file was ready for a segment, as for the first one, the writer itself writes
+    /// zeros ahead of the records: up to 1 MiB at a time, as long as syncs are small. With 0, it
+    /// does not.
     pub fn spare_segments(mut self, files: usize) -> Self {
         self.spare_segments = files;
         self
@@ -191,8 +192,9 @@ impl WalOptions {
         self
     }
 
-    /// How long a thread keeps looking before it sleeps: the writer for the next append, and a caller
-    /// that finds the log idle for its answer. Default: zero, they sleep at once. At most 1 ms.
+    /// How long a thread polls before it sleeps: the writer for the next append, and a caller that
+    /// finds the log idle for its answer. Default: zero, which means that they sleep at once.
+    /// Maximum: 1 ms.
     ///
     /// An append wakes a sleeping thread twice, which takes some 10 us each time. Where a sync takes 100 us,
     /// that is a part of the latency of a lone producer. Where it takes 10 us, or where an append waits for
@@ -220,31 +222,33 @@ impl WalOptions {
         self
     }
 
-    /// How many bytes of the newest durable records are kept in memory for
-    /// [followers](crate::Wal::follow), for all of them together. Default: 16 MiB; at most 4 GiB - 1.
+    /// How many bytes of the newest durable records are kept in memory for all
+    /// [followers](crate::Wal::follow) together. Default: 16 MiB. Maximum: 4 GiB - 1.
     ///
-    /// A payload of 16 KiB or more is kept as the `Bytes` that was appended, and so is the buffer that this
-    /// is a slice of: append copies if that is much larger, or belongs to a pool.
+    /// A payload of 16 KiB or more is kept as the `Bytes` that was appended, together with the buffer of
+    /// which it is a slice. Append a copy if that buffer is much larger or belongs to a pool.
     ///
-    /// Nothing is kept while there is no follower. A batch that is larger than all of it is not kept: with
-    /// less than `max_batch_bytes` followers read such batches from finished segments.
+    /// Nothing is kept while there is no follower. A batch that is larger than this buffer is not
+    /// kept. With less than `max_batch_bytes`, followers read such batches from finished segments.
     pub fn follow_buffer_bytes(mut self, bytes: usize) -> Self {
         self.follow_buffer_bytes = bytes;
         self
     }
 
-    /// How often [followers](crate::Wal::follow) that are behind may ask for a rotation at most, all of
-    /// them together. Default: 1 second; at most one day. Less than 1 ms counts as 1 ms: where a rotation
-    /// is refused, on a full disk for example, followers would ask again at once and keep the writer busy.
+    /// The shortest time between two rotations that [followers](crate::Wal::follow) request, all of
+    /// them together, because they are behind. Default: 1 second. Maximum: one day. Less than 1 ms
+    /// counts as 1 ms: if a rotation is refused, for example on a full disk, followers would
+    /// otherwise request it again at once and keep the writer busy.
     ///
     /// A follower whose next record is no longer in memory reads it from its segment once that is
-    /// finished. With a shorter interval it waits less, and the log has more, and smaller, segments.
+    /// finished. With a shorter interval the follower waits less, and the log has more and smaller
+    /// segments.
     pub fn follow_rotate_interval(mut self, interval: Duration) -> Self {
         self.follow_rotate_interval = interval;
         self
     }
 
-    /// The pause between rotations that followers ask for.
+    /// The shortest time between rotations that followers request.
     pub(crate) fn rotate_interval(&self) -> Duration {
         self.follow_rotate_interval.max(ROTATE_INTERVAL_MIN)
     }
@@ -434,7 +438,8 @@ pub enum Durability {
 }
 
 const INTERVAL_MAX: Duration = Duration::from_secs(24 * 60 * 60);
-/// A refused rotation costs the writer some system calls. Without a pause it would have time for nothing else.
+/// A refused rotation costs the writer a few system calls. Without a pause it would do nothing
+/// else.
 const ROTATE_INTERVAL_MIN: Duration = Duration::from_millis(1);
 const SEGMENT_SIZE_DEFAULT: u64 = 64 * 1024 * 1024;
 const SEGMENT_SIZE_MIN: u64 = 16 * 1024;

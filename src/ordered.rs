@@ -102,7 +102,7 @@ pub struct OrderedAppender {
 }
 
 impl OrderedAppender {
-    /// As [`Wal::append`].
+    /// Like [`Wal::append`].
     ///
     /// # Errors
     ///
@@ -116,7 +116,7 @@ impl OrderedAppender {
         self.append_with(payload, self.wal.durability()).await
     }
 
-    /// As [`Wal::append_with`].
+    /// Like [`Wal::append_with`].
     ///
     /// # Errors
     ///
@@ -137,7 +137,7 @@ impl OrderedAppender {
         self.note(appended)?
     }
 
-    /// As [`Wal::append_batch`].
+    /// Like [`Wal::append_batch`].
     ///
     /// # Errors
     ///
@@ -158,7 +158,7 @@ impl OrderedAppender {
         self.note(appended)?
     }
 
-    /// As [`Wal::submit`].
+    /// Like [`Wal::submit`].
     ///
     /// # Errors
     ///
@@ -171,7 +171,7 @@ impl OrderedAppender {
         self.submit_with(payload, self.wal.durability()).await
     }
 
-    /// As [`Wal::submit_with`].
+    /// Like [`Wal::submit_with`].
     ///
     /// # Errors
     ///
@@ -191,7 +191,7 @@ impl OrderedAppender {
         self.note(submitted)
     }
 
-    /// As [`Wal::submit_batch`].
+    /// Like [`Wal::submit_batch`].
     ///
     /// # Errors
     ///
@@ -209,7 +209,7 @@ impl OrderedAppender {
             .await
     }
 
-    /// As [`Wal::submit_batch_with`].
+    /// Like [`Wal::submit_batch_with`].
     ///
     /// # Errors
     ///
@@ -233,7 +233,7 @@ impl OrderedAppender {
         self.note(submitted)
     }
 
-    /// As [`Wal::try_submit`].
+    /// Like [`Wal::try_submit`].
     ///
     /// # Errors
     ///

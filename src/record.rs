@@ -1,4 +1,4 @@
-//! What recovery delivers.
+//! The record: what recovery and followers deliver.
 
 use bytes::Bytes;
 

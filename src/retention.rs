@@ -1,7 +1,7 @@
-//! Which segments are complete, and which of them have to be kept whatever is truncated.
+//! Which segments are finished, and which of them holds keep from being truncated.
 //!
-//! The writer notes each segment that is complete, and asks before it gives one away or opens another.
-//! Without a hold it is never told no.
+//! The writer records each finished segment, and asks before it removes one or opens another.
+//! Without a hold, nothing is refused.
 
 mod reading;
 mod terms;
@@ -19,55 +19,55 @@ use crate::mutants::{Mutant, is_active};
 pub(crate) use crate::retention::reading::{Pin, Place};
 pub(crate) use crate::retention::terms::{Refusal, Terms};
 
-/// A segment that is complete and durable: its records never change again.
+/// A finished segment: complete and durable, so its records never change again.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Sealed {
     pub(crate) header: Header,
     /// The LSN of its last record.
     pub(crate) last: Lsn,
-    /// Where that ends, in bytes from the start of the file.
+    /// Where that record ends, in bytes from the start of the file.
     pub(crate) end: u64,
 }
 
-/// Names a hold among those of a log.
+/// Identifies a hold of a log.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(crate) struct HoldId(u64);
 
-/// What has to be kept, whatever is truncated.
+/// What a hold keeps from being truncated.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Hold {
-    /// The first LSN that has to be kept.
+    /// The first LSN that is kept.
     pub(crate) from: Lsn,
-    /// Bytes of truncated segments that may be held back before no further segment is opened.
+    /// The most bytes of truncated segments that the hold may keep.
     pub(crate) limit: u64,
 }
 
-/// The complete segments of a log, what was truncated, and what is held back.
+/// The finished segments of a log, the low-water mark, and the holds.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Kept {
-    /// `None` until the log has a segment: before, it has no id that would survive a crash.
+    /// `None` until the log has a segment. Before that, it has no id that would survive a crash.
     pub(crate) log_id: Option<u64>,
-    /// Oldest first. A segment without a record is not among them.
+    /// Oldest first. Segments without records are not among them.
     pub(crate) sealed: Vec<Sealed>,
-    /// The segment that is being written; `None` until one was opened.
+    /// The open segment, or `None` until one was opened.
     pub(crate) open: Option<Header>,
-    /// Everything below it was freed.
+    /// Everything below it was truncated.
     pub(crate) truncated: Lsn,
-    /// Everything below it may be about to go.
+    /// Segments below it may be about to be removed.
     going: Lsn,
     holds: BTreeMap<HoldId, Hold>,
-    /// Those of the holds that callers took.
+    /// The terms of the holds that callers took.
     terms: BTreeMap<HoldId, Terms>,
     /// The lasting holds whose owners have gone.
     ownerless: BTreeSet<HoldId>,
     /// The segments whose files are open for reading.
     pins: Vec<Lsn>,
-    /// Whether the log is about to end.
+    /// Whether the log is closing.
     pub(crate) is_closing: bool,
 }
 
 impl Kept {
-    /// The segments that were truncated and that this hold keeps, whatever others keep.
+    /// The truncated segments that this hold keeps. Other holds may keep them too.
     pub(crate) fn held_back(&self, hold: Hold) -> &[Sealed] {
         let is_let_go = |sealed: &Sealed| sealed.last < hold.from;
         let rest = &self.sealed[self.sealed.partition_point(is_let_go)..];
@@ -75,19 +75,19 @@ impl Kept {
         &rest[..rest.partition_point(is_truncated)]
     }
 
-    /// Bytes that those take on disk.
+    /// The bytes of these segments on disk.
     pub(crate) fn held_bytes(&self, hold: Hold) -> u64 {
         let segments = self.held_back(hold).iter();
         segments.map(|sealed| sealed.header.capacity).sum()
     }
 
-    /// How much of what lies before `before` no hold keeps.
+    /// The LSN up to `before` below which no hold keeps anything.
     fn free_before(&self, before: Lsn) -> Lsn {
         let held = self.holds.values().map(|hold| hold.from).min();
         held.map_or(before, |from| before.min(from))
     }
 
-    /// What to truncate before, if a segment is still there that was truncated and is not held back.
+    /// The LSN for a postponed truncation, if a truncated segment that no hold keeps still exists.
     fn put_off(&self) -> Option<Lsn> {
         let free = self.free_before(self.truncated);
         let oldest = self.sealed.first()?;
@@ -100,17 +100,17 @@ impl Kept {
     }
 }
 
-/// Between the writer and those who hold back what it would give away.
+/// Shared by the writer and the holds.
 #[derive(Default)]
 pub(crate) struct Retention {
     kept: watch::Sender<Kept>,
     /// The number of the last hold that was added.
     last_id: AtomicU64,
-    /// Whether the writer was asked for the truncation that holds have put off.
+    /// Whether the writer was asked for the truncation that holds have postponed.
     is_asked: AtomicBool,
 }
 
-/// The writer's side.
+/// The functions for the writer.
 impl Retention {
     pub(crate) fn begin(&self, log_id: Option<u64>, sealed: Vec<Sealed>) {
         self.kept.send_modify(|kept| {
@@ -119,7 +119,7 @@ impl Retention {
         });
     }
 
-    /// Notes that a segment was opened, and that the one before it is complete if there is one.
+    /// Records that a segment was opened, and that the one before it, if any, is finished.
     pub(crate) fn note_opened(&self, opened: Header, complete: Option<Sealed>) {
         self.kept.send_modify(|kept| {
             kept.log_id = Some(opened.log_id);
@@ -128,7 +128,8 @@ impl Retention {
         });
     }
 
-    /// Notes that everything before `before` was freed, and returns how much of it may go now.
+    /// Records that everything before `before` was truncated. Returns the LSN below which segments
+    /// may be removed now.
     pub(crate) fn limit(&self, before: Lsn) -> Lsn {
         let mut allowed = before;
         self.kept.send_if_modified(|kept| {
@@ -143,8 +144,9 @@ impl Retention {
         allowed
     }
 
-    /// Notes that a truncation that [`limit`](Self::limit) was asked for was refused. `truncated` is what
-    /// was noted before it: the next move of the hold must not truncate what its caller was told is kept.
+    /// Reverts [`limit`](Self::limit) after its truncation was refused. `truncated` is the previous
+    /// value: when a hold moves next, the log must not truncate what the caller of the refused
+    /// truncation believes is kept.
     pub(crate) fn take_back(&self, truncated: Lsn) {
         self.kept.send_modify(|kept| {
             kept.truncated = truncated;
@@ -156,13 +158,13 @@ impl Retention {
         self.kept.borrow().truncated
     }
 
-    /// Notes that the segments before the one that begins with `base` are gone.
+    /// Records that the segments before the one that begins with `base` were removed.
     pub(crate) fn note_gone(&self, base: Lsn) {
         let is_kept = |sealed: &Sealed| sealed.header.base >= base;
         self.kept.send_modify(|kept| kept.sealed.retain(is_kept));
     }
 
-    /// The name of a hold that keeps so much that no further segment may be opened.
+    /// The name of a hold that exceeds its bound, so no further segment may be opened.
     pub(crate) fn exhausted_hold(&self) -> Option<Arc<str>> {
         let kept = self.kept.borrow();
         let mut exhausted = kept.holds().filter(|(_, hold, _)| kept.is_exhausted(*hold));
@@ -172,18 +174,19 @@ impl Retention {
     }
 }
 
-/// The side of those who hold.
+/// The functions for holds.
 ///
-/// What is moved or let go may have put off a truncation. Then the LSN is returned that the log is to be
-/// truncated before once more. The move and the look are one step: a truncation comes before both, and is
-/// seen, or after both, and is not put off.
+/// A hold that is moved or released may have postponed a truncation. If so, these functions return
+/// the LSN to truncate before. Moving the hold and checking are one atomic step: a truncation comes
+/// either before it and is seen, or after it and is not postponed.
 impl Retention {
     pub(crate) fn kept(&self) -> Kept {
         self.kept.borrow().clone()
     }
 
-    /// Holds back what begins with `from`. Segments of which a truncation has begun may still go: who must
-    /// know asks the writer for something afterwards, which it does not serve before the truncation ends.
+    /// Adds a hold at `from`. A truncation that has already begun may still remove segments. A
+    /// caller that must know sends the writer a request afterwards, which is served after that
+    /// truncation.
     pub(crate) fn add_hold(&self, hold: Hold) -> HoldId {
         let id = self.next_id();
         self.kept.send_modify(|kept| {
@@ -196,7 +199,7 @@ impl Retention {
         HoldId(self.last_id.fetch_add(1, Ordering::Relaxed) + 1)
     }
 
-    /// Holds back no more than what begins with `from`. A hold never moves back.
+    /// Moves a hold to `from`. A hold never moves back.
     pub(crate) fn move_hold(&self, id: HoldId, from: Lsn) -> Option<Lsn> {
         self.change_holds(|holds| {
             if let Some(hold) = holds.get_mut(&id) {
@@ -223,10 +226,10 @@ impl Retention {
     }
 }
 
-/// What is written beside the log names it.
+/// The functions for files beside the log that refer to it.
 #[cfg(feature = "snapshot")]
 impl Retention {
-    /// The log's id, `None` until it has a segment; and its segments, without those that hold no record.
+    /// The log id, or `None` until the log has a segment, and the segments that hold records.
     pub(crate) fn segments(&self) -> (Option<u64>, Vec<Header>) {
         let kept = self.kept.borrow();
         let sealed = kept.sealed.iter().map(|sealed| sealed.header);
@@ -255,7 +258,7 @@ mod tests {
         }
     }
 
-    /// As the writer does it: what may go goes.
+    /// Truncates as the writer does: removes what no hold keeps.
     fn truncate(retention: &Retention, before: Lsn) {
         let allowed = retention.limit(before);
         let rest = retention.subscribe().borrow().sealed.clone();

@@ -86,7 +86,7 @@ pub struct WalSink {
     appender: OrderedAppender,
     /// The answers to what was submitted, in order.
     answers: VecDeque<PendingAppend>,
-    /// What was sent after all of them, if it could not be submitted at once.
+    /// The payload sent after all of them, if it could not be submitted at once.
     slot: Slot,
     sync: Sync,
     in_flight_max: usize,
@@ -307,5 +307,5 @@ enum Sync {
 
 type Asked<T> = Pin<Box<dyn Future<Output = Result<T>> + Send>>;
 
-/// A few times as many as arrive during one sync of a fast disk.
+/// A few times the number of payloads that arrive during one sync of a fast disk.
 const IN_FLIGHT_MAX_DEFAULT: usize = 4096;

@@ -1,14 +1,13 @@
-//! A queue that most often holds one item.
+//! A queue that usually holds one item.
 
 use std::collections::VecDeque;
 
-/// Items in their order. The first one takes no memory of its own: a producer alone makes a batch of one
-/// record, and so does a batch make one note, one answer, one to be woken, and none of them shall cost
-/// an allocation.
+/// Items in order. The first one needs no allocation: a lone producer makes a batch of one record,
+/// which has one note, one answer and one waker.
 #[derive(Debug)]
 pub(crate) struct SmallDeque<T> {
     first: Option<T>,
-    /// What comes after `first`; all of it if there is no `first`.
+    /// The items after `first`, or all items if there is no `first`.
     rest: VecDeque<T>,
 }
 
@@ -60,8 +59,8 @@ impl<T> SmallDeque<T> {
         self.first.is_none() && self.rest.is_empty()
     }
 
-    /// How many items fit into the memory that it has. The place of the first one is lost while others
-    /// stand behind it.
+    /// How many items fit into the allocated memory. The slot of the first item is unavailable
+    /// while there are others after it.
     pub(crate) fn capacity(&self) -> usize {
         usize::from(self.first.is_some() || self.rest.is_empty()) + self.rest.capacity()
     }
@@ -83,7 +82,7 @@ impl<T> SmallDeque<T> {
         self.first.iter_mut().chain(&mut self.rest)
     }
 
-    /// Takes all out, in their order.
+    /// Takes all items out, in order.
     pub(crate) fn drain(&mut self) -> impl Iterator<Item = T> {
         self.first.take().into_iter().chain(self.rest.drain(..))
     }
@@ -140,7 +139,7 @@ mod tests {
         ]
     }
 
-    /// Does the same with both, and compares what they answer.
+    /// Applies the same step to both and compares the results.
     fn do_both(deque: &mut SmallDeque<u8>, model: &mut VecDeque<u8>, step: Step) {
         match step {
             Step::Push(value) => {

@@ -1,12 +1,13 @@
-//! Wakers on their way out of a lock.
+//! Wakers that are collected under a lock and called after it is released.
 
 use std::task::Waker;
 
 use crate::small_deque::SmallDeque;
 
-/// Callers to be woken: all of them, even if a waker panics. Not to be dropped under a lock.
+/// Callers to be woken on drop: all of them, even if a waker panics. Must not be dropped under a
+/// lock.
 #[derive(Default)]
-#[must_use = "who is not woken waits for ever"]
+#[must_use = "a caller that is not woken waits forever"]
 pub(crate) struct Wakers(SmallDeque<Waker>);
 
 impl Wakers {

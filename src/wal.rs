@@ -1,4 +1,4 @@
-//! The handle.
+//! The handle of an open log.
 
 mod durable_lsns;
 mod pending;
@@ -152,7 +152,7 @@ impl Wal {
         self.append_with(payload, self.shared.durability).await
     }
 
-    /// As [`append`](Self::append), with a durability for this record only.
+    /// Like [`append`](Self::append), with a durability for this record only.
     ///
     /// # Errors
     ///
@@ -203,7 +203,7 @@ impl Wal {
             .await?
     }
 
-    /// As [`append_batch`](Self::append_batch), with a durability for this batch only.
+    /// Like [`append_batch`](Self::append_batch), with a durability for this batch only.
     ///
     /// # Errors
     ///
@@ -270,7 +270,7 @@ impl Wal {
         self.submit_with(payload, self.shared.durability).await
     }
 
-    /// As [`submit`](Self::submit), with a durability for this record only.
+    /// Like [`submit`](Self::submit), with a durability for this record only.
     ///
     /// # Errors
     ///
@@ -288,7 +288,7 @@ impl Wal {
         self.submit_in(None, payload.into(), durability).await
     }
 
-    /// As [`submit`](Self::submit), for several records that are appended as one: after a crash,
+    /// Like [`submit`](Self::submit), for several records that are appended as one: after a crash,
     /// all of them are in the log or none.
     ///
     /// # Errors
@@ -309,7 +309,7 @@ impl Wal {
             .await
     }
 
-    /// As [`submit_batch`](Self::submit_batch), with a durability for this batch only.
+    /// Like [`submit_batch`](Self::submit_batch), with a durability for this batch only.
     ///
     /// # Errors
     ///
@@ -331,7 +331,7 @@ impl Wal {
         self.submit_batch_in(None, payloads, durability).await
     }
 
-    /// As [`submit`](Self::submit), but fails if the queue has no room now.
+    /// Like [`submit`](Self::submit), but fails if the queue has no room now.
     ///
     /// The queue is full if this record does not fit beside the records in the queue and those of
     /// waiting callers: it does not overtake them. A waiting record whose future was not polled for
@@ -409,8 +409,8 @@ impl Wal {
         answer.await
     }
 
-    /// Figures about the log since it was opened: what it did, how long that took, and what is in
-    /// its queue.
+    /// Figures about the log since it was opened: what it has done, how long that took, and what is
+    /// in its queue.
     ///
     /// Works at any time, even while the disk stalls and after the log has ended.
     #[must_use]
@@ -472,7 +472,7 @@ impl fmt::Debug for Wal {
     }
 }
 
-/// What snapshots need from a log.
+/// What snapshots need of a log.
 #[cfg(feature = "snapshot")]
 impl Wal {
     pub(crate) fn snapshot_turn(&self) -> &Arc<tokio::sync::Mutex<Option<IoFailure>>> {

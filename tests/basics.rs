@@ -1,4 +1,4 @@
-//! The main road, on the real disk.
+//! The common case, on the real disk.
 
 use std::time::Duration;
 
@@ -30,7 +30,7 @@ async fn appends_come_back_after_a_clean_close() {
     assert_eq!(records[41].payload, "42");
 }
 
-/// Threads that look before they sleep change when an answer comes, and nothing else.
+/// Busy polling changes only when an answer arrives.
 #[tokio::test]
 async fn a_log_that_polls_busily_answers_alone_together_and_though_callers_go() {
     let dir = tempfile::tempdir().unwrap();

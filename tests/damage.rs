@@ -121,13 +121,13 @@ fn missing_swapped_duplicated_and_foreign_files() {
     }
 }
 
-/// Whatever a damaged file says.
+/// Regardless of the contents of a damaged file.
 #[test]
 fn damage_never_makes_recovery_take_more_memory() {
     logs().for_each(|log| measure_everywhere(&log));
 }
 
-/// Named for the rule that makes it so: a frame says how far the log was durable when it was written.
+/// The reason is that a frame says how far the log was durable when it was written.
 #[test]
 fn a_lost_batch_is_noticed_once_another_one_follows() {
     let log = Sound::fresh(Stop::PowerCut);

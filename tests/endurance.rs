@@ -1,6 +1,6 @@
 //! Ten gigabytes through a log whose low-water mark moves: memory and disk use stay flat (promise P7).
 //!
-//! Takes minutes and some gigabytes of writes, so it runs only when asked for:
+//! It takes minutes and writes gigabytes, so it runs only on request:
 //!
 //!     cargo test --release --test endurance -- --ignored --nocapture
 
@@ -83,7 +83,7 @@ impl Peak {
     }
 }
 
-/// Resident memory of this process, where the system tells; 0 elsewhere.
+/// The resident memory of this process, or 0 if the system does not report it.
 fn resident_bytes() -> u64 {
     let statm = std::fs::read_to_string("/proc/self/statm").unwrap_or_default();
     let pages = statm

@@ -1,5 +1,5 @@
-//! Every workload of a few steps, the power cut at every operation of it, every part of what was
-//! volatile surviving, and the same again in the two lives after it (promises P1 to P4).
+//! Every workload of a few steps, with the power cut at every operation, every subset of the
+//! volatile changes surviving, and the same in the two lives after it (promises P1 to P4).
 //!
 //! Four steps with three ends of a life in a row take about a quarter of an hour:
 //!
@@ -8,11 +8,11 @@
 use tidewal_testing::harness::cuts::{ALPHABET, Cuts, FOLLOWED};
 use tidewal_testing::harness::number;
 
-/// All of one to `steps` steps, and `generations` lives that are cut short, one after another.
+/// All workloads of one to `steps` steps, with `generations` interrupted lives in a row.
 fn every_workload(steps: u32, generations: u32) {
     let mut cuts = Cuts::new();
     cuts.generations = generations;
-    // Of those that die once: they leave the same disks.
+    // Only for single crashes, because repeated ones leave the same disks.
     cuts.loses_pages = generations == 1;
     cuts.all_of(ALPHABET, steps as usize);
     println!(

@@ -1,5 +1,5 @@
-//! Every call to the disk goes wrong once (promise P5): nothing acknowledged is lost, nobody hangs, the
-//! cause reaches whoever waits, and reopening works.
+//! Every call to the disk fails once (promise P5): nothing acknowledged is lost, no caller hangs,
+//! each waiting caller gets the cause, and reopening works.
 //!
 //!     cargo test --release --test faults -- --nocapture
 
@@ -17,7 +17,7 @@ use tidewal_testing::harness::steps::Step::{
 };
 use tidewal_testing::support::{DIR, options, policies, run};
 
-/// Many producers, some of whom do not wait, and segments that come round again.
+/// Many producers, some of which do not wait, and recycled segments.
 const PRODUCERS: &[Step] = &[
     Together(12, 100),
     Cancelled(4, 800),
@@ -119,7 +119,7 @@ fn what_waited_behind_a_failed_batch_is_certainly_not_appended() {
     });
 }
 
-/// Named for the bug of several peers: they believe their own page cache after a failed sync.
+/// Several peers have this bug: they trust the page cache after a failed sync.
 #[test]
 fn regression_what_a_failed_sync_left_in_the_cache_is_written_again_before_it_is_called_durable() {
     run(async {
@@ -130,7 +130,7 @@ fn regression_what_a_failed_sync_left_in_the_cache_is_written_again_before_it_is
         wal.append("only in the cache").await.unwrap_err();
         drop(wal);
         tokio::time::sleep(Duration::from_millis(1)).await;
-        // The process starts again and reads the record from the cache.
+        // The process restarts and reads the record from the cache.
         let wal = open(&disk).await;
         assert_eq!(wal.durable_lsn().get(), 2);
         disk.restart(Survival::Nothing);
@@ -166,7 +166,7 @@ fn a_full_disk_refuses_appends_and_nothing_else_and_recovers_with_room() {
             "{full:?}"
         );
         assert_eq!(driver.oracle.durable.len(), 3);
-        // What fits into the segment that is open still does.
+        // Records that fit into the open segment are still appended.
         let wal = driver.go_on(wal, &[Append(100), Sync]).await.unwrap();
         assert!(matches!(
             wal.append(vec![0; 7000]).await,
@@ -181,7 +181,7 @@ fn a_full_disk_refuses_appends_and_nothing_else_and_recovers_with_room() {
 
 const BIG: &[u8] = &[7; 7000];
 
-/// A log whose segments hold one big record and some small ones each, and no spare is ready.
+/// A log whose segments each hold one large record and some small ones, without a ready spare.
 async fn open_with_one_segment(disk: &SimDisk) -> Wal {
     let wal = options()
         .spare_segments(0)
@@ -229,7 +229,7 @@ fn what_fails_while_a_segment_is_prepared_refuses_appends_and_nothing_else() {
     }
 }
 
-/// The name may be that of a segment now, of which the log does not know.
+/// The name may now belong to a segment that the log does not know about.
 #[test]
 fn a_rename_of_unknown_outcome_poisons() {
     run(async {
@@ -242,8 +242,9 @@ fn a_rename_of_unknown_outcome_poisons() {
     });
 }
 
-/// A remote file system that has lost an answer asks again, and says what it then finds. What went on in the
-/// old segment would be behind the end that the new one names, and be dropped by the next recovery.
+/// A remote file system that loses an answer repeats the request, and reports the second result.
+/// Further records in the old segment would be after the end that the new one names, and the next
+/// recovery would drop them.
 #[test]
 fn regression_a_rename_that_was_done_and_says_that_a_name_is_missing_or_taken_poisons() {
     for kind in [io::ErrorKind::NotFound, io::ErrorKind::AlreadyExists] {
@@ -273,7 +274,7 @@ fn a_name_that_another_file_has_is_refused() {
     });
 }
 
-/// The system reports a failure once for each open directory, to whoever syncs it next.
+/// The system reports a failure once per open directory, to the next caller that syncs it.
 #[test]
 fn regression_a_directory_sync_that_failed_for_a_truncation_is_not_believed_by_a_rotation() {
     run(async {
@@ -314,7 +315,7 @@ fn a_truncation_that_cannot_begin_changes_nothing() {
         let disk = SimDisk::new(1);
         let wal = open_with_one_segment(&disk).await;
         let second = wal.append(BIG).await.unwrap();
-        // The segment that is being written is marked through its own file, which needs no opening.
+        // The open segment is marked through its own file, which need not be opened.
         wal.append(BIG).await.unwrap();
         disk.fail_on(Operation::Open, ".wal", 0, io::ErrorKind::Other);
         let refused = wal.truncate_before(second).await.unwrap_err();
@@ -350,12 +351,12 @@ fn one_file_that_cannot_be_removed_keeps_no_other_and_is_tried_again() {
         let left = ["00000000000000000002.wal", "00000000000000000005.wal"];
         assert_eq!(disk.files(DIR), left);
         assert_eq!(wal.stats().segments_kept, 1);
-        // The mark is durable: whatever becomes of the file, its records are no part of the log.
+        // The mark is durable: whatever happens to the file, its records do not belong to the log.
         let other = disk.fork();
         other.restart(Survival::Nothing);
         let mut reader = options().read_on(&other, DIR).await.unwrap();
         assert_eq!(reader.try_next().await.unwrap().unwrap().lsn, mark);
-        // The same truncation again does what was left.
+        // The same truncation again removes the rest.
         wal.truncate_before(mark).await.unwrap();
         assert_eq!(disk.files(DIR), left[1..]);
         wal.close().await.unwrap();
@@ -397,7 +398,7 @@ fn a_segment_that_cannot_be_recycled_is_removed() {
     });
 }
 
-/// It vouches for records that are durable anyway.
+/// The mark only covers records that are durable anyway.
 #[test]
 fn a_failed_idle_mark_changes_nothing() {
     for operation in [Operation::Open, Operation::Write] {
@@ -423,7 +424,7 @@ fn spares(disk: &SimDisk) -> Vec<String> {
     files
 }
 
-/// A log with spares ready.
+/// A log with ready spares.
 async fn open_with_spares(disk: &SimDisk) -> Wal {
     let wal = options()
         .spare_segments(2)
@@ -436,7 +437,7 @@ async fn open_with_spares(disk: &SimDisk) -> Wal {
     wal
 }
 
-/// Each of them was tried, and its failure refused a batch.
+/// Each removed spare was tried, and its failure refused a batch.
 #[test]
 fn regression_spares_that_were_removed_refuse_no_append() {
     run(async {

@@ -1,4 +1,4 @@
-//! The fuzz targets without a fuzzer: their corpora, and inputs by chance (`fuzz/README.md`).
+//! The fuzz targets without a fuzzer: their corpora and random inputs (`fuzz/README.md`).
 
 #[path = "../fuzz/cases/mod.rs"]
 mod cases;
@@ -11,10 +11,10 @@ use std::time::Duration;
 
 type Case = fn(&[u8]);
 
-/// Inputs by chance for each target; another number with `TIDEWAL_INPUTS`.
+/// The number of random inputs for each target. `TIDEWAL_INPUTS` overrides it.
 const INPUTS: u64 = 3000;
 
-/// The first seed; another one with `TIDEWAL_SEED`.
+/// The first seed. `TIDEWAL_SEED` overrides it.
 const SEED: u64 = 1;
 
 #[test]
@@ -55,7 +55,7 @@ fn exercise(target: &str, case: Case) {
     assert!(worker.join().is_ok(), "{target}: {last} fails");
 }
 
-/// Runs a case on every input, and says of each, by name, that it begins.
+/// Runs a case on every input, and reports the name of each before it runs.
 fn run_all(inputs: Vec<(String, Vec<u8>)>, case: Case, progress: &Sender<String>) {
     for (name, data) in inputs {
         let _ = progress.send(name);
@@ -63,7 +63,7 @@ fn run_all(inputs: Vec<(String, Vec<u8>)>, case: Case, progress: &Sender<String>
     }
 }
 
-/// Waits for the end of all, and says which input was the last. One that takes for ever fails.
+/// Waits for the end, and reports the last input. Fails if an input takes too long.
 fn watch(target: &str, progress: &Receiver<String>) -> String {
     let mut last = String::new();
     loop {
@@ -91,5 +91,5 @@ fn setting(name: &str, default: u64) -> u64 {
     text.map_or(default, |text| text.parse().expect("a number"))
 }
 
-/// For one input, which takes a millisecond.
+/// The limit for one input, which usually takes a millisecond.
 const FOR_EVER: Duration = Duration::from_secs(120);

@@ -1,5 +1,5 @@
-//! Logs whose files have a second name, as a backup of `cp -al` gives them (`docs/durability.md`, "Hard
-//! links").
+//! Logs whose files have a second name, as after a backup with `cp -al` (`docs/durability.md`,
+//! "Hard links").
 
 use tidewal::sim::SimDisk;
 use tidewal::{Lsn, Wal, WalOptions};
@@ -26,7 +26,7 @@ async fn open(disk: &SimDisk) -> Wal {
     without_spares().open_on(disk, DIR).await.unwrap()
 }
 
-/// Two full segments and one that begins.
+/// Two full segments and an open one.
 async fn three_segments(disk: &SimDisk) -> Wal {
     let wal = open(disk).await;
     for _ in 0..5 {
@@ -75,8 +75,8 @@ async fn last_of(disk: &SimDisk, dir: &str) -> Lsn {
     reader.report().end
 }
 
-/// A truncation put a copy under the name of the segment that was being written, and the next append found
-/// another file there.
+/// A truncation put a copy under the name of the open segment, and the next append found a
+/// different file there.
 #[test]
 fn regression_whatever_is_done_to_an_open_log_with_a_second_name_keeps_it_working() {
     for (first, second) in DEEDS.iter().flat_map(|&a| DEEDS.map(|b| (a, b))) {

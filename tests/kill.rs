@@ -1,7 +1,7 @@
-//! `kill -9` on the machine's own disk: what was acknowledged to any of many producers is there
-//! afterwards, as durable or as written, and nothing is there that should not be.
+//! `kill -9` on the machine's own disk: every record acknowledged to any of many producers, as
+//! durable or as written, is in the log afterwards, and no other record.
 //!
-//! `TIDEWAL_KILLS=n cargo test --test kill -- --nocapture` kills more often; `TIDEWAL_KILL_SEED=n`
+//! `TIDEWAL_KILLS=n cargo test --test kill -- --nocapture` kills more often. `TIDEWAL_KILL_SEED=n`
 //! repeats the choices of a run that printed `seed n`.
 
 mod kill_support;

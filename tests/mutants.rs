@@ -1,5 +1,5 @@
-//! Whether the tests can fail: each of a list of bugs is put into the log, and each instrument says
-//! after how many trials it notices, if it does.
+//! Tests the tests: each mutant is activated in turn, and each campaign reports after how many
+//! trials it notices the bug, if it does.
 //!
 //!     RUSTC_WORKSPACE_WRAPPER=$PWD/.ci/mutants cargo test --test mutants -- --nocapture
 
@@ -28,7 +28,7 @@ const INSTRUMENTS: [Instrument; 11] = [
     ("damage", damage),
     ("leftovers", leftovers::leftovers_never_come_back),
     ("sectors", sectors),
-    ("windows", windows::nobody_waits_longer_than_the_interval),
+    ("windows", windows::no_append_waits_longer_than_the_interval),
     ("kept", kept::no_one_waits_for_a_kept_future),
     ("ordered", ordered),
     (
@@ -38,7 +38,7 @@ const INSTRUMENTS: [Instrument; 11] = [
     ("copies", copies::a_copy_is_whole_or_says_that_it_is_not),
 ];
 
-/// Power cuts and kills everywhere in short workloads, and in one that uses its files again.
+/// Power cuts and kills at every operation of short workloads and of one that recycles its files.
 fn cuts() {
     let mut cuts = Cuts::new();
     cuts.generations = 2;
@@ -97,7 +97,7 @@ fn damage() {
     }
 }
 
-/// After how many trials an instrument notices a bug.
+/// After how many trials a campaign notices a bug.
 fn notice(mutant: Option<Mutant>, instrument: fn()) -> Option<u64> {
     let before = trials();
     activate(mutant);
@@ -113,7 +113,7 @@ fn without_a_bug_there_is_nothing_to_notice() {
     }
 }
 
-/// `TIDEWAL_MUTANT` names those to try, with commas between them.
+/// `TIDEWAL_MUTANT` names the mutants to try, separated by commas.
 fn is_asked_for(mutant: Mutant) -> bool {
     std::env::var("TIDEWAL_MUTANT").map_or(true, |names| {
         names.split(',').any(|name| name == format!("{mutant:?}"))
@@ -141,7 +141,7 @@ fn every_mutant_is_noticed() {
     assert!(unnoticed.is_empty(), "{unnoticed:?}");
 }
 
-/// By the one instrument that is made for them, and quickly.
+/// The campaign that is made for them notices them quickly.
 #[test]
 fn the_bugs_of_the_directory_are_noticed() {
     for mutant in [

@@ -1,5 +1,5 @@
-//! What others do to the directory of a log while the log is open, on the simulated disk. (On the real
-//! one: `real_directory`.)
+//! Changes that other programs make to the directory of an open log, on the simulated disk.
+//! (`real_directory` does so on the real disk.)
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ fn nothing_acknowledged_is_lost_to_others() {
     outsiders::nothing_acknowledged_is_lost_to_others();
 }
 
-/// Not only with the next append, of which the outcome would then be unknown.
+/// Not only with the next append, whose outcome would then be unknown.
 #[test]
 fn an_idle_log_notices_that_its_segment_or_its_directory_is_gone() {
     for remove_all in [false, true] {

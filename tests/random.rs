@@ -1,5 +1,5 @@
-//! Random workloads, power cuts and kills at random places, random survivors, four lives each: also
-//! while a crash is being recovered from (promises P1 to P4).
+//! Random workloads, power cuts and kills at random places, also during the recovery from a crash,
+//! with random surviving changes and four lives each (promises P1 to P4).
 //!
 //!     TIDEWAL_SEEDS=400000 cargo test --release --test random -- --nocapture
 
@@ -17,7 +17,8 @@ fn random_lives_and_deaths() {
     assert!(deaths.cuts > seeds && deaths.kills > seeds / 4);
 }
 
-/// After a rotation was refused, a follower with an interval of zero asked again at once, forever.
+/// After a refused rotation, a follower with an interval of zero requested it again at once,
+/// forever.
 #[test]
 fn regression_a_follower_leaves_the_writer_time() {
     live_and_die(16342, &mut Deaths::default());

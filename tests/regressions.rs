@@ -1,4 +1,4 @@
-//! Bugs that were found in this log, each by the test that would have caught it.
+//! Bugs that were found in this log, each with a test that would have caught it.
 
 use std::io;
 use std::path::Path;
@@ -10,8 +10,8 @@ use tidewal::sim::{Operation, SimDisk, Survival};
 use tidewal::{Durability, Error, Lsn, SyncPolicy, TornTailReason, Wal};
 use tidewal_testing::support::{DIR, options, run};
 
-/// Power goes after a new segment has its name and before its predecessor says so. The empty
-/// segment is replaced at the next append, and its predecessor is never told.
+/// The power is cut after a new segment has its name and before its predecessor has the link. The
+/// empty segment is replaced at the next append, and its predecessor never got the link.
 #[test]
 fn regression_a_lost_newest_segment_is_noticed_after_a_cut_in_rotation() {
     let mut silent = Vec::new();
@@ -101,8 +101,8 @@ fn regression_the_longest_interval_is_refused_or_works() {
     });
 }
 
-/// Numbers of spares were once counted on from the highest one found, which overflows. Now whatever an
-/// earlier process left is removed, and counting begins at zero.
+/// The numbers of spares once continued from the highest one found, which can overflow. Now all
+/// spares of an earlier process are removed, and numbering begins at zero.
 #[tokio::test]
 async fn regression_a_spare_with_the_highest_number_does_no_harm() {
     let dir = tempfile::tempdir().unwrap();
@@ -111,7 +111,7 @@ async fn regression_a_spare_with_the_highest_number_does_no_harm() {
     wal.append("record").await.unwrap();
 }
 
-/// The caller of a failed append is told to reopen, and cannot while a handle is left.
+/// The caller of a failed append must reopen the log, but could not while a handle was left.
 #[test]
 fn regression_a_poisoned_log_can_be_reopened_at_once() {
     run(async {
@@ -146,7 +146,7 @@ fn regression_a_fault_names_the_segment_and_not_the_spare_that_it_was() {
     });
 }
 
-/// `Fill` is always served before `Retire`, so there is never a place for a recycled file.
+/// `Fill` was always served before `Retire`, so there was never a slot for a recycled file.
 #[test]
 fn regression_a_log_that_is_truncated_as_it_grows_recycles_its_segments() {
     run(async {
@@ -167,7 +167,7 @@ fn regression_a_log_that_is_truncated_as_it_grows_recycles_its_segments() {
     });
 }
 
-/// The table in the process knows a directory by its path only.
+/// The table in the process knew a directory by its path only.
 #[cfg(unix)]
 #[tokio::test]
 async fn regression_reopening_by_another_path_waits_too() {
@@ -183,7 +183,7 @@ async fn regression_reopening_by_another_path_waits_too() {
     assert!(reopened.is_ok(), "{reopened:?}");
 }
 
-/// Recovered, without a record in its newest segment, and closed: nothing writes a seal.
+/// A log was recovered without a record in its newest segment, and closed: nothing wrote a seal.
 #[test]
 fn regression_a_log_is_not_cut_off_after_a_clean_close() {
     run(async {
@@ -203,7 +203,7 @@ fn regression_a_log_is_not_cut_off_after_a_clean_close() {
     });
 }
 
-/// A segment that is full to its last byte stops at its limit and not at its seal.
+/// Reading a segment that is full to its last byte stopped at the limit and not at the seal.
 #[test]
 fn regression_a_full_segment_is_not_cut_off_after_a_clean_close() {
     run(async {
@@ -217,7 +217,7 @@ fn regression_a_full_segment_is_not_cut_off_after_a_clean_close() {
     });
 }
 
-/// A batch whose first record is torn is called a torn record.
+/// A batch whose first record was torn was called a torn record.
 #[test]
 fn regression_a_torn_batch_is_called_one() {
     for seed in 0..64 {
@@ -241,7 +241,7 @@ fn regression_a_torn_batch_is_called_one() {
     }
 }
 
-/// A reader creates the lock file in whatever directory it is pointed to.
+/// A reader created the lock file in any directory.
 #[tokio::test]
 async fn regression_reading_changes_no_directory() {
     let dir = tempfile::tempdir().unwrap();
@@ -249,7 +249,8 @@ async fn regression_reading_changes_no_directory() {
     assert_eq!(std::fs::read_dir(dir.path()).unwrap().count(), 0);
 }
 
-/// Leftovers of an earlier life are arbitrary bytes, and one of them may pass the check by chance.
+/// The contents from an earlier life of a file are arbitrary, and some may match the check by
+/// chance.
 #[test]
 fn regression_a_chance_hit_in_the_leftovers_is_not_taken_for_proof() {
     run(async {
@@ -263,7 +264,8 @@ fn regression_a_chance_hit_in_the_leftovers_is_not_taken_for_proof() {
         let path = Path::new(DIR).join("00000000000000000001.wal");
         let sound = disk.read(&path).unwrap();
         let salt: [u8; 8] = sound[32..40].try_into().unwrap();
-        // Too far ahead for its place, too long for the file, and durable before the log began.
+        // An LSN too far ahead for its offset, a length beyond the file, and a proof from before
+        // the log began.
         for (lsn, len, lag) in [(70_000, 1, 1), (5, 0xf000_0000, 1), (5, 1, 6), (2, 1, 1)] {
             let mut damaged = sound.clone();
             damaged[6000..6020].copy_from_slice(&forged(salt, lsn, len, lag));
@@ -272,7 +274,7 @@ fn regression_a_chance_hit_in_the_leftovers_is_not_taken_for_proof() {
             let records: Vec<_> = recovery.try_collect().await.unwrap();
             assert_eq!(records.len(), 3);
         }
-        // One that is possible there is proof.
+        // A frame that is possible there is a proof.
         let mut damaged = sound.clone();
         damaged[6000..6020].copy_from_slice(&forged(salt, 5, 1, 1));
         disk.write_file(&path, damaged);
@@ -282,7 +284,7 @@ fn regression_a_chance_hit_in_the_leftovers_is_not_taken_for_proof() {
     });
 }
 
-/// A frame's header, as docs/format.md has it.
+/// A frame's header, according to docs/format.md.
 fn forged(salt: [u8; 8], lsn: u32, len: u32, lag: u8) -> [u8; 20] {
     let mut header = [0; 20];
     header[0..4].copy_from_slice(&lsn.to_le_bytes());
@@ -295,7 +297,7 @@ fn forged(salt: [u8; 8], lsn: u32, len: u32, lag: u8) -> [u8; 20] {
     header
 }
 
-/// A batch that somebody waits behind does not sit out its interval.
+/// A batch does not wait for its interval while a caller waits behind it.
 #[test]
 fn regression_neither_sync_nor_an_append_waits_behind_an_interval() {
     run(async {
@@ -317,7 +319,7 @@ fn regression_neither_sync_nor_an_append_waits_behind_an_interval() {
     });
 }
 
-/// A signal is no failure.
+/// A signal is not a failure.
 #[test]
 fn regression_an_interrupted_allocation_is_tried_again() {
     run(async {
@@ -333,9 +335,9 @@ fn regression_an_interrupted_allocation_is_tried_again() {
     });
 }
 
-/// The word of one who waits is not enough for the next one in line.
+/// The flush request of one waiting caller did not cover the next one.
 #[test]
-fn regression_nobody_in_a_line_for_places_sits_out_an_interval() {
+fn regression_no_caller_that_waits_for_room_waits_for_an_interval() {
     run(async {
         let disk = SimDisk::new(1);
         let hour = Duration::from_secs(3600);
@@ -354,9 +356,9 @@ fn regression_nobody_in_a_line_for_places_sits_out_an_interval() {
     });
 }
 
-/// A process is killed while it truncates, and the next one reads from the cache that the segments
-/// below the mark were truncated. It removed them before that word was durable; after a power cut the
-/// log had lost its beginning. Found by random workloads with kills and cuts.
+/// A process is killed while it truncates, and the next one reads the head mark from the cache. It
+/// removed the segments below the mark before the mark was durable. After a power cut the log had
+/// lost its beginning. Found by random workloads with kills and cuts.
 #[test]
 fn regression_leftovers_of_truncation_go_only_once_it_is_durable_that_they_were_truncated() {
     let disk = SimDisk::new(1);
@@ -372,7 +374,7 @@ fn regression_leftovers_of_truncation_go_only_once_it_is_durable_that_they_were_
             tokio::time::timeout(Duration::from_secs(1), wal.truncate_before(Lsn::new(3)));
         truncated.await.unwrap_err();
     });
-    // The runtime is gone, and the process with it; the machine lives on.
+    // The runtime and its process have ended, but not the machine.
     assert_eq!(disk.volatile_changes(), 1, "the mark is in the cache");
     disk.clear_faults();
     for cut in 0..12 {
@@ -391,7 +393,7 @@ fn regression_leftovers_of_truncation_go_only_once_it_is_durable_that_they_were_
     }
 }
 
-/// XFS says that the disk is full when a file is renamed, too. Nothing has happened then: it must not
+/// On XFS, a rename can fail because the disk is full. It has done nothing then, and must not
 /// poison the log. Found on a loop-mounted XFS that was really full.
 #[test]
 fn regression_a_disk_too_full_to_rename_a_file_only_fails_appends() {
@@ -408,9 +410,9 @@ fn regression_a_disk_too_full_to_rename_a_file_only_fails_appends() {
     });
 }
 
-/// A batch goes on in a new segment, and the sync of the old one fails. What was not written was told
-/// so before what was written was told that its outcome is unknown, and the first answer was taken for
-/// both. Found by failing every call once.
+/// A batch continues in a new segment, and the sync of the old one fails. The records that were not
+/// written were answered before those that were written and have an unknown outcome, and the first
+/// answer was taken for both. Found by failing every call once.
 #[test]
 fn regression_what_was_written_before_a_failed_rotation_is_not_called_certainly_lost() {
     let mut seen_both = 0;

@@ -1,5 +1,5 @@
-//! Bad sectors: what cannot be read costs no more than the page that holds it, and opening a log never
-//! gives up the only copy that can be read.
+//! Bad sectors: a bad sector costs only the page that contains it, and opening a log never loses
+//! the only readable copy of a record.
 
 use tidewal::sim::{SimDisk, Survival};
 use tidewal::{CorruptionKind, Error, Wal};
@@ -18,7 +18,7 @@ fn opening_a_log_never_gives_up_the_only_readable_copy() {
     the_only_readable_copy_is_not_given_up();
 }
 
-/// A record of many pages of which one is bad: it begins before the page and ends behind it.
+/// A record of many pages, one of which is bad: it begins before that page and ends after it.
 #[test]
 fn a_record_across_a_bad_page_is_lost_and_those_before_it_are_not() {
     run(async {
@@ -26,7 +26,7 @@ fn a_record_across_a_bad_page_is_lost_and_those_before_it_are_not() {
         let options = Wal::options().segment_size(32 << 20);
         let wal = options.clone().open_on(&disk, DIR).await.unwrap();
         wal.append("before").await.unwrap();
-        // Larger than what is kept on the word of a header.
+        // Larger than the limit for records that are kept unchecked.
         wal.append(vec![7; 12 << 20]).await.unwrap();
         wal.append("behind").await.unwrap();
         disk.restart(Survival::Nothing);
@@ -44,7 +44,7 @@ fn a_record_across_a_bad_page_is_lost_and_those_before_it_are_not() {
     });
 }
 
-/// The rest of a preallocated file is of no use to a log that ends before it.
+/// A log that ends earlier does not need the rest of a preallocated file.
 #[test]
 fn a_bad_page_far_behind_the_end_keeps_no_log_from_opening() {
     run(async {
@@ -61,7 +61,7 @@ fn a_bad_page_far_behind_the_end_keeps_no_log_from_opening() {
     });
 }
 
-/// Some proof is behind the bad page: it is found, and the error says how much is lost.
+/// A proof after the bad page is found, and the error says how much is lost.
 #[test]
 fn a_bad_page_hides_no_proof_behind_it() {
     run(async {
@@ -72,7 +72,8 @@ fn a_bad_page_hides_no_proof_behind_it() {
         }
         disk.restart(Survival::Nothing);
         let segment = format!("{DIR}/00000000000000000001.wal");
-        // The first record is damaged, and the second one's header is in the bad page behind it.
+        // The first record is damaged, and the header of the second one is in the bad page after
+        // it.
         disk.corrupt(&segment, |bytes| bytes[5000] ^= 1);
         disk.make_unreadable(&segment, 4096 + 3520, false);
         let Err(Error::Corrupt(corruption)) = options().open_on(&disk, DIR).await else {

@@ -1,7 +1,8 @@
-//! The table "What a failed call does" of `docs/durability.md` on a real disk: `strace` lets one system call
-//! of a child process fail, by the file that it is about, and the child says what the log makes of it.
+//! The table "What a failed call does" of `docs/durability.md` on a real disk: `strace` makes one
+//! system call of a child process on a given file fail, and the child reports the effect on the
+//! log.
 //!
-//! Where there is no `strace`, or it may not trace, this is skipped and says why.
+//! If `strace` is missing or not permitted, the test is skipped and prints why.
 
 #![cfg(target_os = "linux")]
 
@@ -10,14 +11,14 @@ use std::process::Command;
 
 use tidewal::{Error, Lsn, Wal};
 
-/// One call that fails, and what each step of the child says then.
+/// One failing call, and the outcome of each step of the child.
 struct Row {
     /// Any of these system calls.
     calls: &'static str,
-    /// The name of its file, or nothing for the directory.
+    /// The name of the file, or empty for the directory.
     file: &'static str,
     error: &'static str,
-    /// The first, or a later one.
+    /// Which of these calls fails.
     nth: u32,
     steps: [&'static str; 6],
 }
@@ -26,20 +27,20 @@ const WRITES: &str = "pwrite64,pwritev,pwritev2";
 const RENAMES: &str = "rename,renameat,renameat2";
 const UNLINKS: &str = "unlink,unlinkat";
 
-/// The files that the second segment is made of, and the segments.
+/// The spare that becomes the second segment, and the segments.
 const SPARE: &str = "00000000000000000001.spare";
 const FIRST: &str = "00000000000000000001.wal";
 const SECOND: &str = "00000000000000000002.wal";
 
-/// What the steps say if nothing fails: the first record fills a segment, and so do the second and fourth.
+/// The outcomes if nothing fails. The first, second and fourth record each fill a segment.
 const SOUND: [&str; 6] = ["ok", "ok", "ok", "ok", "ok", "ok"];
 const REFUSED: [&str; 6] = ["ok", "segment-unavailable", "ok", "ok", "ok", "ok"];
 const FULL: [&str; 6] = ["ok", "storage-full", "ok", "ok", "ok", "ok"];
-/// Nothing of the batch was written, but the rotation before it is in doubt.
+/// The batch was not written, but the outcome of the rotation before it is unknown.
 const POISONED: [&str; 6] = [
     "ok", "poisoned", "poisoned", "poisoned", "poisoned", "poisoned",
 ];
-/// The record may be there.
+/// The record may be in the log.
 const IN_DOUBT: [&str; 6] = [
     "ok", "failed", "poisoned", "poisoned", "poisoned", "poisoned",
 ];
@@ -66,7 +67,7 @@ const ROWS: &[Row] = &[
     row("fdatasync", SPARE, "EIO"),
     row(RENAMES, SPARE, "EACCES"),
     row(RENAMES, SPARE, "EIO"),
-    // The file system has given up, and the sync did not say so.
+    // The journal is aborted, and the sync did not report it.
     row("utimensat", SPARE, "EROFS"),
     Row {
         steps: IN_DOUBT,
@@ -92,7 +93,7 @@ const ROWS: &[Row] = &[
         steps: IN_DOUBT,
         ..row("fdatasync", SECOND, "EIO")
     },
-    // The link: the record was the first write, and its sync the first sync.
+    // The link. The record was the first write, and its sync the first sync.
     Row {
         nth: 2,
         steps: POISONED,
@@ -109,7 +110,7 @@ const ROWS: &[Row] = &[
     },
 ];
 
-/// Why it cannot be tried here, if it cannot.
+/// Why the test cannot run here, if it cannot.
 fn obstacle() -> Option<String> {
     let traced = Command::new("strace")
         .args(["-qq", "-f", "-o", "/dev/null", "true"])
@@ -144,14 +145,14 @@ fn each_failed_call_does_what_the_table_says() {
     }
 }
 
-/// What the child said of each step: the outcome, and the LSN of an append.
+/// The child's report of each step: the outcome, and the LSN of an append.
 fn run_child(row: &Row, log: &Path) -> Vec<(String, Option<u64>)> {
     let mut strace = Command::new("strace");
     strace.args(["-qq", "-f", "-o", "/dev/null"]);
     if !row.error.is_empty() {
         let (calls, error, nth) = (row.calls, row.error, row.nth);
         let path = log.join(row.file);
-        // By a name in the directory, or by the whole path.
+        // By the name in the directory, or by the full path.
         strace.args(["-P", row.file, "-P", path.to_str().unwrap()]);
         strace.args(["-e", &format!("trace={calls}")]);
         strace.args(["-e", &format!("inject={calls}:error={error}:when={nth}")]);
@@ -189,7 +190,7 @@ fn child() {
         for len in [7000, 7000, 10, 7000] {
             say(wal.append(vec![7; len]).await.map(Some));
         }
-        // Below the last record, whichever it is, there are whole segments.
+        // Below the last record there are always whole segments.
         let mark = wal.durable_lsn();
         say(wal.truncate_before(mark).await.map(|()| None));
         say(wal.truncate_before(mark).await.map(|()| None));

@@ -1,5 +1,5 @@
-//! Wakers are code of somebody else: they may come back to the log, panic, or hold the last of something.
-//! Each of these tests is named for a bug that an adversary's review found.
+//! Wakers are foreign code: they may call the log again, panic, or hold the last reference to
+//! something. Each of these tests is named after a bug that a review found.
 
 use std::future::Future;
 use std::io;
@@ -122,7 +122,7 @@ fn regression_a_waker_that_panics_leaves_no_append_of_the_other_kind_unanswered(
     });
 }
 
-/// It removed the spare files of the log that was opened next.
+/// The preallocator removed the spare files of the log that was opened next.
 #[test]
 fn regression_a_log_whose_writer_has_panicked_is_waited_for_until_its_spare_files_are_done() {
     const HOUR: Duration = Duration::from_secs(3600);
@@ -132,7 +132,7 @@ fn regression_a_log_whose_writer_has_panicked_is_waited_for_until_its_spare_file
         let wal = slow.durability(Durability::Written);
         let wal = wal.open_on(&disk, DIR).await.unwrap();
         wal.append("opens a segment").await.unwrap();
-        // Each piece of the spare file takes so long.
+        // Each piece of the spare file takes this long.
         disk.set_sync_time(HOUR);
         let mut bad = Box::pin(wal.try_submit("bad").unwrap());
         assert!(poll(&mut bad, &waker(|| panic!("a waker panics"))).is_pending());
@@ -151,7 +151,8 @@ impl Wake for Holds {
     fn wake(self: Arc<Self>) {}
 }
 
-/// Two appends of the same take; the first one's waker is the last owner of the second one.
+/// Two appends that are taken out of the queue together. The first one's waker is the last owner of
+/// the second one.
 async fn an_answer_whose_waker_holds_another() -> Pin<Box<PendingAppend>> {
     let disk = SimDisk::new(1);
     let wal = options().open_on(&disk, DIR).await.unwrap();
@@ -178,17 +179,17 @@ fn regression_the_waker_of_a_dropped_answer_may_hold_another_answer() {
     within_a_minute(|| run(async { drop(an_answer_whose_waker_holds_another().await) }));
 }
 
-/// Whoever hears that an append has failed is told to open the log again, and does so at once: here on
-/// another thread, while the writer is still waking. It has to wait for the log that is on its way out.
+/// A caller whose append has failed opens the log again at once: here on another thread, while the
+/// writer is still waking callers. It must wait for the log that is closing.
 #[test]
-fn regression_a_log_that_has_failed_is_waited_for_as_soon_as_anybody_hears_of_it() {
+fn regression_opening_waits_for_a_failed_log_as_soon_as_a_caller_has_its_error() {
     let mut builder = tokio::runtime::Builder::new_multi_thread();
     let runtime = builder.worker_threads(2).enable_time().build().unwrap();
     let disk = SimDisk::new(1);
     let (opened, is_opened) = mpsc::channel();
     let wal = runtime.block_on(async {
         let options = options().durability(Durability::Written);
-        // The first write to a segment, whatever is written to other files meanwhile.
+        // The first write to a segment, regardless of writes to other files.
         disk.fail_on(Operation::Write, ".wal", 0, io::ErrorKind::Other);
         options.open_on(&disk, DIR).await.unwrap()
     });
@@ -197,8 +198,8 @@ fn regression_a_log_that_has_failed_is_waited_for_as_soon_as_anybody_hears_of_it
     let opens = waker(move || {
         let (disk, handle) = (disk.clone(), handle.clone());
         let (done, is_done) = mpsc::channel();
-        // A thread of its own, because this one is held up: for as long as it could take to be told that
-        // the log is locked.
+        // A separate thread, because this one is delayed for as long as it could take to get the
+        // error that the log is locked.
         thread::spawn(move || {
             let opening = options().open_on(&disk, DIR);
             done.send(handle.block_on(opening).map(drop))
@@ -229,12 +230,12 @@ fn regression_a_sync_does_not_say_ok_to_a_record_that_it_refuses() {
     });
 }
 
-/// The parts of what was taken together were taken for each other's callers, and kept until the next
+/// The parts of a split take counted as each other's callers, and were kept until the next
 /// rotation.
 #[test]
-fn regression_answers_that_nobody_wants_are_forgotten_though_their_take_was_split() {
-    // The disk remembers the same writes either way: only what the log keeps can differ. Of each record
-    // that is some 30 bytes in the list of what is not synced, beside what the answers take themselves.
+fn regression_unwanted_answers_are_dropped_although_their_take_was_split() {
+    // The disk holds the same writes in both cases, so only the log's memory can differ: about 30
+    // bytes for each record in the list of unsynced ones, besides the answers themselves.
     let (wanted, unwanted) = (peak_of_split_takes(true), peak_of_split_takes(false));
     assert!(
         unwanted + 350_000 < wanted,
@@ -242,8 +243,8 @@ fn regression_answers_that_nobody_wants_are_forgotten_though_their_take_was_spli
     );
 }
 
-/// The most memory, in bytes, while 10,000 records are taken out of the queue a hundred at a time, written
-/// one by one and never synced. Of each take one answer is kept, or none.
+/// The most memory, in bytes, while 10,000 records are taken out of the queue a hundred at a time,
+/// written one by one and never synced. One answer of each take is kept, or none.
 fn peak_of_split_takes(keeps_one: bool) -> u64 {
     let measured = allocation_counter::measure(|| {
         run(async {

@@ -26,24 +26,26 @@ use crate::storage::{Closing, Dir, Location, Lock};
 use crate::wal::Wal;
 
 impl Wal {
-    /// Copies the log into another directory while it is open, and returns the LSN of the last record in the
-    /// copy. Appends continue meanwhile.
+    /// Copies the log into another directory while it is open, and returns the LSN of the last
+    /// record in the copy. Appends continue in the meantime.
     ///
-    /// The copy holds every record that was submitted before this call and not refused, from the oldest one
-    /// kept on, and perhaps some that were submitted later. It opens as a log that was closed. Each record's
-    /// checksum is checked on the way. Only the log is copied: snapshots and other files in the directory are
-    /// not.
+    /// The copy starts at the oldest record that is kept. It holds every record that was submitted
+    /// before this call and not refused, and possibly some that were submitted later. It opens as a
+    /// log that was closed. The checksum of each record is verified on the way. Only the log is
+    /// copied, not snapshots and other files in the directory.
     ///
-    /// `dir` must not exist or be empty. It and its missing parents are created, with mode 0700 and files
-    /// with mode 0600, and everything is durable when this returns. Files are copied, not linked. They take
-    /// about as much space as the records do. On a simulated disk `dir` is a directory of that disk.
+    /// `dir` must be empty or must not exist. It is created with mode 0700, with its missing
+    /// parents, and its files with mode 0600. Everything is durable when this returns. Files are
+    /// copied, not linked. They take about as much space as the records. On a simulated disk, `dir`
+    /// is a directory of that disk.
     ///
-    /// What is truncated meanwhile is removed when the copy is done. A copy that was cut short by a crash
-    /// holds a file `RESTORING` and does not open ([`Error::UnfinishedRestore`]): remove the directory.
-    /// A backup of a *closed* log needs no call: copy its directory.
+    /// Segments that are truncated in the meantime are removed when the copy is complete. A copy
+    /// that a crash interrupted holds a file `RESTORING` and does not open
+    /// ([`Error::UnfinishedRestore`]): remove the directory. A backup of a *closed* log needs no
+    /// call: copy its directory.
     ///
-    /// Copy and log have the same id. Never put files of one into the directory of the other once both were
-    /// appended to.
+    /// The copy has the log id of the log. Once both were appended to, never put files of one into
+    /// the directory of the other.
     ///
     /// # Errors
     ///
@@ -85,7 +87,7 @@ impl Wal {
         let (sender, receiver) = oneshot::channel();
         let job = async move {
             let last = backup.run(|| sender.is_closed()).await;
-            // A caller that has gone does not want to know.
+            // An error means that the caller was dropped.
             let _ = sender.send(last);
         };
         self.executor()
@@ -108,12 +110,12 @@ struct Backup {
 }
 
 /// Keeps segments of the log until it is dropped.
-struct Held<'a> {
+struct HeldSegments<'a> {
     backup: &'a Backup,
     id: HoldId,
 }
 
-impl Drop for Held<'_> {
+impl Drop for HeldSegments<'_> {
     fn drop(&mut self) {
         if self.backup.retention.remove_hold(self.id).is_some() {
             self.backup.log.truncate_put_off();
@@ -126,7 +128,7 @@ impl Backup {
         let held = self.hold_all();
         // Also waits for a truncation that began before anything was held.
         match self.log.sync().await {
-            // Records that were refused are told so. The others are durable.
+            // The callers of refused records get the error. The other records are durable.
             Ok(_) | Err(Error::StorageFull(_) | Error::SegmentUnavailable(_)) => {}
             Err(error) => return Err(error),
         }
@@ -148,19 +150,19 @@ impl Backup {
         }
     }
 
-    fn hold_all(&self) -> Held<'_> {
+    fn hold_all(&self) -> HeldSegments<'_> {
         let id = self.retention.add_hold(Hold {
             from: Lsn::ZERO,
             limit: u64::MAX,
         });
-        Held { backup: self, id }
+        HeldSegments { backup: self, id }
     }
 
     async fn copy_to(
         &self,
         target: &mut Target,
         parts: &[Part],
-        held: &Held<'_>,
+        held: &HeldSegments<'_>,
         is_given_up: impl Fn() -> bool + Sync,
     ) -> Result<()> {
         let check = || match is_given_up() {
@@ -169,13 +171,14 @@ impl Backup {
         };
         for part in parts {
             part.copy(&self.source, target, &check).await?;
-            // Truncations that come from now on have it. What was put off goes in the end.
+            // Later truncations may remove this segment. Those that were postponed run at the end.
             let _ = self.retention.move_hold(held.id, part.last.next());
         }
         Ok(())
     }
 
-    /// Keeps the log's directory locked, unless the log is on its way out: what holds its segments ends with it.
+    /// Keeps the log's directory locked, unless the log is closing: the hold on its segments ends
+    /// with it.
     fn lock(&self) -> Result<Lock> {
         self.closing.hold().ok_or(Error::Closed)
     }
@@ -200,7 +203,7 @@ fn parts(kept: &Kept, last: Lsn, dir: &Dir) -> Vec<Part> {
     held.into_iter().map(part).collect()
 }
 
-/// Of a log that keeps no record: it says where the next one goes.
+/// The header for a log without records. It names the LSN of the next record.
 fn beginning(log_id: Option<u64>, base: Lsn, dir: &Dir) -> Header {
     Header {
         log_id: log_id.unwrap_or_else(|| dir.new_salt()),

@@ -8,15 +8,15 @@ use crate::import::Target;
 use crate::lsn::Lsn;
 use crate::storage::{Dir, File, Mode};
 
-/// A segment that is to be copied up to a record.
+/// A segment to be copied up to a record.
 pub(super) struct Part {
     pub(super) header: Header,
-    /// The last record of it that is copied.
+    /// The last record to be copied.
     pub(super) last: Lsn,
 }
 
 impl Part {
-    /// Copies it. `check` says between two pieces why to go no further.
+    /// Copies the segment. `check` is called between two pieces, and its error ends the copy.
     pub(super) async fn copy(
         &self,
         source: &Dir,
@@ -48,8 +48,8 @@ struct Records<'a> {
 }
 
 impl Records<'_> {
-    /// Copies them in pieces. Each is synced, so that a sync of the log on the same disk waits for one piece,
-    /// not for a whole segment. Returns where they end.
+    /// Copies the records in pieces. Each piece is synced, so a sync of the log on the same disk
+    /// waits for one piece and not for a whole segment. Returns where they end.
     async fn copy(
         mut self,
         target: &mut Target,
@@ -72,7 +72,7 @@ impl Records<'_> {
         self.checker.walker().end().0 == self.part.last
     }
 
-    /// Checks bytes up to the last record that is wanted, and says how many these are.
+    /// Checks bytes up to the last record to be copied. Returns how many these are.
     fn feed(&mut self, bytes: &[u8]) -> Result<usize> {
         if bytes.is_empty() {
             return Err(self.damage().into());
@@ -85,7 +85,7 @@ impl Records<'_> {
         Ok(passed)
     }
 
-    /// What should be there and is not: all of it is durable.
+    /// The error for a record that is durable and cannot be read.
     fn damage(&self) -> Corruption {
         let walker = self.checker.walker();
         Corruption {

@@ -1,4 +1,4 @@
-//! One batch as the bytes that were written, and a place in it.
+//! A written batch as bytes, and a cursor over its records.
 
 use std::ops::RangeInclusive;
 use std::sync::Arc;
@@ -9,8 +9,8 @@ use crate::format::frame;
 use crate::lsn::Lsn;
 use crate::record::Record;
 
-/// A batch that was written. Its frames are as they are in the file, in pieces: a piece ends with a frame,
-/// or with a frame's header whose payload is the next piece.
+/// A batch that was written. It has the same frames as the file, in pieces. A piece ends with a
+/// frame, or with a frame's header whose payload is the next piece.
 pub(super) struct Batch {
     first: Lsn,
     last: Lsn,
@@ -37,13 +37,13 @@ impl Batch {
         self.last
     }
 
-    /// The memory that it takes, about.
+    /// The approximate memory that it takes.
     pub(super) fn cost(&self) -> usize {
         self.cost
     }
 }
 
-/// A place between two records of a batch.
+/// A position between two records of a batch.
 pub(crate) struct Cursor {
     batch: Arc<Batch>,
     next: Lsn,
@@ -52,7 +52,7 @@ pub(crate) struct Cursor {
 }
 
 impl Cursor {
-    /// Before the record `lsn`, or at the beginning of a batch that begins behind it.
+    /// A cursor before the record `lsn`, or at the beginning of a batch that begins after it.
     pub(super) fn at(batch: Arc<Batch>, lsn: Lsn) -> Self {
         let mut cursor = Self {
             next: batch.first,
@@ -86,7 +86,7 @@ impl Cursor {
         let header = &piece[self.offset..start];
         let len = frame::payload_len(header.first_chunk().expect("a header is whole"));
         if len > 0 && start == piece.len() {
-            // The payload was too large to be copied: it is a piece of its own.
+            // The payload was too large to be copied, so it is a piece of its own.
             self.piece += 2;
             self.offset = 0;
             return Some(self.batch.pieces[self.piece - 1].clone());
@@ -96,5 +96,5 @@ impl Cursor {
     }
 }
 
-/// What a batch takes beside its bytes.
+/// The memory of a batch besides its bytes.
 const OVERHEAD: usize = size_of::<Batch>() + 64;

@@ -1,10 +1,10 @@
 //! The newest durable records in memory, for followers.
 //!
-//! The writer has a [`Publisher`]: it stages a copy of each batch that it writes, while there is a follower,
-//! and publishes what is staged with the receipt of the sync. There is no other way into the buffer, so a
-//! record that is not durable cannot be found in it. The batches in the buffer follow each other without a
-//! gap and end with the last durable record. A follower that needs an older record reads files
-//! ([`follow`](crate::follow)).
+//! The writer has a [`Publisher`]. While there is a follower, it stages a copy of each batch that
+//! it writes, and publishes what is staged with the receipt of the sync. There is no other way into
+//! the buffer, so it never holds a record that is not durable. The batches in the buffer have no
+//! gap between them and end with the last durable record. A follower that needs an older record
+//! reads files ([`follow`](crate::follow)).
 
 mod batch;
 mod publisher;
@@ -22,12 +22,12 @@ pub(crate) use crate::feed::publisher::Publisher;
 use crate::lsn::Lsn;
 use crate::mutants::{Mutant, is_active};
 
-/// Between the writer and the followers of a log.
+/// The buffer between the writer and the followers of a log.
 pub(crate) struct Feed {
     state: Mutex<State>,
-    /// How many followers there are.
+    /// The number of followers.
     followers: AtomicUsize,
-    /// Bytes that staged and published batches may take.
+    /// The most bytes that staged and published batches may take.
     limit: usize,
     rotate_interval: Duration,
 }
@@ -44,15 +44,16 @@ struct State {
     end: End,
 }
 
-/// Batches that are forgotten. Not to be dropped under the lock: a payload is code of its owner.
+/// Batches dropped from the feed. They must not be dropped under the lock, because dropping a payload
+/// runs the code of its owner.
 type Gone = VecDeque<Arc<Batch>>;
 
-/// How far the log is on its way to its end.
+/// How the log ends.
 #[derive(Clone, Default)]
 enum End {
     #[default]
     Open,
-    /// Files must not be read any more.
+    /// Files must no longer be read.
     Closing,
     Ended(Result<()>),
 }
@@ -83,7 +84,7 @@ impl Feed {
     }
 }
 
-/// The followers' side.
+/// The functions for followers.
 impl Feed {
     pub(crate) fn register(self: &Arc<Self>) -> Registration {
         let mut state = self.lock();
@@ -100,18 +101,18 @@ impl Feed {
         self.lock().durable
     }
 
-    /// Whether a file is what holds a record that is durable.
+    /// Whether a durable record is in a file only.
     pub(crate) fn needs_files(&self, lsn: Lsn) -> bool {
         let state = self.lock();
         lsn <= state.durable && state.batch_of(lsn).is_none()
     }
 
-    /// Followers, and bytes in memory for them.
+    /// The number of followers, and the bytes in memory for them.
     pub(crate) fn usage(&self) -> (usize, usize) {
         (self.followers.load(Ordering::Relaxed), self.lock().bytes)
     }
 
-    /// Takes the right to ask for a rotation, or says when there is one.
+    /// Claims the right to request a rotation, or returns when that is allowed.
     pub(crate) fn claim_rotation(&self, now: Instant) -> Result<(), Instant> {
         let mut state = self.lock();
         match state.rotated.map(|last| last + self.rotate_interval) {
@@ -124,14 +125,14 @@ impl Feed {
     }
 }
 
-/// A follower's place in the feed.
+/// A follower's registration in the feed.
 pub(crate) struct Registration {
     feed: Arc<Feed>,
     id: u64,
 }
 
 impl Registration {
-    /// Where the record `next` is, once it is durable or the log has ended.
+    /// Resolves to where the record `next` is, once it is durable or the log has ended.
     pub(crate) fn poll_find(&self, next: Lsn, context: &Context<'_>) -> Poll<Found> {
         let waker = context.waker().clone();
         let mut state = self.feed.lock();
@@ -181,7 +182,7 @@ impl State {
         (batch.first() <= lsn || is_active(Mutant::OverrunUnnoticed)).then_some(batch)
     }
 
-    /// Adds a batch, and returns what is not followed by it and so of no use any more.
+    /// Adds a batch. Returns the older batches if it does not follow them, because they are then useless.
     fn push(&mut self, batch: Arc<Batch>) -> Gone {
         let newest = self.batches.back();
         let gone = match newest.is_none_or(|newest| newest.last().next() == batch.first()) {
@@ -193,7 +194,7 @@ impl State {
         gone
     }
 
-    /// Forgets the oldest batches until the rest takes no more than this.
+    /// Drops the oldest batches until the rest takes at most `limit`.
     fn make_room(&mut self, limit: usize) -> Gone {
         let mut gone = Gone::new();
         while self.bytes > limit

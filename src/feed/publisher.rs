@@ -15,17 +15,17 @@ use crate::mutants::{Mutant, is_active};
 use crate::storage::Synced;
 use crate::wakers::Wakers;
 
-/// The one way into the feed. However the writer ends, followers hear of it.
+/// The only way into the feed. However the writer ends, followers learn of it.
 pub(crate) struct Publisher {
     feed: Arc<Feed>,
-    /// What was written and is not durable yet, oldest first.
+    /// Batches that were written and are not durable yet, oldest first.
     staged: VecDeque<Arc<Batch>>,
-    /// What that takes of the feed's limit.
+    /// The part of the feed's limit that these take.
     bytes: usize,
 }
 
 impl Publisher {
-    /// For a log that is durable up to `durable`.
+    /// A publisher for a log that is durable up to `durable`.
     pub(crate) fn new(feed: Arc<Feed>, durable: Lsn) -> Self {
         feed.lock().durable = durable;
         Self {
@@ -35,7 +35,7 @@ impl Publisher {
         }
     }
 
-    /// Keeps a copy of what was just written, if there is a follower.
+    /// Keeps a copy of the batch that was just written, if there is a follower.
     pub(crate) fn stage(&mut self, lsns: RangeInclusive<Lsn>, pieces: impl FnOnce() -> Vec<Bytes>) {
         if self.feed.followers.load(Ordering::Relaxed) == 0 {
             return self.forget();
@@ -52,22 +52,23 @@ impl Publisher {
         }
     }
 
-    /// Hands out what has become durable: everything up to `durable`, by the receipt of its sync.
+    /// Publishes everything up to `durable`, with the receipt of its sync.
     pub(crate) fn publish(&mut self, durable: Lsn, _: Synced) {
         self.hand_out(durable);
     }
 
-    /// Keeps followers from reading files from now on.
+    /// Stops followers from reading files.
     pub(crate) fn close(&self) {
         self.feed.lock().end = End::Closing;
     }
 
-    /// Tells followers how the log has ended.
+    /// Reports to followers how the log has ended.
     pub(crate) fn end(self, end: Result<()>) {
         self.feed.end(end);
     }
 
-    /// Forgets what is oldest until the rest keeps the limit: what is staged comes behind what is published.
+    /// Drops the oldest batches until the rest keeps the limit. Published batches are older than
+    /// staged ones.
     fn make_room(&mut self) {
         while self.bytes > self.feed.limit
             && let Some(oldest) = self.staged.pop_front()
@@ -82,12 +83,12 @@ impl Publisher {
     fn hand_out(&mut self, durable: Lsn) {
         let (mut state, mut gone) = (self.feed.lock(), Gone::new());
         state.durable = durable;
-        // Nothing is kept for followers that have gone since.
+        // Nothing is kept if all followers were dropped since.
         if self.feed.followers.load(Ordering::Relaxed) > 0 {
             let staged = self.staged.drain(..);
             staged.for_each(|batch| gone.extend(state.push(batch)));
         }
-        // A batch that was not staged leaves a gap. What is before it is of no use.
+        // A batch that was not staged leaves a gap. The batches before it are of no use.
         let is_complete = |newest: &Arc<Batch>| newest.last() == durable;
         if !state.batches.back().is_none_or(is_complete) {
             gone.extend(state.clear());
@@ -110,7 +111,7 @@ impl Drop for Publisher {
 }
 
 impl Feed {
-    /// The first word on how the log has ended counts.
+    /// The first report of how the log has ended counts.
     fn end(&self, end: Result<()>) {
         let mut state = self.lock();
         if !matches!(state.end, End::Ended(_)) {
@@ -120,7 +121,7 @@ impl Feed {
     }
 }
 
-/// Wakes those who wait, outside of the lock: a waker is code of its owner.
+/// Wakes waiting followers outside of the lock, because a waker is foreign code.
 fn wake(mut state: MutexGuard<'_, State>) {
     let waiters = std::mem::take(&mut state.waiters).into_iter();
     let wakers: Wakers = waiters.map(|(_, waker)| waker).collect();

@@ -1,8 +1,8 @@
 //! Reading what memory no longer holds: finished segments, from their files.
 //!
-//! A task of its own on the log's executor, because files block. It ends when the records that follow are in
-//! memory, and does not depend on the follower's being polled: it gives up its file as soon as the log is
-//! about to close, or has truncated the segment.
+//! It is a separate task on the log's executor, because file I/O blocks. It ends once the next
+//! records are in memory. It does not depend on the follower being polled: it closes its file as
+//! soon as the log is about to close or has truncated the segment.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -19,7 +19,7 @@ use crate::queue::request::Request;
 use crate::recovery::{FinishedScan, Records};
 use crate::retention::{Kept, Place, Sealed};
 
-/// Records of a file, and the memory that they take.
+/// Records read from a file, and the permit for the memory that they take.
 pub(super) struct Chunk {
     pub(super) records: Records,
     pub(super) room: OwnedSemaphorePermit,
@@ -27,9 +27,10 @@ pub(super) struct Chunk {
 
 pub(super) type Chunks = mpsc::Receiver<Result<Chunk>>;
 
-/// Starts to read from `next` on. The channel ends when what follows is in memory, or the log is closing.
+/// Starts reading at `next`. The channel ends when the next records are in memory, or when the log
+/// is closing.
 pub(super) fn start(source: Source, next: Lsn) -> Result<Chunks> {
-    // A chunk has its room before it is read, so that sending it never waits.
+    // Room for a chunk is acquired before it is read, so sending it never waits.
     let (outbox, chunks) = mpsc::channel(CHUNKS_MAX as usize + 1);
     let task = source.clone();
     let catch_up = CatchUp {
@@ -45,7 +46,7 @@ pub(super) fn start(source: Source, next: Lsn) -> Result<Chunks> {
 struct CatchUp {
     source: Source,
     next: Lsn,
-    /// Room for chunks that are read, on their way, or being consumed.
+    /// Room for chunks that are being read, queued or consumed.
     memory: Arc<Semaphore>,
     outbox: mpsc::Sender<Result<Chunk>>,
 }
@@ -53,7 +54,7 @@ struct CatchUp {
 impl CatchUp {
     async fn run(mut self) {
         if let Err(error) = self.catch_up().await {
-            // An error means that the follower has gone.
+            // An error means that the follower was dropped.
             let _ = self.outbox.send(Err(error)).await;
         }
     }
@@ -73,7 +74,7 @@ impl CatchUp {
         Ok(())
     }
 
-    /// Reads one segment, unless it goes meanwhile.
+    /// Reads one segment, unless it is truncated in the meantime.
     async fn read(&mut self, sealed: &Sealed) -> Result<()> {
         let base = sealed.header.base;
         let Some(_pin) = self.source.pin(base) else {
@@ -98,12 +99,12 @@ impl CatchUp {
             };
             let Some(last) = last else { continue };
             self.next = last.next();
-            // An error means that the follower has gone, which is noticed above.
+            // An error means that the follower was dropped, which is noticed above.
             let _ = self.outbox.send(Ok(Chunk { records, room })).await;
         }
     }
 
-    /// Waits until the segment that is being written is finished, and asks for it if that may be.
+    /// Waits until the open segment is finished. Requests a rotation if the interval allows it.
     async fn finish_open(&self) {
         let next = self.next;
         let is_finished = move |kept: &Kept| kept.is_finished(next);
@@ -120,14 +121,15 @@ impl CatchUp {
             answer.await
         };
         match self.unless(|_| false, rotated).await {
-            // On a full disk it is tried again after the interval.
+            // On a full disk it tries again after the interval.
             Some(Ok(()) | Err(Error::StorageFull(_) | Error::SegmentUnavailable(_))) | None => {}
             // The log is about to end.
             Some(Err(_)) => drop(self.unless(|_| false, std::future::pending::<()>()).await),
         }
     }
 
-    /// Does something, unless this comes to be so, the log is closing, or the follower has gone.
+    /// Runs `job` unless the condition becomes true, the log is closing, or the follower was
+    /// dropped.
     async fn unless<T>(
         &self,
         is_so: impl Fn(&Kept) -> bool,
@@ -137,5 +139,5 @@ impl CatchUp {
     }
 }
 
-/// Chunks of records in memory: one that is being read, one on its way, one that is being consumed.
+/// Chunks of records in memory: one being read, one in the channel, one being consumed.
 const CHUNKS_MAX: u32 = 3;

@@ -1,7 +1,7 @@
 //! Reading a log while it is open: a stream of its durable records.
 //!
-//! [`Follower`] takes records from the [`feed`](crate::feed) where that has them, and otherwise from the
-//! task that reads finished segments ([`catch_up`]). The file that is being written is never opened.
+//! [`Follower`] takes records from the [`feed`](crate::feed) if it has them, and otherwise from the
+//! task that reads finished segments ([`catch_up`]). It never opens the file that is being written.
 
 mod catch_up;
 mod list;
@@ -29,14 +29,16 @@ pub use crate::follow::list::{SegmentList, Segments};
 pub use crate::follow::segments::{FinishedSegment, FinishedSegments, SegmentBytes};
 
 impl Wal {
-    /// Follows the log: a stream of its durable records from `from` on, which waits for more at the end.
+    /// Follows the log: returns a stream of its durable records, starting at `from`, that waits for
+    /// more at the end of the log.
     ///
-    /// [`Lsn::ZERO`] stands for the oldest record that is kept. A record that is not kept, or lies more
-    /// than one behind the last durable one, is the first item's error.
+    /// [`Lsn::ZERO`] stands for the oldest record that is kept. If the record at `from` was
+    /// truncated, or if `from` is more than one beyond the last durable record, the first item is
+    /// an error.
     ///
-    /// Nothing keeps records for a follower that is behind: take a [`hold`](Self::hold) first where they
-    /// are still needed. `docs/follow.md` in the repository says where
-    /// records come from, and what a follower costs.
+    /// A follower that is behind does not keep records from being truncated: take a
+    /// [`hold`](Self::hold) first if they are still needed. `docs/follow.md` in the repository says
+    /// where records come from, and what a follower costs.
     ///
     /// # Examples
     ///
@@ -68,16 +70,15 @@ impl Wal {
     }
 }
 
-/// A log that is followed: a stream of its durable records, in order, each once.
-/// [`Wal::follow`] makes one.
+/// A stream of the durable records of an open log, in order, each once. Made by [`Wal::follow`].
 ///
-/// A record is delivered after the sync that made it durable, and never before. At the end of the log the
-/// stream waits for more. It ends with the log: with `None` if the log was closed and every durable record
-/// was delivered, otherwise with an error. After an error it has ended;
-/// [`next_lsn`](Self::next_lsn) is where another follower goes on.
+/// A record is delivered only after the sync that made it durable. At the end of the log the stream
+/// waits for more. It ends with the log: with `None` if the log was closed and every durable record
+/// was delivered, otherwise with an error. After an error the stream has ended. A new follower can
+/// continue from [`next_lsn`](Self::next_lsn).
 ///
-/// A follower does not keep the log open, and slows no append, whether it is polled or not. It works on
-/// any executor.
+/// A follower does not keep the log open. It slows no append, whether it is polled or not. It works
+/// on any executor.
 ///
 /// # Cancel safety
 ///
@@ -94,15 +95,15 @@ pub struct Follower {
 
 /// Where the next record comes from.
 enum State {
-    /// Nothing was looked at.
+    /// Not polled yet.
     Start,
-    /// It is to be found.
+    /// To be looked up.
     Between,
     Memory(Cursor),
     Files {
         chunks: Chunks,
         records: Records,
-        /// What those take of the memory that there is for records.
+        /// The permit for the memory that these records take.
         room: Option<OwnedSemaphorePermit>,
     },
     Ended,
@@ -111,15 +112,18 @@ enum State {
 impl Follower {
     /// The next record, once it is durable, or `None` once the log is closed.
     ///
-    /// The same as the stream, for those who do not want to import its traits.
+    /// The same as the stream, without the need to import its traits.
     ///
     /// # Errors
     ///
-    /// [`Error::Truncated`] if the next record was truncated; [`Error::BeyondEnd`] if the first one is
-    /// too far ahead; [`Error::Corrupt`], [`Error::Unsupported`] and [`Error::Io`] as in recovery;
-    /// [`Error::Closed`] if the log was closed before all records were delivered;
-    /// [`Error::Poisoned`], [`Error::OutcomeUnknown`] and [`Error::Interrupted`] if it ended so. After an error
-    /// the stream has ended.
+    /// - [`Error::Truncated`] if the next record was truncated
+    /// - [`Error::BeyondEnd`] if the first record is more than one beyond the last durable one
+    /// - [`Error::Corrupt`], [`Error::Unsupported`] and [`Error::Io`] as in recovery
+    /// - [`Error::Closed`] if the log was closed before all records were delivered
+    /// - [`Error::Poisoned`], [`Error::OutcomeUnknown`] and [`Error::Interrupted`] if the log ended
+    ///   with one of these
+    ///
+    /// After an error the stream has ended.
     ///
     /// # Cancel safety
     ///
@@ -130,8 +134,8 @@ impl Follower {
             .transpose()
     }
 
-    /// The LSN of the record that is delivered next. [`Lsn::ZERO`] before the first poll of a follower
-    /// that was to begin with the oldest record.
+    /// The LSN of the record that is delivered next. Before the first poll, a follower that starts
+    /// at the oldest record returns [`Lsn::ZERO`].
     #[must_use]
     pub fn next_lsn(&self) -> Lsn {
         self.next
@@ -140,12 +144,12 @@ impl Follower {
     fn poll_record(&mut self, context: &mut Context<'_>) -> Poll<Option<Result<Record>>> {
         loop {
             let item = match ready!(self.poll_step(context)) {
-                Step::Go => continue,
-                Step::Record(record) => {
+                Polled::Go => continue,
+                Polled::Record(record) => {
                     self.next = record.lsn.next();
                     Some(Ok(record))
                 }
-                Step::End(end) => {
+                Polled::End(end) => {
                     self.state = State::Ended;
                     end.err().map(Err)
                 }
@@ -154,12 +158,12 @@ impl Follower {
         }
     }
 
-    fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<Step> {
+    fn poll_step(&mut self, context: &mut Context<'_>) -> Poll<Polled> {
         match &mut self.state {
             State::Start => Poll::Ready(self.check_start()),
             State::Between => self.poll_find(context),
             State::Memory(cursor) => match cursor.next() {
-                Some(record) => Poll::Ready(Step::Record(record)),
+                Some(record) => Poll::Ready(Polled::Record(record)),
                 None => self.go_to(State::Between),
             },
             State::Files {
@@ -168,41 +172,41 @@ impl Follower {
                 room,
             } => {
                 if let Some(record) = records.next() {
-                    return Poll::Ready(Step::Record(record));
+                    return Poll::Ready(Polled::Record(record));
                 }
                 *room = None;
                 match ready!(chunks.poll_recv(context)) {
                     Some(Ok(chunk)) => {
                         *records = chunk.records;
                         *room = Some(chunk.room);
-                        Poll::Ready(Step::Go)
+                        Poll::Ready(Polled::Go)
                     }
-                    Some(Err(error)) => Poll::Ready(Step::End(Err(error))),
+                    Some(Err(error)) => Poll::Ready(Polled::End(Err(error))),
                     None => self.go_to(State::Between),
                 }
             }
-            State::Ended => Poll::Ready(Step::End(Ok(()))),
+            State::Ended => Poll::Ready(Polled::End(Ok(()))),
         }
     }
 
-    fn go_to(&mut self, state: State) -> Poll<Step> {
+    fn go_to(&mut self, state: State) -> Poll<Polled> {
         self.state = state;
-        Poll::Ready(Step::Go)
+        Poll::Ready(Polled::Go)
     }
 
-    fn check_start(&mut self) -> Step {
+    fn check_start(&mut self) -> Polled {
         let (asked, end) = (self.next, self.source.feed.durable_end());
         if asked > end.next() {
-            return Step::End(Err(Error::BeyondEnd { asked, end }));
+            return Polled::End(Err(Error::BeyondEnd { asked, end }));
         }
         if asked == Lsn::ZERO {
             self.next = self.source.retention.oldest().unwrap_or(end.next());
         }
         self.state = State::Between;
-        Step::Go
+        Polled::Go
     }
 
-    fn poll_find(&mut self, context: &Context<'_>) -> Poll<Step> {
+    fn poll_find(&mut self, context: &Context<'_>) -> Poll<Polled> {
         let found = ready!(self.registration.poll_find(self.next, context));
         match found {
             Found::Memory(cursor) => self.go_to(State::Memory(cursor)),
@@ -212,16 +216,16 @@ impl Follower {
                     records: Records::none(),
                     room: None,
                 }),
-                Err(error) => Poll::Ready(Step::End(Err(error))),
+                Err(error) => Poll::Ready(Polled::End(Err(error))),
             },
-            Found::End(end) => Poll::Ready(Step::End(end)),
-            Found::CutOff(error) => Poll::Ready(Step::End(Err(error))),
+            Found::End(end) => Poll::Ready(Polled::End(end)),
+            Found::CutOff(error) => Poll::Ready(Polled::End(Err(error))),
         }
     }
 }
 
-/// What one look at the state leads to.
-enum Step {
+/// The result of one look at the state.
+enum Polled {
     Go,
     Record(Record),
     End(Result<()>),

@@ -1,4 +1,4 @@
-//! Finished segments as values: what an archive is made of.
+//! Finished segments as values. An archive consists of these.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -21,12 +21,12 @@ use crate::retention::{Kept, Place, Sealed};
 use crate::wal::Wal;
 
 impl Wal {
-    /// The finished segments from the one that holds `from` on: a stream, oldest first, which then waits
-    /// for each further segment to be finished.
+    /// Returns a stream of the finished segments, oldest first, starting with the one that holds
+    /// `from`. After the existing ones it waits for each further segment to be finished.
     ///
-    /// [`Lsn::ZERO`] stands for the oldest record that is kept. A segment is finished when the next one is
-    /// opened: see [`rotate_if_older_than`](Self::rotate_if_older_than). Take a [`hold`](Self::hold)
-    /// where segments must not be truncated before they were read.
+    /// [`Lsn::ZERO`] stands for the oldest record that is kept. A segment is finished when the next
+    /// one is opened: see [`rotate_if_older_than`](Self::rotate_if_older_than). Take a
+    /// [`hold`](Self::hold) if segments must not be truncated before they are read.
     ///
     /// # Examples
     ///
@@ -64,10 +64,10 @@ impl Wal {
     }
 }
 
-/// The finished segments of a log, oldest first, and each further one once it is finished: a stream that
-/// ends with the log. [`Wal::finished_segments`] makes one.
+/// A stream of the finished segments of a log, oldest first, and of each further one once it is
+/// finished. It ends with the log. Made by [`Wal::finished_segments`].
 ///
-/// It does not keep the log open. The stream ends after its first error.
+/// The stream does not keep the log open. It ends after its first error.
 ///
 /// # Cancel safety
 ///
@@ -77,7 +77,7 @@ pub struct FinishedSegments {
     source: Arc<Source>,
     news: watch::Receiver<Kept>,
     changed: Changed,
-    /// The first record of the next one.
+    /// The first record of the next segment.
     next: Lsn,
     has_ended: bool,
 }
@@ -86,24 +86,25 @@ pub struct FinishedSegments {
 type Changed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 fn changed(mut news: watch::Receiver<Kept>) -> Changed {
-    // There is a sender as long as there is a retention, and the stream has one.
+    // The sender lives as long as the retention, which the stream keeps alive.
     Box::pin(async move { drop(news.changed().await) })
 }
 
 impl FinishedSegments {
-    /// The next segment, once it is finished; `None` once the log is closed.
+    /// The next segment, once it is finished, or `None` once the log is closed.
     ///
     /// # Errors
     ///
-    /// [`Error::Truncated`] if the next segment was truncated; [`Error::BeyondEnd`] if the first record that
-    /// was asked for is more than one behind the last durable one. After an error the stream has ended.
+    /// [`Error::Truncated`] if the next segment was truncated. [`Error::BeyondEnd`] if the
+    /// requested first record is more than one beyond the last durable one. After an error the
+    /// stream has ended.
     pub async fn try_next(&mut self) -> Result<Option<FinishedSegment>> {
         poll_fn(|context| Pin::new(&mut *self).poll_next(context))
             .await
             .transpose()
     }
 
-    /// What comes next, if that is known.
+    /// The next item, if it is known already.
     fn look(&mut self) -> Option<Result<Option<Sealed>>> {
         let end = self.source.feed.durable_end();
         let kept = self.news.borrow_and_update();
@@ -160,8 +161,8 @@ impl fmt::Debug for FinishedSegments {
 
 /// A segment that is complete and durable: nothing is appended to it any more.
 ///
-/// It is a value, and keeps nothing. Once the segment was truncated, or the log has ended, it cannot be read
-/// any more.
+/// It is a value and keeps neither the file nor the log. Once the segment was truncated or the log
+/// has ended, it can no longer be read.
 #[derive(Clone)]
 pub struct FinishedSegment {
     source: Arc<Source>,
@@ -198,35 +199,35 @@ impl FinishedSegment {
         self.sealed.last
     }
 
-    /// How many bytes [`bytes`](Self::bytes) has: the header block and the records, without the unused space
-    /// behind them.
+    /// The number of bytes that [`bytes`](Self::bytes) returns: the header block and the records,
+    /// without the unused space after them.
     #[must_use]
     pub fn size(&self) -> u64 {
         self.sealed.end
     }
 
-    /// Its bytes from the beginning, in pieces of up to 1 MiB.
+    /// A stream of its bytes from the beginning, in pieces of up to 1 MiB.
     ///
-    /// They are those of the file, and the same at each reading: what the header block says about the
-    /// segment's neighbors changes in its life, and is zero here. Records are not checked:
-    /// [`verify`](Self::verify) does that. The file is read by a thread of its own, at most two pieces
-    /// ahead, and given up when the segment is truncated or the log ends.
+    /// The bytes are those of the file, and the same at each reading: the fields of the header
+    /// block that change during the segment's life (the statement and the head mark) are zero here.
+    /// Records are not checked: [`verify`](Self::verify) does that. A separate thread reads the
+    /// file, at most two pieces ahead, and closes it when the segment is truncated or the log ends.
     pub fn bytes(&self) -> SegmentBytes {
         let (outbox, pieces) = mpsc::channel(1);
         let reading = read(self.clone(), outbox.clone());
         if let Err(error) = self.source.run(reading) {
-            // There is room: nothing was sent.
+            // There is room, because nothing was sent yet.
             let _ = outbox.try_send(Err(error));
         }
         SegmentBytes { pieces }
     }
 
-    /// Reads it and checks every record, as recovery does.
+    /// Reads the segment and checks every record, as recovery does.
     ///
     /// # Errors
     ///
-    /// [`Error::Corrupt`], [`Error::Unsupported`] and [`Error::Io`] as in recovery; [`Error::Truncated`] and
-    /// [`Error::Closed`] if it cannot be read any more.
+    /// [`Error::Corrupt`], [`Error::Unsupported`] and [`Error::Io`] as in recovery.
+    /// [`Error::Truncated`] and [`Error::Closed`] if the segment can no longer be read.
     ///
     /// # Cancel safety
     ///
@@ -235,7 +236,7 @@ impl FinishedSegment {
         let (done, verified) = oneshot::channel();
         let segment = self.clone();
         self.source.run(async move {
-            // A caller that has gone does not want to know.
+            // An error means that the caller was dropped.
             let _ = done.send(segment.check());
         })?;
         verified.await.unwrap_or(Err(Error::Interrupted))
@@ -249,7 +250,7 @@ impl FinishedSegment {
         FinishedScan::open(&self.source.dir, header, *last, *end)?.check()
     }
 
-    /// Why it cannot be read any more.
+    /// Why the segment can no longer be read.
     fn gone(&self) -> Error {
         match self.source.retention.place_of(self.first()) {
             Place::Truncated { oldest } => Error::Truncated {
@@ -271,7 +272,7 @@ impl fmt::Debug for FinishedSegment {
     }
 }
 
-/// The bytes of a segment, piece by piece: [`FinishedSegment::bytes`].
+/// A stream of the bytes of a segment, in pieces. Made by [`FinishedSegment::bytes`].
 ///
 /// # Cancel safety
 ///
@@ -282,12 +283,12 @@ pub struct SegmentBytes {
 }
 
 impl SegmentBytes {
-    /// The next piece; `None` behind the last one.
+    /// The next piece, or `None` after the last one.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if the file cannot be read; [`Error::Truncated`] and [`Error::Closed`] if it may not be
-    /// read any more.
+    /// [`Error::Io`] if the file cannot be read. [`Error::Truncated`] and [`Error::Closed`] if the
+    /// segment was truncated or the log has ended.
     pub async fn try_next(&mut self) -> Result<Option<Bytes>> {
         self.pieces.recv().await.transpose()
     }

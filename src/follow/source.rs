@@ -1,4 +1,4 @@
-//! What those who read a log have of it.
+//! The part of an open log that its readers use.
 
 use std::future::Future;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use crate::retention::{Kept, Pin, Retention};
 use crate::storage::{Closing, Dir, Lock};
 use crate::wal::Wal;
 
-/// A log that is read, and not kept open.
+/// A log as its readers see it. It does not keep the log open.
 #[derive(Clone)]
 pub(super) struct Source {
     pub(super) feed: Arc<Feed>,
@@ -23,10 +23,10 @@ pub(super) struct Source {
     closing: Closing,
 }
 
-/// A finished segment whose file may be opened: it is not used again, and the directory stays locked,
+/// A finished segment whose file may be opened. The file is not reused, and the directory stays locked
 /// however the log ends.
 pub(super) struct Pinned {
-    // Dropped in this order.
+    // Fields are dropped in this order.
     _pin: Pin,
     _lock: Lock,
 }
@@ -43,7 +43,7 @@ impl Source {
         }
     }
 
-    /// Keeps the file of a finished segment from being used again; `None` if that is about to be done.
+    /// Prevents the reuse of a finished segment's file. `None` if the file is about to be reused.
     pub(super) fn pin(&self, base: Lsn) -> Option<Pinned> {
         Some(Pinned {
             _pin: self.retention.pin(base)?,
@@ -51,13 +51,13 @@ impl Source {
         })
     }
 
-    /// Runs something that reads files, on a thread of its own.
+    /// Runs a job that reads files, on a thread of its own.
     pub(super) fn run(&self, job: impl Future<Output = ()> + Send + 'static) -> Result<()> {
         let started = self.executor.run("tidewal-follow", self.dir.path(), job);
         Ok(started?)
     }
 
-    /// Does something, unless this comes to be so, the log is closing, or the reader has gone.
+    /// Runs `job` unless the condition becomes true, the log is closing, or the reader was dropped.
     pub(super) async fn unless<T>(
         &self,
         is_so: impl Fn(&Kept) -> bool,

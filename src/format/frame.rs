@@ -43,13 +43,13 @@ impl Frame {
         bytes
     }
 
-    /// The header in `bytes`, if it is one that was written to this very segment in this life of its
-    /// file. Says nothing yet about the payload, nor whether it lies within the file.
+    /// Decodes a header that was written to this segment, in the current life of its file. Checks
+    /// neither the payload nor whether the frame fits into the file.
     pub(crate) fn decode(bytes: &[u8; HEADER_LEN], key: &Key) -> Option<Self> {
         Raw::decode(bytes, key)?.record()
     }
 
-    /// The last LSN that was durable when this frame was written, as far as the frame says.
+    /// The last LSN that this frame proves to have been durable when it was written.
     pub(crate) fn proves(&self) -> Lsn {
         match self.lag {
             Lag::UNKNOWN => Lsn::ZERO,
@@ -63,12 +63,13 @@ impl Frame {
     }
 }
 
-/// The length of the payload behind a header that is known to be one.
+/// The length of the payload after a valid header.
 pub(crate) fn payload_len(header: &[u8; HEADER_LEN]) -> usize {
     le_u32(header, 8) as usize
 }
 
-/// A frame's header whose check holds, of whatever kind: also of one that this version does not know.
+/// A frame's header whose check holds, of any kind, including kinds that this version does not
+/// know.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Raw {
     pub(super) kind: u8,
@@ -91,7 +92,7 @@ impl Raw {
         bytes
     }
 
-    /// Kind 0 is no frame whatever its check, so that zeros never are.
+    /// Kind 0 is never a frame, so zeros are never taken for one.
     #[inline]
     pub(super) fn decode(bytes: &[u8; HEADER_LEN], key: &Key) -> Option<Self> {
         let kind = bytes[KIND_AT];
@@ -115,7 +116,7 @@ impl Raw {
         })
     }
 
-    /// The record that it is the header of, if it is one's.
+    /// The frame of a record, if it is one.
     pub(super) fn record(self) -> Option<Frame> {
         let Self {
             kind,
@@ -134,13 +135,13 @@ impl Raw {
     }
 }
 
-/// What a record is.
+/// The kind of a record.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[repr(u8)]
 pub(crate) enum Kind {
     /// A record, and the last one of its atomic batch.
     Record = 1,
-    /// A record whose atomic batch goes on with the next one.
+    /// A record whose atomic batch continues with the next one.
     Part = 2,
 }
 
@@ -157,7 +158,7 @@ impl Kind {
 pub(crate) struct Lag(u32);
 
 impl Lag {
-    /// Too far to say in 24 bits: such a frame proves nothing.
+    /// A distance that does not fit into 24 bits. Such a frame proves nothing.
     pub(crate) const UNKNOWN: Self = Self(0xff_ffff);
 
     /// The kind of a statement's frame.
@@ -170,11 +171,11 @@ impl Lag {
     }
 }
 
-/// What a header check covers beside the header itself: the salt of this life of the file, and the
-/// high half of the LSN.
+/// What a header check covers besides the header itself: the salt of the file's current life, and
+/// the high half of the LSN.
 #[derive(Clone, Debug)]
 pub(crate) struct Key {
-    /// The segment's smallest possible LSN: that of a statement before its first record.
+    /// The smallest possible LSN of the segment: that of a statement before its first record.
     origin: Lsn,
     /// The CRC-32 so far, after `salt | high half of the LSN`, for the origin's high half and the one after
     /// it. A segment has fewer than 2^32 records, so there is no third.
@@ -192,8 +193,8 @@ impl Key {
         }
     }
 
-    /// The full LSN of a frame in this segment, from its low half; none if it would be above the last
-    /// LSN that there is.
+    /// The full LSN of a frame in this segment, from its low half, or `None` if it would be above
+    /// the last possible LSN.
     fn lsn(&self, low: u32) -> Option<Lsn> {
         let ahead = low.wrapping_sub(low_bits(self.origin));
         self.origin.checked_add(ahead.into())

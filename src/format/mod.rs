@@ -1,9 +1,9 @@
-//! The bytes of the log: what `docs/format.md` says, and nothing else. No I/O.
+//! The bytes of the log, as `docs/format.md` defines them. No I/O.
 //!
-//! [`frame`] is the record, [`segment`] the header block of a file, [`statement`] what a segment says of
-//! itself there, [`names`] the names of the files. [`walk`] is how records are read one after the other,
-//! and [`search`] how they are found where that has stopped.
-//! (`snapshot` is the format of snapshots, a feature.)
+//! [`frame`] is the record, [`segment`] the header block of a file, [`statement`] what a segment
+//! says about itself there, and [`names`] the names of the files. [`walk`] reads record after
+//! record, and [`search`] finds frames after that has stopped. (`snapshot`, behind its feature, is
+//! the format of snapshots.)
 
 pub(crate) mod frame;
 pub(crate) mod names;
@@ -17,10 +17,10 @@ pub(crate) mod walk;
 /// Where a segment's first record begins, in bytes: after one header block.
 pub(crate) const DATA_OFFSET: u64 = HEADER_BLOCK_LEN as u64;
 
-/// Length of a segment's header block: a page, so that no record shares one with the header.
+/// Length of a segment's header block: one page, so no record shares a page with the header.
 pub(crate) const HEADER_BLOCK_LEN: usize = 4096;
 
-/// A segment's LSNs are told apart by their low 32 bits, and its offsets fit the same.
+/// The low 32 bits distinguish the LSNs of a segment, and its offsets fit into 32 bits.
 pub(crate) const SEGMENT_SIZE_LIMIT: u64 = 1 << 32;
 
 /// The largest payload that a segment of `capacity` bytes can hold.

@@ -2,10 +2,10 @@
 
 use crate::lsn::Lsn;
 
-/// The file whose lock says who has the directory open.
+/// The file whose lock shows who has the directory open.
 pub(crate) const LOCK: &str = "LOCK";
 
-/// The file that a restore has in the directory until all of the log is there.
+/// The file that marks a directory as an unfinished restore or backup.
 pub(crate) const RESTORING: &str = "RESTORING";
 
 /// The name of the segment whose first record is `base`.
@@ -44,11 +44,11 @@ pub(crate) fn parse_snapshot(name: &str) -> Option<Lsn> {
         .map(Lsn::new)
 }
 
-/// The space that is set aside for the next snapshot, and that snapshot until it is durable.
+/// The reserved space for the next snapshot, and that snapshot until it is durable.
 #[cfg(feature = "snapshot")]
 pub(crate) const SNAPSHOT_SPARE: &str = "snapshot.spare";
 
-/// Exactly twenty digits and the suffix: whatever else lies in the directory is not ours.
+/// Exactly twenty digits and the suffix. Any other name does not belong to the log.
 fn parse(name: &str, suffix: &str) -> Option<u64> {
     let digits = name.strip_suffix(suffix)?;
     let is_number = digits.len() == 20 && digits.bytes().all(|byte| byte.is_ascii_digit());

@@ -1,29 +1,29 @@
-//! Finding frames where reading one after the other has stopped (`docs/format.md`, "Evidence"). No I/O.
+//! Finding frames after the place where reading has stopped (`docs/format.md`, "Evidence"). No I/O.
 
 use crate::format::frame::{self, Frame, Kind, Lag};
 use crate::format::segment::Header;
 use crate::format::walk::Walker;
 use crate::lsn::Lsn;
 
-/// Looks for what the log can have written behind the place where a walk has stopped.
+/// Looks for frames that the log can have written after the place where a walk has stopped.
 ///
-/// Payloads are not checked: a header that is sound was written by the log, whatever became of what
-/// follows it. A payload cannot pose as one, because the salt of a segment is not known to anyone before
-/// records are written to it, and a copy of older frames proves only older records. What is left is
-/// chance: see [`is_possible`](Self::is_possible).
+/// Payloads are not checked: the log wrote every valid header, whatever happened to the bytes after
+/// it. A payload cannot be mistaken for a header, because the salt of a segment is not known before
+/// records are written to it, and a copy of older frames proves only older records. Random matches
+/// remain: see [`is_possible`](Self::is_possible).
 pub(crate) struct Search {
     key: frame::Key,
-    /// Where the walk has stopped.
+    /// The offset at which the walk stopped.
     from: u64,
-    /// The record that was expected there; none if there is no later one.
+    /// The record that was expected there, or `None` if there is no later LSN.
     expected: Option<Lsn>,
-    /// What was durable before the segment's first record was written.
+    /// The LSN that was durable before the segment's first record was written.
     first_durable: Lsn,
     capacity: u64,
 }
 
 impl Search {
-    /// Behind the place where `walker` has stopped.
+    /// A search after the place where `walker` has stopped.
     pub(crate) fn behind(walker: &Walker, header: &Header) -> Self {
         Self {
             key: walker.key().clone(),
@@ -34,9 +34,9 @@ impl Search {
         }
     }
 
-    /// The frames in `bytes`, which are in the file at `offset`, and where they begin.
+    /// The frames in `bytes`, which are at `offset` in the file, and the offset of each.
     ///
-    /// Looks for the byte that tells a frame's kind, and skips zeros, of which most of a file consists.
+    /// Looks for the byte with a frame's kind, and skips zeros, which fill most of a file.
     pub(crate) fn frames_in<'a>(
         &'a self,
         bytes: &'a [u8],
@@ -59,10 +59,10 @@ impl Search {
 
     /// Whether the log can have written this frame at this offset.
     ///
-    /// A 32-bit check over a hundred thousand places in the leftovers of a recycled file is right by
-    /// chance too often to stop a service on its word. What the log writes also fits the file, has no
-    /// more records before it than there is room for, and was written after the segment's predecessor was
-    /// durable.
+    /// Among a hundred thousand offsets in the old contents of a recycled file, a 32-bit check
+    /// matches by chance too often to stop a service. A frame of the log also fits into the file,
+    /// has no more records before it than there is room for, and was written after the segment's
+    /// predecessor was durable.
     fn is_possible(&self, frame: &Frame, offset: u64) -> bool {
         let Some(expected) = self.expected.filter(|&lsn| lsn <= frame.lsn) else {
             return false;
@@ -75,7 +75,7 @@ impl Search {
     }
 }
 
-/// The kinds that are outside the header block.
+/// The kinds of frames outside the header block.
 const RECORD: u8 = Kind::Record as u8;
 const PART: u8 = Kind::Part as u8;
 

@@ -13,7 +13,7 @@ pub(crate) const HEADER_LEN: usize = 72;
 /// Where the head mark is: in a sector of its own, so that writing it cannot tear the header.
 pub(crate) const HEAD_MARK_OFFSET: usize = 512;
 
-/// Where a segment's last statement about itself is: in a sector of its own.
+/// Where the segment's statement is: in a sector of its own.
 pub(crate) const STATEMENT_OFFSET: usize = 1024;
 
 /// Length of an encoded head mark.
@@ -24,7 +24,7 @@ pub(crate) const HEAD_MARK_LEN: usize = 28;
 /// The fields are those of version 1 of the format (`docs/format.md` in the repository).
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub struct Header {
-    /// Random, and the same in every segment of a log: it tells a file of another log apart.
+    /// Random, and the same in every segment of a log. It identifies files of another log.
     pub log_id: u64,
     /// The LSN of the segment's first record.
     pub base: Lsn,
@@ -32,7 +32,7 @@ pub struct Header {
     pub salt: u64,
     /// Length of the file in bytes.
     pub capacity: u64,
-    /// The segment before this one; `None` if this one is the first that the log keeps.
+    /// The segment before this one, or `None` if the log began with this one.
     pub predecessor: Option<Predecessor>,
 }
 
@@ -52,7 +52,7 @@ pub(crate) enum HeaderError {
     Unknown(Unknown),
 }
 
-/// What only a later version of the format has.
+/// Something that only a later version of the format has.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Unknown {
     Version(u32),
@@ -96,8 +96,8 @@ impl Header {
         bytes
     }
 
-    /// Magic, version and checksum keep their places in every version of the format, so that a later
-    /// one is told apart from damage.
+    /// Magic, version and checksum keep their places in every version of the format, so a later
+    /// version is distinguished from damage.
     pub(crate) fn decode(bytes: &[u8; HEADER_LEN]) -> Result<Self, HeaderError> {
         let sound = le_u32(bytes, HEADER_CRC_AT) == crc32fast::hash(&bytes[..HEADER_CRC_AT]);
         if !sound || &bytes[0..8] != MAGIC {
@@ -140,7 +140,7 @@ impl Header {
     }
 }
 
-/// What a header block says beside the header.
+/// What a header block contains besides the header.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Remarks {
     pub(crate) has_head_mark: bool,
@@ -148,7 +148,7 @@ pub(crate) struct Remarks {
 }
 
 impl Remarks {
-    /// Those in the header block of `header`'s segment.
+    /// Decodes the header block of the segment with this header.
     pub(crate) fn decode(block: &[u8; HEADER_BLOCK_LEN], header: &Header) -> Result<Self, Unknown> {
         check_reserved(block, UNNAMED)?;
         let statement = block[STATEMENT].first_chunk();
@@ -161,8 +161,8 @@ impl Remarks {
     }
 }
 
-/// Bytes that this version does not use are zero: a later version that sets one says by it that this one
-/// cannot read what follows.
+/// Checks that bytes which this version does not use are zero. A later version sets one to show
+/// that this version cannot read the segment.
 fn check_reserved(
     bytes: &[u8],
     unused: impl IntoIterator<Item = Range<usize>>,
@@ -171,8 +171,8 @@ fn check_reserved(
     used.next().map_or(Ok(()), |at| Err(Unknown::Reserved(at)))
 }
 
-/// The bytes that say, once they are in the header block of `header`'s segment, that everything before it
-/// was truncated.
+/// The head mark: in the header block of the segment with this header, it says that everything
+/// before it was truncated.
 pub(crate) fn encode_head_mark(header: &Header) -> [u8; HEAD_MARK_LEN] {
     let mut bytes = [0; HEAD_MARK_LEN];
     bytes[0..8].copy_from_slice(HEAD_MAGIC);
@@ -192,7 +192,7 @@ const HEADER_CRC_AT: usize = 68;
 const RESERVED: [Range<usize>; 2] = [12..16, 64..HEADER_CRC_AT];
 const PREDECESSOR_END: Range<usize> = 56..64;
 
-/// What the header block holds beside the header, and the bytes between.
+/// The other parts of the header block, and the bytes between them.
 const HEAD_MARK: Range<usize> = HEAD_MARK_OFFSET..HEAD_MARK_OFFSET + HEAD_MARK_LEN;
 const STATEMENT: Range<usize> = STATEMENT_OFFSET..STATEMENT_OFFSET + frame::HEADER_LEN;
 const UNNAMED: [Range<usize>; 3] = [
@@ -201,7 +201,7 @@ const UNNAMED: [Range<usize>; 3] = [
     STATEMENT.end..HEADER_BLOCK_LEN,
 ];
 
-/// A segment has room for its header block, and is no longer than its offsets can say.
+/// A segment has room for its header block, and its offsets fit into 32 bits.
 const CAPACITIES: RangeInclusive<u64> = DATA_OFFSET..=SEGMENT_SIZE_LIMIT;
 
 #[cfg(test)]
@@ -255,7 +255,7 @@ mod tests {
         assert_eq!(Header::decode(&bytes), Err(HeaderError::Unknown(version)));
     }
 
-    /// In a first segment there is no previous end either.
+    /// A first segment has no previous end either.
     #[test]
     fn a_reserved_bit_of_the_header_is_a_later_versions() {
         let first = Header {

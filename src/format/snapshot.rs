@@ -15,21 +15,22 @@ pub(crate) const CHUNK_HEADER_LEN: usize = 12;
 /// The most contents that a chunk holds, in bytes.
 pub(crate) const CHUNK_LEN: usize = 1024 * 1024;
 
-/// What a snapshot says of itself. It is written last.
+/// The header of a snapshot. It is written last.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Header {
-    /// The id of the log that it belongs to.
+    /// The id of the log that the snapshot belongs to.
     pub(crate) log_id: u64,
     /// The last record that it covers.
     pub(crate) lsn: Lsn,
     /// Random, not zero, and new for each life of the file.
     pub(crate) salt: u64,
-    /// Bytes of contents.
+    /// The number of bytes of contents.
     pub(crate) len: u64,
-    /// How many chunks they are in.
+    /// The number of chunks.
     pub(crate) chunks: u64,
-    /// The salt of the segment that holds the last record that it covers, which tells that record from another
-    /// one of the same LSN. `None` if it was not known, because that segment was truncated.
+    /// The salt of the segment that holds the last record covered, which distinguishes that record
+    /// from another one with the same LSN. `None` if it was unknown, because that segment was
+    /// truncated.
     pub(crate) segment: Option<u64>,
 }
 
@@ -37,7 +38,7 @@ pub(crate) struct Header {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum HeaderError {
     Damaged,
-    /// Of a later version, or with something in it that only a later version knows.
+    /// A later version, or a field that only a later version uses.
     Version(u32),
 }
 
@@ -79,14 +80,14 @@ impl Header {
         })
     }
 
-    /// Where the last chunk ends; `None` if no file can be so long.
+    /// Where the last chunk ends, or `None` if no file can be that long.
     pub(crate) fn end(&self) -> Option<u64> {
         let headers = self.chunks.checked_mul(CHUNK_HEADER_LEN as u64)?;
         CHUNKS_OFFSET.checked_add(headers)?.checked_add(self.len)
     }
 }
 
-/// The header of the chunk that comes after `index` others.
+/// The header of the chunk with this index.
 pub(crate) fn encode_chunk_header(
     salt: u64,
     index: u64,
@@ -101,7 +102,7 @@ pub(crate) fn encode_chunk_header(
     bytes
 }
 
-/// A chunk's length and the checksum of its contents; `None` if this is not its header.
+/// A chunk's length and the checksum of its contents, or `None` if this is not its header.
 pub(crate) fn decode_chunk_header(
     salt: u64,
     index: u64,
@@ -112,7 +113,7 @@ pub(crate) fn decode_chunk_header(
     (is_sound && (1..=CHUNK_LEN).contains(&len)).then(|| (len, le_u32(bytes, 4)))
 }
 
-/// Tells this chunk from others of the file, and from those of the file's earlier lives.
+/// Distinguishes this chunk from others in the file, and from those of the file's earlier lives.
 fn check_of(salt: u64, index: u64, bytes: &[u8]) -> u32 {
     let mut hasher = crc32fast::Hasher::new();
     hasher.update(&salt.to_le_bytes());

@@ -1,9 +1,9 @@
-//! The statement: how far a segment is durable, in its own words (`docs/format.md`, "Statement").
+//! The statement: how far a segment says that it is durable (`docs/format.md`, "Statement").
 
 use crate::format::frame::{HEADER_LEN, Key, Lag, Raw};
 use crate::lsn::Lsn;
 
-/// What a segment says of itself in its header block.
+/// What a segment says about itself in its header block.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Statement {
     pub(crate) kind: StatementKind,
@@ -23,7 +23,7 @@ pub(crate) enum StatementKind {
     Link = 5,
 }
 
-/// A statement of this kind has a check that holds, and is one of a later version.
+/// A statement whose check holds and whose kind only a later version knows.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct UnknownKind(pub(crate) u8);
 
@@ -46,7 +46,7 @@ impl Statement {
         bytes
     }
 
-    /// The statement in `bytes`; `None` if there is none, or one that a crash has torn. Only its kind and
+    /// Decodes a statement. `None` if there is none, or if a crash has torn it. Only its kind and
     /// its LSN count.
     pub(crate) fn decode(bytes: &[u8; HEADER_LEN], key: &Key) -> Result<Option<Self>, UnknownKind> {
         let Some(raw) = Raw::decode(bytes, key) else {
@@ -56,7 +56,7 @@ impl Statement {
         Ok(Some(Self::new(kind, raw.lsn)))
     }
 
-    /// Whether the segment ends with the record that it names.
+    /// Whether the segment ends with the named record.
     pub(crate) fn is_end(&self) -> bool {
         match self.kind {
             StatementKind::Mark => false,
@@ -93,7 +93,7 @@ mod tests {
         }
     }
 
-    /// A record is none either.
+    /// The kinds of records are unknown kinds here too.
     #[test]
     fn any_other_kind_is_a_later_versions() {
         let key = Key::new(42, Lsn::FIRST);

@@ -13,39 +13,39 @@ use crate::format::segment::Header;
 use crate::lsn::Lsn;
 use crate::mutants::{Mutant, is_active};
 
-/// A place in a segment, and what continues the log there.
+/// A position in a segment, and the rules for what continues the log there.
 #[derive(Clone, Debug)]
 pub(crate) struct Walker {
     key: frame::Key,
-    /// Where records have to end.
+    /// The offset at or before which records must end.
     limit: u64,
-    /// Where the next frame is expected.
+    /// The offset at which the next frame is expected.
     offset: u64,
-    /// The last record before that.
+    /// The last record before that offset.
     last: Lsn,
-    /// The last record of the last whole unit, and where it ends.
+    /// The last record of the last complete unit, and where it ends.
     end: (Lsn, u64),
-    /// The last record that some frame so far says was durable.
+    /// The last record that a frame so far proves to have been durable.
     proven: Lsn,
 }
 
 /// Why nothing continues the log where the next frame is expected.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Flaw {
-    /// There is no frame of this segment.
+    /// No frame of this segment.
     NoFrame,
-    /// There is a frame of another record.
+    /// A frame of another record.
     OtherRecord,
-    /// The record would end beyond the place where records have to end.
+    /// The record would end beyond the limit.
     TooLong,
-    /// There is the next frame, of a kind that only a later version knows.
+    /// The next frame is of a kind that only a later version knows.
     UnknownKind(u8),
-    /// There is the next record, and its payload is not what it was.
+    /// The next record, with a payload that does not match its checksum.
     BadPayload(Frame),
 }
 
 impl Walker {
-    /// At the first record of a segment whose records end at `limit` at the latest.
+    /// A walker at the first record of a segment whose records end at or before `limit`.
     pub(crate) fn new(header: &Header, limit: u64) -> Self {
         let last = header.base.prev();
         Self {
@@ -62,43 +62,43 @@ impl Walker {
         &self.key
     }
 
-    /// Where records have to end.
+    /// The offset at or before which records must end.
     pub(crate) fn limit(&self) -> u64 {
         self.limit
     }
 
-    /// Where the next frame is expected.
+    /// The offset at which the next frame is expected.
     pub(crate) fn offset(&self) -> u64 {
         self.offset
     }
 
-    /// The last record that was passed.
+    /// The last record that the walker has passed.
     pub(crate) fn last(&self) -> Lsn {
         self.last
     }
 
-    /// The record that comes next; none behind the last LSN that there is.
+    /// The LSN of the next record, or `None` after the last possible LSN.
     pub(crate) fn expected(&self) -> Option<Lsn> {
         self.last.checked_add(1)
     }
 
-    /// The last record of the last whole unit, and where it ends.
+    /// The last record of the last complete unit, and where it ends.
     pub(crate) fn end(&self) -> (Lsn, u64) {
         self.end
     }
 
-    /// The last record that some frame so far says was durable.
+    /// The last record that a frame so far proves to have been durable.
     pub(crate) fn proven(&self) -> Lsn {
         self.proven
     }
 
-    /// Whether it is inside an atomic batch.
+    /// Whether the walker is inside an atomic batch.
     pub(crate) fn is_in_unit(&self) -> bool {
         self.last != self.end.0
     }
 
-    /// The record that continues the log, as far as its header tells: `header` is what is in the file
-    /// where the next frame is expected.
+    /// The record that continues the log, judged by its header only. `header` has the bytes at the
+    /// offset where the next frame is expected.
     #[inline]
     pub(crate) fn look(&self, header: &[u8; frame::HEADER_LEN]) -> Result<Frame, Flaw> {
         let fits = |len: u64| self.offset + len <= self.limit || is_active(Mutant::LengthTrusted);
@@ -116,7 +116,8 @@ impl Walker {
         }
     }
 
-    /// Goes on behind a frame that [`look`](Self::look) has accepted and whose payload holds.
+    /// Moves past a frame that [`look`](Self::look) has accepted and whose payload matches its
+    /// checksum.
     #[inline]
     pub(crate) fn pass(&mut self, frame: &Frame) {
         self.offset += frame.total_len();
@@ -127,7 +128,7 @@ impl Walker {
         }
     }
 
-    /// Goes on behind something that cannot be read, at the frame of the record behind `last`.
+    /// Continues after something that cannot be read, at the frame of the record after `last`.
     #[cfg(feature = "tools")]
     pub(crate) fn resume_at(&mut self, offset: u64, last: Lsn) {
         (self.offset, self.last) = (offset, last);
@@ -135,14 +136,14 @@ impl Walker {
     }
 }
 
-/// A walker that takes the bytes as they come, and keeps none.
+/// A walker that takes the bytes in pieces and keeps none of them.
 pub(crate) struct Checker {
     walker: Walker,
     state: State,
 }
 
 enum State {
-    /// A frame's header, of which this many bytes were seen.
+    /// A frame's header, of which this many bytes have arrived.
     Header([u8; frame::HEADER_LEN], usize),
     Payload {
         frame: Frame,
@@ -167,7 +168,7 @@ impl Checker {
         &self.walker
     }
 
-    /// The frame of which the payload is not complete.
+    /// The frame whose payload has not arrived completely.
     pub(crate) fn frame(&self) -> Option<Frame> {
         match &self.state {
             State::Header(..) => None,
@@ -179,8 +180,8 @@ impl Checker {
         self.walker
     }
 
-    /// Takes what follows the bytes before it, up to the end of one frame at the most, and says how much
-    /// that was. After a flaw there is nothing to be gone on with.
+    /// Takes the next bytes, at most up to the end of one frame, and returns how many it took. It
+    /// must not be called again after a flaw.
     pub(crate) fn feed(&mut self, bytes: &[u8]) -> Result<usize, Flaw> {
         let taken = match &mut self.state {
             State::Header(header, seen) => {
@@ -200,7 +201,7 @@ impl Checker {
         Ok(taken)
     }
 
-    /// Goes on if the header or the payload is complete.
+    /// Moves on if the header or the payload is complete.
     fn advance(&mut self) -> Result<(), Flaw> {
         if let State::Header(header, frame::HEADER_LEN) = &self.state {
             let frame = self.walker.look(header)?;

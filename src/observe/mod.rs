@@ -1,7 +1,7 @@
 //! What the log reports through `tracing`, if that feature is on.
 //!
-//! `traced` and `traced_noop` have the same functions. Without the feature each of them is empty or returns
-//! its future, and nothing of it is compiled in.
+//! `traced` and `traced_noop` have the same functions. Without the feature each of them is empty or
+//! returns its future, and compiles to nothing.
 
 #[cfg(feature = "tracing")]
 mod traced;

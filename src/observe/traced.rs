@@ -1,8 +1,7 @@
 //! Spans and events (`docs/observability.md` has the table).
 //!
-//! All of them have the target `tidewal`, whatever module they come from, so that a filter needs to
-//! know one name. Those of the writer come from its own thread: a subscriber has to be installed for
-//! the whole process to see them.
+//! All of them have the target `tidewal`, so a filter needs one name only. The writer emits its
+//! events on its own thread, so a subscriber must be installed for the whole process.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -21,7 +20,7 @@ pub(crate) fn opening<F: Future>(
     future.instrument(span)
 }
 
-/// Reading the log, on whichever thread.
+/// The span of reading the log, on any thread.
 pub(crate) fn recovering<F: Future>(
     dir: &Path,
     future: F,
@@ -56,7 +55,7 @@ pub(crate) fn closing<F: Future>(
     future.instrument(span)
 }
 
-/// Within the span of [`opening`], which names the directory.
+/// Emitted within the span of [`opening`], which names the directory.
 pub(crate) fn opened(end: Lsn) {
     info!(target: TARGET, %end, "the log is open");
 }
@@ -73,7 +72,7 @@ pub(crate) fn torn(segment: &Path, offset: u64, lsn: Lsn, reason: &dyn Display) 
     );
 }
 
-/// Damage is for a person to look at; what else goes wrong is in the caller's hands.
+/// An operator must look at damage. Every other error is the caller's to handle.
 pub(crate) fn recovery_failed(failure: &Error) {
     match failure {
         Error::Corrupt(corruption) => error!(

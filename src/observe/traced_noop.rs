@@ -1,4 +1,4 @@
-//! The twin of `traced.rs` without the feature `tracing`.
+//! The counterpart of `traced.rs` without the feature `tracing`.
 
 use std::fmt::Display;
 use std::path::Path;

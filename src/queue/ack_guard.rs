@@ -1,8 +1,8 @@
-//! The duty to answer appends, as a chain of types: [`PendingAcks`] - place -> [`PlacedAcks`] - on file ->
-//! [`WrittenAcks`] - durable.
+//! The obligation to answer appends, as a chain of types: [`PendingAcks`] - place -> [`PlacedAcks`]
+//! - on file -> [`WrittenAcks`] - durable.
 //!
-//! Each consumes the one before it, good news needs a receipt, and what is dropped on the way answers
-//! [`Error::Interrupted`], so that no path through the writer can forget a caller.
+//! Each type consumes the one before it, and an answer with `Ok` needs a receipt. A type that is
+//! dropped answers [`Error::Interrupted`], so no path through the writer can forget a caller.
 
 use std::ops::Range;
 use std::sync::Weak;
@@ -13,13 +13,13 @@ use crate::queue::acks::{AckRange, Acks, LsnOffset};
 use crate::small_deque::SmallDeque;
 use crate::storage::{Present, Synced, Wrote};
 
-/// The duty to answer a range of appends. However it ends, each of them is answered once.
+/// The obligation to answer a range of appends. However it ends, each append is answered once.
 struct AckGuard {
-    /// Gone if no caller wants to know.
+    /// Dropped if no caller is waiting for an answer.
     acks: Weak<Acks>,
-    /// Those that are not answered yet.
+    /// The tickets that are not answered yet.
     tickets: Range<u64>,
-    /// Whether those that wait for the write have their answer.
+    /// Whether the appends that wait for the write were answered.
     is_written: bool,
 }
 
@@ -62,12 +62,12 @@ impl PendingAcks {
         self.0.tickets.end - self.0.tickets.start
     }
 
-    /// Answers that they are certainly not appended.
+    /// Answers that these appends are certainly not appended.
     fn refuse(self, error: &Error) {
         self.0.settle(Err(error.clone()));
     }
 
-    /// Gives them their LSNs, from `first` on.
+    /// Assigns LSNs, starting with `first`.
     fn place(self, first: Lsn) -> PlacedAcks {
         PlacedAcks {
             last: first.plus(self.records() - 1),
@@ -75,7 +75,7 @@ impl PendingAcks {
         }
     }
 
-    /// Cuts off the first so many records.
+    /// Splits off the first `records` records.
     fn split(&mut self, records: u64) -> Self {
         let middle = self.0.tickets.start + records;
         let tickets = self.0.tickets.start..middle;
@@ -93,12 +93,12 @@ impl AckQueue {
         self.0.push(acks);
     }
 
-    /// Moves all behind what `other` has.
+    /// Moves everything to the end of `other`.
     pub(crate) fn move_all_to(&mut self, other: &mut Self) {
         other.0.extend(self.0.drain());
     }
 
-    /// Moves those of the first so many records behind what `other` has.
+    /// Moves the acks of the first `records` records to the end of `other`.
     pub(crate) fn move_to(&mut self, other: &mut Self, mut records: u64) {
         while records > 0 {
             let first = self.0.front_mut().expect("an ack for every record");
@@ -113,7 +113,7 @@ impl AckQueue {
         }
     }
 
-    /// Gives all of them their LSNs, from `first` on.
+    /// Assigns LSNs to all of them, starting with `first`.
     pub(crate) fn place(self, first: Lsn) -> SmallDeque<PlacedAcks> {
         let mut next = first;
         let place = |acks: PendingAcks| {
@@ -124,20 +124,20 @@ impl AckQueue {
         self.0.into_iter().map(place).collect()
     }
 
-    /// Answers that they are certainly not appended.
+    /// Answers that these appends are certainly not appended.
     pub(crate) fn refuse(&mut self, error: &Error) {
         self.0.drain().for_each(|acks| acks.refuse(error));
     }
 }
 
-/// Appends that are on their way into a file.
+/// Appends that are being written to a file.
 pub(crate) struct PlacedAcks {
     last: Lsn,
     guard: AckGuard,
 }
 
 impl PlacedAcks {
-    /// They are with the operating system.
+    /// The appends were written to a file.
     pub(crate) fn on_file(self, _: Wrote) -> WrittenAcks {
         WrittenAcks(self)
     }
@@ -152,7 +152,7 @@ impl PlacedAcks {
     }
 }
 
-/// Appends that a killed process does not lose any more.
+/// Appends that survive a killed process.
 pub(crate) struct WrittenAcks(PlacedAcks);
 
 impl WrittenAcks {
@@ -161,7 +161,8 @@ impl WrittenAcks {
         self.0.last
     }
 
-    /// Answers those that asked for [`Durability::Written`]: they are in a file that can be found.
+    /// Answers the appends with [`Durability::Written`]: they are in a file that is present under
+    /// its name.
     pub(crate) fn written(&mut self, _: Present) {
         let PlacedAcks { guard, .. } = &mut self.0;
         guard.is_written = true;
@@ -171,8 +172,8 @@ impl WrittenAcks {
         }
     }
 
-    /// Answers that they are on disk. Returns how many callers were waiting. There is no other way to
-    /// answer an append so.
+    /// Answers that the appends are on disk. Returns how many callers were waiting. This is the
+    /// only way to acknowledge an append as durable.
     pub(crate) fn durable(self, _: Synced) -> usize {
         let offset = self.0.offset();
         self.0.guard.settle(Ok(offset))
@@ -183,7 +184,8 @@ impl WrittenAcks {
         self.0.fail(fault);
     }
 
-    /// Whether a caller holds an answer to one of these appends, or of others that were taken with them.
+    /// Whether a caller still holds the future of one of these appends, or of one that was taken
+    /// out of the queue with them.
     pub(crate) fn is_awaited(&self) -> bool {
         self.0.guard.acks.strong_count() > 0
     }

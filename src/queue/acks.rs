@@ -1,16 +1,16 @@
 //! Answers to appends, many at a time.
 //!
-//! Appends have numbers, their *tickets*: as many as records were submitted before them. Those that
-//! the writer takes out of the queue together share one set of [`Acks`], and since they keep their
-//! order, an answer to a thousand of them is one [`AckRange`]: from this ticket to that one, the LSN is
-//! the ticket and so much more. Ranges may come in any order: what is refused can hear of it before what
-//! was written earlier. Nothing is allocated, kept or touched for a single append, but for the waker of a
-//! caller that waits. The first range is most often the only one, and is read without a lock.
+//! Records are numbered as they are submitted: these numbers are *tickets*. Appends that the writer
+//! takes out of the queue together share one [`Acks`]. They keep their order, so the answer to a
+//! thousand of them is one [`AckRange`] of tickets, with the constant to add to each ticket to get
+//! its LSN. Ranges may arrive in any order, because a refused append may be answered before one
+//! that was written earlier. For a single append, only the waker of a waiting caller is stored.
+//! Usually there is only the first range, which is read without a lock.
 //!
-//! The acks belong to the callers. The writer only knows of them, and has the duty to answer
-//! ([`ack_guard`](super::ack_guard)).
+//! The acks belong to the callers. The writer has a weak reference to them and the obligation to
+//! answer ([`ack_guard`](super::ack_guard)).
 //!
-//! A waker is foreign code, which may come back to this log: it is cloned, woken and dropped outside of
+//! A waker is foreign code that may call this log again. It is cloned, woken and dropped outside of
 //! the lock.
 
 use std::future::Future;
@@ -28,18 +28,18 @@ use crate::options::Durability;
 use crate::small_deque::SmallDeque;
 use crate::sync::{Mutex, MutexGuard};
 
-/// The caller's side: a future of the LSN of an append's last record.
+/// The caller's end: a future of the LSN of an append's last record.
 pub(crate) struct Ack {
     acks: Arc<Acks>,
-    /// That of its last record.
+    /// The ticket of the last record.
     ticket: u64,
     durability: Durability,
-    /// Where its waker is kept, as long as it waits.
+    /// The slot of its waker, while it waits.
     slot: Option<usize>,
 }
 
 impl Ack {
-    /// For a caller that may come back for it.
+    /// For a caller that polls for the answer later.
     pub(super) fn new(acks: &Arc<Acks>, ticket: u64, durability: Durability) -> Self {
         Self {
             acks: Arc::clone(acks),
@@ -49,29 +49,30 @@ impl Ack {
         }
     }
 
-    /// Keeps the waker of a caller that waits from the beginning: no answer can have come yet.
+    /// Stores the waker of a caller that waits from the beginning, when no answer can have arrived
+    /// yet.
     pub(super) fn wake_with(&mut self, waker: Waker) {
         let mut tracks = self.acks.lock();
         let (slot, _) = tracks.of(self.durability).keep(None, self.ticket, waker);
         self.slot = Some(slot);
     }
 
-    /// The answer if it is the first that came.
+    /// The answer, if it is in the first range.
     fn look(&self) -> Option<Result<Lsn>> {
         self.acks.first(self.durability).get()?.find(self.ticket)
     }
 
-    /// Whether this waker is kept already and no answer has come.
+    /// Whether this waker is stored already and no answer has arrived.
     fn is_kept(&self, slot: usize, waker: &Waker) -> bool {
         let mut tracks = self.acks.lock();
         let kept = tracks.of(self.durability).kept(slot, self.ticket);
         kept.is_some_and(|kept| kept.waker.will_wake(waker))
     }
 
-    /// Keeps a waker, unless the answer has come meanwhile.
+    /// Stores a waker, unless the answer has arrived in the meantime.
     fn keep(&mut self, waker: Waker) -> Poll<Result<Lsn>> {
         let mut tracks = self.acks.lock();
-        // Under the lock under which it is set.
+        // Checked under the lock under which it is set.
         if let Some(answer) = self.look()
             && !is_active(Mutant::AckOvertaken)
         {
@@ -88,8 +89,8 @@ impl Ack {
         Poll::Pending
     }
 
-    /// Looks for the answer for so long, and keeps the thread meanwhile. To yield it would be to wait for the
-    /// whole turn of another thread, where there is one.
+    /// Polls for the answer for `time`, and blocks the thread in the meantime. It does not yield,
+    /// because that could cost the whole time slice of another thread.
     pub(super) fn look_for(&mut self, time: Duration) -> Option<Result<Lsn>> {
         let started = (!time.is_zero()).then(Instant::now)?;
         while started.elapsed() < time {
@@ -119,7 +120,7 @@ impl Future for Ack {
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = self.poll_ack(context.waker());
         if answer.is_ready() {
-            // What was answered keeps no waker.
+            // An answered append keeps no waker.
             self.slot = None;
         }
         answer
@@ -137,7 +138,7 @@ impl Drop for Ack {
     }
 }
 
-/// What is known of the appends that were taken out of the queue together.
+/// The answers to appends that were taken out of the queue together.
 #[derive(Default)]
 pub(super) struct Acks {
     /// The first answer of each track. Set under the lock.
@@ -145,7 +146,8 @@ pub(super) struct Acks {
     tracks: Mutex<Tracks>,
 }
 
-/// Those that wait for a write only may hear earlier, and better, than those that wait for its sync.
+/// Appends that wait for the write only may be answered earlier, and differently, than those that
+/// wait for its sync.
 #[derive(Default)]
 struct Tracks([Track; 2]);
 
@@ -171,14 +173,14 @@ impl Acks {
         &self.first[index(durability)]
     }
 
-    /// Answers a range of tickets to those that wait for the write only.
+    /// Answers a range of tickets for callers that wait for the write only.
     pub(super) fn settle_written(&self, range: AckRange) {
         let woken = self.settle_track(&mut self.lock(), Durability::Written, range);
         woken.wake();
     }
 
-    /// Answers a range of tickets to every caller that has no answer. Returns how many were waiting for
-    /// the sync.
+    /// Answers a range of tickets for every caller without an answer. Returns how many were waiting
+    /// for the sync.
     pub(super) fn settle(&self, range: AckRange, is_written: bool) -> usize {
         let mut tracks = self.lock();
         let written = (!is_written)
@@ -201,12 +203,12 @@ impl Acks {
     }
 }
 
-/// The answers to one kind of waiting, and who waits.
+/// The answers for one durability, and the callers that wait.
 #[derive(Default)]
 struct Track {
-    /// All answers but the first.
+    /// All answers except the first.
     ranges: SmallDeque<AckRange>,
-    /// A slot is its caller's until that is answered.
+    /// A slot belongs to its caller until that is answered.
     waiters: SmallDeque<Option<Waiter>>,
 }
 
@@ -234,13 +236,15 @@ impl Track {
         self.ranges.iter().find_map(|range| range.find(ticket))
     }
 
-    /// What a caller keeps in its slot. Once it is answered, the slot may be another caller's.
+    /// The waker of a caller in its slot. Once the caller is answered, the slot may belong to
+    /// another one.
     fn kept(&self, slot: usize, ticket: u64) -> Option<&Waiter> {
         let waiter = self.waiters.get(slot)?.as_ref();
         waiter.filter(|waiter| waiter.ticket == ticket)
     }
 
-    /// Keeps a waker, in the slot that it has if it has one. Returns the slot, and what was there.
+    /// Stores a waker, in the caller's slot if it has one. Returns the slot and its previous
+    /// contents.
     fn keep(&mut self, slot: Option<usize>, ticket: u64, waker: Waker) -> (usize, Option<Waiter>) {
         let slot = slot.filter(|&slot| self.kept(slot, ticket).is_some());
         let slot = slot.unwrap_or(self.waiters.len());
@@ -257,11 +261,11 @@ impl Track {
         self.waiters.get_mut(slot)?.take()
     }
 
-    /// Takes out who waits for one of these tickets.
+    /// Takes the callers that wait for one of these tickets.
     fn take_waiters(&mut self, tickets: &Range<u64>) -> Woken {
         let is_answered = |waiter: &Waiter| tickets.contains(&waiter.ticket);
         if self.waiters.iter().flatten().all(is_answered) {
-            // Who keeps an answer that came shall not keep the memory of all that waited.
+            // A caller that keeps an answered future must not keep the memory of all waiters.
             return Woken(std::mem::take(&mut self.waiters));
         }
         let slots = self.waiters.iter_mut();
@@ -298,7 +302,7 @@ impl Drop for Woken {
     }
 }
 
-/// How far LSNs are ahead of tickets.
+/// The difference between LSNs and tickets.
 #[derive(Clone, Copy)]
 pub(super) struct LsnOffset(u64);
 

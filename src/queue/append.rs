@@ -1,4 +1,4 @@
-//! Appends as their callers prepare them, and what is left of them in the queue.
+//! Appends as callers prepare them, and the notes about them in the queue.
 
 use std::time::{Duration, Instant};
 
@@ -10,52 +10,52 @@ use crate::queue::cost::Cost;
 use crate::queue::frames::Frames;
 use crate::queue::order::Order;
 
-/// One record, or an atomic batch of them, before it is in the queue.
+/// One record or atomic batch before it is in the queue.
 pub(crate) struct Append {
-    pub(crate) entries: Entries,
+    pub(crate) payloads: Payloads,
     pub(crate) durability: Durability,
-    /// The sequence that it belongs to, if it relies on others.
+    /// The ordered sequence that it belongs to, if any.
     pub(crate) order: Option<Order>,
-    /// When it was submitted, if the policy needs to know or it is timed.
+    /// When it was submitted, if the policy needs that or it is timed.
     pub(crate) submitted: Option<Instant>,
-    /// How many appends it stands for where times are counted; 0 if it is not timed.
+    /// How many appends it represents in the histogram of append times, or 0 if it is not timed.
     pub(crate) weight: u32,
-    /// How long its caller looks for the answer before it sleeps, if it finds the log idle.
+    /// How long its caller polls for the answer before it sleeps, if it finds the log idle.
     pub(crate) busy_poll: Duration,
 }
 
 impl Append {
     pub(crate) fn cost(&self) -> Cost {
-        self.entries.cost()
+        self.payloads.cost()
     }
 
-    /// The payload of its first record, which is the only one unless it is a batch.
+    /// The payload of its first record, which is the only one unless this is a batch.
     pub(crate) fn into_payload(self) -> Bytes {
-        match self.entries {
-            Entries::One(entry) => entry.payload,
-            Entries::Many(entries) => entries
+        match self.payloads {
+            Payloads::One(payload) => payload.bytes,
+            Payloads::Many(payloads) => payloads
                 .into_iter()
                 .next()
-                .map(|e| e.payload)
+                .map(|payload| payload.bytes)
                 .unwrap_or_default(),
         }
     }
 
-    /// Leaves its frames here. Payloads that were copied stay with it, to be dropped by the caller
+    /// Adds its frames to `frames`. Payloads that were copied stay here, so the caller drops them
     /// outside of any lock.
     pub(super) fn leave_frames(&mut self, frames: &mut Frames) {
         let (last, parts) = self
-            .entries
+            .payloads
             .as_mut_slice()
             .split_last_mut()
             .expect("a record");
-        for entry in parts {
-            entry.leave_frame(Kind::Part, frames);
+        for payload in parts {
+            payload.leave_frame(Kind::Part, frames);
         }
         last.leave_frame(Kind::Record, frames);
     }
 
-    /// What the writer has to know beside the frames.
+    /// What the writer must know besides the frames.
     pub(super) fn note(&mut self) -> AppendNote {
         AppendNote {
             appends: 1,
@@ -68,50 +68,50 @@ impl Append {
     }
 }
 
-/// The records of one append.
-pub(crate) enum Entries {
-    One(Entry),
-    Many(Vec<Entry>),
+/// The payloads of one append.
+pub(crate) enum Payloads {
+    One(Payload),
+    Many(Vec<Payload>),
 }
 
-impl Entries {
-    fn as_slice(&self) -> &[Entry] {
+impl Payloads {
+    fn as_slice(&self) -> &[Payload] {
         match self {
-            Self::One(entry) => std::slice::from_ref(entry),
-            Self::Many(entries) => entries,
+            Self::One(payload) => std::slice::from_ref(payload),
+            Self::Many(payloads) => payloads,
         }
     }
 
-    fn as_mut_slice(&mut self) -> &mut [Entry] {
+    fn as_mut_slice(&mut self) -> &mut [Payload] {
         match self {
-            Self::One(entry) => std::slice::from_mut(entry),
-            Self::Many(entries) => entries,
+            Self::One(payload) => std::slice::from_mut(payload),
+            Self::Many(payloads) => payloads,
         }
     }
 
     pub(crate) fn cost(&self) -> Cost {
-        let entries = self.as_slice();
+        let payloads = self.as_slice();
         Cost {
-            records: entries.len(),
-            bytes: entries.iter().map(Entry::encoded_len).sum(),
+            records: payloads.len(),
+            bytes: payloads.iter().map(Payload::encoded_len).sum(),
         }
     }
 }
 
 /// A payload and its checksum, which the caller's task has computed.
-pub(crate) struct Entry {
-    payload: Bytes,
+pub(crate) struct Payload {
+    bytes: Bytes,
     len: usize,
     crc: u32,
 }
 
-impl Entry {
-    pub(crate) fn new(payload: Bytes) -> Self {
-        let (len, crc) = (payload.len(), crc32fast::hash(&payload));
-        Self { payload, len, crc }
+impl Payload {
+    pub(crate) fn new(bytes: Bytes) -> Self {
+        let (len, crc) = (bytes.len(), crc32fast::hash(&bytes));
+        Self { bytes, len, crc }
     }
 
-    /// Its length in the log.
+    /// The length of the record in the log.
     fn encoded_len(&self) -> usize {
         self.len + frame::HEADER_LEN
     }
@@ -119,26 +119,26 @@ impl Entry {
     fn leave_frame(&mut self, kind: Kind, frames: &mut Frames) {
         let len = u32::try_from(self.len).expect("a record fits a segment");
         let crc = self.crc;
-        frames.push(Draft { kind, len, crc }, &mut self.payload);
+        frames.push(Draft { kind, len, crc }, &mut self.bytes);
     }
 }
 
-/// What the queue notes of appends whose frames are next to each other: one note for all that are
-/// treated alike, so that a thousand of them cost a few.
+/// A note about appends whose frames are next to each other. Appends that are treated alike share
+/// one note, so a thousand of them cost a few.
 pub(crate) struct AppendNote {
     pub(crate) appends: usize,
     pub(crate) cost: Cost,
     pub(crate) durability: Durability,
-    /// The sequence that they belong to, if they rely on others.
+    /// The ordered sequence that they belong to, if any.
     pub(crate) order: Option<Order>,
-    /// When the first of them was submitted, if the policy needs to know or it is timed.
+    /// When the first of them was submitted, if the policy needs that or it is timed.
     pub(crate) submitted: Option<Instant>,
-    /// As in [`Append`]. What is timed has a note of its own.
+    /// As in [`Append`]. A timed append has a note of its own.
     pub(crate) weight: u32,
 }
 
 impl AppendNote {
-    /// Takes another one along that comes next, or returns it if it has to be treated otherwise.
+    /// Merges the next note into this one, or returns it if it must be treated differently.
     pub(super) fn merge(&mut self, next: Self) -> Option<Self> {
         let is_alike = self.durability == next.durability
             && self.weight == 0
@@ -149,13 +149,13 @@ impl AppendNote {
         }
         self.appends += next.appends;
         self.cost += next.cost;
-        // One that had to wait for its place may have been submitted earlier.
+        // An append that had to wait for room may have been submitted earlier.
         self.submitted = self.submitted.min(next.submitted);
         None
     }
 
-    /// Cuts off the first appends, as many as may be together. `costs` is what each of them costs. Returns
-    /// nothing if even the first one may not.
+    /// Splits off the first appends, as many as are allowed together. `costs` has the cost of each.
+    /// Returns `None` if not even the first one is allowed.
     pub(crate) fn split_front(
         &mut self,
         costs: impl Iterator<Item = Cost>,

@@ -1,4 +1,4 @@
-//! Answers to requests that bring no record.
+//! Answers to requests without records.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -10,20 +10,20 @@ use crate::error::{Error, Result};
 use crate::lsn::Lsn;
 use crate::storage::Synced;
 
-/// The duty to answer one request.
+/// The obligation to answer one request.
 ///
-/// Every way of answering consumes it, and dropping it answers [`Error::Interrupted`], so that no path
-/// through the writer can forget a caller. Good news needs a receipt.
+/// Every way of answering consumes it, and dropping it answers [`Error::Interrupted`], so no path
+/// through the writer can forget a caller. An answer with `Ok` needs a receipt.
 pub(crate) struct Completion<T>(Option<oneshot::Sender<Result<T>>>);
 
-/// The caller's side of a [`Completion`]: a future of what it is answered with.
+/// The caller's end of a [`Completion`]: a future of the answer.
 #[derive(Debug)]
 pub(crate) struct Reply<T>(oneshot::Receiver<Result<T>>);
 
 impl<T> Future for Reply<T> {
     type Output = Result<T>;
 
-    /// A completion answers however it ends; only a process that is coming down loses an answer.
+    /// A completion answers however it ends. Only a process that is shutting down loses an answer.
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         Pin::new(&mut self.0)
             .poll(context)
@@ -44,7 +44,7 @@ impl<T> Completion<T> {
 
     fn answer(mut self, result: Result<T>) {
         if let Some(sender) = self.0.take() {
-            // A caller that has gone does not want to know.
+            // An error means that the caller was dropped.
             let _ = sender.send(result);
         }
     }
@@ -58,7 +58,7 @@ impl Completion<Lsn> {
 }
 
 impl Completion<()> {
-    /// Answers that what was asked for is done, for good.
+    /// Answers that the request is done, durably.
     pub(crate) fn done(self, _: Synced) {
         self.answer(Ok(()));
     }

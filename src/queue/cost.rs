@@ -1,8 +1,8 @@
-//! What appends take of the queue and of a batch.
+//! The room that appends take in the queue and in a batch.
 
 use std::ops::{Add, AddAssign, SubAssign};
 
-/// What requests take of the queue, and batches of their limits.
+/// An amount of room: bytes and records.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) struct Cost {
     pub(crate) bytes: usize,
@@ -21,8 +21,8 @@ impl Cost {
         }
     }
 
-    /// What this takes of a queue of this size: at most everything, so that the largest append still
-    /// gets through.
+    /// The room that this takes in a queue of this size: at most all of it, so the largest append
+    /// still gets through.
     pub(crate) fn at_most(self, size: Self) -> Self {
         Self {
             bytes: self.bytes.min(size.bytes),

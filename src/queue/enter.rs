@@ -1,4 +1,4 @@
-//! The way into the queue: what enters, and the futures of callers on their way.
+//! The way into the queue: requests that enter, and the futures of their callers.
 
 use std::future::Future;
 use std::pin::Pin;
@@ -14,22 +14,21 @@ use crate::queue::request::Request;
 use crate::queue::shared::{Shared, State, controls};
 use crate::queue::wait_list::{Turn, WaitList};
 
-/// What may have to wait before it is in the queue.
+/// A request that may have to wait before it is in the queue.
 pub(super) trait Enter {
-    /// What its caller gets when it is in the queue.
+    /// What its caller gets once it is in the queue.
     type Entered;
 
     fn list(state: &mut State) -> &mut WaitList;
-    /// Why it must not get in any more, whatever place there is.
+    /// Refuses a request that must not enter, even if there is room.
     fn check(&self) -> Result<()>;
-    /// What it takes of a queue of this size.
+    /// The room that it takes in a queue of this size.
     fn place(&self, size: Cost) -> Cost;
-    /// Takes the next place in the order of requests. The waker is that of its caller, which may leave
-    /// it.
+    /// Adds the request to the end of the queue. It may take the caller's waker.
     fn put_in(&mut self, state: &mut State, waker: &mut Option<Waker>) -> Self::Entered;
 }
 
-/// One whose caller gets an answer to come back for.
+/// An append whose caller gets a future of the answer.
 impl Enter for Append {
     type Entered = Ack;
 
@@ -53,7 +52,7 @@ impl Enter for Append {
     }
 }
 
-/// One whose caller goes on waiting for the answer.
+/// An append whose caller keeps waiting for the answer.
 pub(super) struct Awaited(Append);
 
 impl Enter for Awaited {
@@ -81,7 +80,7 @@ impl Enter for Awaited {
     }
 }
 
-/// One that brings no record.
+/// A request without records.
 impl Enter for Option<Request> {
     type Entered = ();
 
@@ -104,13 +103,13 @@ impl Enter for Option<Request> {
 
 /// Why a request is not in the queue.
 pub(super) enum NotEntered {
-    /// There is no place for it now.
+    /// There is no room for it now.
     Full,
-    /// It must not get in any more. It may still have a turn, to be given up.
+    /// It must not enter. If it has a turn in the wait list, that must be given up.
     Refused(Error),
 }
 
-/// A caller on its way into the queue.
+/// The future of a caller that enters the queue.
 pub(super) struct Entering<'a, E: Enter> {
     shared: &'a Shared,
     entrant: E,
@@ -126,7 +125,7 @@ impl<'a, E: Enter> Entering<'a, E> {
         }
     }
 
-    /// Puts the request into the queue, or leaves the waker in the line of those that wait for a place.
+    /// Adds the request to the queue, or leaves the waker in the wait list.
     fn poll_enter(&mut self, waker: Option<Waker>) -> Poll<Result<E::Entered>> {
         match self.shared.enter(&mut self.entrant, &mut self.turn, waker) {
             Ok(entered) => {
@@ -151,7 +150,7 @@ impl<E: Enter + Unpin> Future for Entering<'_, E> {
     type Output = Result<E::Entered>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        // Most often there is a place, and no need for a waker.
+        // Usually there is room, and no waker is needed.
         if self.turn == Turn::NEW
             && let ready @ Poll::Ready(_) = self.poll_enter(None)
         {
@@ -161,13 +160,14 @@ impl<E: Enter + Unpin> Future for Entering<'_, E> {
     }
 }
 
-/// A caller on its way into the queue and to its answer, which leaves its waker with its frames.
+/// The future of a caller that enters the queue and waits for the answer. It leaves its waker
+/// together with its frames.
 pub(super) struct Appending<'a> {
     entering: Entering<'a, Awaited>,
     ack: Option<Ack>,
 }
 
-/// Why there is no answer, or the answer.
+/// The answer, or why the append was not submitted.
 pub(super) type Appended = Result<Result<Lsn>>;
 
 impl<'a> Appending<'a> {

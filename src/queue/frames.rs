@@ -1,4 +1,4 @@
-//! Records laid out as the bytes of a segment: drafts by their callers, completed by the writer.
+//! Records as the bytes of a segment: drafts by the callers, completed by the writer.
 
 use std::collections::VecDeque;
 use std::io::IoSlice;
@@ -9,20 +9,20 @@ use crate::format::frame::{Draft, HEADER_LEN, Key, Kind, Lag};
 use crate::lsn::Lsn;
 use crate::queue::cost::Cost;
 
-/// Frames, one behind the other, in their order in the log. Small payloads are copied; large ones stay
-/// where they are until they are written, because a copy costs more than the system's gathering them.
+/// Frames in the order of the log. Small payloads are copied. Large ones stay where they are until
+/// they are written, because a copy costs more than a gathering write.
 #[derive(Default)]
 pub(crate) struct Frames {
     copied: Vec<u8>,
-    /// Bytes of `copied` that are gone.
+    /// The bytes at the start of `copied` that were removed.
     start: usize,
-    /// Payloads that are not copied, and where in `copied` each belongs.
+    /// Payloads that are not copied, with the position of each in `copied`.
     large: VecDeque<(usize, Bytes)>,
-    /// Bytes of the large ones.
+    /// The bytes of the large payloads.
     large_bytes: usize,
 }
 
-/// The end of a frame: behind so many copied bytes and so many large payloads.
+/// The end of a frame: a number of copied bytes and of large payloads.
 #[derive(Clone, Copy)]
 struct Position {
     copied: usize,
@@ -30,7 +30,7 @@ struct Position {
 }
 
 impl Frames {
-    /// Bytes in all.
+    /// The total number of bytes.
     pub(crate) fn len(&self) -> usize {
         self.copied.len() - self.start + self.large_bytes
     }
@@ -39,7 +39,7 @@ impl Frames {
         self.start == self.copied.len()
     }
 
-    /// Adds a frame. A payload that is not copied is taken.
+    /// Adds a frame. Takes the payload if it is not copied.
     pub(super) fn push(&mut self, draft: Draft, payload: &mut Bytes) {
         self.copied.extend_from_slice(&draft.encode());
         if is_large(payload.len()) {
@@ -51,8 +51,8 @@ impl Frames {
         }
     }
 
-    /// Moves the frames of the first so many bytes behind those of `other`. They are copied unless they
-    /// are all there are, and `other` is empty.
+    /// Moves the frames in the first `bytes` bytes to the end of `other`. They are copied, unless
+    /// they are all frames and `other` is empty.
     pub(crate) fn move_to(&mut self, other: &mut Self, bytes: usize) {
         if other.is_empty() && bytes == self.len() {
             std::mem::swap(self, other);
@@ -71,7 +71,7 @@ impl Frames {
         self.go_on_from(end.copied);
     }
 
-    /// Drops the frames of the first so many bytes.
+    /// Drops the frames in the first `bytes` bytes.
     pub(crate) fn skip(&mut self, bytes: usize) {
         let end = self.position(bytes);
         for (_, payload) in self.large.drain(..end.large) {
@@ -80,8 +80,9 @@ impl Frames {
         self.go_on_from(end.copied);
     }
 
-    /// Lets go of the bytes before `start`. The memory of many goes back, once they are as many as stay: so
-    /// what is kept is in proportion to what waits, and no byte moves more than once on average.
+    /// Removes the bytes before `start`. Their memory is reclaimed once they are as many as the
+    /// rest. So the memory is in proportion to what waits, and each byte moves at most once on
+    /// average.
     fn go_on_from(&mut self, start: usize) {
         self.start = start;
         if self.is_empty() {
@@ -95,7 +96,7 @@ impl Frames {
         }
     }
 
-    /// Empties it, and keeps its memory unless something much larger than usual has blown it up.
+    /// Empties it. Keeps the memory, unless that is larger than `limit`.
     pub(crate) fn clear(&mut self, limit: usize) {
         self.copied.clear();
         self.start = 0;
@@ -108,7 +109,7 @@ impl Frames {
         self.copied.shrink_to(limit);
     }
 
-    /// What each append takes from this byte on, at which a frame begins.
+    /// The cost of each append from this byte on, at which a frame begins.
     pub(crate) fn costs_from(&self, byte: usize) -> impl Iterator<Item = Cost> + '_ {
         let mut at = self.position(byte).copied;
         std::iter::from_fn(move || {
@@ -126,8 +127,8 @@ impl Frames {
         })
     }
 
-    /// Completes all headers for the segment of this key, with LSNs from `next` on, while everything up
-    /// to `durable` is on disk. Returns the LSN after the last one.
+    /// Completes all headers for the segment with this key, with LSNs from `next` on. `durable` is
+    /// the last LSN on disk. Returns the LSN after the last one.
     pub(crate) fn complete(&mut self, key: &Key, mut next: Lsn, durable: Lsn) -> Lsn {
         let mut rest = &mut self.copied[self.start..];
         while let Some((header, behind)) = rest.split_first_chunk_mut() {
@@ -139,7 +140,7 @@ impl Frames {
         next
     }
 
-    /// Hands its bytes to `write`, piece by piece.
+    /// Calls `write` with its bytes, in pieces.
     pub(crate) fn write_with<T>(&self, write: impl FnOnce(&mut [IoSlice<'_>]) -> T) -> T {
         match self.large.is_empty() {
             true => write(&mut [IoSlice::new(&self.copied[self.start..])]),
@@ -147,7 +148,8 @@ impl Frames {
         }
     }
 
-    /// A copy of its bytes, in pieces: a large payload is a piece of its own, and is shared.
+    /// A copy of its bytes, in pieces. A large payload is a piece of its own, and is shared instead
+    /// of copied.
     pub(crate) fn share(&self) -> Vec<Bytes> {
         let copied = Bytes::copy_from_slice(&self.copied[self.start..]);
         let mut pieces = Vec::with_capacity(2 * self.large.len() + 1);
@@ -174,7 +176,7 @@ impl Frames {
         pieces
     }
 
-    /// Where the first so many bytes end.
+    /// The position after the first `bytes` bytes.
     fn position(&self, bytes: usize) -> Position {
         let (mut copied, mut rest) = (self.start, bytes);
         let mut large = 0;
@@ -194,7 +196,7 @@ impl Frames {
     }
 }
 
-/// Bytes of a frame that are copied.
+/// The number of bytes of a frame that are copied.
 fn copied_len(draft: Draft) -> usize {
     match draft.len as usize {
         len if is_large(len) => HEADER_LEN,
@@ -206,10 +208,10 @@ fn is_large(len: usize) -> bool {
     len >= LARGE
 }
 
-/// So many bytes may be kept for nothing.
+/// Up to this many removed bytes are kept in memory.
 const COMPACTED_FROM: usize = 1024 * 1024;
 
-/// From this length on a payload is not copied.
+/// Payloads of at least this length are not copied.
 pub(crate) const LARGE: usize = 16 * 1024;
 
 #[cfg(test)]

@@ -1,11 +1,12 @@
-//! Between the callers and the writer: requests one way, answers the other.
+//! The queue between callers and the writer: requests in one direction, answers in the other.
 //!
-//! [`channel`] makes the two ends. A [`Submitter`] belongs to the handles and is gone with the last of
-//! them; the [`Inbox`] belongs to the writer. Between them is a batch that is being filled, behind a lock
-//! ([`shared`]): the [`frames`] of what was appended, as bytes, and notes of what has to be done with them
-//! ([`append`], [`request`]). A caller holds the lock for as long as it takes to copy a small payload
-//! ([`enter`]), the writer for as long as it takes to exchange the batch for an empty one. [`acks`] is how
-//! appends are answered, [`ack_guard`] the duty to do so, [`completion`] how everything else is answered.
+//! [`channel`] makes the two ends. The [`Submitter`] belongs to the handles and is dropped with the
+//! last of them. The [`Inbox`] belongs to the writer. Between them is a batch that is being filled,
+//! behind a lock ([`shared`]): the [`frames`] of the appends, as bytes, and notes about them
+//! ([`append`], [`request`]). A caller holds the lock while it copies a small payload ([`enter`]),
+//! and the writer while it exchanges the batch for an empty one. [`acks`] has the answers to
+//! appends, [`ack_guard`] the obligation to give them, and [`completion`] the answers to everything
+//! else.
 
 pub(crate) mod ack_guard;
 pub(crate) mod acks;
@@ -42,7 +43,7 @@ use crate::retention::Retention;
 use crate::stats::Stats;
 use crate::stats::counters::Counters;
 
-/// Makes the two ends of a queue with these bounds, for a log that is durable up to `durable`.
+/// Makes the two ends of a queue, for a log that is durable up to `durable`.
 pub(crate) fn channel(
     bytes: usize,
     records: usize,
@@ -59,7 +60,7 @@ pub(crate) fn channel(
     (submitter, Inbox { progress, shared })
 }
 
-/// How far the log is durable, and how it ended if it did.
+/// The durable LSN, and how the log ended, if it did.
 #[derive(Clone, Debug)]
 pub(crate) struct Progress {
     pub(crate) durable: Lsn,
@@ -73,20 +74,20 @@ pub(crate) struct Submitter {
 }
 
 impl Submitter {
-    /// Waits for a place in the queue and takes it.
+    /// Waits for room in the queue, and adds the append to it.
     ///
-    /// Cancel safe: if dropped before it returns, nothing was submitted.
+    /// Cancel safe: if it is dropped before it returns, nothing was submitted.
     pub(crate) async fn submit(&self, append: Append) -> Result<Ack> {
         Entering::new(&self.shared, append).await
     }
 
-    /// Waits for a place in the queue, takes it, and waits for the answer. The outer error is that of an
-    /// append that was not submitted.
+    /// Waits for room in the queue, adds the append to it, and waits for the answer. The outer
+    /// error means that nothing was submitted.
     pub(crate) async fn append(&self, append: Append) -> Appended {
         Appending::new(&self.shared, append).await
     }
 
-    /// Takes a place in the queue if there is one now.
+    /// Adds the append to the queue if there is room now.
     pub(crate) fn try_submit(&self, mut append: Append) -> Result<Ack, TrySubmitError> {
         let entered = self.shared.enter(&mut append, &mut { Turn::NEW }, None);
         entered.map_err(|not_entered| match not_entered {
@@ -95,24 +96,24 @@ impl Submitter {
         })
     }
 
-    /// Ends a sequence of appends of which one was refused before it was in the queue.
+    /// Ends an ordered sequence after one of its appends was refused before it was in the queue.
     pub(crate) fn end(&self, order: &Order, error: &Error) {
         self.shared.end(order, error);
     }
 
-    /// Waits for a place in the queue for a request that brings no record. It needs one, because its
-    /// caller may have gone when it is served, and more may have come.
+    /// Waits for room in the queue for a request without records. Such requests are bounded too,
+    /// because callers may be dropped before their requests are served.
     pub(crate) async fn ask(&self, request: Request) -> Result<()> {
         Entering::new(&self.shared, Some(request)).await
     }
 
-    /// Asks for the end, which takes no place.
+    /// Requests the close of the log, which takes no room.
     pub(crate) fn close(&self) {
-        // An error means that it is closed, or closing, already.
+        // An error means that the log is closed or closing already.
         let _ = self.shared.send(Request::Close);
     }
 
-    /// A way to ask the writer for something that does not keep the log open.
+    /// A handle for requests to the writer that does not keep the log open.
     pub(crate) fn control(&self) -> Control {
         Control(Arc::clone(&self.shared))
     }
@@ -142,12 +143,12 @@ impl Drop for Submitter {
     }
 }
 
-/// The end of those who follow a log or hold its records: the log ends without asking them.
+/// The end for followers and holds of a log, which do not keep it open.
 #[derive(Clone)]
 pub(crate) struct Control(Arc<Shared>);
 
 impl Control {
-    /// As [`Submitter::ask`].
+    /// Like [`Submitter::ask`].
     pub(crate) async fn ask(&self, request: Request) -> Result<()> {
         Entering::new(&self.0, Some(request)).await
     }
@@ -159,10 +160,10 @@ impl Control {
         answer.await
     }
 
-    /// Asks for the truncation that holds have put off, which takes no place.
+    /// Requests the truncation that holds have postponed, which takes no room.
     pub(crate) fn truncate_put_off(&self) {
         if self.0.retention.ask_to_truncate() {
-            // An error means that the log is closed, or closing.
+            // An error means that the log is closed or closing.
             let _ = self.0.send(Request::TruncatePutOff);
         }
     }
@@ -175,34 +176,34 @@ pub(crate) struct Inbox {
 }
 
 impl Inbox {
-    /// Waits for requests to take. `false` once there will be no more.
+    /// Waits for requests. Returns `false` once no more will come.
     ///
     /// Cancel safe: it takes nothing.
     pub(crate) async fn wait(&mut self) -> bool {
         std::future::poll_fn(|context| self.shared.poll_waiting(context)).await
     }
 
-    /// Says whether an append that comes now is taken at once.
+    /// Sets whether an append that arrives now is taken at once.
     pub(crate) fn set_idle(&self, is_idle: bool) {
         self.shared.set_idle(is_idle);
     }
 
-    /// Takes all that waits. What was taken before must have been used up.
+    /// Takes everything that is waiting. `taken` must be empty.
     pub(crate) fn take_waiting(&mut self, taken: &mut Taken) {
         self.shared.take(taken);
     }
 
-    /// How many requests wait, each append counted.
+    /// The number of waiting requests. Each append counts.
     pub(crate) fn len(&self) -> usize {
         self.shared.len()
     }
 
-    /// Takes no more requests; what waits is still handed out.
+    /// Accepts no more requests. Waiting requests can still be taken.
     pub(crate) fn close(&mut self) {
         self.shared.close();
     }
 
-    /// What an append of this cost takes of the queue's bounds.
+    /// The room that an append of this cost takes in the queue.
     pub(crate) fn place_of(&self, cost: Cost) -> Cost {
         self.shared.place_of(cost)
     }
@@ -212,22 +213,22 @@ impl Inbox {
         self.shared.is_waited_for()
     }
 
-    /// Takes note of a [`Request::FlushNow`]: the next one may come.
+    /// Acknowledges a [`Request::FlushNow`], so the next one can be sent.
     pub(crate) fn note_flush_request(&self) {
         self.shared.note_flush_request();
     }
 
-    /// Gives back the places of requests that brought no record.
+    /// Frees the room of requests without records.
     pub(crate) fn release_controls(&self, count: usize) {
         self.shared.release_controls(count);
     }
 
-    /// Offers the places of callers who do not come for them to others. Returns when to do so again.
+    /// Ends offers that were not taken in time. Returns when to do so again.
     pub(crate) fn pass_over(&self) -> Option<Instant> {
         self.shared.pass_over()
     }
 
-    /// Gives back places of appends that left the queue.
+    /// Frees the room of appends that have left the queue.
     pub(crate) fn release(&self, places: Cost) {
         self.shared.release(places);
     }
@@ -240,19 +241,19 @@ impl Inbox {
         &self.shared.retention
     }
 
-    /// What an observer sees.
+    /// A view of the queue for the stall monitor.
     #[cfg(any(feature = "metrics", feature = "tracing"))]
     pub(crate) fn watched(&self) -> Watched {
         Watched(Arc::clone(&self.shared))
     }
 
-    /// Tells all callers how far the log is durable now.
+    /// Publishes the durable LSN.
     pub(crate) fn publish(&self, durable: Lsn) {
         self.progress
             .send_modify(|progress| progress.durable = durable);
     }
 
-    /// Refuses what waits and what comes.
+    /// Refuses all waiting and later requests.
     ///
     /// The cause is stored before the queue closes, so that a caller that is refused from now on learns it.
     pub(crate) fn poison(&mut self, fault: &IoFailure) {
@@ -262,7 +263,7 @@ impl Inbox {
         taken.refuse(&Error::Poisoned(fault.clone()));
     }
 
-    /// Says that the log has ended. Nothing of it is left to wait for.
+    /// Publishes that the log has ended.
     pub(crate) fn finish(self, end: Result<()>) {
         self.progress
             .send_modify(|progress| progress.end = Some(end));
@@ -270,14 +271,14 @@ impl Inbox {
 }
 
 impl Drop for Inbox {
-    /// However the writer ends, no caller keeps waiting for room in its queue, or for an answer.
+    /// However the writer ends, no caller waits for room or for an answer any longer.
     fn drop(&mut self) {
         self.close();
         self.take_waiting(&mut Taken::default());
     }
 }
 
-/// A log as an observer sees it.
+/// A view of the log for the stall monitor.
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 pub(crate) struct Watched(Arc<Shared>);
 
@@ -287,7 +288,7 @@ impl Watched {
         &self.0.counters
     }
 
-    /// Publishes what changes without the writer's doing.
+    /// Publishes the figures that change without the writer.
     pub(crate) fn publish(&self, now: Instant) {
         let used = self.0.used();
         let counters = &self.0.counters;

@@ -1,12 +1,13 @@
-//! Interleavings of callers and the writer at every lock and atomic: for one caller all of them where they are
-//! fewer than a bound, and the first so many elsewhere; for four callers many by chance.
+//! Checks interleavings of callers and the writer at every lock and atomic. For one caller it runs
+//! all of them if there are fewer than a bound, and otherwise the first ones up to the bound. For
+//! four callers it runs many random ones.
 //!
 //!     RUSTFLAGS='--cfg tidewal_shuttle --cfg tidewal_mutants' \
 //!         cargo test --lib --target-dir target/shuttle queue::model
 //!
-//! A caller that waits in vain is a deadlock, which the checker reports. What a caller may be told, and what
-//! is left in the queue at the end, is asserted here. Time stands still, so that no offer of a place ends: what
-//! offers do is enumerated in `wait_list/tests.rs`.
+//! A caller that is never woken is a deadlock, which the checker reports. The answers to callers,
+//! and the state of the queue at the end, are asserted here. The clock stands still, so no offer of
+//! room expires: `wait_list/tests.rs` enumerates what offers do.
 
 use std::future::{Future, poll_fn};
 use std::panic::catch_unwind;
@@ -26,7 +27,7 @@ use crate::executor::Executor;
 use crate::lsn::Lsn;
 use crate::mutants::{Mutant, activate};
 use crate::options::Durability;
-use crate::queue::append::{Append, Entries, Entry};
+use crate::queue::append::{Append, Payload, Payloads};
 use crate::queue::completion::Completion;
 use crate::queue::cost::Cost;
 use crate::queue::enter::{Appending, Entering};
@@ -35,7 +36,7 @@ use crate::queue::shared::Shared;
 use crate::queue::wait_list::Turn;
 use crate::stats::counters::Counters;
 
-/// A queue that holds so many records.
+/// A queue with room for `records` records.
 fn queue(records: usize) -> Arc<Shared> {
     let size = Cost {
         bytes: 1000,
@@ -47,7 +48,7 @@ fn queue(records: usize) -> Arc<Shared> {
 
 fn append() -> Append {
     Append {
-        entries: Entries::One(Entry::new(Bytes::from_static(b"x"))),
+        payloads: Payloads::One(Payload::new(Bytes::from_static(b"x"))),
         durability: Durability::Durable,
         order: None,
         submitted: None,
@@ -56,12 +57,12 @@ fn append() -> Append {
     }
 }
 
-/// What the writer tells the callers of appends that it has taken. It has no receipt, which is all that
-/// keeps it from saying `Ok`.
+/// The writer's answer to appends that it has taken. It cannot answer `Ok`, because it has no
+/// receipt.
 const ANSWER: Error = Error::EmptyBatch;
 
-/// Takes what comes and answers it, until there will be no more. May close the queue after its first batch,
-/// as a log does that fails.
+/// Takes and answers requests until no more will come. May close the queue after the first batch,
+/// like a log that has failed.
 fn write(shared: &Shared, closes_early: bool) {
     while block_on(poll_fn(|context| shared.poll_waiting(context))) {
         let mut taken = Taken::default();
@@ -98,7 +99,7 @@ async fn append_and_wait(shared: Arc<Shared>) -> bool {
     }
 }
 
-/// An append whose caller comes back for the answer.
+/// An append whose caller polls for the answer later.
 async fn submit_and_wait(shared: Arc<Shared>) -> bool {
     match Entering::new(&shared, append()).await {
         Ok(ack) => is_answer(&ack.await),
@@ -106,7 +107,7 @@ async fn submit_and_wait(shared: Arc<Shared>) -> bool {
     }
 }
 
-/// The same, which looks once with another waker before.
+/// The same, after one poll with another waker.
 async fn submit_and_look(shared: Arc<Shared>) -> bool {
     match Entering::new(&shared, append()).await {
         Ok(mut ack) => match poll_once(Pin::new(&mut ack)) {
@@ -117,7 +118,7 @@ async fn submit_and_look(shared: Arc<Shared>) -> bool {
     }
 }
 
-/// An append that is dropped after one look. Returns whether it had its answer.
+/// An append that is dropped after one poll. Returns whether it had its answer.
 async fn append_and_drop(shared: Arc<Shared>) -> bool {
     let mut appending = pin!(Appending::new(&shared, append()));
     match poll_fn(|context| Poll::Ready(appending.as_mut().poll(context))).await {
@@ -150,12 +151,12 @@ fn poll_once<F: Future>(future: Pin<&mut F>) -> Poll<F::Output> {
 
 type Caller = fn(Arc<Shared>) -> Pin<Box<dyn Future<Output = bool> + Send>>;
 
-/// The callers, each on a thread, and the writer on this one. The last caller to be through closes the
-/// queue, if the writer does not.
+/// The callers, each on a thread, and the writer on this one. The last caller to finish closes the
+/// queue, unless the writer does.
 #[derive(Clone, Copy)]
 struct Scenario {
     callers: &'static [Caller],
-    /// Whether the one place in the queue is taken when they come.
+    /// Whether the one slot in the queue is taken when the callers begin.
     is_full: bool,
     closes_early: bool,
 }
@@ -191,7 +192,7 @@ impl Scenario {
         }
     }
 
-    /// Runs every interleaving, up to [`MOST`]. Returns how many that were.
+    /// Runs every interleaving, up to [`MOST`]. Returns how many it ran.
     fn run_all(self) -> usize {
         let runner = Runner::new(DfsScheduler::new(Some(MOST), false), Config::default());
         runner.run(move || self.run())
@@ -207,7 +208,7 @@ macro_rules! callers {
     }};
 }
 
-/// Each thing that a caller can do.
+/// Everything that a single caller can do.
 const ALONE: [&[Caller]; 5] = [
     callers![append_and_wait],
     callers![append_and_drop],
@@ -241,7 +242,7 @@ fn one_caller_and_the_writer_in_every_interleaving_up_to_a_bound() {
     );
 }
 
-/// There are too many to run all.
+/// There are too many interleavings to run all.
 #[test]
 fn four_callers_and_the_writer_in_many_interleavings() {
     for scenario in scenarios(TOGETHER) {

@@ -1,8 +1,8 @@
-//! Appends that rely on each other: the first one refused takes those behind it along.
+//! Appends that rely on each other: after the first refusal, all later ones are refused too.
 //!
-//! Each append of such a sequence carries its [`Order`] to the writer, which alone knows what is refused
-//! out of the queue. A caller knows what is refused before it gets there. The two are noted apart: what
-//! a caller is refused cannot harm what was in the queue before.
+//! Each append of such a sequence carries its [`Order`] to the writer, which knows what it refuses
+//! after it was in the queue. The caller knows what is refused before that. The two causes are kept
+//! separately, because a refusal of a caller must not affect appends that are in the queue already.
 
 use std::sync::{Arc, OnceLock};
 
@@ -10,12 +10,12 @@ use crate::error::{Error, Result};
 use crate::mutants::{Mutant, is_active};
 use crate::queue::ack_guard::AckQueue;
 
-/// What the appends of one sequence share.
+/// Shared by the appends of one sequence.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Order(Arc<Causes>);
 
 impl PartialEq for Order {
-    /// Whether it is the same sequence.
+    /// Whether both are the same sequence.
     fn eq(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.0, &other.0)
     }
@@ -24,15 +24,15 @@ impl PartialEq for Order {
 /// Why the sequence has ended, if it has.
 #[derive(Debug, Default)]
 struct Causes {
-    /// For what comes.
+    /// For appends that are submitted later.
     submitted: OnceLock<Arc<Error>>,
-    /// For what is in the queue.
+    /// For appends in the queue.
     queued: OnceLock<Arc<Error>>,
 }
 
-/// The callers' side.
+/// The functions for callers.
 impl Order {
-    /// Refuses what comes behind a refusal.
+    /// Refuses every append after a refusal.
     pub(crate) fn check(&self) -> Result<()> {
         let cause = self.0.submitted.get();
         cause.map_or(Ok(()), |cause| {
@@ -40,7 +40,7 @@ impl Order {
         })
     }
 
-    /// Notes that a caller was refused, so that all who come later are.
+    /// Records that a caller was refused, so all later ones are refused.
     pub(crate) fn end(&self, error: &Error) {
         self.0.submitted.get_or_init(|| Arc::new(error.clone()));
     }
@@ -51,9 +51,9 @@ impl Order {
     }
 }
 
-/// The writer's side.
+/// The functions for the writer.
 impl Order {
-    /// Why an append of this sequence is to be refused because an earlier one was.
+    /// The earlier refusal because of which an append of this sequence must be refused, if any.
     fn refused_by(&self) -> Option<&Arc<Error>> {
         let cause = self.0.queued.get();
         cause.filter(|_| !is_active(Mutant::RefusalDoesNotCut))
@@ -65,7 +65,7 @@ impl Order {
     }
 }
 
-/// Why an append is refused by the writer, before a caller can hear of it.
+/// Why the writer refuses an append. It is recorded before the caller is answered.
 #[derive(Clone, Debug)]
 pub(crate) struct Refusal {
     cause: Arc<Error>,
@@ -73,7 +73,7 @@ pub(crate) struct Refusal {
 }
 
 impl Refusal {
-    /// Why an append of this sequence, if it is of any, has to be refused without being tried.
+    /// The refusal of an append whose sequence has had one already, if any.
     pub(crate) fn behind(order: Option<&Order>) -> Option<Self> {
         let cause = order?.refused_by()?;
         Some(Self {
@@ -82,8 +82,8 @@ impl Refusal {
         })
     }
 
-    /// Why an append of this sequence, if it is of any, is refused where `cause` keeps it from being
-    /// written. What follows in the sequence will be refused, too.
+    /// The refusal of an append that cannot be written because of `cause`. Later appends of its
+    /// sequence, if it has one, will be refused too.
     fn of(order: Option<&Order>, cause: &Arc<Error>) -> Self {
         Self::behind(order).unwrap_or_else(|| {
             order.into_iter().for_each(|order| order.cut(cause));
@@ -107,25 +107,25 @@ impl Refusal {
     }
 }
 
-/// Refuses appends in their order, with one answer for those next to each other that fare alike.
+/// Refuses appends in order, with one answer for adjacent ones that have the same refusal.
 pub(crate) struct Refusals<'a> {
     acks: &'a mut AckQueue,
-    /// Why the last ones are refused, and how many records they have.
+    /// The refusal of the last appends, and their number of records.
     last: Option<(Refusal, u64)>,
 }
 
 impl<'a> Refusals<'a> {
-    /// Refuses the first of these.
+    /// Begins with the first of these appends.
     pub(crate) fn of(acks: &'a mut AckQueue) -> Self {
         Self { acks, last: None }
     }
 
-    /// Refuses the next so many records, because of `cause`.
+    /// Refuses the next `records` records because of `cause`.
     pub(crate) fn refuse(&mut self, order: Option<&Order>, records: u64, cause: &Arc<Error>) {
         self.push(Refusal::of(order, cause), records);
     }
 
-    /// Refuses the next so many records.
+    /// Refuses the next `records` records.
     pub(crate) fn push(&mut self, refusal: Refusal, records: u64) {
         match &mut self.last {
             Some((last, count)) if last.is_as(&refusal) => *count += records,

@@ -1,4 +1,4 @@
-//! What callers ask of the writer.
+//! Requests of callers to the writer.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -10,27 +10,26 @@ use crate::queue::append::AppendNote;
 use crate::queue::completion::Completion;
 use crate::queue::frames::Frames;
 
-/// A request. Those that ask for something come with the duty to answer; that for appends is in
-/// [`Taken::acks`].
+/// A request. Most carry the obligation to answer them. The one for appends is in [`Taken::acks`].
 pub(crate) enum Request {
     /// The frames are in [`Taken::frames`].
     Append(AppendNote),
-    /// Sync what was submitted before, and tell the last durable LSN.
+    /// Sync what was submitted before, and answer with the last durable LSN.
     Sync(Completion<Lsn>),
-    /// Discard what lies below an LSN.
+    /// Truncate before an LSN.
     Truncate(Lsn, Completion<()>),
-    /// Finish the segment that is being written, if its first record is as old as that.
+    /// Finish the open segment, if its first record has at least this age.
     Rotate(Duration, Completion<()>),
-    /// A hold has moved: carry out what it put off.
+    /// A hold has moved: carry out the truncation that it postponed.
     TruncatePutOff,
-    /// A caller waits for room: do not wait for the end of an interval.
+    /// A caller waits for room: do not wait for the end of the interval.
     FlushNow,
-    /// Take no more requests.
+    /// Accept no more requests.
     Close,
 }
 
 impl Request {
-    /// Answers that nothing was done. The answers to appends are in an [`AckQueue`].
+    /// Refuses the request. The answers to appends are in an [`AckQueue`].
     fn refuse(self, error: &Error) {
         match self {
             Self::Sync(done) => done.fail(error.clone()),
@@ -40,12 +39,12 @@ impl Request {
     }
 }
 
-/// Requests in their order, and the frames of the appends among them.
+/// Requests in order, and the frames of the appends among them.
 #[derive(Default)]
 pub(super) struct Queued {
     requests: VecDeque<Request>,
     pub(super) frames: Frames,
-    /// How many there are, each append counted by itself.
+    /// The number of requests. Each append counts.
     len: usize,
 }
 
@@ -59,7 +58,7 @@ impl Queued {
         self.len += 1;
     }
 
-    /// Notes an append, the frames of which are here already.
+    /// Adds a note about an append whose frames are here already.
     pub(super) fn push_append(&mut self, note: AppendNote) {
         let rest = match self.requests.back_mut() {
             Some(Request::Append(last)) => last.merge(note),
@@ -71,7 +70,7 @@ impl Queued {
     }
 }
 
-/// Requests that were taken out of the queue, and the duty to answer the appends among them.
+/// Requests that were taken out of the queue, and the obligation to answer the appends among them.
 #[derive(Default)]
 pub(crate) struct Taken {
     pub(crate) requests: VecDeque<Request>,
@@ -84,7 +83,7 @@ impl Taken {
         self.requests.is_empty()
     }
 
-    /// Exchanges this, which is empty, for what is queued. The queue gets the memory that was used here.
+    /// Exchanges this, which is empty, for what is queued. The queue gets the memory of this one.
     pub(super) fn take_from(&mut self, queued: &mut Queued) {
         debug_assert!(self.is_empty() && self.frames.is_empty());
         std::mem::swap(&mut self.requests, &mut queued.requests);
@@ -92,13 +91,13 @@ impl Taken {
         queued.len = 0;
     }
 
-    /// Keeps as much memory as is likely to be needed again. Nothing must be left here.
+    /// Keeps as much memory as is likely to be needed again. This must be empty.
     pub(crate) fn shrink(&mut self, bytes: usize) {
         self.requests.shrink_to(KEPT_CAPACITY);
         self.frames.shrink(bytes);
     }
 
-    /// Answers that nothing was done.
+    /// Refuses all of them.
     pub(crate) fn refuse(&mut self, error: &Error) {
         self.acks.refuse(error);
         self.frames = Frames::default();
@@ -108,5 +107,5 @@ impl Taken {
     }
 }
 
-/// Requests for which an empty queue keeps room.
+/// The number of requests for which an empty queue keeps memory.
 const KEPT_CAPACITY: usize = 1024;

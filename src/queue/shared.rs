@@ -1,9 +1,9 @@
-//! What both ends of the queue see.
+//! The state that both ends of the queue share.
 //!
-//! A caller that finds room takes the lock once: it leaves its frames in the batch that is being filled,
-//! a note, and its waker if it goes on waiting. One that does not waits in a [`WaitList`]. There is one
-//! for appends and one for requests that bring no record, which do not wait behind appends: those may
-//! wait for a batch that only such a request would end early.
+//! A caller that finds room takes the lock once: it leaves its frames in the batch that is being
+//! filled, a note, and its waker if it keeps waiting. A caller that finds no room waits in a
+//! [`WaitList`]. There is one list for appends and one for requests without records. The latter do
+//! not wait behind appends, because these may wait for a batch that only such a request ends early.
 
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, OnceLock, PoisonError};
@@ -29,13 +29,13 @@ use crate::wakers::Wakers;
 
 pub(super) struct Shared {
     state: Mutex<State>,
-    /// As many as `state` holds, for the writer to look at again and again without the lock.
+    /// The number of requests in `state`, which the writer polls without the lock.
     len: AtomicUsize,
-    /// Whether the writer has nothing to do but to look for requests.
+    /// Whether the writer has nothing to do except wait for requests.
     is_idle: AtomicBool,
-    /// The most that appends may take.
+    /// The most room that appends may take.
     size: Cost,
-    /// Whether a [`Request::FlushNow`] is on its way.
+    /// Whether a [`Request::FlushNow`] was sent and not taken yet.
     flush_requested: AtomicBool,
     fault: OnceLock<IoFailure>,
     executor: Executor,
@@ -45,7 +45,7 @@ pub(super) struct Shared {
 
 pub(super) struct State {
     pub(super) queued: Queued,
-    /// Of the appends in `queued`.
+    /// The answers to the appends in `queued`.
     acks: Arc<Acks>,
     /// The ticket of the first record in `queued`.
     first: u64,
@@ -55,9 +55,9 @@ pub(super) struct State {
     pub(super) appends: WaitList,
     /// Room for requests that bring no record.
     pub(super) controls: WaitList,
-    /// Whether nothing more is taken.
+    /// Whether no more requests are accepted.
     closed: bool,
-    /// The writer, if it waits.
+    /// The writer's waker, if it waits.
     writer: Option<Waker>,
 }
 
@@ -75,13 +75,13 @@ impl State {
         }
     }
 
-    /// Gives out the tickets of so many records. Returns the ack of the last one.
+    /// Assigns tickets to `records` records. Returns the ack of the last one.
     pub(super) fn number(&mut self, records: usize, durability: Durability) -> Ack {
         self.next += records as u64;
         Ack::new(&self.acks, self.next - 1, durability)
     }
 
-    /// Hands out the duty to answer what is taken.
+    /// Returns the obligation to answer what is taken.
     fn take_acks(&mut self) -> Option<PendingAcks> {
         let tickets = self.first..self.next;
         self.first = self.next;
@@ -111,13 +111,13 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Why the log takes nothing more.
+    /// Why the log accepts nothing more.
     pub(super) fn refusal(&self) -> Error {
         let fault = self.fault.get();
         fault.map_or(Error::Closed, |fault| Error::Poisoned(fault.clone()))
     }
 
-    /// Takes no more requests. All who wait for a place hear of it.
+    /// Accepts no more requests, and wakes all callers that wait for room.
     pub(super) fn close(&self) {
         let mut state = self.lock();
         state.closed = true;
@@ -133,16 +133,16 @@ impl Shared {
     }
 
     pub(super) fn poison(&self, fault: &IoFailure) {
-        // An error means that an earlier cause stands, which is the one to keep.
+        // An error means that there is an earlier cause, which is the one to keep.
         let _ = self.fault.set(fault.clone());
         self.close();
     }
 }
 
-/// The callers' side.
+/// The functions for callers.
 impl Shared {
-    /// Puts a request into the queue if there is a place beside those that were promised to callers that
-    /// wait. Otherwise notes in the same moment whom to wake when there is one, if that is asked for.
+    /// Adds a request to the queue if there is room besides what was offered to waiting callers.
+    /// Otherwise, under the same lock, leaves the waker in the wait list, if there is one.
     pub(super) fn enter<E: Enter>(
         &self,
         entrant: &mut E,
@@ -170,7 +170,7 @@ impl Shared {
         outcome
     }
 
-    /// Notes who waits, and tells the writer if the caller has just begun to.
+    /// Adds a caller to the wait list, and wakes the writer if the caller has just begun to wait.
     fn wait_in_line<E: Enter>(
         &self,
         mut state: MutexGuard<'_, State>,
@@ -187,7 +187,7 @@ impl Shared {
         }
     }
 
-    /// Forgets a caller that has gone: what it waited for, or was offered, is for those behind.
+    /// Removes a caller that was dropped. Room that it was offered goes to the callers after it.
     pub(super) fn leave<E: Enter>(&self, turn: Turn) {
         if is_active(Mutant::OfferKept) {
             return;
@@ -204,16 +204,16 @@ impl Shared {
         wakers.wake();
     }
 
-    /// Wakes the writer, so that no batch sits in the queue until the end of its interval while a caller
-    /// waits for its places, and offers end that are not taken. One word at a time is enough.
+    /// Wakes the writer, so no batch waits for the end of its interval while a caller waits for its
+    /// room, and so offers that are not taken expire. One such request at a time is enough.
     fn request_flush(&self) {
         if !self.flush_requested.swap(true, Ordering::AcqRel) {
-            // An error means that the log is closed, which the caller is about to hear.
+            // An error means that the log is closed, which the caller is about to learn.
             let _ = self.send(Request::FlushNow);
         }
     }
 
-    /// Puts a request that takes no place into the queue, and refuses it if that is closed.
+    /// Adds a request that takes no room to the queue, or refuses it if the queue is closed.
     pub(super) fn send(&self, request: Request) -> Result<()> {
         let mut state = self.lock();
         if state.closed {
@@ -224,9 +224,10 @@ impl Shared {
         Ok(())
     }
 
-    /// Ends a sequence of appends. What of it is not in the queue yet will not get there.
+    /// Ends an ordered sequence. None of its appends enters the queue from now on.
     pub(super) fn end(&self, order: &Order, error: &Error) {
-        // A caller that is about to put an append in has either done so, or will see that it is too late.
+        // A caller that is about to add an append has either done so, or will see that the sequence
+        // has ended.
         let _state = self.lock();
         order.end(error);
     }
@@ -242,7 +243,7 @@ impl Shared {
         entered
     }
 
-    /// Lets go of the queue, to which something was added, and wakes the writer if it waits.
+    /// Unlocks the queue after something was added, and wakes the writer if it waits.
     fn announce(&self, mut state: MutexGuard<'_, State>) {
         self.len.store(state.queued.len(), Ordering::Relaxed);
         let writer = state.writer.take();
@@ -255,20 +256,20 @@ impl Shared {
         self.lock().appends.used()
     }
 
-    /// Whether the writer would take an append at once. It is a guess, which costs no lock.
+    /// Whether the writer would probably take an append at once. It is a guess that needs no lock.
     pub(super) fn is_idle(&self) -> bool {
         self.is_idle.load(Ordering::Relaxed)
     }
 
-    /// What appends of this cost take of the queue.
+    /// The room that appends of this cost take in the queue.
     pub(super) fn place_of(&self, cost: Cost) -> Cost {
         cost.at_most(self.size)
     }
 }
 
-/// The writer's side.
+/// The functions for the writer.
 impl Shared {
-    /// Ready with whether there is something to take, once there is or will not be any more.
+    /// Ready with `true` once there is something to take, or with `false` once no more will come.
     pub(super) fn poll_waiting(&self, context: &Context<'_>) -> Poll<bool> {
         let mut state = self.lock();
         if state.queued.len() > 0 {
@@ -281,7 +282,7 @@ impl Shared {
         Poll::Pending
     }
 
-    /// Takes everything. What was taken before must have been used up.
+    /// Takes everything. `taken` must be empty.
     pub(super) fn take(&self, taken: &mut Taken) {
         if self.len() == 0 {
             return;
@@ -295,17 +296,17 @@ impl Shared {
         acks.into_iter().for_each(|acks| taken.acks.push(acks));
     }
 
-    /// How many requests wait, each append counted. The last ones may be missing, but for those that
-    /// [`poll_waiting`](Self::poll_waiting) has seen.
+    /// The number of waiting requests. Each append counts. The newest ones may be missing, except
+    /// those that [`poll_waiting`](Self::poll_waiting) has seen.
     pub(super) fn len(&self) -> usize {
         self.len.load(Ordering::Relaxed)
     }
 
-    /// Gives back places of appends that left the queue.
+    /// Frees the room of appends that have left the queue.
     pub(super) fn release(&self, places: Cost) {
         let mut state = self.lock();
         let wakers = state.appends.give_back(places, || self.executor.now());
-        // A woken caller may come here at once.
+        // A woken caller may take the lock at once.
         drop(state);
         wakers.wake();
     }
@@ -321,7 +322,7 @@ impl Shared {
         }
     }
 
-    /// Offers the places of callers who do not come for them to others. Returns when to do so again.
+    /// Ends offers that were not taken in time. Returns when to do so again.
     pub(super) fn pass_over(&self) -> Option<Instant> {
         let mut state = self.lock();
         let ends = [state.appends.next_end(), state.controls.next_end()];
@@ -350,7 +351,7 @@ impl Shared {
     }
 }
 
-/// What so many requests that bring no record take.
+/// The room that `count` requests without records take.
 pub(super) fn controls(count: usize) -> Cost {
     Cost {
         bytes: 0,
@@ -358,5 +359,5 @@ pub(super) fn controls(count: usize) -> Cost {
     }
 }
 
-/// How many requests that bring no record may wait.
+/// The most requests without records that may wait.
 const CONTROLS_MAX: usize = 1024;

@@ -1,22 +1,24 @@
-//! Who gets room in a queue, and who waits for it.
+//! The wait list: which callers wait for room in a queue, and which get it.
 //!
-//! A queue has a size. A caller who finds room enters; one who does not waits here. Room is *offered* to
-//! those who wait, in the order in which they came, as soon as there is enough for one of them beside
-//! what was offered before, and the one it is offered to is woken. Who comes later enters at once only
-//! if no one is left waiting, so that small requests never take the room that a large one needs.
+//! A queue has a size. A caller that finds room enters. A caller that does not waits here. Room is
+//! *offered* to waiting callers in the order in which they came, as soon as there is enough for the
+//! next one besides what was offered before, and that caller is woken. A later caller enters at
+//! once only if no caller is left waiting, so small requests never take the room that a large one
+//! needs.
 //!
-//! A caller is a future, which may be kept and never polled again. So an offer ends after [`OFFER_MAX`].
-//! The caller is then forgotten and no one waits for it. If it is polled later it has kept its place in
-//! the order, and is first in turn again. This is what `Wal::submit` promises:
+//! A caller is a future, which may be kept and never polled again. So an offer ends after
+//! [`OFFER_MAX`]. The caller is then skipped, and no other caller waits for it. It keeps its turn:
+//! if it is polled later, it comes before all callers that came after it. This is what
+//! `Wal::submit` promises:
 //!
-//! 1. What was offered can be taken: those behind cannot be faster.
-//! 2. An offer that is not taken delays others for no more than [`OFFER_MAX`], and only those for whom
-//!    there is no room beside it.
-//! 3. A caller that is polled when it is woken is never overtaken by one that would take its room.
-//! 4. Once the queue is closed, no one waits.
+//! 1. Offered room can be taken: no later caller can take it first.
+//! 2. An offer that is not taken delays others by at most [`OFFER_MAX`], and only those for which
+//!    there is no room besides it.
+//! 3. A caller that is polled when it is woken is never overtaken by one that takes its room.
+//! 4. Once the queue is closed, no caller waits.
 //!
-//! There is no lock and no wake-up in here. Functions return the [`Wakers`] of those to be woken, for
-//! the caller to wake once it has let go of its lock: a waker is foreign code, which may come back here.
+//! This module has no lock and wakes no caller. Its functions return the [`Wakers`] to be woken
+//! once the lock is released: a waker is foreign code, which may call this module again.
 
 use std::collections::BTreeMap;
 use std::task::Waker;
@@ -25,28 +27,28 @@ use std::time::{Duration, Instant};
 use crate::queue::cost::Cost;
 use crate::wakers::Wakers;
 
-/// The room of a queue, who has it, and who waits for it.
+/// The room of a queue, what is used of it, and which callers wait for it.
 #[cfg_attr(test, derive(Clone))]
 pub(super) struct WaitList {
     size: Cost,
-    /// What those inside have taken and not given back.
+    /// The room that requests in the queue take.
     used: Cost,
-    /// What is offered.
+    /// The room that is offered.
     promised: Cost,
     offered: BTreeMap<Turn, Offer>,
     waiting: BTreeMap<Turn, Waiter>,
-    /// The turn of the next one who has to wait.
+    /// The turn of the next caller that has to wait.
     next: u64,
-    /// No offer ends earlier.
+    /// No offer ends before this time.
     first_end: Option<Instant>,
 }
 
-/// A caller's place in the order of those who wait.
+/// A caller's position in the order of waiting callers.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) struct Turn(u64);
 
 impl Turn {
-    /// The turn of a caller who has not waited yet: behind all who have.
+    /// The turn of a caller that has not waited yet: after all that have.
     pub(super) const NEW: Self = Self(u64::MAX);
 }
 
@@ -75,23 +77,23 @@ impl WaitList {
         }
     }
 
-    /// What those inside have taken.
+    /// The room that requests in the queue take.
     pub(super) fn used(&self) -> Cost {
         self.used
     }
 
-    /// What is offered.
+    /// The room that is offered.
     #[cfg(all(test, tidewal_shuttle))]
     pub(super) fn promised(&self) -> Cost {
         self.promised
     }
 
-    /// Whether someone waits for room that there is not.
+    /// Whether a caller waits for room that is not available.
     pub(super) fn is_waited_for(&self) -> bool {
         !self.waiting.is_empty()
     }
 
-    /// Takes the room for a caller if that is offered to it, or if it is the first in turn and there is
+    /// Takes the room for a caller, if it was offered to it, or if the caller is first and there is
     /// enough.
     pub(super) fn enter(&mut self, turn: Turn, place: Cost) -> bool {
         if let Some(offer) = self.offered.remove(&turn) {
@@ -108,8 +110,8 @@ impl WaitList {
         enters
     }
 
-    /// Lets a caller wait who could not enter, and gives it its turn. Returns the waker that this one
-    /// replaces, if the caller has been waiting.
+    /// Adds a caller that could not enter, and gives it a turn. Returns the waker that this one
+    /// replaces, if the caller was waiting already.
     pub(super) fn wait(&mut self, turn: &mut Turn, place: Cost, waker: Waker) -> Option<Waker> {
         if *turn == Turn::NEW {
             self.next += 1;
@@ -120,7 +122,7 @@ impl WaitList {
         replaced.map(|waiter| waiter.waker)
     }
 
-    /// Forgets a caller who has gone. Returns its waker beside those to be woken.
+    /// Removes a caller that was dropped. Returns its waker, and those to be woken.
     pub(super) fn leave(&mut self, turn: Turn, now: Instant) -> (Option<Waker>, Wakers) {
         if let Some(offer) = self.offered.remove(&turn) {
             self.promised -= offer.place;
@@ -129,7 +131,7 @@ impl WaitList {
         (gone.map(|waiter| waiter.waker), self.offer(now))
     }
 
-    /// Takes room back.
+    /// Frees room.
     pub(super) fn give_back(&mut self, place: Cost, now: impl FnOnce() -> Instant) -> Wakers {
         self.used -= place;
         if self.waiting.is_empty() {
@@ -138,7 +140,7 @@ impl WaitList {
         self.pass_over(now())
     }
 
-    /// Ends offers that were not taken in time, and offers their room to those behind.
+    /// Ends offers that were not taken in time, and offers their room to the next callers.
     pub(super) fn pass_over(&mut self, now: Instant) -> Wakers {
         if self.first_end.is_some_and(|end| end <= now) {
             let promised = &mut self.promised;
@@ -154,18 +156,19 @@ impl WaitList {
         self.offer(now)
     }
 
-    /// When the next offer ends, if someone waits for that.
+    /// When the next offer ends, if a caller waits for that.
     pub(super) fn next_end(&self) -> Option<Instant> {
         self.first_end.filter(|_| self.is_waited_for())
     }
 
-    /// Returns everyone who waits: there will be no more room. Those to whom some was offered know.
+    /// Returns the wakers of all waiting callers, because there will be no more room. Callers with
+    /// an offer were woken before.
     pub(super) fn close(&mut self) -> Wakers {
         let waiting = std::mem::take(&mut self.waiting);
         waiting.into_values().map(|waiter| waiter.waker).collect()
     }
 
-    /// Offers what room there is to those whose turn it is.
+    /// Offers the available room to the next callers.
     fn offer(&mut self, now: Instant) -> Wakers {
         let mut wakers = Wakers::default();
         while let Some(first) = self.waiting.first_entry() {
@@ -188,8 +191,8 @@ impl WaitList {
     }
 }
 
-/// How long others wait for one who was woken and does not come. Far longer than a runtime takes to poll
-/// what it has woken, unless something blocks its workers.
+/// How long other callers wait for one that was woken and does not take its offer. This is far
+/// longer than a runtime takes to poll a woken task, unless something blocks its workers.
 pub(super) const OFFER_MAX: Duration = Duration::from_millis(10);
 
 #[cfg(test)]

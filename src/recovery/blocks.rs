@@ -1,7 +1,7 @@
 //! The buffers of the read-ahead, reused once no record in them is held.
 //!
-//! A new megabyte for each block costs as much as reading it from the cache: the system has to find,
-//! and clear, its pages.
+//! Allocating a new megabyte for each block costs as much as reading the block from the cache,
+//! because the system must find and clear its pages.
 
 use std::collections::VecDeque;
 
@@ -14,13 +14,13 @@ use crate::storage::File;
 /// Reads a file in blocks.
 #[derive(Default)]
 pub(super) struct Blocks {
-    /// The last ones read, oldest first.
+    /// The last blocks read, oldest first.
     recent: VecDeque<Bytes>,
 }
 
 impl Blocks {
-    /// Up to `len` bytes from `offset` on; less only at the end of the file, or before a page that cannot
-    /// be read, which is named.
+    /// Reads up to `len` bytes at `offset`. Returns less only at the end of the file, or before a
+    /// page that cannot be read, which it names.
     pub(super) fn read(
         &mut self,
         file: &File,
@@ -31,7 +31,7 @@ impl Blocks {
         let read = pages::read(file, &mut buffer, offset)?;
         buffer.truncate(read.filled);
         let block = buffer.freeze();
-        // A single large record is the consumer's alone.
+        // The memory of a single large record belongs to the consumer alone.
         if len <= KEPT_LEN_MAX {
             self.recent.push_back(block.clone());
         }
@@ -51,9 +51,8 @@ impl Blocks {
     }
 }
 
-/// The largest block that is kept to be used again.
+/// The largest block that is kept for reuse.
 const KEPT_LEN_MAX: usize = 1024 * 1024;
 
-/// Blocks that are in use if the consumer keeps up: one being read, one on its way, one whose records
-/// are being consumed.
+/// Blocks in use if the consumer keeps up: one being read, one in the channel, one being consumed.
 const IN_FLIGHT: usize = 3;

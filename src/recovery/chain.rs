@@ -1,4 +1,4 @@
-//! Which files are the log: reads the directory and the headers, and checks that they link.
+//! Which files belong to the log: reads the directory and the headers, and checks how they link.
 
 use crate::error::{Corruption, CorruptionKind, Error, Result, UnsupportedReason};
 use crate::format::segment::{self, Header, HeaderError, Remarks, Unknown};
@@ -22,7 +22,7 @@ pub(super) struct SegmentChain {
 pub(crate) struct SegmentMeta {
     pub(super) name: String,
     pub(crate) header: Header,
-    /// What it says of itself, if it says anything that can be read.
+    /// Its statement, if there is one that can be read.
     pub(crate) statement: Option<Statement>,
 }
 
@@ -33,12 +33,12 @@ pub(crate) enum Start {
     Oldest,
     /// At this one.
     At(Lsn),
-    /// As late as can be: for callers who do not want any record.
+    /// As late as possible, for callers that need no records.
     Last,
 }
 
 impl Start {
-    /// Whether the caller wants any record.
+    /// Whether the caller needs records.
     pub(super) fn wants_records(self) -> bool {
         match self {
             Self::Oldest | Self::At(_) => true,
@@ -48,7 +48,7 @@ impl Start {
 }
 
 impl SegmentChain {
-    /// Reads it from the directory.
+    /// Reads the chain from the directory.
     pub(super) fn read(dir: &Dir) -> Result<Self> {
         let files = dir.list()?;
         check_finished(dir, &files)?;
@@ -74,7 +74,8 @@ impl SegmentChain {
         })
     }
 
-    /// From the newest segment down to the head, which is the newest one that needs no predecessor.
+    /// Reads from the newest segment down to the head, which is the newest one that needs no
+    /// predecessor.
     fn read_down_to_head(dir: &Dir, found: &[Lsn]) -> Result<Vec<SegmentMeta>> {
         let mut segments: Vec<SegmentMeta> = Vec::new();
         for &base in found.iter().rev() {
@@ -96,7 +97,7 @@ impl SegmentChain {
         }
     }
 
-    /// The oldest LSN that is kept, or would be if there were any.
+    /// The oldest LSN that is kept, or the LSN that the first record would have if there is none.
     pub(super) fn oldest(&self) -> Lsn {
         self.segments
             .first()
@@ -123,7 +124,7 @@ impl SegmentChain {
     }
 }
 
-/// Refuses a directory that a restore has not finished: what is in it is no log yet.
+/// Refuses a directory with an unfinished restore, which is not a log yet.
 pub(crate) fn check_finished(dir: &Dir, files: &[String]) -> Result<()> {
     match files.iter().any(|name| name == names::RESTORING) {
         true => Err(Error::UnfinishedRestore {
@@ -134,7 +135,7 @@ pub(crate) fn check_finished(dir: &Dir, files: &[String]) -> Result<()> {
 }
 
 impl SegmentMeta {
-    /// Damage that cuts this segment off from the records before it, `first` and those after it.
+    /// Damage because of which the record `first` and all records after it cannot be delivered.
     pub(super) fn damaged(&self, dir: &Dir, kind: CorruptionKind, first: Lsn) -> Corruption {
         let (segment, last) = (dir.path_of(&self.name), self.header.base.prev());
         Corruption {
@@ -147,12 +148,12 @@ impl SegmentMeta {
     }
 }
 
-/// Looks at a file below the head of the log. It was truncated, and is removed if it is a segment of this
-/// log.
+/// Examines a file below the head of the log. If it is a segment of this log, it was truncated and
+/// will be removed.
 ///
-/// The log does not need it. So a file that cannot be read, or that is no segment, keeps no sound log from
-/// opening, and stays where it is. A sound segment of another log is an error all the same: the head may be the
-/// one that does not belong here.
+/// The log does not need the file. A file that cannot be read or that is not a segment does not
+/// prevent a sound log from opening, and stays where it is. A sound segment of another log is an
+/// error nevertheless: the head may be the file that does not belong here.
 fn read_stale(dir: &Dir, base: Lsn, segments: &[SegmentMeta]) -> Result<Option<String>> {
     let Ok(SegmentFile { meta, .. }) = SegmentFile::read(dir, base) else {
         return Ok(None);
@@ -167,8 +168,8 @@ fn read_stale(dir: &Dir, base: Lsn, segments: &[SegmentMeta]) -> Result<Option<S
 
 /// Reads a segment's header and says whether the segment needs no predecessor.
 ///
-/// A file gets a segment's name only after its header and its full length are durable, so that whatever
-/// is wrong here is damage and never a torn write.
+/// A file gets a segment's name only after its header and its full length are durable. So anything
+/// wrong here is damage, and never a torn write.
 fn read_header(dir: &Dir, base: Lsn) -> Result<(SegmentMeta, bool)> {
     let file = SegmentFile::read(dir, base)?;
     file.check_len(dir)?;
@@ -179,13 +180,13 @@ fn read_header(dir: &Dir, base: Lsn) -> Result<(SegmentMeta, bool)> {
 #[derive(Clone, Debug)]
 pub(crate) struct SegmentFile {
     pub(crate) meta: SegmentMeta,
-    /// Whether it needs no predecessor.
+    /// Whether the segment needs no predecessor.
     pub(crate) is_head: bool,
     len: u64,
 }
 
 impl SegmentFile {
-    /// Reads everything that the header block says.
+    /// Reads the whole header block.
     pub(super) fn read(dir: &Dir, base: Lsn) -> Result<Self> {
         let name = names::segment(base);
         let file = dir.open(&name, Mode::Read)?;
@@ -207,7 +208,7 @@ impl SegmentFile {
         })
     }
 
-    /// Whether it is shorter than its header says.
+    /// Whether the file is shorter than its header says.
     pub(crate) fn is_short(&self) -> bool {
         self.len < self.meta.header.capacity
     }
@@ -250,7 +251,7 @@ fn unsupported(dir: &Dir, base: Lsn, unknown: Unknown) -> Error {
     }
 }
 
-/// Damage that leaves nothing to be said about a file's records, but which should be the first.
+/// Damage of a header, after which only the first record that the file should hold is known.
 fn damaged_header(dir: &Dir, base: Lsn, kind: CorruptionKind) -> Corruption {
     Corruption {
         kind,
@@ -261,7 +262,7 @@ fn damaged_header(dir: &Dir, base: Lsn, kind: CorruptionKind) -> Corruption {
     }
 }
 
-/// Checks that `next` names `segment` as its predecessor, and a place in it that exists.
+/// Checks that `next` names `segment` as its predecessor, with an end that is inside it.
 pub(super) fn check_link(dir: &Dir, segment: &SegmentMeta, next: &SegmentMeta) -> Result<()> {
     if segment.header.log_id != next.header.log_id {
         return Err(next

@@ -1,8 +1,8 @@
-//! Records on their way from the task that reads them to the consumer.
+//! Records on their way from the reading task to the consumer.
 //!
-//! What is handed over is the block that was read, and where the payloads are in it. The consumer makes a
-//! record of it when it takes one: eight bytes a record change hands, and the reference to the block is
-//! counted on the consumer's side, while the next block is being read.
+//! The task sends the block that it read, with the position of each payload in it. The consumer
+//! makes a record from these when it takes one. So only eight bytes per record are sent, and the
+//! references to the block are counted on the consumer's side, while the next block is being read.
 
 use std::vec;
 
@@ -12,31 +12,31 @@ use crate::format::frame;
 use crate::lsn::Lsn;
 use crate::record::Record;
 
-/// Records that were read, in their order.
+/// Records that were read, in order.
 #[derive(Default)]
 pub(super) struct Chunk {
     pub(super) keep: Keep,
-    /// Those that were not kept, too.
+    /// The number of records, including those that were not kept.
     pub(super) count: u64,
-    /// Of all payloads.
+    /// The bytes of all payloads.
     pub(super) bytes: u64,
-    kept: Kept,
+    kept: Totals,
     runs: Vec<Run>,
 }
 
-/// How much of a chunk was kept.
+/// How many records and bytes of a chunk are kept.
 #[derive(Clone, Copy, Debug, Default)]
-struct Kept {
+struct Totals {
     records: u64,
     bytes: u64,
 }
 
-/// Which records are kept, and not only checked and counted.
+/// Which records are kept, instead of only checked and counted.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(crate) enum Keep {
     #[default]
     Nothing,
-    /// Those with payloads of so many bytes at the most.
+    /// Records with payloads of at most this many bytes.
     UpTo(u64),
 }
 
@@ -52,10 +52,10 @@ impl Keep {
 struct Run {
     first: Lsn,
     block: Block,
-    payloads: Vec<Place>,
+    payloads: Vec<Span>,
 }
 
-/// A block, and where it begins in its file.
+/// A block, and its offset in the file.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Block {
     pub(super) bytes: Bytes,
@@ -63,13 +63,14 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// Where a copy of a part of a block begins.
+    /// The offset of a copy of a part of a block.
     const NOWHERE: u64 = u64::MAX;
 }
 
-/// Where a payload is in its block. A block is never longer than a segment, whose offsets fit 32 bits.
+/// The position of a payload in its block. A block is never longer than a segment, whose offsets
+/// fit into 32 bits.
 #[derive(Clone, Copy)]
-struct Place {
+struct Span {
     start: u32,
     end: u32,
 }
@@ -82,8 +83,8 @@ impl Chunk {
         }
     }
 
-    /// Adds the record behind the last one. Its payload is at `start` in the block, which is not looked at
-    /// if the record is not kept.
+    /// Adds the next record. Its payload is at `start` in the block, which is not used if the
+    /// record is not kept.
     #[inline]
     pub(super) fn push(&mut self, lsn: Lsn, block: &Block, start: usize, len: u32) {
         self.count += 1;
@@ -94,39 +95,39 @@ impl Chunk {
         self.kept.records += 1;
         self.kept.bytes += u64::from(len);
         let start = u32::try_from(start).expect("a block is not longer than a segment");
-        let place = Place {
+        let span = Span {
             start,
             end: start + len,
         };
         match self.runs.last_mut() {
-            Some(run) if run.block.at == block.at => run.payloads.push(place),
-            _ if self.keep == Keep::ALL => self.begin_run(lsn, block, place),
-            _ => self.push_copy(lsn, block, place),
+            Some(run) if run.block.at == block.at => run.payloads.push(span),
+            _ if self.keep == Keep::ALL => self.begin_run(lsn, block, span),
+            _ => self.push_copy(lsn, block, span),
         }
     }
 
-    /// A few records of many must not keep the blocks in memory that they were read in.
+    /// Copies the payload: a few kept records of many must not keep their blocks in memory.
     #[cold]
-    fn push_copy(&mut self, first: Lsn, block: &Block, place: Place) {
-        let payload = &block.bytes[place.start as usize..place.end as usize];
+    fn push_copy(&mut self, first: Lsn, block: &Block, span: Span) {
+        let payload = &block.bytes[span.start as usize..span.end as usize];
         let copy = Block {
             bytes: Bytes::copy_from_slice(payload),
             at: Block::NOWHERE,
         };
-        let place = Place {
+        let span = Span {
             start: 0,
-            end: place.end - place.start,
+            end: span.end - span.start,
         };
-        self.begin_run(first, &copy, place);
+        self.begin_run(first, &copy, span);
     }
 
-    /// There is room for as many records as the block has, if the others are as long as the first.
+    /// Allocates for as many records as the block has if all are as long as the first.
     #[cold]
-    fn begin_run(&mut self, first: Lsn, block: &Block, place: Place) {
-        let record = frame::HEADER_LEN + (place.end - place.start) as usize;
-        let rest = block.bytes.len() - place.start as usize;
+    fn begin_run(&mut self, first: Lsn, block: &Block, span: Span) {
+        let record = frame::HEADER_LEN + (span.end - span.start) as usize;
+        let rest = block.bytes.len() - span.start as usize;
         let mut payloads = Vec::with_capacity((rest / record + 1).min(RUN_MAX));
-        payloads.push(place);
+        payloads.push(span);
         self.runs.push(Run {
             first,
             block: block.clone(),
@@ -134,7 +135,7 @@ impl Chunk {
         });
     }
 
-    /// Moves all records of another chunk, which follow, to this one.
+    /// Moves all records of the following chunk to this one.
     pub(super) fn append(&mut self, other: &mut Self) {
         self.count += std::mem::take(&mut other.count);
         self.bytes += std::mem::take(&mut other.bytes);
@@ -144,7 +145,7 @@ impl Chunk {
         self.runs.append(&mut other.runs);
     }
 
-    /// Forgets the records before `lsn`.
+    /// Drops the records before `lsn`.
     pub(super) fn skip_before(&mut self, lsn: Lsn) {
         for run in &mut self.runs {
             let skipped = usize::try_from(lsn.get().saturating_sub(run.first.get()));
@@ -152,7 +153,7 @@ impl Chunk {
             let payloads = run.payloads.drain(..skipped);
             self.count -= skipped as u64;
             self.bytes -= payloads
-                .map(|place| u64::from(place.end - place.start))
+                .map(|span| u64::from(span.end - span.start))
                 .sum::<u64>();
             run.first = Lsn::new(run.first.get().saturating_add(skipped as u64));
         }
@@ -165,7 +166,7 @@ impl Chunk {
         Some(Lsn::new(run.first.get() + (run.payloads.len() as u64 - 1)))
     }
 
-    /// The memory that it takes, about.
+    /// The approximate memory that it takes.
     pub(super) fn held(&self) -> u64 {
         self.kept.bytes + self.kept.records * HELD_PER_RECORD
     }
@@ -180,11 +181,11 @@ impl Chunk {
     }
 }
 
-/// The records of a chunk, one after the other.
+/// An iterator over the records of a chunk.
 pub(crate) struct Records {
     runs: vec::IntoIter<Run>,
     block: Bytes,
-    payloads: vec::IntoIter<Place>,
+    payloads: vec::IntoIter<Span>,
     next: Lsn,
 }
 
@@ -194,7 +195,7 @@ impl Records {
     }
 
     fn next_run(&mut self) -> Option<()> {
-        // The memory is used again once nothing refers to it.
+        // The memory can be reused once nothing refers to it.
         self.block = Bytes::new();
         let run = self.runs.next()?;
         self.block = run.block.bytes;
@@ -209,9 +210,9 @@ impl Iterator for Records {
 
     #[inline]
     fn next(&mut self) -> Option<Record> {
-        let Place { start, end } = loop {
+        let Span { start, end } = loop {
             match self.payloads.next() {
-                Some(place) => break place,
+                Some(span) => break span,
                 None => self.next_run()?,
             }
         };
@@ -221,9 +222,9 @@ impl Iterator for Records {
     }
 }
 
-/// What a record takes beside its payload: its header in the block, and its place in lists that may be
-/// growing.
+/// The memory of a record besides its payload: its header in the block, and entries in lists that
+/// may be growing.
 pub(super) const HELD_PER_RECORD: u64 = (frame::HEADER_LEN + 2 * size_of::<Record>()) as u64;
 
-/// The most records that room is made for beforehand.
+/// The most records that memory is allocated for in advance.
 const RUN_MAX: usize = 64 * 1024;

@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::executor::{Executor, race};
 use crate::storage::{Access, Dir, Location, Lock, Opening, still_closing};
 
-/// A directory that is to be opened and locked.
+/// A directory to be opened and locked.
 pub(crate) struct ToLock {
     pub(super) location: Location,
     pub(super) opening: Opening,
@@ -17,10 +17,10 @@ pub(crate) struct ToLock {
 }
 
 impl ToLock {
-    /// Opens the directory and locks it, or waits for that as long as a caller wants it.
+    /// Opens the directory and locks it. Waits as long as the timeout allows and a caller waits.
     ///
-    /// The path is resolved again for each attempt: a caller that waits for a log means the one that is
-    /// there in the end.
+    /// The path is resolved again for each attempt: a caller that waits wants the log that is there
+    /// in the end.
     pub(crate) async fn lock(&self, is_given_up: impl Fn() -> bool + Sync) -> Result<(Dir, Lock)> {
         let deadline = self.executor.now().checked_add(self.timeout);
         loop {
@@ -39,10 +39,11 @@ impl ToLock {
         }
     }
 
-    /// Locks the directory, after a log of this process that is closing in it.
+    /// Locks the directory. Waits for a log of this process that is closing in it.
     ///
-    /// Something of this process may keep that log's lock, such as a snapshot that is being written. So it is
-    /// not waited for beyond the timeout, if there is one, nor when no caller wants the answer any more.
+    /// Something in this process may keep that log's lock, such as a snapshot that is being
+    /// written. So it waits no longer than the timeout, if there is one, and only while a caller
+    /// waits.
     async fn lock_now(
         &self,
         dir: &Dir,
@@ -83,6 +84,6 @@ impl ToLock {
     }
 }
 
-/// How often it is tried whether a log that another process has open is free: the system says nothing
-/// when it becomes so.
+/// How often a lock of another process is tried again. The system does not report when it becomes
+/// free.
 const LOCK_PAUSE: Duration = Duration::from_millis(20);

@@ -1,7 +1,7 @@
 //! Reading a finished segment while the log is open.
 //!
-//! It is the replay's scan with the replay's verdict: a segment that has a successor ends where the log
-//! says, or it is damaged.
+//! Uses the replay's scan and verdict: a segment with a successor ends where the log says, or it is
+//! damaged.
 
 use std::io;
 use std::path::PathBuf;
@@ -22,7 +22,7 @@ use crate::storage::{Dir, File, Mode};
 pub(crate) struct FinishedScan {
     dir: Dir,
     scan: Scan,
-    /// Its last record, and where that ends.
+    /// Its last record, and the offset at which that ends.
     end: (Lsn, u64),
     stop: Option<Stop>,
 }
@@ -39,15 +39,15 @@ impl FinishedScan {
         })
     }
 
-    /// Whether the next block is one large record, which should be alone in memory.
+    /// Whether the next block is one large record, which must be alone in memory.
     pub(crate) fn is_large_next(&self) -> bool {
         self.scan.is_large_next()
     }
 
-    /// Reads a block, and returns its records from `from` on and the last of them, if there is any. `None` at
-    /// the end of the segment.
+    /// Reads a block. Returns its records from `from` on, and the LSN of the last of them, if any.
+    /// `None` at the end of the segment.
     ///
-    /// What can be read before damage is returned before the error.
+    /// Records before damage are returned before the error.
     pub(crate) fn read(&mut self, from: Lsn) -> Result<Option<(Records, Option<Lsn>)>> {
         if let Some(stop) = self.stop {
             return self.check_end(stop).map(|()| None);
@@ -59,7 +59,7 @@ impl FinishedScan {
         Ok(Some((chunk.into_records(), last)))
     }
 
-    /// Reads it to its end and keeps nothing.
+    /// Reads the segment to its end and keeps nothing.
     pub(crate) fn check(&mut self) -> Result<()> {
         loop {
             if let Some(stop) = self.stop {
@@ -103,8 +103,8 @@ pub(crate) struct FinishedBytes {
 }
 
 impl FinishedBytes {
-    /// The next piece; `None` at the end. Of the header block only the header is as it is in the file: the
-    /// rest changes in a segment's life, and is zero.
+    /// The next piece, or `None` at the end. Of the header block, only the header is as in the
+    /// file. The rest changes during a segment's life, and is zero here.
     pub(crate) fn next(&mut self) -> Result<Option<Bytes>> {
         let left = self.end - self.offset;
         let len = usize::try_from(left).map_or(PIECE_LEN, |left| left.min(PIECE_LEN));
@@ -124,7 +124,7 @@ impl FinishedBytes {
     }
 }
 
-/// Reads the header block of a finished segment: it has to be this one, and as long as it was.
+/// Reads the header block of a finished segment. It must be this segment, with its full length.
 fn find(dir: &Dir, header: &Header) -> Result<SegmentMeta> {
     let found = SegmentFile::read(dir, header.base)?;
     found.check_len(dir)?;
@@ -136,7 +136,7 @@ fn find(dir: &Dir, header: &Header) -> Result<SegmentMeta> {
     Err(damaged.into())
 }
 
-/// What is read at once.
+/// The size of a piece.
 const PIECE_LEN: usize = 1024 * 1024;
 
 const _: () = assert!(PIECE_LEN > HEADER_BLOCK_LEN);

@@ -1,13 +1,14 @@
 //! Reading a log back, as a stream. Nothing in this module changes a file.
 //!
-//! The work is done on a task of its own ([`replay`]): [`directory`] opens the directory and locks it,
-//! [`chain`] reads the headers and decides which files are the log, [`scan`] reads one segment record by record, [`blocks`] block by block, [`tail`]
-//! judges how the newest segment ends. (`salvage`, for the tools, reads on where a replay stops.) What they
-//! find comes over a short channel in pieces of about 1 MiB, which is what bounds the read-ahead. A record
-//! of more than 8 MiB is alone in memory, and is read only when it is known to be whole; so is an atomic
-//! batch of more than that, which is then handed out piece by piece.
+//! A separate task does the work ([`replay`]): [`directory`] opens the directory and locks it,
+//! [`chain`] reads the headers and decides which files belong to the log, [`scan`] reads one
+//! segment record by record, and [`blocks`] reads its file block by block. [`tail`] judges how the
+//! newest segment ends. (`salvage`, for the tools, continues where a replay stops.) The task sends
+//! records over a short channel in chunks of about 1 MiB, which bounds the read-ahead. A record of
+//! more than 8 MiB is alone in memory, and is read only once it is known to be complete. An atomic
+//! batch of more than 8 MiB is also checked first, and then delivered block by block.
 //!
-//! The rules and the labels of the cases are those of `docs/durability.md`, "Recovery".
+//! `docs/durability.md`, "Recovery", has the rules and the labels of all cases.
 
 mod blocks;
 mod chain;
@@ -88,7 +89,7 @@ pub struct Recovery {
     context: Context,
 }
 
-/// What continuing from a recovery needs.
+/// What is needed to continue a recovered log.
 #[derive(Debug)]
 pub(crate) struct Context {
     pub(crate) location: Location,
@@ -120,13 +121,13 @@ impl Context {
 }
 
 impl Recovery {
-    /// Starts to read a directory, and creates it if necessary.
+    /// Starts reading a directory, and creates it if necessary.
     pub(crate) async fn start(context: Context, start: Start) -> Result<Self> {
         let to_lock = context.to_lock(Access::Append);
         Self::start_with(context, start, Source::ToLock(to_lock)).await
     }
 
-    /// Starts to read a directory that is locked for appending.
+    /// Starts reading a directory that is locked for appending.
     #[cfg(feature = "snapshot")]
     pub(crate) async fn start_locked(
         context: Context,
@@ -168,7 +169,7 @@ impl Recovery {
         self.context.location.path()
     }
 
-    /// Reads on to the end, which verifies the rest, and returns what the writer needs.
+    /// Reads to the end, which verifies the rest, and returns what the writer needs.
     pub(crate) async fn finish(mut self) -> Result<(Context, Recovered, (Dir, Lock))> {
         self.replay.skip_to_end().await?;
         match (self.replay.recovered.take(), self.replay.locked.take()) {
@@ -199,7 +200,7 @@ impl Stream for Recovery {
 pub struct Reader(Replay);
 
 impl Reader {
-    /// Starts to read a directory.
+    /// Starts reading a directory.
     pub(crate) async fn start(context: Context, start: Start) -> Result<Self> {
         let source = Source::ToLock(context.to_lock(Access::Read));
         Replay::start(&context, start, source).await.map(Self)
@@ -240,7 +241,7 @@ impl Stream for Reader {
 struct Replay {
     events: mpsc::Receiver<Result<Event>>,
     records: Records,
-    /// The memory that the pieces read ahead take.
+    /// The permit for the memory of the chunks read ahead.
     room: Option<Room>,
     report: RecoveryReport,
     recovered: Option<Recovered>,
@@ -272,7 +273,8 @@ impl Replay {
         })
     }
 
-    /// Most records are at hand, and need neither a waker nor room for an error on their way.
+    /// Fast path: most records are in memory already, and need neither a waker nor room for an
+    /// error.
     #[inline]
     async fn next(&mut self) -> Result<Option<Record>> {
         match self.records.next() {
@@ -337,5 +339,5 @@ impl std::fmt::Debug for Replay {
     }
 }
 
-/// Pieces of about 1 MiB that may be read ahead of the consumer, beside the one that is being read.
+/// Chunks of about 1 MiB in the channel, besides the one that is being read.
 const CHUNKS_AHEAD: usize = 1;

@@ -1,22 +1,22 @@
-//! Reading around bad sectors: a page that the system cannot read costs that page, and nothing else.
+//! Reading around bad sectors: a page that the system cannot read costs only that page.
 
 use crate::error::IoFailure;
 use crate::storage::File;
 
-/// What could be read of a stretch of a file.
+/// The result of reading a range of a file.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Read {
-    /// So many bytes from its beginning on.
+    /// How many bytes from its beginning were read.
     pub(crate) filled: usize,
-    /// The page that ended it, by its offset in the file. `None` if it ended with the file, or with the
-    /// buffer.
+    /// The offset of the bad page at which reading ended. `None` if it ended with the file or with
+    /// the buffer.
     pub(crate) bad_page: Option<u64>,
 }
 
 /// Fills `buffer` from `offset` on, up to the first page that cannot be read.
 ///
-/// The read is tried as a whole first. Only if that fails it is tried page by page, because a system that
-/// reads ahead fails for more than what is bad.
+/// First tries to read the range as a whole. If that fails, reads page by page, because a system
+/// that reads ahead fails for more than the bad page.
 pub(crate) fn read(file: &File, buffer: &mut [u8], offset: u64) -> Result<Read, IoFailure> {
     match file.read_at(buffer, offset) {
         Ok(filled) => Ok(Read {
@@ -46,10 +46,10 @@ fn read_pages(file: &File, buffer: &mut [u8], offset: u64) -> Result<Read, IoFai
     Ok(Read { filled, bad_page })
 }
 
-/// Where the page behind this one begins.
+/// The offset of the page after this one.
 pub(crate) fn next_page(page: u64) -> u64 {
     page + PAGE_LEN
 }
 
-/// What a system reads at the least.
+/// The smallest unit that a system reads.
 const PAGE_LEN: u64 = 4096;

@@ -1,4 +1,4 @@
-//! The task that reads a log and sends what it finds.
+//! The task that reads a log and sends its records.
 
 use std::sync::Arc;
 
@@ -16,14 +16,15 @@ use crate::recovery::scan::{Scan, Stop};
 use crate::recovery::tail::{self, Verdict};
 use crate::storage::{Dir, Lock};
 
-/// What a replay sends, in this order: once, any number of times, once.
+/// What a replay sends: the first event once, the second any number of times, the third once.
 pub(super) enum Event {
     Opened {
         dir: Dir,
         lock: Lock,
         report: RecoveryReport,
     },
-    /// The room that the records take is given back when the consumer has done with them.
+    /// The permit for the memory of the records is released when the consumer has finished with
+    /// them.
     Records(Records, RecoveryReport, Option<Room>),
     Ended(Recovered, RecoveryReport),
 }
@@ -34,24 +35,24 @@ pub(super) type Room = OwnedSemaphorePermit;
 /// Reads a log and sends it. Ends early if the receiver is dropped.
 pub(super) async fn run(source: Source, start: Start, events: Outbox) {
     let sent = match open(source, start, &events).await {
-        Ok((dir, lock, job)) => job.send_all(&dir, lock, &events).await,
+        Ok((dir, lock, replayer)) => replayer.send_all(&dir, lock, &events).await,
         Err(error) => Err(error),
     };
     if let Err(error) = sent {
         observe::recovery_failed(&error);
-        // A caller that dropped the receiver does not want the error.
+        // An error means that the receiver was dropped.
         let _ = events.send(Err(error)).await;
     }
 }
 
-/// The directory that is to be read.
+/// The directory to be read.
 pub(super) enum Source {
     ToLock(ToLock),
     #[cfg(feature = "snapshot")]
     Locked(Dir, Lock),
 }
 
-async fn open(source: Source, start: Start, events: &Outbox) -> Result<(Dir, Lock, Job)> {
+async fn open(source: Source, start: Start, events: &Outbox) -> Result<(Dir, Lock, Replayer)> {
     let (dir, lock) = match source {
         Source::ToLock(to_lock) => to_lock.lock(|| events.is_closed()).await?,
         #[cfg(feature = "snapshot")]
@@ -71,7 +72,7 @@ async fn open(source: Source, start: Start, events: &Outbox) -> Result<(Dir, Loc
     Ok((
         dir,
         lock,
-        Job {
+        Replayer {
             chain,
             start,
             first,
@@ -81,17 +82,17 @@ async fn open(source: Source, start: Start, events: &Outbox) -> Result<(Dir, Loc
     ))
 }
 
-/// What is left to do once the directory is open.
-struct Job {
+/// Sends the records of a directory that is open.
+struct Replayer {
     chain: SegmentChain,
     start: Start,
     first: usize,
     report: RecoveryReport,
-    /// Room for chunks that are read, on their way, or being consumed.
+    /// Room for chunks that are being read, in the channel or being consumed.
     memory: Arc<Semaphore>,
 }
 
-impl Job {
+impl Replayer {
     async fn send_all(mut self, dir: &Dir, lock: Lock, outbox: &Outbox) -> Result<()> {
         let opened = Event::Opened {
             dir: dir.clone(),
@@ -126,7 +127,7 @@ impl Job {
         send(outbox, Event::Ended(recovered, self.report)).await
     }
 
-    /// Sends one segment's records. Returns how it ends if it is the newest.
+    /// Sends one segment's records. Returns how the segment ends if it is the newest.
     async fn send_segment(
         &mut self,
         dir: &Dir,
@@ -163,8 +164,8 @@ impl Job {
         }
     }
 
-    /// A large record is alone in memory: it is read when the consumer has done with all before it, and
-    /// nothing is read ahead of it.
+    /// A large record is alone in memory: it is read once the consumer has finished with everything
+    /// before it, and nothing is read ahead of it.
     async fn wait_for_room(&self, is_large: bool, outbox: &Outbox) -> Result<Option<Room>> {
         if !self.start.wants_records() {
             return Ok(None);
@@ -221,12 +222,12 @@ impl Job {
 
 type Outbox = mpsc::Sender<Result<Event>>;
 
-/// Waits for room. An error means that the consumer has gone.
+/// Waits for room. An error means that the consumer was dropped.
 async fn send(outbox: &Outbox, event: Event) -> Result<()> {
     outbox.send(Ok(event)).await.map_err(|_| Error::Interrupted)
 }
 
-/// A segment that has a successor was complete when that one was opened: it has to end where the
+/// A segment with a successor was complete when the successor was opened. It must end where the
 /// successor says, with the record before the successor's first.
 pub(super) fn check_complete(dir: &Dir, scan: &Scan, next: &SegmentMeta) -> Result<(), Corruption> {
     let expected = next.header.predecessor.map(|predecessor| predecessor.end);
@@ -237,5 +238,5 @@ pub(super) fn check_complete(dir: &Dir, scan: &Scan, next: &SegmentMeta) -> Resu
     Err(scan.damaged(dir, CorruptionKind::SealedDamaged, last))
 }
 
-/// Chunks of records in memory: one that is being read, one on its way, one that is being consumed.
+/// Chunks of records in memory: one being read, one in the channel, one being consumed.
 const CHUNKS_MAX: u32 = 3;

@@ -1,4 +1,4 @@
-//! What recovery reports about what it read.
+//! The report of a recovery.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -51,7 +51,7 @@ fn counted(count: u64, what: &str) -> String {
     format!("{count} {what}{plural}")
 }
 
-/// Where a log ends that was not closed.
+/// Where a log that was not closed ends.
 ///
 /// This is harmless: nothing after it was acknowledged as durable.
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -83,8 +83,7 @@ impl fmt::Display for TornTail {
     }
 }
 
-/// What is at the place where a log ends. The labels are those of the table in
-/// `docs/durability.md`.
+/// What is at the place where a log ends. `docs/durability.md` has a table of the labels.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum TornTailReason {

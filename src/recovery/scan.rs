@@ -1,9 +1,9 @@
 //! Reading one segment, record by record, in blocks of about 1 MiB.
 //!
-//! What is kept in memory is bounded by the records that are handed out, and never by what a header says:
-//! a record or an atomic batch that is larger than [`HOLD_MAX`] is first read once in small pieces, which
-//! are checked and forgotten. Only if it holds to its end it is read again, and handed out; the records of
-//! an atomic batch then one block after the other.
+//! Memory depends on the records that are delivered, and never on the length in a header. A record
+//! or an atomic batch that is larger than [`HOLD_MAX`] is first read in small pieces, which are
+//! checked and dropped. Only if it is valid to its end, it is read again and delivered. The records
+//! of an atomic batch are then delivered block by block.
 
 #[cfg(feature = "tools")]
 mod resume;
@@ -34,51 +34,52 @@ pub(super) struct Scan {
     pub(super) file: File,
     path: PathBuf,
     pub(super) walker: Walker,
-    /// Where the segment says that it ends; no question in one that has a successor.
+    /// The last record according to a seal or link. Not used if the segment has a successor.
     sealed: Option<Lsn>,
     blocks: Blocks,
     /// The block that is being read.
     block: Block,
-    /// Whether the file, or the segment, ends with it.
+    /// Whether the file or the segment ends with this block.
     is_last: bool,
-    /// The length of the block that comes next.
+    /// The length of the next block.
     wanted: u64,
-    /// One that has seen nothing: a new one would look each time what the processor can do.
+    /// An unused hasher to clone: a new one would detect the processor's features each time.
     hasher: Hasher,
     /// The length of the last record, with its header.
     last_len: u64,
-    /// The page behind the block, if the block ends there because that one cannot be read.
+    /// The page after the block, if the block ends there because that page cannot be read.
     bad_page: Option<u64>,
-    /// The page at which reading has stopped, if it has stopped because that one cannot be read.
+    /// The page at which reading has stopped, if it stopped because that page cannot be read.
     stopped_at_page: Option<u64>,
-    /// The records of an atomic batch whose end was not read yet.
+    /// The records of an atomic batch whose end has not been read yet.
     unit: Chunk,
-    /// Up to here an atomic batch is known to be whole.
+    /// Up to this offset, an atomic batch is known to be complete.
     checked: u64,
-    /// Places between records, one for each block read, from the first one that is not proven on.
+    /// Positions between records, one for each block read, beginning with the first that is not
+    /// proven durable.
     places: VecDeque<(Lsn, u64)>,
 }
 
 /// Why reading stopped.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) enum Stop {
-    /// At the place where records have to end.
+    /// At the limit, where records must end.
     Limit,
-    /// Where the segment says that it ends.
+    /// At the end that the segment's statement names.
     Seal,
     /// There is no frame that continues the log.
     NoRecord,
-    /// There is a record, and its payload is not what it was.
+    /// A record with a payload that does not match its checksum.
     BadRecord(Frame),
-    /// There is a frame of a kind that only a later version knows.
+    /// A frame of a kind that only a later version knows.
     UnknownKind(u8),
-    /// What comes next is in a page that cannot be read: a record that begins with this frame, or
-    /// something of which the header cannot be read either.
+    /// What comes next is in a page that cannot be read: the payload of this frame, or the next
+    /// frame's header.
     Unreadable(Option<Frame>),
 }
 
 impl Scan {
-    /// Opens a segment whose records end at `limit`, or wherever it says if there is none.
+    /// Opens a segment whose records end at `limit`, or, without a limit, where its statement says.
     pub(super) fn open(
         dir: &Dir,
         segment: &SegmentMeta,
@@ -109,38 +110,40 @@ impl Scan {
         })
     }
 
-    /// Reads one block at the most and appends its records to `out`. `Some` once reading has stopped.
+    /// Reads at most one block and appends its records to `out`. Returns why reading has stopped,
+    /// if it has.
     ///
-    /// A large record that is to come next is left for the next call.
+    /// If a large record comes next, it is left for the next call.
     pub(super) fn read_block(&mut self, out: &mut Chunk) -> Result<Option<Stop>, IoFailure> {
         self.unit.keep = out.keep;
         let mut has_read = false;
         loop {
             self.pass_records(out);
             match self.step(out)? {
-                Step::Go => {}
-                Step::NeedBytes(needed) if has_read || needed > self.wanted => {
+                FrameOutcome::Go => {}
+                FrameOutcome::NeedBytes(needed) if has_read || needed > self.wanted => {
                     self.wanted = self.block_len().max(needed);
                     return Ok(None);
                 }
-                Step::NeedBytes(_) => {
+                FrameOutcome::NeedBytes(_) => {
                     self.note_place();
                     self.fill(self.walker.offset(), self.wanted)?;
                     self.wanted = self.block_len();
                     has_read = true;
                 }
-                Step::Stop(stop) => return Ok(Some(stop)),
+                FrameOutcome::Stop(stop) => return Ok(Some(stop)),
             }
         }
     }
 
-    /// Whether the next block is one large record, which is best read when there is no other one in memory.
+    /// Whether the next block is one large record, which should be read when no other record is in
+    /// memory.
     pub(super) fn is_large_next(&self) -> bool {
         self.wanted > HOLD_MAX
     }
 
-    /// The length of the next block: about [`BLOCK_LEN`], and a multiple of the last record's length, so that
-    /// where all have the same none is read in two blocks.
+    /// The length of the next block: about [`BLOCK_LEN`], and a multiple of the last record's
+    /// length. If all records have the same length, none is split between two blocks.
     fn block_len(&self) -> u64 {
         match self.last_len {
             1..=SHORT_MAX => BLOCK_LEN - BLOCK_LEN % self.last_len,
@@ -148,8 +151,8 @@ impl Scan {
         }
     }
 
-    /// Goes on over the records that are whole in the block and units by themselves: most of a log. What comes
-    /// next is for [`step`](Self::step) to judge.
+    /// Fast path: passes the records that are complete in the block and are not part of a batch,
+    /// which is most of a log. [`step`](Self::step) judges what comes next.
     fn pass_records(&mut self, out: &mut Chunk) {
         if self.walker.is_in_unit() {
             return;
@@ -166,7 +169,7 @@ impl Scan {
         }
     }
 
-    /// The record there in the block, if it is whole and a unit by itself.
+    /// The record at this position in the block, if it is complete and not part of a batch.
     #[inline]
     fn whole_record(&self, at: usize) -> Option<Frame> {
         let (header, rest) = self.block.bytes.get(at..)?.split_first_chunk()?;
@@ -183,31 +186,31 @@ impl Scan {
         hasher.finalize()
     }
 
-    /// Reads the frame where the next one is expected.
-    fn step(&mut self, out: &mut Chunk) -> Result<Step, IoFailure> {
+    /// Reads the frame at the expected position.
+    fn step(&mut self, out: &mut Chunk) -> Result<FrameOutcome, IoFailure> {
         if self.is_sealed_here() {
-            return Ok(Step::Stop(Stop::Seal));
+            return Ok(FrameOutcome::Stop(Stop::Seal));
         }
         if self.walker.offset() >= self.walker.limit() {
-            return Ok(Step::Stop(Stop::Limit));
+            return Ok(FrameOutcome::Stop(Stop::Limit));
         }
         let frame = match self.rest().first_chunk() {
             Some(header) => self.walker.look(header),
             None if self.meets_bad_page() => return Ok(self.stop_at_page(self.bad_page, None)),
             None if self.is_last => Err(Flaw::NoFrame),
-            None => return Ok(Step::NeedBytes(0)),
+            None => return Ok(FrameOutcome::NeedBytes(0)),
         };
         match frame {
             Ok(frame) if self.is_too_much(&frame, out) => self.look_ahead(out),
             Ok(frame) => self.read_frame(&frame, out),
-            Err(flaw) => Ok(Step::Stop(Stop::at(flaw))),
+            Err(flaw) => Ok(FrameOutcome::Stop(Stop::at(flaw))),
         }
     }
 
-    fn read_frame(&mut self, frame: &Frame, out: &mut Chunk) -> Result<Step, IoFailure> {
+    fn read_frame(&mut self, frame: &Frame, out: &mut Chunk) -> Result<FrameOutcome, IoFailure> {
         if !out.keep.includes(frame.len) && self.walker.offset() < self.checked {
             self.accept(frame, 0, out);
-            return Ok(Step::Go);
+            return Ok(FrameOutcome::Go);
         }
         let start = self.index() + frame::HEADER_LEN;
         let end = start.saturating_add(frame.len as usize);
@@ -215,7 +218,7 @@ impl Scan {
             return Ok(self.stop_at_page(self.bad_page, Some(*frame)));
         }
         if end > self.block.bytes.len() && !self.is_last {
-            return Ok(Step::NeedBytes(frame.total_len()));
+            return Ok(FrameOutcome::NeedBytes(frame.total_len()));
         }
         let crc = self
             .block
@@ -224,15 +227,15 @@ impl Scan {
             .map(|payload| self.crc_of(payload));
         if crc == Some(frame.crc) {
             self.accept(frame, start, out);
-            return Ok(Step::Go);
+            return Ok(FrameOutcome::Go);
         }
         match self.walker.offset() < self.checked {
             true => Err(self.changed()),
-            false => Ok(Step::Stop(Stop::BadRecord(*frame))),
+            false => Ok(FrameOutcome::Stop(Stop::BadRecord(*frame))),
         }
     }
 
-    /// Goes on behind a record whose payload begins there in the block.
+    /// Moves past a record whose payload begins at this position in the block.
     fn accept(&mut self, frame: &Frame, payload: usize, out: &mut Chunk) {
         self.walker.pass(frame);
         let is_free = self.walker.offset() <= self.checked || is_active(Mutant::BatchFlagIgnored);
@@ -247,19 +250,20 @@ impl Scan {
         }
     }
 
-    /// Whether this frame, and what waits for it, is more than is kept on the word of a header.
+    /// Whether this frame, with the records before it in the same unit, is too large to be kept
+    /// before it is checked.
     fn is_too_much(&self, frame: &Frame, out: &Chunk) -> bool {
         let len = match out.keep.includes(frame.len) {
             true => HELD_PER_RECORD + frame.total_len(),
-            // It is read in one piece all the same.
+            // It is read in one piece nevertheless.
             false => frame.total_len(),
         };
         self.walker.offset() >= self.checked && self.unit.held() + len > HOLD_MAX
     }
 
-    /// Reads on to the end of the unit, and keeps nothing of it. If it is whole it can be handed out as it
-    /// is read.
-    fn look_ahead(&mut self, out: &mut Chunk) -> Result<Step, IoFailure> {
+    /// Reads to the end of the unit and keeps nothing of it. If the unit is complete, it can be
+    /// delivered while it is read again.
+    fn look_ahead(&mut self, out: &mut Chunk) -> Result<FrameOutcome, IoFailure> {
         let mut checker = Checker::new(self.walker.clone());
         let mut buffer = vec![0; LOOK_LEN];
         let mut offset = self.walker.offset();
@@ -277,7 +281,7 @@ impl Scan {
                 if checker.walker().end().1 > self.walker.offset() {
                     self.checked = checker.walker().end().1;
                     out.append(&mut self.unit);
-                    return Ok(Step::Go);
+                    return Ok(FrameOutcome::Go);
                 }
             }
             if read.bad_page.is_some() {
@@ -291,14 +295,15 @@ impl Scan {
         }
     }
 
-    /// Stops where looking ahead has found that a unit is not whole.
-    fn stop_ahead(&mut self, walker: Walker, flaw: Flaw) -> Step {
+    /// Stops where looking ahead has found that a unit is not complete.
+    fn stop_ahead(&mut self, walker: Walker, flaw: Flaw) -> FrameOutcome {
         self.walker = walker;
         self.unit = Chunk::new(self.unit.keep);
-        Step::Stop(Stop::at(flaw))
+        FrameOutcome::Stop(Stop::at(flaw))
     }
 
-    /// Whether the segment says that it ends here. What is behind it, a crash has left.
+    /// Whether the segment's statement says that it ends here. Anything after it was left by a
+    /// crash.
     fn is_sealed_here(&self) -> bool {
         !self.walker.is_in_unit() && self.sealed == Some(self.walker.last())
     }
@@ -320,23 +325,23 @@ impl Scan {
         Ok(())
     }
 
-    /// Whether the next frame goes on, or begins, in a page that cannot be read, if it does not end in the
-    /// block.
+    /// Whether the next frame begins or continues in a page that cannot be read, if it does not end
+    /// in the block.
     fn meets_bad_page(&self) -> bool {
         self.bad_page.is_some() && self.index() <= self.block.bytes.len()
     }
 
-    fn stop_at_page(&mut self, page: Option<u64>, frame: Option<Frame>) -> Step {
+    fn stop_at_page(&mut self, page: Option<u64>, frame: Option<Frame>) -> FrameOutcome {
         self.stopped_at_page = page;
-        Step::Stop(Stop::Unreadable(frame))
+        FrameOutcome::Stop(Stop::Unreadable(frame))
     }
 
-    /// What was read from the place of the next frame on.
+    /// The bytes of the block from the position of the next frame on.
     fn rest(&self) -> &[u8] {
         self.block.bytes.get(self.index()..).unwrap_or_default()
     }
 
-    /// Where the next frame is expected, in the block.
+    /// The position in the block at which the next frame is expected.
     fn index(&self) -> usize {
         let ahead = self.walker.offset().checked_sub(self.block.at);
         ahead.map_or(usize::MAX, |ahead| {
@@ -349,8 +354,8 @@ impl Scan {
         self.walker.end()
     }
 
-    /// A place between two records before which everything is proven durable: the end of the log, or the
-    /// last such place that was noted.
+    /// A position between two records before which everything is proven durable: the end of the
+    /// log, or the last such position that was recorded.
     pub(super) fn unproven_from(&self) -> u64 {
         let stated = self.segment.statement.map_or(Lsn::ZERO, |said| said.lsn);
         let proven = self.walker.proven().max(stated);
@@ -363,7 +368,7 @@ impl Scan {
         noted.map_or(format::DATA_OFFSET, |&(_, offset)| offset)
     }
 
-    /// Damage to what comes next.
+    /// Damage to the next record.
     pub(super) fn damaged(&self, dir: &Dir, kind: CorruptionKind, last: Lsn) -> Corruption {
         let (end, offset) = self.end();
         let segment = dir.path_of(&self.segment.name);
@@ -384,7 +389,7 @@ impl Scan {
         }
     }
 
-    /// What to say where there is a frame of a kind that only a later version knows.
+    /// The error for a frame of a kind that only a later version knows.
     pub(super) fn unsupported(&self, kind: u8) -> Error {
         let offset = self.walker.offset();
         Error::Unsupported {
@@ -411,7 +416,7 @@ impl Scan {
         }
     }
 
-    /// What was found to hold a moment ago does not hold any more.
+    /// The error for a unit that was valid when it was first read and no longer is.
     fn changed(&self) -> IoFailure {
         let error = io::Error::other("its bytes have changed since they were read a moment ago");
         IoFailure::new("read", &self.path, error)
@@ -428,22 +433,22 @@ impl Stop {
     }
 }
 
-/// What one frame leads to.
-enum Step {
+/// The result of reading one frame.
+enum FrameOutcome {
     Go,
-    /// The frame goes on beyond the block and needs so many bytes.
+    /// The frame continues beyond the block and needs this many bytes.
     NeedBytes(u64),
     Stop(Stop),
 }
 
-/// The read-ahead: how much is read at once, unless a single record is larger.
+/// The size of a read, unless a single record is larger.
 const BLOCK_LEN: u64 = 1024 * 1024;
 
-/// The longest record of which a block holds a whole number.
+/// The longest record for which blocks hold a whole number of records.
 const SHORT_MAX: u64 = BLOCK_LEN / 4;
 
-/// What is kept of one record, or of one atomic batch, before it is known to be whole.
+/// The most that is kept of one record or atomic batch before it is known to be complete.
 const HOLD_MAX: u64 = 8 * 1024 * 1024;
 
-/// How much is checked at once of what is not kept.
+/// The size of the pieces in which a large unit is checked.
 const LOOK_LEN: usize = 256 * 1024;

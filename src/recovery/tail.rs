@@ -1,10 +1,10 @@
 //! The verdict on how the newest segment ends: torn, or damaged.
 //!
-//! Records that the last crash left half written end the log quietly (promise P4). Whether there may
-//! be more than that is a question of proof: each frame says how far the log was durable when it was
-//! written, so a later frame that names a record which cannot be read proves that it was lost, and a
-//! later frame that does not name it proves nothing: disks write blocks in any order. The segment's
-//! statement in its header block is such a frame too.
+//! Records that the last crash left half written end the log quietly (promise P4). Damage needs a
+//! proof. Each frame says how far the log was durable when it was written. A later frame that names
+//! a record which cannot be read proves that this record was lost. A later frame that does not name
+//! it proves nothing, because disks write blocks in any order. The segment's statement in its
+//! header block is also such a frame.
 
 use crate::error::{Corruption, CorruptionKind, IoFailure};
 use crate::format::frame::{self, Frame, Kind};
@@ -29,11 +29,11 @@ pub(super) fn judge(dir: &Dir, scan: &Scan, stop: Stop) -> Result<Verdict, IoFai
     judge_with(dir, scan, stop).map(|(verdict, _)| verdict)
 }
 
-/// The same, and what was seen behind the stop.
+/// The same, with what was found after the stop.
 pub(super) fn judge_with(dir: &Dir, scan: &Scan, stop: Stop) -> Result<(Verdict, Rest), IoFailure> {
     let asks_no_further = is_active(Mutant::FirstInvalidIsTheEnd);
     let statement = scan.segment.statement.filter(|_| !asks_no_further);
-    // Behind a seal there is nothing but leftovers.
+    // After a seal there are only leftovers.
     let rest = if stop == Stop::Seal || asks_no_further {
         Rest::default()
     } else {
@@ -62,18 +62,19 @@ fn verdict(
     }
     let reason = match stop {
         Stop::Seal => return Verdict::Sealed,
-        // It says that the log was closed, and not at the end of what can be read.
+        // The seal names another end than the readable records have.
         _ if kind == Some(StatementKind::Seal) => {
             return Verdict::Damaged(scan.damaged(dir, CorruptionKind::SealedDamaged, Lsn::ZERO));
         }
-        // The record that was acknowledged last may be there, with nothing behind it that proves it.
+        // The page may hold the record that was acknowledged last, and nothing after it would prove
+        // that.
         Stop::Unreadable(_) => {
             return Verdict::Damaged(scan.damaged(dir, CorruptionKind::ProvenLost, Lsn::ZERO));
         }
         Stop::BadRecord(frame) if frame.kind == Kind::Part => TornTailReason::TornBatch,
         _ if scan.walker.is_in_unit() => TornTailReason::TornBatch,
         Stop::BadRecord(_) => TornTailReason::TornRecord,
-        // An unknown kind is an error before it comes to a verdict.
+        // An unknown kind is an error before a verdict is reached.
         Stop::Limit | Stop::NoRecord | Stop::UnknownKind(_) => TornTailReason::NoRecord,
     };
     let segment = dir.path_of(&scan.segment.name);
@@ -85,12 +86,12 @@ fn verdict(
     })
 }
 
-/// What the frames say that stand behind the place where a scan stopped.
+/// What the frames after the place where a scan stopped prove.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Rest {
-    /// The last LSN that one of them says was durable.
+    /// The last LSN that one of them proves to have been durable.
     pub(super) proven: Lsn,
-    /// The last LSN that one of them is of.
+    /// The highest LSN of these frames.
     pub(super) highest: Lsn,
 }
 
@@ -106,11 +107,11 @@ impl Rest {
     }
 }
 
-/// What the frames say from where the scan stopped to the end of the file. Looks at every byte that can be
-/// read.
+/// Searches for frames from where the scan stopped to the end of the file. Examines every byte that
+/// can be read.
 ///
-/// A page that cannot be read, behind the one where the next record would be, proves nothing: it would
-/// take damage in two places to lose a proof by it, and most of a file's rest was never written.
+/// An unreadable page after the one with the next record's place is skipped. A proof is lost only
+/// if there is damage in two places, and most of the rest of a file was never written.
 pub(super) fn search_rest(scan: &Scan) -> Result<Rest, IoFailure> {
     let search = Search::behind(&scan.walker, &scan.segment.header);
     let mut rest = Rest::default();
@@ -130,5 +131,5 @@ pub(super) fn search_rest(scan: &Scan) -> Result<Rest, IoFailure> {
     Ok(rest)
 }
 
-/// How much is searched at once.
+/// The size of the pieces in which the rest is searched.
 const SEARCH_LEN: usize = 256 * 1024;

@@ -1,8 +1,8 @@
 //! Reading finished segments while the log is open.
 //!
-//! A segment is pinned while its file is open for reading: truncation then removes the file instead of
-//! using it again, and the log does not end before the pin is gone. So no file is ever open for reading
-//! and for appending.
+//! A segment is pinned while its file is open for reading. Truncation then removes the file instead
+//! of recycling it, and the log does not end before the pin is dropped. So no file is ever open for
+//! reading and for appending.
 
 use std::sync::Arc;
 
@@ -16,24 +16,24 @@ use crate::retention::{Kept, Retention, Sealed};
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Place {
     Finished(Sealed),
-    /// In the segment that is being written.
+    /// In the open segment.
     Open,
     Truncated {
-        /// The oldest record that is kept, or would be.
+        /// The oldest record that is kept, or the LSN that the first record would have.
         oldest: Lsn,
     },
-    /// The log is about to end: files are not read any more.
+    /// The log is closing: files are no longer read.
     Closing,
 }
 
 impl Kept {
-    /// The oldest record that is kept; `None` if there is none.
+    /// The oldest record that is kept, or `None` if there is none.
     pub(crate) fn oldest(&self) -> Option<Lsn> {
         let oldest = self.sealed.first().map(|sealed| sealed.header.base);
         oldest.or(self.open.map(|open| open.base))
     }
 
-    /// Whether the finished segment with this base is still there.
+    /// Whether the finished segment with this base still exists.
     pub(crate) fn has(&self, base: Lsn) -> bool {
         let found = self
             .sealed
@@ -43,7 +43,7 @@ impl Kept {
             .is_some_and(|sealed| sealed.header.base == base)
     }
 
-    /// Whether a record is in a finished segment, or is gone.
+    /// Whether a record is in a finished segment or was truncated.
     pub(crate) fn is_finished(&self, lsn: Lsn) -> bool {
         self.open.is_none_or(|open| lsn < open.base)
     }
@@ -76,12 +76,13 @@ impl Retention {
         self.kept.borrow().oldest()
     }
 
-    /// Where a record is that is durable.
+    /// Where a durable record is.
     pub(crate) fn place_of(&self, lsn: Lsn) -> Place {
         self.kept.borrow().place_of(lsn)
     }
 
-    /// Keeps the file of a finished segment from being used again; `None` if that is about to be done.
+    /// Keeps the file of a finished segment from being recycled. `None` if it is about to be
+    /// removed or recycled.
     pub(crate) fn pin(self: &Arc<Self>, base: Lsn) -> Option<Pin> {
         let mut is_there = false;
         self.kept.send_if_modified(|kept| {
@@ -100,16 +101,16 @@ impl Retention {
         self.kept.borrow().pins.contains(&base)
     }
 
-    /// Allows no more pins. Readers give up the files that they have open.
+    /// Allows no more pins. Readers close the files that they have open.
     pub(crate) fn end(&self) {
         self.kept.send_modify(|kept| kept.is_closing = true);
     }
 
-    /// Allows no more pins, and waits until there are none.
+    /// Allows no more pins, and waits until all are dropped.
     pub(crate) async fn close(&self) {
         let mut kept = self.kept.subscribe();
         self.end();
-        // There is a sender as long as there is a retention.
+        // The sender lives as long as the retention.
         let _ = kept.wait_for(|kept| kept.pins.is_empty()).await;
     }
 }

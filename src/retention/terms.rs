@@ -1,5 +1,5 @@
-//! Holds that callers take: whether what they ask for is still there, and what happens when they keep too
-//! much.
+//! Holds that callers take: whether the requested records are still kept, and what happens when a
+//! hold reaches its bound.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -7,12 +7,13 @@ use std::sync::atomic::Ordering;
 use crate::lsn::Lsn;
 use crate::retention::{Hold, HoldId, Kept, Retention, Sealed};
 
-/// What a caller's hold has beside its place.
+/// The name and the overflow behavior of a caller's hold.
 #[derive(Clone, Debug)]
 pub(crate) struct Terms {
-    /// What it is for.
+    /// The purpose of the hold.
     pub(crate) name: Arc<str>,
-    /// Whether it is released when it keeps more than it may; otherwise no further segment is opened.
+    /// Whether the hold is released when it exceeds its bound. Otherwise no further segment is
+    /// opened.
     pub(crate) is_released: bool,
     /// Whether it stays when its owner drops it, for the next owner of this name.
     pub(crate) is_lasting: bool,
@@ -28,7 +29,7 @@ pub(crate) enum Refusal {
 }
 
 impl Kept {
-    /// The oldest record that no truncation under way takes; `None` if there is none.
+    /// The oldest record that no running truncation removes, or `None` if there is none.
     fn oldest_to_stay(&self) -> Option<Lsn> {
         let stays = |sealed: &&Sealed| sealed.last >= self.going;
         let sealed = self.sealed.iter().find(stays);
@@ -36,7 +37,7 @@ impl Kept {
         oldest.or(self.open.map(|open| open.base))
     }
 
-    /// The segments that are there only because of holds, and their bytes.
+    /// The number of segments that are kept only because of holds, and their bytes.
     pub(crate) fn held(&self) -> (u64, u64) {
         let is_truncated = |sealed: &Sealed| sealed.last < self.truncated;
         let held = &self.sealed[..self.sealed.partition_point(is_truncated)];
@@ -137,7 +138,7 @@ impl Retention {
         is_due
     }
 
-    /// Where a hold is; `None` once it was released.
+    /// The position of a hold, or `None` once it was released.
     pub(crate) fn place_of_hold(&self, id: HoldId) -> Option<Lsn> {
         self.kept.borrow().holds.get(&id).map(|hold| hold.from)
     }
@@ -146,27 +147,28 @@ impl Retention {
     pub(crate) async fn released(&self, id: HoldId) {
         let mut kept = self.kept.subscribe();
         let is_over = |kept: &Kept| kept.is_closing || !kept.holds.contains_key(&id);
-        // There is a sender as long as there is a retention.
+        // The sender lives as long as the retention.
         let _ = kept.wait_for(is_over).await;
     }
 
-    /// Segments, and their bytes, that are there only because of holds.
+    /// The number of segments that are kept only because of holds, and their bytes.
     pub(crate) fn held(&self) -> (u64, u64) {
         self.kept.borrow().held()
     }
 
-    /// Whether the writer has to be told that it may truncate what it has put off. Once is enough.
+    /// Whether the writer must be asked for the postponed truncation. One request is enough.
     pub(crate) fn ask_to_truncate(&self) -> bool {
         !self.is_asked.swap(true, Ordering::AcqRel)
     }
 
-    /// What to truncate before because a hold has moved. For the writer.
+    /// Takes the LSN to truncate before because a hold has moved. Called by the writer.
     pub(crate) fn take_put_off(&self) -> Option<Lsn> {
         self.is_asked.store(false, Ordering::Release);
         self.kept.borrow().put_off()
     }
 
-    /// Releases the holds that keep too much and give way. Returns what to truncate before.
+    /// Releases the holds that exceed their bounds and may be released. Returns the LSN to truncate
+    /// before.
     pub(crate) fn release_exhausted(&self) -> Option<Lsn> {
         let mut put_off = None;
         self.kept.send_if_modified(|kept| {

@@ -1,8 +1,8 @@
-//! Which snapshots are of a log, by the segments that it has.
+//! Which snapshots belong to a log, judged by its segments.
 //!
-//! The log's id alone does not tell. A repair that cuts the end of a log, and a restore to an earlier point,
-//! keep the id and give LSNs out again. But what comes after the cut is in a segment of its own, with a
-//! salt of its own. So a snapshot names the segment of the last record that it covers.
+//! The log id alone is not enough. A repair that cuts the end of a log, and a restore to an earlier
+//! point, keep the id and give LSNs out again. Records after the cut are in another segment with
+//! another salt. A snapshot therefore names the segment of the last record that it covers.
 
 use crate::format::segment;
 use crate::format::snapshot;
@@ -21,11 +21,11 @@ pub(crate) struct Chain {
 /// How a snapshot relates to a log.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Relation {
-    /// As far as the segments tell, it covers what the log holds.
+    /// As far as the segments show, the snapshot covers records of this log.
     Own,
-    /// It is of another log.
+    /// The snapshot belongs to another log.
     Foreign,
-    /// The last record that it covers is not the log's record of that LSN.
+    /// The last record that the snapshot covers is not the log's record of that LSN.
     Diverged,
 }
 
@@ -39,7 +39,8 @@ impl Chain {
         self.log_id
     }
 
-    /// A log without a segment has no id yet. Then it is the end of the log that does not fit a snapshot.
+    /// A log without a segment has no id yet. Such a log ends before the snapshot, which recovery
+    /// reports.
     pub(crate) fn is_foreign(&self, log_id: u64) -> bool {
         self.log_id.is_some_and(|own| own != log_id)
     }
@@ -58,11 +59,11 @@ impl Chain {
         }
     }
 
-    /// The salt of the segment that holds this record, or held it before the log was truncated behind it.
-    /// `None` if nothing tells, because more was truncated.
+    /// The salt of the segment that holds this record, or that held it before it was truncated.
+    /// `None` if it is unknown, because more was truncated.
     ///
-    /// A file that has a segment's name may be one that was truncated, and files between it and the log may be
-    /// gone: it counts if the segment after it names it.
+    /// A file with a segment's name may be a truncated one, and files between it and the log may be
+    /// gone. It counts if the segment after it names it.
     pub(crate) fn segment_of(&self, lsn: Lsn) -> Option<u64> {
         let after = self.headers.partition_point(|header| header.base <= lsn);
         let found = after.checked_sub(1).map(|index| self.headers[index].salt);
@@ -109,11 +110,11 @@ mod tests {
             assert_eq!(relation(&chain, lsn, Some(7)), Relation::Diverged, "{lsn}");
             assert_eq!(relation(&chain, lsn, None), Relation::Own, "{lsn}");
         }
-        // Too much was truncated to tell, and recovery says so.
+        // Too much was truncated to know, and recovery reports that.
         assert_eq!(relation(&chain, 9, Some(7)), Relation::Own);
     }
 
-    /// The removal of its name was not durable yet, and that of the segment after it was.
+    /// The removal of its name was not durable yet, while that of the segment after it was.
     #[test]
     fn regression_a_truncated_segment_that_came_back_holds_no_record_of_the_log() {
         let headers = vec![header(1, 1, None), header(21, 3, Some(2))];

@@ -1,4 +1,4 @@
-//! What can be wrong with a snapshot, by what the caller should do next.
+//! Errors of snapshots, grouped by what the caller should do next.
 
 use std::io;
 use std::path::PathBuf;
@@ -10,9 +10,9 @@ use crate::lsn::Lsn;
 /// The result of an operation on snapshots.
 pub type Result<T, E = SnapshotError> = std::result::Result<T, E>;
 
-/// What went wrong with a snapshot, told apart by what the caller should do next.
+/// Why an operation on snapshots failed. Each variant says what the caller should do next.
 ///
-/// None of it harms the log or another snapshot: whatever was durable before still is.
+/// No failure harms the log or another snapshot: what was durable before still is.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum SnapshotError {
@@ -22,7 +22,7 @@ pub enum SnapshotError {
     #[error("no snapshot was written, because the log is closed")]
     Closed,
 
-    /// The function that was to write or to read the contents returned this error.
+    /// The function that writes or reads the contents returned this error.
     ///
     /// Next: see the source. There is no new snapshot.
     #[error("the contents of the snapshot could not be written or read")]
@@ -41,12 +41,13 @@ pub enum SnapshotError {
         what: &'static str,
     },
 
-    /// The last record that the snapshot covers is not the log's record of that LSN: the log was cut by a
-    /// repair, restored to an earlier point or put back from a copy, and what was cut is in the snapshot.
+    /// The last record that the snapshot covers is not the log's record of that LSN. The log was
+    /// cut by a repair, restored to an earlier point, or replaced by an older copy, and the
+    /// snapshot covers records that were cut.
     ///
-    /// Next: if the log was cut on purpose, move the file out of the directory, and start from the snapshot
-    /// before it. Otherwise the log has lost records: restore the directory from a backup. The file is left
-    /// alone.
+    /// Next: if the log was cut on purpose, move the file out of the directory and start from the
+    /// snapshot before it. Otherwise the log has lost records: restore the directory from a backup.
+    /// The snapshot's file is left alone.
     #[error(
         "{} covers records that are not in this log: was the log repaired, or restored to an earlier point?",
         file.display()
@@ -56,12 +57,12 @@ pub enum SnapshotError {
         file: PathBuf,
     },
 
-    /// The directory could not be synced, now or earlier, by a snapshot or by the log: it is not known
-    /// whether the snapshots that there are would be found after a power cut, and no other is made. One that
-    /// just got its name loses it again if possible, and may still be found later.
+    /// A sync of the directory failed, now or earlier, for a snapshot or for the log. The existing
+    /// snapshots may not survive a power cut, and no new snapshot is made. A snapshot that has just
+    /// got its name loses it again if possible, but may still be found later.
     ///
-    /// Next: truncate nothing, and reopen the log. A sync is never retried, because one that succeeds then
-    /// would prove nothing.
+    /// Next: truncate nothing, and reopen the log. A failed sync is never retried, because a retry
+    /// that succeeds would prove nothing.
     #[error("the name of a snapshot could not be made durable")]
     Failed(#[source] IoFailure),
 
@@ -74,14 +75,14 @@ pub enum SnapshotError {
         file: PathBuf,
     },
 
-    /// The task that worked on the snapshot ended before it could answer: the function that was to write
-    /// or read the contents panicked, or the process is coming down.
+    /// The task that worked on the snapshot ended before it could answer: the function that writes
+    /// or reads the contents panicked, or the process is shutting down.
     ///
     /// Next: fix the function.
     #[error("the snapshot ended without an answer, probably because its function panicked")]
     Interrupted,
 
-    /// The operating system refused. There is no new snapshot.
+    /// A call to the operating system failed. There is no new snapshot.
     ///
     /// Next: see the source for the reason, fix it, and try again.
     #[error(transparent)]
@@ -92,22 +93,22 @@ pub enum SnapshotError {
     /// Next: list the existing snapshots.
     #[error("there is no snapshot {}", file.display())]
     Missing {
-        /// The file that a snapshot of this LSN would have.
+        /// The file name that a snapshot of this LSN would have.
         file: PathBuf,
     },
 
-    /// A snapshot is to cover a record that is not durable. It could outlive that record.
+    /// The snapshot would cover a record that is not durable yet, and could outlive that record.
     ///
     /// Next: wait until that record is durable.
     #[error("a snapshot cannot cover record {asked}: the log is durable up to {durable}")]
     NotDurable {
-        /// The LSN that was asked for.
+        /// The requested LSN.
         asked: Lsn,
         /// The last durable record.
         durable: Lsn,
     },
 
-    /// There is no room for the snapshot, or for the space to be set aside.
+    /// There is no space for the snapshot, or for the space to be reserved.
     ///
     /// Next: free space and try again. Reserve more space the next time.
     #[error("the disk is full: no space for the snapshot")]
@@ -115,7 +116,7 @@ pub enum SnapshotError {
 
     /// The snapshot was written by a later version of the format.
     ///
-    /// Next: use a version of this crate that knows it. The file is left alone.
+    /// Next: use a version of this crate that knows the format. The file is left alone.
     #[error("{} is a snapshot of format version {version}, or of a variant of it, which this version of tidewal does not support", file.display())]
     Unsupported {
         /// The snapshot's file.

@@ -1,4 +1,4 @@
-//! What is done to the files of snapshots, in which order (`docs/snapshots.md`, "Orderings").
+//! The file operations of snapshots, and their order (`docs/snapshots.md`, "Orderings").
 
 use std::io;
 use std::sync::{PoisonError, RwLockReadGuard};
@@ -15,7 +15,7 @@ use crate::snapshot::pace::Pace;
 use crate::snapshot::{Snapshot, SnapshotFile, SnapshotState};
 use crate::storage::{Closing, Dir, File, Mode, Synced};
 
-/// A snapshot that is to be written.
+/// A snapshot to be written.
 pub(super) struct Target<'a> {
     pub(super) dir: &'a Dir,
     pub(super) chain: &'a Chain,
@@ -23,7 +23,7 @@ pub(super) struct Target<'a> {
     pub(super) lsn: Lsn,
 }
 
-/// What has the name of a snapshot that is to be written.
+/// What already has the name of the snapshot to be written.
 pub(super) enum Standing {
     Free,
     Damaged,
@@ -40,9 +40,10 @@ impl Target<'_> {
         }
     }
 
-    /// Writes and syncs the file, under a name that says nothing.
+    /// Writes and syncs the file under its temporary name.
     ///
-    /// What was set aside stays so, unless the disk has failed on it: then nothing is known of its pages.
+    /// The reserved space stays reserved after an error, unless the disk has failed: then the state
+    /// of its pages is unknown.
     pub(super) async fn fill(
         &self,
         closing: &Closing,
@@ -62,16 +63,17 @@ impl Target<'_> {
         if let Err(SnapshotError::Io(fault) | SnapshotError::StorageFull(fault)) = &filled
             && !(fault.is_storage_full() && fault.action() == "write")
         {
-            // It is found, and used or removed, by the next snapshot.
+            // The next snapshot finds it, and uses or removes it.
             let _ = self.dir.remove(names::SNAPSHOT_SPARE);
         }
         filled
     }
 
-    /// Gives the synced file its name, and makes that durable.
+    /// Gives the synced file its name, and makes the name durable.
     ///
-    /// A damaged file of the same name goes first: renaming never replaces a file. If the directory cannot be
-    /// synced the name is taken back: the next process would find it in the cache, and take it for durable.
+    /// A damaged file of the same name is removed first, because a rename never replaces a file. If
+    /// the directory cannot be synced, the name is removed again: otherwise the next process would
+    /// find it in the cache and take it for durable.
     pub(super) fn publish(&self, _: Synced, replaces: bool) -> Result<Synced> {
         let name = names::snapshot(self.lsn);
         if replaces {
@@ -79,7 +81,7 @@ impl Target<'_> {
         }
         self.dir.rename(names::SNAPSHOT_SPARE, &name)?;
         sync_names(self.dir).inspect_err(|_| {
-            // If that fails too there is nothing more to be done.
+            // If that fails too, nothing more can be done.
             let _ = self.dir.remove(&name);
         })
     }
@@ -108,7 +110,7 @@ pub(super) fn list(dir: &Dir, chain: &Chain) -> Result<Vec<SnapshotFile>> {
     Ok(lsns.into_iter().filter_map(look).collect())
 }
 
-/// `None` if the file has gone meanwhile.
+/// `None` if the file was removed in the meantime.
 fn state_of(dir: &Dir, chain: &Chain, lsn: Lsn) -> Option<SnapshotState> {
     Some(match SnapshotInput::open(dir, lsn) {
         Ok(input) => match chain.relation(input.header()) {
@@ -125,23 +127,23 @@ fn state_of(dir: &Dir, chain: &Chain, lsn: Lsn) -> Option<SnapshotState> {
     })
 }
 
-/// As long as this is held, no file that had the name of a snapshot is written over.
+/// While this is held, no file that had the name of a snapshot is overwritten.
 fn reading(dir: &Dir) -> RwLockReadGuard<'_, ()> {
     let readers = dir.snapshot_readers().read();
     readers.unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Makes the names of snapshots durable. Where that has failed once, none is.
+/// Makes the names of snapshots durable. Once that has failed, it always fails.
 fn sync_names(dir: &Dir) -> Result<Synced> {
     skip_next_sync(Mutant::SnapshotNameUnsynced);
     dir.sync().map_err(SnapshotError::Failed)
 }
 
-/// Reads a snapshot, checks all of it, and makes sure that its name is durable.
+/// Reads a snapshot, checks all of it, and makes its name durable.
 ///
-/// A process may have been killed between a rename and the sync of the directory: the name is there, and
-/// would be gone after a power cut, perhaps together with what was truncated because of it. The file itself
-/// was synced before it got the name.
+/// A process may have been killed between a rename and the sync of the directory. The name is then
+/// visible, but a power cut could lose it, together with records that were truncated because of it.
+/// The file itself was synced before it got the name.
 pub(super) fn read<T>(
     dir: &Dir,
     chain: &Chain,
@@ -163,7 +165,8 @@ pub(super) fn read<T>(
     Ok((Snapshot::new(header.log_id, lsn, header.len, synced), read))
 }
 
-/// Removes what is before `kept`; the largest file is set aside for the next snapshot.
+/// Removes the snapshots before `kept`. The largest file becomes the reserved space for the next
+/// snapshot.
 pub(super) fn remove_before(dir: &Dir, chain: &Chain, kept: &Snapshot) -> Result<usize> {
     if chain.is_foreign(kept.log_id) {
         return Err(SnapshotError::Foreign {
@@ -184,8 +187,9 @@ pub(super) fn remove_before(dir: &Dir, chain: &Chain, kept: &Snapshot) -> Result
     Ok(count)
 }
 
-/// Makes the largest file the space for the next snapshot, unless there is some, or one of them may be being
-/// read: what has another name can still be read, and would be written over.
+/// Makes the largest file the reserved space for the next snapshot, unless space is reserved
+/// already or one of the files may be open for reading: a reader would see the renamed file being
+/// overwritten.
 fn set_one_aside(dir: &Dir, older: &[SnapshotFile]) -> Result<Option<Lsn>> {
     let Ok(_no_reader) = dir.snapshot_readers().try_write() else {
         return Ok(None);
@@ -222,7 +226,7 @@ fn has_spare(dir: &Dir) -> Result<bool> {
     Ok(names.iter().any(|name| name == names::SNAPSHOT_SPARE))
 }
 
-/// Takes space for the next snapshot. A file that was made for it in vain is removed.
+/// Reserves space for the next snapshot. If that fails, a file that was created for it is removed.
 pub(super) fn reserve(dir: &Dir, bytes: u64) -> Result<()> {
     let is_new = !has_spare(dir)?;
     match open_spare(dir)?.allocate(bytes) {
@@ -236,11 +240,11 @@ pub(super) fn reserve(dir: &Dir, bytes: u64) -> Result<()> {
     }
 }
 
-/// The file that was set aside, or a new one. What is in it does not matter, but to a backup of hard links
-/// that has it too.
+/// The reserved file, or a new one. Its contents do not matter, except to a hard-link backup that
+/// shares it.
 ///
-/// What was set aside is opened only when the directory is synced: otherwise a crash could bring back an old
-/// name of it, that of a snapshot, on contents of another one.
+/// The reserved file is opened only after a sync of the directory. Otherwise a crash could bring
+/// back its old name, that of a snapshot, with the contents of another one.
 fn open_spare(dir: &Dir) -> Result<File> {
     match dir.open(names::SNAPSHOT_SPARE, Mode::Write) {
         Err(fault) if fault.io_error().kind() == io::ErrorKind::NotFound => {}

@@ -1,4 +1,4 @@
-//! A snapshot's contents on their way back.
+//! Reading the contents of a snapshot.
 
 use std::io;
 use std::path::PathBuf;
@@ -12,17 +12,18 @@ use crate::mutants::{Mutant, is_active};
 use crate::snapshot::error::{Result, SnapshotError};
 use crate::storage::{Dir, File, Mode};
 
-/// Where a function reads the contents of a snapshot from: an [`io::Read`].
+/// The contents of a snapshot as an [`io::Read`].
 ///
-/// Every byte that it gives out has been checked. Reading fails with [`io::ErrorKind::InvalidData`]
-/// at the first damage; the call that the function was given to then returns where it is.
+/// Every byte that it delivers has been checked. At the first damage, reading fails with
+/// [`io::ErrorKind::InvalidData`], and the call that the function was passed to returns an error
+/// that names the place.
 pub struct SnapshotInput {
     file: File,
     path: PathBuf,
     header: Header,
     failure: Option<SnapshotError>,
     chunk: Vec<u8>,
-    /// Bytes of `chunk` that were given out.
+    /// Bytes of `chunk` that were delivered.
     used: usize,
     chunks: u64,
     len: u64,
@@ -58,13 +59,13 @@ impl SnapshotInput {
         &self.header
     }
 
-    /// How many bytes of contents there are, in all.
+    /// The total number of bytes of contents.
     #[must_use]
     pub fn total_len(&self) -> u64 {
         self.header.len
     }
 
-    /// Checks what was not read, and gives out what was wrong, first of all with the file.
+    /// Checks what was not read. An error of the file takes precedence over one of the function.
     pub(super) fn finish<T>(mut self, read: io::Result<T>) -> Result<T> {
         if self.failure.is_none() && read.is_ok() {
             while self.next_chunk().is_ok_and(|more| more) {}
@@ -75,7 +76,7 @@ impl SnapshotInput {
         }
     }
 
-    /// Reads the next chunk; `false` after the last one.
+    /// Reads the next chunk. Returns `false` after the last one.
     fn next_chunk(&mut self) -> io::Result<bool> {
         if self.chunks == self.header.chunks {
             return match self.len == self.header.len {
@@ -150,7 +151,7 @@ impl std::fmt::Debug for SnapshotInput {
     }
 }
 
-/// Reads a header, and checks that it is that of a whole file of this name.
+/// Reads the header, and checks that it fits the name and the length of the file.
 fn read_header(file: &File, path: &std::path::Path, lsn: Lsn) -> Result<Header> {
     let damaged = |what| SnapshotError::Damaged {
         file: path.to_owned(),

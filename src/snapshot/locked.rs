@@ -1,4 +1,4 @@
-//! A directory that is locked and not read yet.
+//! A log's directory that is locked but not read yet.
 
 use std::io;
 use std::path::Path;
@@ -9,13 +9,13 @@ use crate::lsn::Lsn;
 use crate::recovery::{Context, Recovery, Start, ToLock};
 use crate::snapshot::chain::Chain;
 use crate::snapshot::error::Result;
-use crate::snapshot::{Site, Snapshot, SnapshotFile, SnapshotInput, files};
+use crate::snapshot::{Snapshot, SnapshotFile, SnapshotInput, WorkContext, files};
 use crate::storage::{Access, Dir, Lock, Mode};
 
-/// The directory of a log, locked for appending and not read yet: the time to read a snapshot.
-/// [`WalOptions::lock`](crate::WalOptions::lock) makes one.
+/// The directory of a log, locked for appending but not read yet. This is the time to read a
+/// snapshot. Made by [`WalOptions::lock`](crate::WalOptions::lock).
 ///
-/// Dropping it changes nothing and gives the directory back.
+/// Dropping it changes nothing and unlocks the directory.
 ///
 /// # Cancel safety
 ///
@@ -23,7 +23,7 @@ use crate::storage::{Access, Dir, Lock, Mode};
 /// locked until the function that was given to it returns.
 pub struct LockedDir {
     context: Context,
-    site: Site,
+    work: WorkContext,
     lock: Lock,
     chain: Chain,
 }
@@ -35,19 +35,19 @@ impl LockedDir {
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let job = async move {
             let locked = lock(&to_lock, || sender.is_closed()).await;
-            // A caller that has gone gives the lock back with the answer.
+            // If the caller was dropped, the lock is released with the answer.
             let _ = sender.send(locked);
         };
         executor.run("tidewal-snapshot", context.location.path(), job)?;
         let (dir, lock, chain) = receiver.await.unwrap_or(Err(Error::Interrupted))?;
-        let site = Site {
+        let work = WorkContext {
             dir,
             executor,
             closing: lock.closing(),
         };
         Ok(Self {
             context,
-            site,
+            work,
             lock,
             chain,
         })
@@ -56,28 +56,29 @@ impl LockedDir {
     /// The directory.
     #[must_use]
     pub fn path(&self) -> &Path {
-        self.site.dir.path()
+        self.work.dir.path()
     }
 
-    /// The snapshots that there are, oldest first.
+    /// The snapshots in the directory, oldest first.
     ///
     /// # Errors
     ///
     /// [`SnapshotError::Io`](crate::snapshot::SnapshotError::Io).
     pub async fn snapshots(&self) -> Result<Vec<SnapshotFile>> {
-        let (site, chain) = (self.site.clone(), self.chain.clone());
+        let (work, chain) = (self.work.clone(), self.chain.clone());
         let list = async move {
-            let _lock = site.hold()?;
-            files::list(&site.dir, &chain)
+            let _lock = work.hold()?;
+            files::list(&work.dir, &chain)
         };
-        self.site.run(list).await
+        self.work.run(list).await
     }
 
-    /// Reads the snapshot of `lsn` and checks all of it. Returns what `contents` has made of it.
+    /// Reads the snapshot of `lsn` and checks all of it. Returns the result of `contents`.
     ///
-    /// `contents` is called on a thread of its own (on a simulated disk, on the caller's runtime) with an
-    /// [`io::Read`]. Damage may be found after it has returned; then what it has made is dropped. The name
-    /// of the snapshot is made durable, as it may have been read from the system's cache only.
+    /// `contents` is called with an [`io::Read`], on a thread of its own (on a simulated disk, on
+    /// the caller's runtime). If damage is found after it has returned, its result is dropped. The
+    /// name of the snapshot is made durable, because it may have been read from the system's cache
+    /// only.
     ///
     /// # Errors
     ///
@@ -87,24 +88,25 @@ impl LockedDir {
     /// [`Diverged`](crate::snapshot::SnapshotError::Diverged),
     /// [`Unsupported`](crate::snapshot::SnapshotError::Unsupported),
     /// [`Failed`](crate::snapshot::SnapshotError::Failed),
-    /// [`Io`](crate::snapshot::SnapshotError::Io);
-    /// [`Contents`](crate::snapshot::SnapshotError::Contents) with what `contents` has returned;
-    /// [`Interrupted`](crate::snapshot::SnapshotError::Interrupted) if it has panicked.
+    /// [`Io`](crate::snapshot::SnapshotError::Io).
+    /// [`Contents`](crate::snapshot::SnapshotError::Contents) with the error that `contents`
+    /// returned. [`Interrupted`](crate::snapshot::SnapshotError::Interrupted) if `contents`
+    /// panicked.
     pub async fn read_snapshot<T, F>(&self, lsn: Lsn, contents: F) -> Result<(Snapshot, T)>
     where
         F: FnOnce(&mut SnapshotInput) -> io::Result<T> + Send + 'static,
         T: Send + 'static,
     {
-        let (site, chain) = (self.site.clone(), self.chain.clone());
+        let (work, chain) = (self.work.clone(), self.chain.clone());
         let read = async move {
-            let _lock = site.hold()?;
-            files::read(&site.dir, &chain, lsn, contents)
+            let _lock = work.hold()?;
+            files::read(&work.dir, &chain, lsn, contents)
         };
-        self.site.run(read).await
+        self.work.run(read).await
     }
 
-    /// Begins to read the log at `start`: the LSN after that of the snapshot, or [`Lsn::FIRST`] without
-    /// one. It takes the place of [`start_at`](crate::WalOptions::start_at).
+    /// Starts reading the log at `start`: the LSN after that of the snapshot, or [`Lsn::FIRST`] if
+    /// there is none. `start` replaces [`start_at`](crate::WalOptions::start_at).
     ///
     /// # Errors
     ///
@@ -115,14 +117,14 @@ impl LockedDir {
     /// Like [`WalOptions::recover`](crate::WalOptions::recover): if the future is dropped before it
     /// completes, no segment was changed.
     pub async fn recover(self, start: Lsn) -> Result<Recovery, Error> {
-        let locked = (self.site.dir, self.lock);
+        let locked = (self.work.dir, self.lock);
         Recovery::start_locked(self.context, Start::At(start), locked).await
     }
 }
 
 impl std::fmt::Debug for LockedDir {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("LockedDir").field(&self.site.dir).finish()
+        f.debug_tuple("LockedDir").field(&self.work.dir).finish()
     }
 }
 
@@ -135,10 +137,10 @@ async fn lock(
     Ok((dir, lock, chain))
 }
 
-/// The segments that are there, and the id that the newest one has.
+/// The segments in the directory, and the log id of the newest one.
 ///
-/// Those below one whose header cannot be read say nothing of who came after them, so they are left out. If
-/// it matters, recovery will say why it cannot be read.
+/// Segments below one whose header cannot be read are left out, because it is unknown which segment
+/// followed them. If it matters, recovery reports why the header cannot be read.
 fn chain(dir: &Dir) -> Result<Chain, Error> {
     let names = dir.list()?;
     let mut bases: Vec<_> = names

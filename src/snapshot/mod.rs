@@ -1,21 +1,22 @@
 //! Durable snapshots beside the log, in its own directory and under its lock.
 //!
-//! A service that keeps its state in a log writes a snapshot of that state now and then, truncates the
-//! log, and starts from both. A snapshot that is not durable before the log is truncated, that is damaged,
-//! or that belongs to another log loses what was acknowledged. Here the rules are kept by type and by
-//! order:
+//! A service that keeps its state in a log writes a snapshot of that state from time to time,
+//! truncates the log, and starts from both. If a snapshot is not durable before the log is
+//! truncated, is damaged, or belongs to another log, acknowledged records are lost. This module
+//! enforces the rules by types and by the order of operations:
 //!
-//! - [`Snapshots::write`] returns a [`Snapshot`] only after its file, its name and its directory are
-//!   durable. That is what to truncate by, and what [`Snapshots::remove_before`] asks for before it
-//!   removes an older one.
-//! - A snapshot says which log it is of and which record it covers, and each mebibyte of it has a
-//!   checksum. What is damaged, foreign or of a later version is told apart ([`SnapshotState`]).
-//! - [`WalOptions::lock`](crate::WalOptions::lock) gives the snapshots to read *before* the log is
-//!   recovered, because the snapshot says where to begin.
-//! - [`Snapshots::reserve`] sets space aside, so that a snapshot fits on a disk that the log has filled.
+//! - [`Snapshots::write`] returns a [`Snapshot`] only after its file, its name and its directory
+//!   are durable. Truncate the log by a `Snapshot`. [`Snapshots::remove_before`] requires one
+//!   before it removes older snapshots.
+//! - A snapshot names its log and the last record that it covers, and each mebibyte of it has a
+//!   checksum. [`SnapshotState`] distinguishes damaged and foreign snapshots and those of a later
+//!   version.
+//! - [`WalOptions::lock`](crate::WalOptions::lock) gives access to the snapshots *before* the log
+//!   is recovered, because the snapshot determines where recovery starts.
+//! - [`Snapshots::reserve`] reserves space, so a snapshot fits on a disk that the log has filled.
 //!
-//! The files go through the same storage as the log's, so that they work on the simulated disk (feature
-//! `sim`) too. `docs/snapshots.md` has the format and every case of a crash.
+//! Snapshots use the same storage layer as the log, so they also work on the simulated disk
+//! (feature `sim`). `docs/snapshots.md` in the repository has the format and every case of a crash.
 //!
 //! # Examples
 //!
@@ -93,13 +94,13 @@ pub use crate::snapshot::locked::LockedDir;
 pub use crate::snapshot::output::SnapshotOutput;
 
 impl Wal {
-    /// The snapshots in this log's directory.
+    /// Returns a handle to the snapshots in this log's directory.
     ///
     /// The handle does not keep the log open.
     #[must_use]
     pub fn snapshots(&self) -> Snapshots {
         Snapshots {
-            site: Site {
+            work: WorkContext {
                 dir: self.dir().clone(),
                 executor: self.executor(),
                 closing: self.closing().clone(),
@@ -111,68 +112,72 @@ impl Wal {
     }
 }
 
-/// The snapshots beside a log that is open for appending. [`Wal::snapshots`] makes one.
+/// The snapshots beside a log that is open for appending. Made by [`Wal::snapshots`].
 ///
-/// Clones are the same. The work is done on a thread of its own for each call; appends go on meanwhile.
+/// All clones refer to the same snapshots. Each call does its work on a thread of its own, while
+/// appends continue.
 ///
 /// # Cancel safety
 ///
-/// `write`, `list`, `read`, `remove_before` and `reserve` work in the background: if the future is dropped
-/// after it was first polled, the work still goes on to its end, and only the answer is lost.
+/// `write`, `list`, `read`, `remove_before` and `reserve` work in the background: if the future is
+/// dropped after it was first polled, the work is still completed, and only the answer is lost.
 #[derive(Clone)]
 pub struct Snapshots {
-    site: Site,
+    work: WorkContext,
     progress: watch::Receiver<Progress>,
     retention: Arc<Retention>,
-    /// Held by who writes, one at a time, and why there are to be no snapshots any more.
+    /// Held while a snapshot is written, so one is written at a time. Holds the failure that has
+    /// ended snapshots, if any.
     turn: Arc<Mutex<Option<IoFailure>>>,
 }
 
 impl Snapshots {
-    /// Writes a snapshot that covers the records up to `lsn`. Returns once it is durable.
+    /// Writes a snapshot that covers the records up to `lsn`. Returns once the snapshot is durable.
     ///
-    /// `contents` is called on a thread of its own (on a simulated disk, on the caller's runtime) and
-    /// writes to an [`io::Write`]. What it writes must be the effect of all records up to `lsn` and of no
-    /// other. Appends go on meanwhile. A second call waits for the first.
+    /// `contents` is called on a thread of its own (on a simulated disk, on the caller's runtime)
+    /// and writes to an [`io::Write`]. It must write the effect of all records up to `lsn`, and of
+    /// no other record. Appends continue in the meantime. A second call waits for the first.
     ///
-    /// The snapshot is written into the space that was [set aside](Self::reserve) if there is any. It gets
-    /// its name, `<20 digits of the LSN>.snapshot`, only when the file is durable. If there is a sound one
-    /// of this LSN it is kept instead, and `contents` is not called.
+    /// The snapshot is written into the [reserved](Self::reserve) space, if there is any. It gets
+    /// its name, `<20 digits of the LSN>.snapshot`, only when the file is durable. If there is a
+    /// sound snapshot of this LSN already, it is kept, and `contents` is not called.
     ///
     /// # Errors
     ///
-    /// [`SnapshotError::NotDurable`], also for LSN 0; [`SnapshotError::StorageFull`];
-    /// [`SnapshotError::Contents`] with what `contents` has returned; [`SnapshotError::Interrupted`] if
-    /// it has panicked; [`SnapshotError::Closed`] if the log closes meanwhile;
-    /// [`SnapshotError::Foreign`], [`SnapshotError::Diverged`] and [`SnapshotError::Unsupported`] if such a
-    /// file has the name;
-    /// [`SnapshotError::Failed`]; [`SnapshotError::Io`]. After all of them but `Failed` there is no new
-    /// snapshot.
+    /// - [`SnapshotError::NotDurable`], also for LSN 0
+    /// - [`SnapshotError::StorageFull`], [`SnapshotError::Failed`], [`SnapshotError::Io`]
+    /// - [`SnapshotError::Contents`] with the error that `contents` returned
+    /// - [`SnapshotError::Interrupted`] if `contents` panicked
+    /// - [`SnapshotError::Closed`] if the log closes in the meantime
+    /// - [`SnapshotError::Foreign`], [`SnapshotError::Diverged`] and [`SnapshotError::Unsupported`]
+    ///   if such a file has the name already
+    ///
+    /// After each of these except `Failed`, there is no new snapshot.
     pub async fn write<F>(&self, lsn: Lsn, contents: F) -> Result<Snapshot>
     where
         F: FnOnce(&mut SnapshotOutput) -> io::Result<()> + Send + 'static,
     {
         let this = self.clone();
-        self.site
+        self.work
             .run(async move { this.write_now(lsn, contents).await })
             .await
     }
 
-    /// The snapshots that there are, oldest first.
+    /// The snapshots in the directory, oldest first.
     ///
     /// # Errors
     ///
     /// [`SnapshotError::Closed`], [`SnapshotError::Io`].
     pub async fn list(&self) -> Result<Vec<SnapshotFile>> {
-        let (site, chain) = (self.site.clone(), self.chain());
+        let (work, chain) = (self.work.clone(), self.chain());
         let list = async move {
-            let _lock = site.hold()?;
-            files::list(&site.dir, &chain)
+            let _lock = work.hold()?;
+            files::list(&work.dir, &chain)
         };
-        self.site.run(list).await
+        self.work.run(list).await
     }
 
-    /// Reads a snapshot and checks all of it. Returns what `contents` has made of it.
+    /// Reads a snapshot and checks all of it. Returns the result of `contents`.
     ///
     /// # Errors
     ///
@@ -182,54 +187,55 @@ impl Snapshots {
         F: FnOnce(&mut SnapshotInput) -> io::Result<T> + Send + 'static,
         T: Send + 'static,
     {
-        let (site, chain) = (self.site.clone(), self.chain());
+        let (work, chain) = (self.work.clone(), self.chain());
         let read = async move {
-            let _lock = site.hold()?;
-            files::read(&site.dir, &chain, lsn, contents)
+            let _lock = work.hold()?;
+            files::read(&work.dir, &chain, lsn, contents)
         };
-        self.site.run(read).await
+        self.work.run(read).await
     }
 
-    /// Removes the snapshots before `kept`, which is durable. Returns how many there were.
+    /// Removes the snapshots before `kept`, which is durable. Returns how many were removed.
     ///
-    /// Damaged ones are removed too. Those of other logs or of later versions, those that have diverged, and
-    /// what cannot be read, are left alone. If no space is set aside yet, and no snapshot is being read, the largest file becomes
-    /// that, and is kept under another name.
+    /// Damaged snapshots are removed too. Snapshots of other logs or of later versions, diverged
+    /// ones and unreadable ones are left alone. If no space is reserved yet and no snapshot is
+    /// being read, the largest file becomes the reserved space under another name.
     ///
     /// # Errors
     ///
-    /// [`SnapshotError::Foreign`] if `kept` is a snapshot of another log; [`SnapshotError::Closed`],
-    /// [`SnapshotError::Failed`], [`SnapshotError::Io`]. Some may then be gone, and no one that is needed is.
+    /// [`SnapshotError::Foreign`] if `kept` is a snapshot of another log.
+    /// [`SnapshotError::Closed`], [`SnapshotError::Failed`], [`SnapshotError::Io`]. Some older
+    /// snapshots may be gone after an error, but `kept` and later ones are not.
     pub async fn remove_before(&self, kept: &Snapshot) -> Result<usize> {
         let (this, kept) = (self.clone(), kept.clone());
         let remove = async move {
             let mut turn = this.turn.lock().await;
             check(turn.as_ref())?;
-            let _lock = this.site.hold()?;
-            let removed = files::remove_before(&this.site.dir, &this.chain(), &kept);
+            let _lock = this.work.hold()?;
+            let removed = files::remove_before(&this.work.dir, &this.chain(), &kept);
             note(&mut turn, removed)
         };
-        self.site.run(remove).await
+        self.work.run(remove).await
     }
 
-    /// Sets aside space for the next snapshot: a file `snapshot.spare` of at least so many bytes.
+    /// Reserves space for the next snapshot: a file `snapshot.spare` of at least `bytes` bytes.
     ///
-    /// Allow for what the state may grow by until then, and 12 bytes for each mebibyte and 4 KiB beside.
-    /// A snapshot that needs more still takes more, if there is any.
+    /// Allow for the growth of the state until then, and for an overhead of 4 KiB plus 12 bytes for
+    /// each mebibyte. A snapshot that needs more space takes it, if there is any.
     ///
     /// # Errors
     ///
     /// [`SnapshotError::StorageFull`], [`SnapshotError::Closed`], [`SnapshotError::Failed`],
-    /// [`SnapshotError::Io`]. What was set aside before still is.
+    /// [`SnapshotError::Io`]. Space that was reserved before stays reserved.
     pub async fn reserve(&self, bytes: u64) -> Result<()> {
         let this = self.clone();
         let reserve = async move {
             let mut turn = this.turn.lock().await;
             check(turn.as_ref())?;
-            let _lock = this.site.hold()?;
-            note(&mut turn, files::reserve(&this.site.dir, bytes))
+            let _lock = this.work.hold()?;
+            note(&mut turn, files::reserve(&this.work.dir, bytes))
         };
-        self.site.run(reserve).await
+        self.work.run(reserve).await
     }
 
     async fn write_now<F>(self, lsn: Lsn, contents: F) -> Result<Snapshot>
@@ -238,7 +244,7 @@ impl Snapshots {
     {
         let mut turn = self.turn.lock().await;
         check(turn.as_ref())?;
-        let _lock = self.site.hold()?;
+        let _lock = self.work.hold()?;
         let written = self.write_in_turn(lsn, contents).await;
         note(&mut turn, written)
     }
@@ -249,7 +255,7 @@ impl Snapshots {
     {
         let chain = self.chain();
         let target = Target {
-            dir: &self.site.dir,
+            dir: &self.work.dir,
             log_id: self.log_id_for(&chain, lsn)?,
             chain: &chain,
             lsn,
@@ -259,8 +265,8 @@ impl Snapshots {
             files::Standing::Free => false,
             files::Standing::Damaged => true,
         };
-        let pace = Pace::new(self.site.executor, self.progress.clone());
-        let filled = target.fill(&self.site.closing, pace, contents);
+        let pace = Pace::new(self.work.executor, self.progress.clone());
+        let filled = target.fill(&self.work.closing, pace, contents);
         let (len, synced) = filled.await?;
         let synced = target.publish(synced, replaced)?;
         Ok(target.snapshot(len, synced))
@@ -284,7 +290,7 @@ impl Snapshots {
     }
 }
 
-/// Refuses what comes after a failed sync of the directory.
+/// Refuses every call after a failed sync of the directory.
 fn check(failed: Option<&IoFailure>) -> Result<()> {
     failed.map_or(Ok(()), |fault| Err(SnapshotError::Failed(fault.clone())))
 }
@@ -298,11 +304,11 @@ fn note<T>(turn: &mut Option<IoFailure>, done: Result<T>) -> Result<T> {
 
 impl std::fmt::Debug for Snapshots {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Snapshots").field(&self.site.dir).finish()
+        f.debug_tuple("Snapshots").field(&self.work.dir).finish()
     }
 }
 
-/// A snapshot that is durable: the receipt for having written one, or for having read and checked one.
+/// A durable snapshot. It is the receipt for writing one, or for reading and checking one.
 ///
 /// The log may be truncated before the record after [`lsn`](Self::lsn).
 #[derive(Clone, Debug, Eq, PartialEq)]
@@ -313,12 +319,12 @@ pub struct Snapshot {
 }
 
 impl Snapshot {
-    /// A file was synced before it got its name, and the name is durable with its directory.
+    /// The file was synced before it got its name, and the receipt shows that the name is durable.
     fn new(log_id: u64, lsn: Lsn, len: u64, _: Synced) -> Self {
         Self { log_id, lsn, len }
     }
 
-    /// The last record that it covers.
+    /// The last record that the snapshot covers.
     #[must_use]
     pub fn lsn(&self) -> Lsn {
         self.lsn
@@ -343,46 +349,47 @@ impl Snapshot {
 pub struct SnapshotFile {
     /// The last record that it covers, by its name.
     pub lsn: Lsn,
-    /// Where it is.
+    /// The path of the file.
     pub path: PathBuf,
     /// What its header says.
     pub state: SnapshotState,
 }
 
-/// What can be said of a snapshot without reading its contents.
+/// The state of a snapshot, as far as it is known without reading its contents.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum SnapshotState {
-    /// It is of this log, and the last record that it covers is not the log's record of that LSN: see
+    /// A snapshot of this log whose last record is not the log's record of that LSN: see
     /// [`SnapshotError::Diverged`]. It is left alone.
     Diverged,
-    /// It is no whole snapshot: its header is damaged, or of a file of another name, or the file is short.
+    /// Not a complete snapshot: its header is damaged or names another LSN, or the file is too
+    /// short.
     Damaged,
-    /// It is a snapshot of another log.
+    /// A snapshot of another log.
     Foreign,
-    /// Header and length are sound. Its contents are checked as they are read.
+    /// Header and length are sound. The contents are checked when they are read.
     Whole {
-        /// Bytes of contents.
+        /// The number of bytes of contents.
         len: u64,
     },
-    /// It is no regular file, or the system fails to read it. It is left alone.
+    /// Not a regular file, or the system cannot read it. It is left alone.
     Unreadable,
-    /// It was written by a later version of the format.
+    /// Written by a later version of the format.
     Unsupported {
         /// The version in its header.
         version: u32,
     },
 }
 
-/// Where the work is done.
+/// What the work on snapshots needs.
 #[derive(Clone)]
-struct Site {
+struct WorkContext {
     dir: Dir,
     executor: Executor,
     closing: Closing,
 }
 
-impl Site {
+impl WorkContext {
     /// Runs `job` in the background and returns what it returns.
     async fn run<T: Send + 'static>(
         &self,
@@ -390,7 +397,7 @@ impl Site {
     ) -> Result<T> {
         let (sender, receiver) = oneshot::channel();
         let job = async {
-            // A caller that has gone does not want to know.
+            // An error means that the caller was dropped.
             let _ = sender.send(job.await);
         };
         self.executor
@@ -398,7 +405,7 @@ impl Site {
         receiver.await.unwrap_or(Err(SnapshotError::Interrupted))
     }
 
-    /// The directory stays locked until the result is dropped, however the log ends.
+    /// Keeps the directory locked until the result is dropped, however the log ends.
     fn hold(&self) -> Result<Lock> {
         self.closing.hold().ok_or(SnapshotError::Closed)
     }

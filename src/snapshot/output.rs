@@ -1,4 +1,4 @@
-//! A snapshot's contents on their way to the disk, and back.
+//! Writing the contents of a snapshot.
 
 use std::io;
 
@@ -12,7 +12,7 @@ use crate::snapshot::error::SnapshotError;
 use crate::snapshot::pace::Pace;
 use crate::storage::{Closing, File, Synced};
 
-/// What a snapshot's header says that is known before its contents are.
+/// The fields of a snapshot's header that are known before its contents are.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Identity {
     pub(super) log_id: u64,
@@ -21,7 +21,7 @@ pub(super) struct Identity {
     pub(super) salt: u64,
 }
 
-/// Where a function writes the contents of a snapshot: an [`io::Write`].
+/// Takes the contents of a snapshot as an [`io::Write`].
 ///
 /// It gathers 1 MiB, and writes that with its checksum in pieces of 256 KiB, each of which is synced before
 /// the next is written: memory is bounded, and a sync of the log waits for one such piece at most. While the
@@ -29,13 +29,13 @@ pub(super) struct Identity {
 /// with [`io::ErrorKind::Other`] once the disk has failed or the log is closing; the call that the
 /// function was given to then returns the cause.
 pub struct SnapshotOutput {
-    /// Gone after a failure: there is nothing to write to.
+    /// `None` after a failure: nothing more is written.
     file: Option<File>,
     failure: Option<SnapshotError>,
     closing: Closing,
     pace: Pace,
     identity: Identity,
-    /// A chunk's header, to be filled in, and its contents so far.
+    /// The chunk's header, to be filled in later, and its contents so far.
     chunk: Vec<u8>,
     len: u64,
     chunks: u64,
@@ -69,7 +69,7 @@ impl SnapshotOutput {
         self.len() == 0
     }
 
-    /// Writes what was gathered, the header and syncs all of it.
+    /// Writes the rest and the header, and syncs the file.
     pub(super) async fn finish(
         mut self,
         written: io::Result<()>,
@@ -140,7 +140,7 @@ impl io::Write for SnapshotOutput {
         Ok(count)
     }
 
-    /// Does nothing: what counts is that the snapshot is durable as a whole.
+    /// Does nothing: only the complete snapshot matters, and it is synced at the end.
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
     }
@@ -166,7 +166,7 @@ fn put(mut file: File, bytes: &[u8], mut offset: u64, pace: &mut Pace) -> Result
 /// Syncs of the log wait for so much at most.
 const PIECE_LEN: usize = 256 * 1024;
 
-/// The whole block, so that nothing of an earlier life stays in it.
+/// The whole block, so nothing from an earlier use of the file stays in it.
 fn header_block(header: &Header) -> Vec<u8> {
     let mut block = vec![0; usize::try_from(CHUNKS_OFFSET).expect("a block fits into memory")];
     block[..snapshot::HEADER_LEN].copy_from_slice(&header.encode());

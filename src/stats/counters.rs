@@ -1,4 +1,4 @@
-//! The counters behind [`Stats`].
+//! The counters that [`Stats`] is made from.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
@@ -10,7 +10,7 @@ use crate::stats::latency::{self, Latencies};
 use crate::stats::published::Published;
 use crate::stats::{FlushCause, Flushes, Stats};
 
-/// Everything that is counted. Only the writer changes it.
+/// All counters. Only the writer changes them.
 #[derive(Debug)]
 pub(crate) struct Counters {
     counts: [Counter; Count::ALL.len()],
@@ -19,18 +19,19 @@ pub(crate) struct Counters {
     flushes: [Counter; FlushCause::ALL.len()],
     /// When the log was opened.
     epoch: Instant,
-    /// One more than the nanoseconds from then to the start of the work at the disk that is under way;
-    /// 0 if there is none.
+    /// When the writer's current wait for the disk began: nanoseconds since `epoch`, plus 1. 0 if
+    /// the writer is not waiting.
     disk_work: Counter,
-    /// How many such works have begun.
+    /// How many such waits have begun.
     disk_works: Counter,
-    /// Of how many appends one is timed, as the power of two.
+    /// One append in 2^`period` is timed.
     period: AtomicU32,
     published: Published,
 }
 
 impl Counters {
-    /// Of a log that was opened at `epoch`. `label` tells it from others where it is published.
+    /// The counters of a log that was opened at `epoch`. `label` distinguishes its published
+    /// figures from those of other logs.
     pub(crate) fn new(epoch: Instant, label: &str) -> Self {
         Self {
             counts: std::array::from_fn(|_| Counter::default()),
@@ -55,8 +56,8 @@ impl Counters {
         self.published.set(what, value);
     }
 
-    /// Notes a value that stands for `weight` of its kind. It is published once, because a recorder takes
-    /// its values one by one.
+    /// Records a value that represents `weight` values. It is published once, because a recorder
+    /// takes values one by one.
     fn record(&self, what: Spread, value: u64, weight: u64) {
         self.spreads[what as usize].add(value, weight);
         self.published.record(what, value);
@@ -91,7 +92,7 @@ impl Counters {
         self.record(Spread::SyncTime, nanos(took), 1);
     }
 
-    /// Notes that the appends in this list are answered now.
+    /// Records that the appends in this list are answered now.
     pub(crate) fn note_latencies(&self, latencies: &Latencies, now: Instant) {
         for (taken, weight) in latencies.until(now) {
             self.record(Spread::AppendTime, taken, weight);
@@ -117,7 +118,7 @@ impl Counters {
         self.set(Level::Segments, kept as u64);
     }
 
-    /// Notes how many segments, and bytes, are there only because of holds.
+    /// Records how many segments and bytes are kept only because of holds.
     pub(crate) fn note_held(&self, (segments, bytes): (u64, u64)) {
         self.set(Level::HeldSegments, segments);
         self.set(Level::HeldBytes, bytes);
@@ -127,7 +128,7 @@ impl Counters {
         self.set(Level::Poisoned, 1);
     }
 
-    /// Notes that the writer waits for the disk from now on.
+    /// Records that the writer begins to wait for the disk.
     pub(crate) fn begin_disk_work(&self, now: Instant) {
         self.disk_works.add(1);
         self.disk_work
@@ -150,7 +151,7 @@ impl Counters {
         self.disk_works.get()
     }
 
-    /// Publishes what changes without the writer's doing.
+    /// Publishes the figures that change without the writer.
     #[cfg(any(feature = "metrics", feature = "tracing"))]
     pub(crate) fn publish_state(&self, now: Instant, queued_bytes: u64, queued_records: u64) {
         let since = self.disk_work_since();
@@ -158,12 +159,12 @@ impl Counters {
         self.published.state(running, queued_bytes, queued_records);
     }
 
-    /// How many appends the next one of this thread stands for; 0 if it is not timed.
+    /// How many appends the next append of this thread represents, or 0 if it is not timed.
     pub(crate) fn weight_of_next(&self) -> u32 {
         latency::weight_of_next(self.period.load(Ordering::Relaxed))
     }
 
-    /// What is queued is not counted here.
+    /// The figures of the queue are not kept here.
     pub(crate) fn snapshot(&self, now: Instant) -> Stats {
         let flushes = Flushes(std::array::from_fn(|cause| self.flushes[cause].get()));
         let since = self.disk_work_since();

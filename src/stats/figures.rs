@@ -1,13 +1,14 @@
-//! What is counted and measured, each figure under one name.
+//! The figures that are counted and measured, each under one name.
 //!
-//! [`counters`](super::counters) keeps them and [`published`](super::published) hands them on. To add one,
-//! add it here: the code does not compile until both, and [`Stats`](super::Stats), have it.
+//! [`counters`](super::counters) keeps them, and [`published`](super::published) passes them on. To
+//! add a figure, begin here: the code does not compile until both modules and
+//! [`Stats`](super::Stats) have it.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::stats::FlushCause;
 
-/// What only grows.
+/// Figures that only grow.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Count {
     Appends,
@@ -37,7 +38,7 @@ impl Count {
     ];
 }
 
-/// What rises and falls.
+/// Figures that rise and fall.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Level {
     Segments,
@@ -58,7 +59,7 @@ impl Level {
     ];
 }
 
-/// What is counted in buckets. Times are in nanoseconds.
+/// Figures that are counted in buckets. Times are in nanoseconds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Spread {
     SyncTime,
@@ -85,12 +86,13 @@ pub(crate) struct BatchFacts {
     pub(crate) bytes: u64,
 }
 
-/// A number that one thread changes and any may read. Relaxed, because a counter orders nothing.
+/// A number that one thread changes and any thread reads. Relaxed, because nothing is ordered by
+/// it.
 #[derive(Debug, Default)]
 pub(crate) struct Counter(AtomicU64);
 
 impl Counter {
-    /// No other thread changes it, so this need not be one operation.
+    /// Only one thread changes it, so this need not be one atomic operation.
     pub(crate) fn add(&self, amount: u64) {
         self.set(self.get().wrapping_add(amount));
     }
@@ -104,7 +106,7 @@ impl Counter {
     }
 }
 
-/// The order of each list is that of its type: both are used as an index.
+/// Each list has the order of its type, because both are used as an index.
 const _: () = {
     let mut index = 0;
     while index < Count::ALL.len() {

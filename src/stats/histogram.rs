@@ -106,7 +106,8 @@ impl Histogram {
         later
     }
 
-    /// The place of the `rank`-th of `count` values in a bucket, as if they were spread evenly.
+    /// The value of the `rank`-th of `count` values in a bucket, assuming that they are spread
+    /// evenly.
     fn value_in(&self, bucket: usize, rank: u64, count: u64) -> u64 {
         let lower = bucket.checked_sub(1).map_or(0, |below| self.bounds[below]);
         let upper = self.bounds.get(bucket).map_or(self.max, |&bound| bound);
@@ -118,7 +119,7 @@ impl Histogram {
     }
 }
 
-/// Which of `count` values, in their order, is at a share of them.
+/// The rank of the value that a share `q` of `count` values does not exceed.
 #[expect(
     clippy::cast_possible_truncation,
     clippy::cast_precision_loss,
@@ -140,12 +141,12 @@ pub(crate) struct Tally {
 }
 
 impl Tally {
-    /// Of times in nanoseconds.
+    /// For times in nanoseconds.
     pub(crate) fn of_times() -> Self {
         Self::new(Histogram::TIME_BOUNDS)
     }
 
-    /// Of records or bytes.
+    /// For numbers of records or bytes.
     pub(crate) fn of_sizes() -> Self {
         Self::new(Histogram::SIZE_BOUNDS)
     }
@@ -159,7 +160,7 @@ impl Tally {
         }
     }
 
-    /// Counts a value that represents this many.
+    /// Counts a value that represents `weight` values.
     pub(crate) fn add(&self, value: u64, weight: u64) {
         let bucket = self.bounds.partition_point(|&bound| bound < value);
         self.counts[bucket].add(weight);
@@ -177,7 +178,7 @@ impl Tally {
     }
 }
 
-/// Room for the longer of the two kinds of bounds, and for what exceeds them.
+/// Room for the longer of the two lists of bounds, and for values above the last bound.
 const BUCKETS: usize = TIME_BOUNDS.len() + 1;
 
 const TIME_BOUNDS: [u64; 37] = time_bounds();

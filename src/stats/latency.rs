@@ -1,16 +1,16 @@
-//! How long appends take, at a price that a busy log can pay.
+//! How long appends take, measured cheaply enough for a busy log.
 //!
-//! Reading the clock costs some tens of nanoseconds, an append of a busy log a few hundred. So while
-//! batches are small every append is timed; of larger batches each thread times one in so many, and
-//! that one counts as many times. Which ones is decided without anything that threads share but a
-//! number that the writer changes when the size of the batches does.
+//! Reading the clock costs some tens of nanoseconds, an append of a busy log a few hundred. While
+//! batches are small, every append is timed. In larger batches, each thread times one append in 2,
+//! 4, 8 and so on, which then counts as many times. Threads share only one number for this, which
+//! the writer changes when the batch size changes.
 
 use std::cell::Cell;
 use std::time::Instant;
 
 use crate::small_deque::SmallDeque;
 
-/// Of how many appends one is timed after a batch of so many: as the power of two.
+/// The next period after a batch of `batch_appends` appends. One append in 2^period is timed.
 ///
 /// It falls one step at a time, because a small batch often comes between two large ones.
 pub(super) fn period_after(period: u32, batch_appends: u64) -> u32 {
@@ -21,9 +21,9 @@ fn period_for(batch_appends: u64) -> u32 {
     (batch_appends / SAMPLES).max(1).ilog2()
 }
 
-/// Decides about the next append of this thread: how many it stands for, 0 if it is not timed.
+/// How many appends the next append of this thread represents, or 0 if it is not timed.
 ///
-/// The steps of the golden ratio come about evenly, and do not keep step with a service that submits
+/// Steps of the golden ratio are spread about evenly and do not align with a service that submits
 /// its records in a pattern.
 pub(super) fn weight_of_next(period: u32) -> u32 {
     let place = PLACE.get().wrapping_add(GOLDEN_RATIO);
@@ -36,19 +36,19 @@ thread_local! {
     static PLACE: Cell<u32> = const { Cell::new(0) };
 }
 
-/// Of 2^32.
+/// The golden ratio, as a fraction of 2^32.
 const GOLDEN_RATIO: u32 = 0x9e37_79b9;
 
-/// How many appends of a large batch are timed, at least and about.
+/// About how many appends of a large batch are timed, at the least.
 const SAMPLES: u64 = 4;
 
-/// When appends that wait for their answers were submitted: those of them that are timed.
+/// The submission times of the timed appends that wait for their answers.
 #[derive(Debug, Default)]
 pub(crate) struct Latencies {
     samples: SmallDeque<Sample>,
-    /// One sample in so many is kept, as the power of two.
+    /// One sample in 2^`thinning` is kept.
     thinning: u32,
-    /// How many were not, since the last one that was.
+    /// How many samples were skipped since the last one that was kept.
     passed: u64,
 }
 
@@ -59,7 +59,7 @@ struct Sample {
 }
 
 impl Latencies {
-    /// Notes an append, if it is one that is timed.
+    /// Records an append, if it is timed.
     pub(crate) fn note(&mut self, submitted: Option<Instant>, weight: u32) {
         if let Some(submitted) = submitted
             && weight > 0
@@ -82,8 +82,9 @@ impl Latencies {
         }
     }
 
-    /// However late the sync comes, the list stays short: when it is full each second one goes, the
-    /// others count twice, and so do those that come later, of which each second one is kept.
+    /// The list stays short however late the sync comes. When it is full, every second sample is
+    /// dropped and the others count twice. Of later samples, every second one is kept and counts
+    /// twice too.
     fn push(&mut self, sample: Sample) {
         self.passed += 1;
         if self.passed >> self.thinning == 0 {
@@ -107,7 +108,8 @@ impl Latencies {
         self.thinning += 1;
     }
 
-    /// How long each has taken until `now`, in nanoseconds, and how many it stands for.
+    /// How long each sample has taken until `now`, in nanoseconds, and how many appends it
+    /// represents.
     pub(super) fn until(&self, now: Instant) -> impl Iterator<Item = (u64, u64)> {
         self.samples.iter().map(move |sample| {
             let taken = now.saturating_duration_since(sample.submitted).as_nanos();

@@ -1,6 +1,6 @@
 //! The same figures for the `metrics` facade (`docs/observability.md` has the table).
 //!
-//! The handles are asked for when the log is opened, so that the recorder has to be installed before.
+//! The handles are requested when the log is opened, so the recorder must be installed before.
 
 use std::time::Duration;
 
@@ -14,7 +14,7 @@ pub(super) struct Published {
     counts: [Counter; Count::ALL.len()],
     levels: [Gauge; Level::ALL.len()],
     spreads: [Histogram; Spread::ALL.len()],
-    /// One for each cause.
+    /// One counter for each cause.
     batches: [Counter; FlushCause::ALL.len()],
     queued_bytes: Gauge,
     queued_records: Gauge,
@@ -62,7 +62,7 @@ impl Published {
         self.batches[cause as usize].increment(1);
     }
 
-    /// What changes without the writer's doing.
+    /// The figures that change without the writer.
     pub(super) fn state(&self, sync_running: Duration, queued_bytes: u64, queued_records: u64) {
         self.sync_running.set(sync_running);
         self.queued_bytes.set(float(queued_bytes));

@@ -1,4 +1,4 @@
-//! Nothing is published: the twin of `published.rs` without the feature `metrics`.
+//! The counterpart of `published.rs` without the feature `metrics`: it publishes nothing.
 
 use std::time::Duration;
 

@@ -1,34 +1,34 @@
-//! What a directory is opened for, who has it open, and what tells it from others.
+//! What a directory is opened for, who has it open, and what identifies it.
 
 use std::fmt;
 use std::path::PathBuf;
 
-/// What a directory is taken for.
+/// What a directory is opened for.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Access {
     Append,
     Read,
 }
 
-/// What tells a directory from others.
+/// The identity of a directory.
 #[derive(Clone, Debug, Eq, Hash, PartialEq)]
 pub(crate) enum DirKey {
-    /// Its number, and that of its file system.
+    /// Its inode number, with that of its file system.
     Inode(FileId),
-    /// Where there are no such numbers: the one path that stands for it.
+    /// Its canonical path, on systems without inode numbers.
     #[cfg_attr(unix, expect(dead_code, reason = "there are numbers"))]
     Path(PathBuf),
 }
 
-/// What tells an open file, or a directory, from others.
+/// The identity of an open file or directory.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 pub(crate) struct FileId {
     pub(crate) device: u64,
     pub(crate) inode: u64,
 }
 
-/// A lock of the operating system, which goes when this is dropped.
-pub(crate) type Held = Box<dyn Send + Sync>;
+/// A lock of the operating system. Dropping it releases the lock.
+pub(crate) type SystemLock = Box<dyn Send + Sync>;
 
 /// A process that has a log open.
 #[cfg_attr(
@@ -38,11 +38,11 @@ pub(crate) type Held = Box<dyn Send + Sync>;
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct LockOwner {
-    /// Its number.
+    /// The process id.
     pub pid: u32,
-    /// The name of its program; empty if that is not known.
+    /// The name of its program, or an empty string if it is unknown.
     pub name: String,
-    /// Whether it appends; else it reads.
+    /// Whether it has the log open for appending. Otherwise it reads the log.
     pub appends: bool,
 }
 

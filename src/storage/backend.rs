@@ -1,4 +1,4 @@
-//! What a disk has to be able to do: the traits that the real one and the simulated one implement.
+//! The operations of a disk: traits that the real disk and the simulated one implement.
 
 use std::io::{self, IoSlice};
 use std::path::Path;
@@ -6,13 +6,13 @@ use std::sync::Arc;
 use std::task::{Context, Poll};
 
 use crate::error::IoFailure;
-use crate::storage::access::{Access, DirKey, FileId, Held, LockOwner};
+use crate::storage::access::{Access, DirKey, FileId, LockOwner, SystemLock};
 use crate::storage::lock_table::LockTable;
 
-/// The way to a directory on some disk, which may not exist yet.
+/// The location of a directory on some disk. The directory may not exist yet.
 pub(crate) trait Locator: Send + Sync {
     fn path(&self) -> &Path;
-    /// Opens the directory that is there now.
+    /// Opens the directory that is at this location now.
     fn open(&self, opening: Opening) -> Result<Arc<dyn Backend>, IoFailure>;
 }
 
@@ -20,9 +20,9 @@ pub(crate) trait Locator: Send + Sync {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Opening {
     pub(crate) access: Access,
-    /// Whether it, and its parents, are created where they are missing. What is created is durable.
+    /// Whether it and its parents are created if they are missing. Created directories are durable.
     pub(crate) create: bool,
-    /// Whether it may be one that cannot be synced.
+    /// Whether a directory that cannot be synced is accepted.
     #[cfg_attr(
         not(unix),
         expect(dead_code, reason = "there no directory can be synced")
@@ -32,7 +32,7 @@ pub(crate) struct Opening {
 
 #[cfg(any(feature = "tools", tidewal_mutants))]
 impl Opening {
-    /// Of a directory that has to be there.
+    /// Opens an existing directory.
     pub(crate) fn existing(access: Access) -> Self {
         Self {
             access,
@@ -42,52 +42,52 @@ impl Opening {
     }
 }
 
-/// One directory on some disk, held open: every name is one in this directory, wherever it is moved.
+/// A directory on some disk, held open. Every name is resolved in this directory, even after it was
+/// moved.
 pub(crate) trait Backend: Send + Sync {
     /// Another directory of the same disk.
     fn locate(&self, path: &Path) -> Arc<dyn Locator>;
-    /// What tells it from every other directory that exists.
+    /// The identity of the directory among all that exist.
     fn key(&self) -> DirKey;
-    /// The registry of which directories of this disk are open in this process.
+    /// The directories of this disk that this process has open.
     fn lock_table(&self) -> &LockTable;
-    /// Takes the operating system's lock of the directory itself, or says `WouldBlock`. It is given back
-    /// by dropping it. `None` where a directory cannot be locked.
-    fn try_lock(&self, access: Access) -> io::Result<Option<Held>>;
-    /// Whether others may use the directory who do not see that lock.
+    /// Takes the operating system's lock of the directory itself, or fails with `WouldBlock`.
+    /// Dropping the lock releases it. `None` if directories cannot be locked.
+    fn try_lock(&self, access: Access) -> io::Result<Option<SystemLock>>;
+    /// Whether processes that do not see this lock may use the directory.
     fn is_shared(&self) -> bool;
-    /// The same of the file `LOCK`, which is created for appending. `None` where there is none and it is
-    /// not to be created.
-    fn try_lock_file(&self, access: Access) -> io::Result<Option<(Held, Option<FileId>)>>;
-    /// The processes that have it locked, as far as the system says.
+    /// Like [`try_lock`](Self::try_lock), for the file `LOCK`, which is created when the directory
+    /// is opened for appending. `None` if there is no such file and it must not be created.
+    fn try_lock_file(&self, access: Access) -> io::Result<Option<(SystemLock, Option<FileId>)>>;
+    /// The processes that have it locked, where the system reports them.
     fn lock_owners(&self) -> Vec<LockOwner>;
     fn list(&self) -> io::Result<Vec<String>>;
-    /// Looks at a file without opening it.
+    /// Looks up a file without opening it.
     fn look_up(&self, name: &str) -> io::Result<Found>;
-    /// Opens or creates a regular file, and nothing else.
+    /// Opens or creates a regular file. Fails for anything else.
     fn open(&self, name: &str, mode: Mode) -> io::Result<Box<dyn BackendFile>>;
     fn rename(&self, from: &str, to: &str, onto: Onto) -> io::Result<()>;
     fn remove(&self, name: &str) -> io::Result<()>;
     /// Makes the directory's entries durable.
     fn sync(&self) -> io::Result<()>;
-    /// Whether the directory has not been removed.
+    /// Whether the directory still exists.
     fn is_linked(&self) -> io::Result<bool>;
     /// A random number that is new at each call.
     fn random(&self) -> u64;
-    /// Opens a directory in this one. If `create` it is made where it is missing, durably.
+    /// Opens a directory in this one. With `create`, it is created durably if it is missing.
     #[cfg(feature = "tools")]
     fn open_subdir(&self, name: &str, create: bool) -> io::Result<Arc<dyn Backend>>;
-    /// Removes an empty directory in this one, where that can be done.
+    /// Removes an empty directory in this one, if possible.
     #[cfg(feature = "tools")]
     fn remove_subdir(&self, _name: &str) -> io::Result<()> {
         Ok(())
     }
-    /// Gives a file of the directory that this one was opened in a second name here; never that of
-    /// another file.
+    /// Gives a file of the parent directory a second name in this one. Fails if the name is taken.
     #[cfg(feature = "tools")]
     fn link_from_parent(&self, name: &str, second: &str) -> io::Result<()>;
 }
 
-/// What a name stands for.
+/// The file that a name refers to.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Found {
     /// `None` where files have no numbers.
@@ -95,7 +95,7 @@ pub(crate) struct Found {
     pub(crate) len: u64,
 }
 
-/// What a renamed file may take the name of.
+/// What a rename may replace.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Onto {
     Nothing,
@@ -106,26 +106,26 @@ pub(crate) enum Onto {
 pub(crate) trait BackendFile: Send {
     /// `None` where files have no numbers.
     fn id(&self) -> Option<FileId>;
-    /// How many names the file has; 1 where that cannot be told.
+    /// How many names the file has, or 1 if that is unknown.
     fn links(&self) -> io::Result<u64>;
     fn len(&self) -> io::Result<u64>;
-    /// May be short; 0 at the end of the file.
+    /// May be short. Returns 0 at the end of the file.
     fn read_at(&self, buffer: &mut [u8], offset: u64) -> io::Result<usize>;
-    /// Writes pieces one behind the other. May be short.
+    /// Writes the pieces one after the other. May be short.
     fn write_at(&mut self, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usize>;
-    /// Makes the file at least `len` bytes long, and takes the space for them.
+    /// Makes the file at least `len` bytes long, and allocates the space for them.
     fn allocate(&mut self, len: u64) -> io::Result<()>;
-    /// Gives the space from `offset` on back where the file system can, and keeps the length. What is
-    /// read there afterwards is zero, or what it was.
+    /// Frees the space from `offset` on, if the file system can, and keeps the length. Afterwards
+    /// that range reads as zeros, or as before.
     fn release(&mut self, offset: u64) -> io::Result<()>;
-    /// Lets the system forget what it has cached of some whole pages, and need not write, where it can.
-    /// What was never written is lost by it.
+    /// Asks the system, where possible, to drop clean whole pages from its cache. Data that never
+    /// reached the disk is lost by this.
     fn evict(&mut self, offset: u64, len: u64) -> io::Result<()>;
     /// Notes that everything up to `end` was written and synced in an earlier life of the file: a sync of what
     /// is written there has no more to do than that of any other data.
     fn assume_written(&mut self, _end: u64) {}
-    /// Makes the file's bytes and length durable. The real disk blocks; the simulated one may stall in
-    /// virtual time.
+    /// Makes the file's bytes and length durable. The real disk blocks. The simulated one may stall
+    /// in virtual time.
     fn poll_sync(&mut self, context: &mut Context<'_>) -> Poll<io::Result<()>>;
 }
 

@@ -1,4 +1,4 @@
-//! A log's directory: where it is, and the directory itself once it is open.
+//! A log's directory: its location, and the directory itself once it is open.
 
 use std::fmt;
 use std::io;
@@ -16,7 +16,7 @@ use crate::storage::access::FileId;
 use crate::storage::backend::{Backend, Locator, Onto, Opening};
 use crate::storage::receipts::{Present, Synced};
 
-/// Where a log's directory is, or will be: a path, which is resolved when the directory is opened.
+/// The location of a log's directory: a path that is resolved when the directory is opened.
 #[derive(Clone)]
 pub(crate) struct Location(Arc<dyn Locator>);
 
@@ -30,7 +30,7 @@ impl Location {
         self.0.path()
     }
 
-    /// Opens the directory that the path stands for now. From then on the path plays no part.
+    /// Opens the directory that the path refers to now. From then on the path is not used.
     pub(crate) fn open(&self, opening: Opening) -> Result<Dir, IoFailure> {
         Ok(Dir {
             backend: self.0.open(opening)?,
@@ -51,15 +51,15 @@ impl fmt::Debug for Location {
     }
 }
 
-/// A log's directory. It is held open, and every name is resolved against it: it stays the same whatever
-/// becomes of the path that it was opened by.
+/// A log's directory. It is held open, and every name is resolved against it. It stays the same
+/// directory if its path is moved or replaced.
 #[derive(Clone)]
 pub(crate) struct Dir {
     backend: Arc<dyn Backend>,
     path: Arc<Path>,
-    /// The lock file, where it alone keeps others out.
+    /// The lock file, if it is the only lock that keeps other processes out.
     lock_file: Arc<OnceLock<FileId>>,
-    /// The first sync of the directory that has failed. Locked while one is under way.
+    /// The first failed sync of the directory. Locked while a sync is running.
     failed_sync: Arc<Mutex<Option<IoFailure>>>,
     #[cfg(feature = "snapshot")]
     snapshot_readers: Arc<RwLock<()>>,
@@ -83,19 +83,19 @@ impl Dir {
         Location(self.backend().locate(path))
     }
 
-    /// Held by those who read snapshots, from before they open them.
+    /// Held by readers of snapshots, from before they open a file.
     #[cfg(feature = "snapshot")]
     pub(crate) fn snapshot_readers(&self) -> &RwLock<()> {
         &self.snapshot_readers
     }
 
-    /// Notes that others are kept out by this lock file and nothing else.
+    /// Records that only this lock file keeps other processes out.
     pub(super) fn rely_on(&self, lock_file: FileId) {
         // A directory is locked for appending once.
         let _ = self.lock_file.set(lock_file);
     }
 
-    /// Whether a log was ever opened for appending here, or is here as a copy.
+    /// Whether a log was ever opened for appending here, or was copied here.
     pub(crate) fn holds_log(&self) -> Result<bool, IoFailure> {
         let names = self.list()?;
         let is_of_log = |name: &String| name == names::LOCK || names::parse_segment(name).is_some();
@@ -106,13 +106,13 @@ impl Dir {
         self.backend().list().map_err(self.fault("list", ""))
     }
 
-    /// Gives a file another name, which must be free.
+    /// Renames a file. The new name must be free.
     pub(crate) fn rename(&self, from: &str, to: &str) -> Result<(), IoFailure> {
         let renamed = self.backend().rename(from, to, Onto::Nothing);
         renamed.map_err(self.fault("rename", from))
     }
 
-    /// Gives a file the name of another one, which loses it.
+    /// Renames a file over another one.
     pub(crate) fn rename_over(&self, from: &str, to: &str) -> Result<(), IoFailure> {
         let renamed = self.backend().rename(from, to, Onto::Anything);
         renamed.map_err(self.fault("rename", from))
@@ -124,11 +124,11 @@ impl Dir {
             .map_err(self.fault("remove", name))
     }
 
-    /// Makes the directory's entries durable. Once that has failed, it fails for good.
+    /// Makes the directory's entries durable. Once that has failed, it always fails.
     ///
-    /// The system reports the failure of a write once for each open directory, to the next sync of it, which
-    /// may be another's: of a truncation, or of a snapshot. So the failure is noted before another sync can
-    /// begin, and no later one is believed.
+    /// The system reports a failed write once per open directory, to the next sync of it. That sync
+    /// may belong to another operation, such as a truncation or a snapshot. So the failure is
+    /// recorded before another sync can begin, and no later sync is trusted.
     pub(crate) fn sync(&self) -> Result<Synced, IoFailure> {
         if skips_this_sync() {
             return Ok(Synced::and(self.check_present()?));
@@ -142,8 +142,8 @@ impl Dir {
         Ok(Synced::and(self.check_present()?))
     }
 
-    /// As [`sync`](Self::sync) after names were removed of which no one minds if they come back: an earlier
-    /// failure does not matter. One of its own matters to those who sync next.
+    /// Like [`sync`](Self::sync), after the removal of names that do no harm if they come back: an
+    /// earlier failure does not matter. A failure of this sync is recorded for later ones.
     pub(crate) fn sync_removals(&self) -> Result<Synced, IoFailure> {
         if !skips_this_sync() {
             self.sync_noting(&mut self.failed_sync())?;
@@ -164,15 +164,17 @@ impl Dir {
         })
     }
 
-    /// Checks that the directory was not removed, nor what keeps others out of it.
+    /// Checks that neither the directory nor the lock file that keeps other processes out was
+    /// removed.
     pub(crate) fn check_present(&self) -> Result<Present, IoFailure> {
         self.check_lock_file()?;
         Present::directory(self.backend().as_ref()).map_err(self.fault("find the directory", ""))
     }
 
-    /// Checks that a file still has its name in the directory, and that others are still kept out.
+    /// Checks that a file still has its name in the directory, and that other processes are still
+    /// kept out.
     ///
-    /// It has to be the file with this number, and at least as long.
+    /// It must be the file with this id, and at least this long.
     pub(super) fn check_file(
         &self,
         name: &str,
@@ -204,7 +206,7 @@ impl Dir {
         &self.backend
     }
 
-    /// The bug is what it would be to hold no directory open.
+    /// The mutant behaves as if no directory were held open.
     #[cfg(tidewal_mutants)]
     pub(super) fn backend(&self) -> Arc<dyn Backend> {
         if is_active(Mutant::PathResolvedAnew) {
@@ -229,10 +231,10 @@ impl Dir {
     }
 }
 
-/// Directories in this one, which a repair makes.
+/// Subdirectories, which a repair creates.
 #[cfg(feature = "tools")]
 impl Dir {
-    /// Whether there is no such directory, or an empty one.
+    /// Whether the directory does not exist or is empty.
     pub(crate) fn has_room_for(&self, subdir: &str) -> bool {
         match self.backend().open_subdir(subdir, false) {
             Ok(found) => found.list().is_ok_and(|names| names.is_empty()),
@@ -240,7 +242,7 @@ impl Dir {
         }
     }
 
-    /// Opens a directory in this one. Makes it, durably, where it is missing.
+    /// Opens a directory in this one. Creates it durably if it is missing.
     pub(crate) fn make_subdir(&self, name: &str) -> Result<Self, IoFailure> {
         let made = self.backend().open_subdir(name, true);
         Ok(Self {
@@ -255,12 +257,12 @@ impl Dir {
         })
     }
 
-    /// Removes an empty directory in this one, if it can be; nothing depends on it.
+    /// Removes an empty directory in this one, if possible. Nothing depends on it.
     pub(crate) fn remove_subdir(&self, name: &str) {
         let _ = self.backend().remove_subdir(name);
     }
 
-    /// Gives a file of the directory that this one is in a second name here; never that of another file.
+    /// Gives a file of the parent directory a second name in this one. Fails if the name is taken.
     pub(crate) fn link_from_parent(&self, name: &str, second: &str) -> Result<(), IoFailure> {
         let linked = self.backend().link_from_parent(name, second);
         linked.map_err(self.fault("link", second))

@@ -33,20 +33,20 @@ impl Dir {
 
 /// An open file of a log.
 ///
-/// Writing and syncing take the file and give it back on success only: after a failure there is
-/// nothing left to write to, or to sync once more.
+/// Writing and syncing take the file and give it back on success only. After a failure there is no
+/// file to write to or to sync again.
 pub(crate) struct File {
     raw: Box<dyn BackendFile>,
     id: Option<FileId>,
     dir: Dir,
     name: String,
-    /// It was at least as long.
+    /// The file was at least this long.
     len: u64,
 }
 
 impl File {
-    /// The file after it was renamed.
-    pub(crate) fn known_as(self, name: String) -> Self {
+    /// The same file under its new name, after a rename.
+    pub(crate) fn with_name(self, name: String) -> Self {
         Self { name, ..self }
     }
 
@@ -56,13 +56,13 @@ impl File {
         self
     }
 
-    /// Checks that the file can still be found under its name.
+    /// Checks that the file is still present under its name.
     pub(crate) fn check_present(&self) -> Result<Present, IoFailure> {
         self.dir.check_file(&self.name, self.id, self.len)
     }
 
-    /// Whether it has no other name than the one that it was opened by. What has one, such as a backup
-    /// made of hard links, must not be changed.
+    /// Whether the file has only the name under which it was opened. A file with another name, such
+    /// as a hard-link backup, must not be changed.
     pub(crate) fn is_exclusive(&self) -> Result<bool, IoFailure> {
         let links = self.raw.links();
         Ok(links.map_err(|error| self.fault("look at", error))? <= 1)
@@ -72,7 +72,7 @@ impl File {
         self.raw.len().map_err(|error| self.fault("look at", error))
     }
 
-    /// Fills `buffer` from `offset` on; less only at the end of the file.
+    /// Fills `buffer` from `offset` on. Returns less only at the end of the file.
     pub(crate) fn read_at(&self, buffer: &mut [u8], offset: u64) -> Result<usize, IoFailure> {
         let mut filled = 0;
         while filled < buffer.len() {
@@ -93,13 +93,13 @@ impl File {
         self.write_all_at(&mut [IoSlice::new(bytes)], offset)
     }
 
-    /// Writes pieces one behind the other. They are used up.
+    /// Writes the pieces one after the other. Consumes them.
     pub(crate) fn write_all_at(
         mut self,
         mut pieces: &mut [IoSlice<'_>],
         mut offset: u64,
     ) -> Result<(Self, Wrote), IoFailure> {
-        // Leaves out what is empty, here and below.
+        // Skips empty pieces, here and below.
         IoSlice::advance_slices(&mut pieces, 0);
         while !pieces.is_empty() {
             match self.raw.write_at(pieces, offset) {
@@ -128,27 +128,29 @@ impl File {
         }
     }
 
-    /// Writes bytes that were read from the file at `offset`, the start of a page, over themselves, so
-    /// that the next sync takes them to the disk, whatever became of them before.
+    /// Overwrites bytes that were read from the file at `offset`, the start of a page, with
+    /// themselves. The next sync then writes them to the disk, even if an earlier write of them has
+    /// failed.
     ///
-    /// The system's cache forgets them first. Ext4 takes the block under a cached page for one that was
-    /// written, even if that write failed: it would write to it again, and never note that the block
-    /// holds data.
+    /// The pages are dropped from the system's cache first. Ext4 assumes that the block of a cached
+    /// page was written, even if that write failed. It would write to the block again, and never
+    /// record that the block holds data.
     pub(crate) fn rewrite(mut self, bytes: &[u8], offset: u64) -> Result<(Self, Wrote), IoFailure> {
         let pages = (bytes.len() as u64).next_multiple_of(PAGE_LEN);
-        // Elsewhere there is no such cache to be wary of, or nothing to be done about it.
+        // Other systems have no such cache, or no call to drop its pages.
         let _ = self.raw.evict(offset, pages);
         self.write_at(bytes, offset)
     }
 
-    /// Gives space back if it can be; nothing depends on it.
+    /// Frees space, if possible. Nothing depends on it.
     pub(crate) fn release(mut self, offset: u64) {
         let _ = self.raw.release(offset);
     }
 
-    /// Lets the disk begin with what was written, so that a later sync has less to do. Gives no receipt.
+    /// Lets the disk begin to write, so a later sync has less to do. Returns no receipt.
     ///
-    /// The real disk is through with it then. A simulated one that stalls is not waited for.
+    /// The real disk has finished when this returns. A simulated disk that stalls is not waited
+    /// for.
     #[cfg(feature = "snapshot")]
     pub(crate) fn sync_early(mut self) -> Result<Self, IoFailure> {
         let mut context = Context::from_waker(std::task::Waker::noop());
@@ -158,7 +160,7 @@ impl File {
         }
     }
 
-    /// Syncs the file, and checks that it is still there: what cannot be found is not durable.
+    /// Syncs the file, and checks that it is still present: a file without its name is not durable.
     pub(crate) async fn sync(mut self) -> Result<(Self, Synced), IoFailure> {
         if skips_this_sync() {
             return self.synced();
@@ -187,5 +189,6 @@ impl File {
     }
 }
 
-/// What a system caches as a whole; where it is less, more is forgotten than need be, and written again.
+/// At least the page size of any system. If pages are smaller, more is dropped than necessary, and
+/// written again.
 pub(crate) const PAGE_LEN: u64 = 64 * 1024;

@@ -1,8 +1,9 @@
 //! Who has a directory open: one for appending, or any number for reading (promise P6).
 //!
-//! Two gates in a row. The operating system's lock keeps other processes out. A table in this process
-//! comes before it, for the one case in which waiting is right: a log whose last handle was dropped
-//! closes in the background, and a caller that opens the same directory next means to come after it.
+//! There are two stages. The operating system's lock keeps other processes out. A table in this
+//! process comes first, for the one case in which waiting is right: a log whose last handle was
+//! dropped closes in the background, and a caller that opens the same directory next expects to
+//! succeed after that.
 
 use std::io;
 use std::path::Path;
@@ -11,31 +12,31 @@ use crate::error::{Error, Result};
 use crate::mutants::{Mutant, is_active};
 #[cfg(feature = "tools")]
 use crate::storage::access::LockOwner;
-use crate::storage::access::{Access, Held};
+use crate::storage::access::{Access, SystemLock};
 use crate::storage::dir::Dir;
 use crate::storage::lock_table::{Known, Lock};
 
 impl Dir {
-    /// Takes the directory for reading or for appending.
+    /// Locks the directory for reading or for appending.
     ///
-    /// Waits for a log in this process whose last handle was dropped and that is still closing;
-    /// for no other.
+    /// Waits only for a log in this process that is closing because its last handle was dropped.
     pub(crate) async fn lock(&self, access: Access) -> Result<Lock> {
         acquire(self, access).await
     }
 
-    /// The processes that have it locked, as far as the system says.
+    /// The processes that have it locked, where the system reports them.
     #[cfg(feature = "tools")]
     pub(crate) fn lock_owners(&self) -> Vec<LockOwner> {
         self.backend().lock_owners()
     }
 }
 
-/// Takes the lock, after a log that is closing in this process if there is one.
+/// Takes the lock, after waiting for a log that is closing in this process, if there is one.
 async fn acquire(dir: &Dir, access: Access) -> Result<Lock> {
     let key = dir.backend().key();
     loop {
-        // Before the system's locks, which tell no process from itself.
+        // The table comes before the system's locks, because those do not distinguish two logs of
+        // one process.
         let known = dir.backend().lock_table().get(&key);
         if let Some(known) = known {
             wait_for(known, dir.path()).await?;
@@ -55,11 +56,11 @@ async fn acquire(dir: &Dir, access: Access) -> Result<Lock> {
     }
 }
 
-/// The directory first: its lock cannot be taken away, while the lock file can be removed, and another
-/// one of that name locked. Both, because not every file system locks directories, and some lock them for
-/// this machine only. Where that is so the log looks whether the lock file is still its own before it
-/// acknowledges anything.
-fn lock_all(dir: &Dir, access: Access) -> io::Result<Vec<Held>> {
+/// Locks the directory first: its lock cannot be circumvented, while the lock file can be removed,
+/// and a new file of that name can be locked. Both are locked, because some file systems do not
+/// lock directories, and some lock them for this machine only. On those, the log checks that the
+/// lock file is still the one that it locked before it acknowledges anything.
+fn lock_all(dir: &Dir, access: Access) -> io::Result<Vec<SystemLock>> {
     let backend = dir.backend();
     let itself = match is_active(Mutant::LockFileAlone) {
         true => None,
@@ -79,8 +80,7 @@ fn lock_all(dir: &Dir, access: Access) -> io::Result<Vec<Held>> {
     Ok(itself.into_iter().chain([file]).collect())
 }
 
-/// Waits for a log of this process to be gone if it is on its way, and says [`Error::Locked`] if it is
-/// not.
+/// Waits for a log of this process to end if it is closing. Otherwise fails with [`Error::Locked`].
 async fn wait_for(mut known: Known, dir: &Path) -> Result<()> {
     if !known.is_closing() {
         return Err(locked(dir, "this process has it open for appending"));
@@ -89,7 +89,7 @@ async fn wait_for(mut known: Known, dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// What a caller hears that has waited long enough for a log of this process to be gone.
+/// The error for a caller that has waited too long for a log of this process to close.
 pub(crate) fn still_closing(dir: &Path) -> Error {
     locked(dir, "this process is still closing it")
 }

@@ -1,4 +1,4 @@
-//! The directories that this process has open, and the logs in it that are closing.
+//! The directories that this process has open, and which of their logs are closing.
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,61 +6,62 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use tokio::sync::watch;
 
-use crate::storage::access::{DirKey, Held};
+use crate::storage::access::{DirKey, SystemLock};
 
-/// The directory is ours until this is dropped, and all that was made of it: [`Lock::share`], [`Closing::hold`].
-pub(crate) struct Lock(Arc<Entry>);
+/// Keeps the directory locked until it and all locks from [`Lock::share`] and [`Closing::hold`] are
+/// dropped.
+pub(crate) struct Lock(Arc<OpenLog>);
 
 impl Lock {
-    pub(super) fn new(system: Vec<Held>) -> Self {
-        Self(Entry::new(system))
+    pub(super) fn new(system: Vec<SystemLock>) -> Self {
+        Self(OpenLog::new(system))
     }
 
-    /// A way to say that the log is on its way out.
+    /// A handle to announce that the log is closing.
     pub(crate) fn closing(&self) -> Closing {
         Closing {
-            entry: Arc::downgrade(&self.0),
+            log: Arc::downgrade(&self.0),
             gone: self.0.gone.subscribe(),
         }
     }
 
-    /// The same lock for another task of the log: the directory stays locked until both are dropped.
+    /// The same lock for another task of the log. The directory stays locked until both are dropped.
     pub(crate) fn share(&self) -> Self {
         Self(Arc::clone(&self.0))
     }
 }
 
-/// Says to those who come next that waiting for this log is worth their while.
+/// Announces that the log is closing, so callers that open the directory next wait for it.
 #[derive(Clone)]
 pub(crate) struct Closing {
-    entry: Weak<Entry>,
+    log: Weak<OpenLog>,
     gone: watch::Receiver<()>,
 }
 
 impl Closing {
     pub(crate) fn announce(&self) {
-        if let Some(entry) = self.entry.upgrade() {
-            entry.closing.store(true, Ordering::Release);
+        if let Some(log) = self.log.upgrade() {
+            log.closing.store(true, Ordering::Release);
         }
     }
 
-    /// Keeps the directory locked until the result is dropped; `None` if the log is on its way out.
+    /// Keeps the directory locked until the result is dropped. `None` if the log is closing.
     pub(crate) fn hold(&self) -> Option<Lock> {
-        let entry = self.entry.upgrade()?;
-        let is_closing = entry.closing.load(Ordering::Acquire);
-        (!is_closing).then_some(Lock(entry))
+        let log = self.log.upgrade()?;
+        let is_closing = log.closing.load(Ordering::Acquire);
+        (!is_closing).then_some(Lock(log))
     }
 
-    /// As [`hold`](Self::hold), also of a log that is on its way out. `None` once it has ended.
+    /// Like [`hold`](Self::hold), also while the log is closing. `None` once it has ended.
     pub(crate) fn share(&self) -> Option<Lock> {
-        self.entry.upgrade().map(Lock)
+        self.log.upgrade().map(Lock)
     }
 
     /// Waits until the system's locks are released.
     ///
     /// Cancel safe: it only waits.
     pub(crate) async fn released(&self) {
-        // An error is what is waited for: the sender goes with the lock.
+        // It waits for the error: the sender is dropped with the lock.
         let _ = self.gone.clone().changed().await;
     }
 }
@@ -91,50 +92,51 @@ impl LockTable {
     }
 }
 
-/// What is known of a log that is open.
+/// What the table knows about an open log.
 #[derive(Clone)]
 pub(super) struct Known {
-    entry: Weak<Entry>,
+    log: Weak<OpenLog>,
     gone: watch::Receiver<()>,
 }
 
 impl Known {
-    fn of(entry: &Arc<Entry>) -> Self {
+    fn of(log: &Arc<OpenLog>) -> Self {
         Self {
-            entry: Arc::downgrade(entry),
-            gone: entry.gone.subscribe(),
+            log: Arc::downgrade(log),
+            gone: log.gone.subscribe(),
         }
     }
 
-    /// Whether the system's locks are still taken. They are for a moment after the last [`Lock`] has gone.
+    /// Whether the system's locks are still held, as they are for a moment after the last [`Lock`]
+    /// is dropped.
     fn is_locked(&self) -> bool {
         self.gone.has_changed().is_ok()
     }
 
-    /// Whether it is on its way out, or already past its last [`Lock`].
+    /// Whether the log is closing, or its last [`Lock`] was dropped.
     pub(super) fn is_closing(&self) -> bool {
-        let entry = self.entry.upgrade();
-        entry.is_none_or(|entry| entry.closing.load(Ordering::Acquire))
+        let log = self.log.upgrade();
+        log.is_none_or(|log| log.closing.load(Ordering::Acquire))
     }
 
-    /// Waits until the system's locks are given back.
+    /// Waits until the system's locks are released.
     pub(super) async fn gone(&mut self) {
-        // An error is what is waited for: the sender went with the lock.
+        // It waits for the error: the sender is dropped with the lock.
         let _ = self.gone.changed().await;
     }
 }
 
-/// One log that is open.
-struct Entry {
+/// One open log.
+struct OpenLog {
     closing: AtomicBool,
     // Fields are dropped in this order: the system's lock goes first, then waiting callers are woken.
-    _system: Vec<Held>,
-    /// Nothing is ever sent: its drop is the news.
+    _system: Vec<SystemLock>,
+    /// Nothing is ever sent: receivers wait for it to be dropped.
     gone: watch::Sender<()>,
 }
 
-impl Entry {
-    fn new(system: Vec<Held>) -> Arc<Self> {
+impl OpenLog {
+    fn new(system: Vec<SystemLock>) -> Arc<Self> {
         Arc::new(Self {
             closing: AtomicBool::new(false),
             _system: system,
@@ -157,7 +159,7 @@ mod tests {
         })
     }
 
-    /// A lock of the system, which looks at the table while it is given back.
+    /// A system lock that looks at the table while it is released.
     struct System;
 
     impl Drop for System {
@@ -167,8 +169,9 @@ mod tests {
         }
     }
 
-    /// The count of an entry falls to zero before its lock is given back. Who came in between found no entry
-    /// and the system's lock, and was told that another process had it.
+    /// The reference count of a log falls to zero before its lock is released. A caller that came in
+    /// between found no log in the table but the system's lock, and got the error that another process had the
+    /// log open.
     #[test]
     fn regression_a_log_is_waited_for_until_its_lock_is_given_back() {
         let lock = Lock::new(vec![Box::new(System)]);

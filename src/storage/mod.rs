@@ -1,9 +1,9 @@
 //! Files, and the receipts for what was done to them: the only module that touches a disk.
 //!
-//! A [`Backend`](backend::Backend) is a directory of a disk, real ([`disk`]) or simulated ([`sim`]). The rest
-//! of the crate sees it through [`Dir`] and [`File`], which add what every backend would otherwise repeat:
-//! errors that say what was tried and where, writes that are never short, and the receipts that an
-//! acknowledgment needs ([`receipts`]).
+//! A [`Backend`](backend::Backend) is a directory of a disk, real ([`disk`]) or simulated
+//! ([`sim`]). The rest of the crate sees it through [`Dir`] and [`File`], which add what every
+//! backend would otherwise repeat: errors that name the operation and the file, writes that are
+//! never short, and the receipts that an acknowledgment needs ([`receipts`]).
 
 mod access;
 mod backend;

@@ -1,8 +1,8 @@
-//! Receipts: proof, by type, of what was done to a file.
+//! Receipts: types that prove what was done to a file.
 //!
-//! An acknowledgment needs a [`Synced`] (or a [`Wrote`] and a [`Present`]), and a [`Synced`] is made of a
-//! [`Present`] only: what was synced can still be found under its name. A file without a name keeps taking
-//! writes and syncs as long as it is open, and all of them are lost.
+//! An acknowledgment needs a [`Synced`] (or a [`Wrote`] and a [`Present`]), and a [`Synced`] is
+//! made only from a [`Present`]: the synced file is still present under its name. A file without a
+//! name accepts writes and syncs as long as it is open, and all of them are lost.
 
 use std::io;
 
@@ -21,12 +21,12 @@ impl Wrote {
     }
 }
 
-/// Receipt: a name of the log still stands for what the log has open under it.
+/// Receipt: a name still refers to the file that the log opened under it.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Present(());
 
 impl Present {
-    /// Looks a file up by its name: it has to be this file, and as long as it was.
+    /// Looks up a file by its name. It must be this file, and at least as long as it was.
     pub(super) fn file(
         dir: &dyn Backend,
         name: &str,
@@ -47,7 +47,7 @@ impl Present {
         }
     }
 
-    /// Looks whether the directory itself is still there.
+    /// Checks that the directory itself still exists.
     pub(super) fn directory(dir: &dyn Backend) -> io::Result<Self> {
         match is_active(Mutant::PresenceUnchecked) || dir.is_linked()? {
             true => Ok(Self(())),
@@ -55,18 +55,18 @@ impl Present {
         }
     }
 
-    /// Looks whether `LOCK` is the file that was locked, where nothing else keeps others out.
+    /// Checks that `LOCK` is still the locked file, if nothing else keeps other processes out.
     pub(super) fn lock_file(dir: &dyn Backend, locked: FileId) -> io::Result<Self> {
         Self::file(dir, names::LOCK, Some(locked), 0)
     }
 }
 
-/// Receipt: a file, or a directory, was synced, and is still there.
+/// Receipt: a file or directory was synced and is still present.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Synced(Present);
 
 impl Synced {
-    /// Of what was synced before it was found to be present.
+    /// For a file or directory that was synced before it was found to be present.
     pub(super) fn and(present: Present) -> Self {
         Self(present)
     }

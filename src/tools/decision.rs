@@ -1,8 +1,8 @@
-//! What stays of a damaged log, and what goes.
+//! What a repair keeps of a damaged log, and what it removes.
 //!
-//! What stays is one range of records without a gap: the first that can be read, from the beginning of a
-//! segment up to the next damage. Files that cannot be shown to belong to the log (strays) go first, and
-//! the rest is judged as it is without them.
+//! A repair keeps one range of records without a gap: the first one that can be read, from the
+//! beginning of a segment to the next damage. Files that cannot be shown to belong to the log
+//! (strays) are removed first. The rest is then judged without them.
 
 use std::ops::RangeInclusive;
 
@@ -13,21 +13,21 @@ use crate::recovery::salvage::{Salvage, Salvaged};
 use crate::tools::lsns::Lsns;
 use crate::tools::work::{Begin, Seal, Work};
 
-/// A repair, and what it costs.
+/// The changes of a repair, and what it loses.
 pub(super) struct Decision {
     pub(super) work: Work,
     /// The records that stay.
     pub(super) kept: Option<RangeInclusive<Lsn>>,
-    /// The records that can be read and go.
+    /// The number of readable records that are removed.
     pub(super) cut_records: u64,
     pub(super) next: Lsn,
-    /// The last LSN that was given out, as far as anything names it.
+    /// The last LSN that was given out, as far as any file shows.
     pub(super) highest: Lsn,
     pub(super) may_reuse_more: bool,
 }
 
 impl Decision {
-    /// For a log without damage.
+    /// The decision for a log without damage.
     pub(super) fn nothing(next: Lsn) -> Self {
         Self {
             work: Work::default(),
@@ -45,7 +45,7 @@ pub(super) struct Damaged<'a> {
     pub(super) found: &'a Salvage,
     /// The log without its strays.
     pub(super) rest: &'a Salvage,
-    /// Files of which no header says what they are.
+    /// Files that no header identifies.
     pub(super) strays: Vec<Lsn>,
     pub(super) log_id: Option<u64>,
 }
@@ -63,7 +63,7 @@ impl Damaged<'_> {
         self.keep(&log[first..=last])
     }
 
-    /// Nothing can stay. The log continues after every LSN that it may have given out.
+    /// Nothing can be kept. The log continues after every LSN that it may have given out.
     fn begin_anew(&self) -> Decision {
         let base = self.lsns().free_base(self.lsns().possible().next());
         let all = self.rest.log().iter().map(|segment| segment.base);
@@ -85,7 +85,7 @@ impl Damaged<'_> {
         }
     }
 
-    /// These segments stay.
+    /// Keeps these segments.
     fn keep(&self, stay: &[Salvaged]) -> Decision {
         let (first, last) = (&stay[0], &stay[stay.len() - 1]);
         let goes = |base: &Lsn| *base < first.base || *base > last.base;
@@ -111,7 +111,7 @@ impl Damaged<'_> {
         }
     }
 
-    /// Whether the end of the log has to be written into its last segment.
+    /// Whether the end of the log must be written into its last segment.
     fn needs_seal(&self, last: &Salvaged) -> bool {
         let log = self.rest.log().iter().map(|segment| segment.base);
         let mut others = log.chain(self.strays.iter().copied());
@@ -119,7 +119,7 @@ impl Damaged<'_> {
         is_cut || last.is_short() || !last.is_whole() || !self.was_whole(last.base)
     }
 
-    /// The names of the files that go, newest first: strays, and these.
+    /// The names of the files to be removed, newest first: the strays and these segments.
     fn removed(&self, bases: impl Iterator<Item = Lsn>) -> Vec<String> {
         let mut all: Vec<_> = self.strays.iter().copied().chain(bases).collect();
         all.sort_unstable();
@@ -127,7 +127,7 @@ impl Damaged<'_> {
         all.into_iter().rev().map(names::segment).collect()
     }
 
-    /// Whether a segment lacked nothing before the strays went, whose names say something too.
+    /// Whether a segment was complete before the strays were removed, whose names are evidence too.
     fn was_whole(&self, base: Lsn) -> bool {
         let mut segments = self.found.segments.iter();
         let segment = segments.find(|segment| segment.base == base);
@@ -158,13 +158,13 @@ fn has_records(segment: &Salvaged) -> bool {
     segment.is_whole() || records.is_some_and(|records| records.end >= segment.base)
 }
 
-/// Whether there were segments after the last one that is there.
+/// Whether there were segments after the last existing one.
 fn lost_segments(salvage: &Salvage) -> bool {
     let mut kinds = salvage.damages.iter().map(|damage| damage.kind);
     kinds.any(|kind| kind == CorruptionKind::SuccessorMissing)
 }
 
-/// The length that a file should have, if it is too short.
+/// The full length of a file, if it is too short.
 fn full_len(segment: &Salvaged) -> Option<(String, u64)> {
     let meta = segment.meta().filter(|_| segment.is_short())?;
     Some((names::segment(segment.base), meta.header.capacity))

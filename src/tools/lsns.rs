@@ -6,7 +6,7 @@ use crate::format::frame;
 use crate::lsn::Lsn;
 use crate::recovery::salvage::{Salvage, Salvaged};
 
-/// A damaged log, read twice: with its strays, and without them.
+/// A damaged log, read with its strays and without them.
 #[derive(Clone, Copy)]
 pub(super) struct Lsns<'a> {
     pub(super) found: &'a Salvage,
@@ -31,7 +31,7 @@ impl<'a> Lsns<'a> {
             .unwrap_or_default()
     }
 
-    /// The last LSN that may have been given out. A file whose end is not known may have been full.
+    /// The last LSN that may have been given out. A file whose end is unknown may have been full.
     pub(super) fn possible(self) -> Lsn {
         let full = self.open_ends().map(|segment| {
             let room = room(segment).saturating_sub(format::DATA_OFFSET);
@@ -40,13 +40,13 @@ impl<'a> Lsns<'a> {
         full.max().unwrap_or_default().max(self.highest())
     }
 
-    /// Whether the log went on after `end` by a number of records that is not known.
+    /// Whether the log continued after `end` by an unknown number of records.
     pub(super) fn may_exceed(self, end: Lsn) -> bool {
         let mut behind = self.damages().filter(|damage| damage.first > end);
         behind.any(|damage| damage.last < damage.first) || self.open_ends().next().is_some()
     }
 
-    /// The first LSN from `base` on that is in no file's name.
+    /// The first LSN at or above `base` that is in no file's name.
     pub(super) fn free_base(self, base: Lsn) -> Lsn {
         let is_taken = |base: Lsn| {
             let mut segments = self.found.segments.iter();
@@ -59,8 +59,9 @@ impl<'a> Lsns<'a> {
         free
     }
 
-    /// The segments that may have held more records than anything on disk names. A mark is no end: it says
-    /// what was durable when the log was idle, and what came after it may have been acknowledged too.
+    /// The segments that may have held more records than anything on disk shows. A mark is no end:
+    /// it says what was durable when the log was idle. Later records may have been acknowledged
+    /// too.
     fn open_ends(self) -> impl Iterator<Item = &'a Salvaged> {
         let newest = self.found.segments.iter();
         let newest = newest
@@ -92,7 +93,7 @@ impl<'a> Lsns<'a> {
     }
 }
 
-/// The length in bytes that a file may have had. One that is shorter than any segment was cut.
+/// The length in bytes that a file may have had. A file that is shorter than any segment was cut.
 fn room(segment: &Salvaged) -> u64 {
     let said = segment.meta().map(|meta| meta.header.capacity);
     let room = said.unwrap_or(segment.len).max(segment.len);
@@ -102,10 +103,11 @@ fn room(segment: &Salvaged) -> u64 {
     }
 }
 
-/// No log has given out more LSNs. A file with a higher one in its name is not the log's.
+/// No log has given out more LSNs than this. A file with a higher LSN in its name does not belong
+/// to the log.
 fn is_sensible(lsn: Lsn) -> bool {
     lsn.get() < 1 << 62
 }
 
-/// No log has shorter segments, except an empty one that a repair began with.
+/// No log has shorter segments, except for an empty first segment that a repair made.
 const SEGMENT_LEN_MIN: u64 = 16 * 1024;

@@ -1,13 +1,14 @@
-//! For the person who looks into a log, or repairs it.
+//! Survey and repair: for operators who inspect a log or repair a damaged one.
 //!
-//! A service never needs this module: it recovers its log or learns that it cannot. These are the tools for
-//! the time after that. [`LogDir::survey`] reads a directory, whatever state it is in, and lists every
-//! damaged record. It changes nothing. [`LogDir::plan_repair`] says how a damaged log can be made one that
-//! opens, and what that costs. [`RepairPlan::execute`] does it, and keeps a copy of everything that it takes
-//! out of the log. The command `tidewal` (package `tidewal-cli`) is made of these.
+//! A service does not need this module: it recovers its log, or gets an error. These are the tools
+//! for what comes after that error. [`LogDir::survey`] reads a directory in any state, lists every
+//! damaged range of records, and changes nothing. [`LogDir::plan_repair`] says how a damaged log
+//! can be repaired so that it opens, and what is lost. [`RepairPlan::execute`] does it, and keeps
+//! everything that it takes out of the log. The command `tidewal` (package `tidewal-cli`) is built
+//! on these functions.
 //!
-//! All functions block while they read and write. Call them from a tool, or from a thread that may block,
-//! such as that of tokio's `spawn_blocking`.
+//! All functions block while they read and write. Call them from a tool, or from a thread that may
+//! block, for example with tokio's `spawn_blocking`.
 //!
 //! # Examples
 //!
@@ -58,14 +59,14 @@ pub use crate::tools::survey::{
     Survey,
 };
 
-/// The directory of a log, to be looked into.
+/// The directory of a log, to be inspected or repaired.
 #[derive(Clone, Debug)]
 pub struct LogDir {
     environment: Environment,
 }
 
 impl LogDir {
-    /// A directory of the machine's file system. It is not touched yet.
+    /// A directory of the machine's file system. Does not access it yet.
     pub fn new(dir: impl AsRef<Path>) -> Self {
         Self {
             environment: Environment::on_disk(dir.as_ref()),
@@ -74,8 +75,9 @@ impl LogDir {
 
     /// A directory of a simulated disk.
     ///
-    /// While a function blocks, no simulated time passes and nothing else runs. So a log that is still
-    /// closing is not waited for, and a repair needs syncs that take no time.
+    /// While a function blocks, no simulated time passes and nothing else runs. The functions
+    /// therefore do not wait for a log that is closing, and a repair works only if syncs take no
+    /// time.
     #[cfg(feature = "sim")]
     pub fn on(disk: &SimDisk, dir: impl AsRef<Path>) -> Self {
         Self {
@@ -83,25 +85,26 @@ impl LogDir {
         }
     }
 
-    /// Reads the directory, tolerates damage, and says what is there. Changes nothing.
+    /// Reads the directory, tolerates damage, and reports what is there. Changes nothing.
     ///
-    /// Locks the directory for reading in the meantime, so that no one appends. If the log is open for
-    /// appending, only [`Depth::Headers`] is possible, and the survey is marked [`Survey::in_use`]. A log of
-    /// this process that is closing is waited for, for up to 10 seconds.
+    /// Locks the directory for reading in the meantime, so no process can append. If the log is
+    /// open for appending, only [`Depth::Headers`] is possible, and the survey is marked
+    /// [`Survey::in_use`]. If the log is closing in this process, waits for it for up to 10
+    /// seconds.
     ///
-    /// Memory is bounded as when a log is recovered. Up to 10,000 damages are listed one by one.
+    /// Memory is bounded as in a recovery. Up to 10,000 damaged places are listed one by one.
     ///
     /// # Errors
     ///
-    /// [`Error::Locked`] if the log is open for appending and more than headers were
-    /// asked for. [`Error::UnfinishedRestore`] if a restore was interrupted
-    /// in the directory. [`Error::Io`] if the directory cannot be opened or listed. What
-    /// cannot be read in it is in [`Survey::read_errors`].
+    /// [`Error::Locked`] if the log is open for appending and more than headers were requested.
+    /// [`Error::UnfinishedRestore`] if a restore was interrupted in the directory. [`Error::Io`] if
+    /// the directory cannot be opened or listed. Files in it that cannot be read are listed in
+    /// [`Survey::read_errors`].
     pub fn survey(&self, depth: Depth) -> Result<Survey> {
         self.survey_for(depth, None)
     }
 
-    /// As [`survey`](Self::survey), with an observer of its progress and of the records.
+    /// Like [`survey`](Self::survey), with an observer of its progress and of the records.
     ///
     /// # Errors
     ///
@@ -120,7 +123,7 @@ impl LogDir {
         survey::take(&open.dir, depth, lock.is_none(), observer)
     }
 
-    /// The processes that have the log open, as far as the system says: Linux does.
+    /// The processes that have the log open, where the system reports them (on Linux).
     ///
     /// # Errors
     ///
@@ -133,16 +136,16 @@ impl LogDir {
     ///
     /// # Errors
     ///
-    /// The errors of [`survey`](Self::survey). What prevents any repair is an error too: a file that the system
-    /// cannot read, or that a later version has written, because a repair keeps what it takes away and has
-    /// to know what it keeps. So are files of two logs in one directory: nothing tells which of them is the
-    /// one to repair. The error names the files of each. Move those of the other one to a directory of
-    /// their own.
+    /// The errors of [`survey`](Self::survey). Anything that prevents every repair is an error too:
+    /// a file that the system cannot read or that a later version wrote, because a repair must be
+    /// able to keep what it takes out. Files of two logs in one directory are also an error,
+    /// because nothing shows which of the two logs to repair. The error names the files of each.
+    /// Move the files of the other log to a directory of their own.
     pub fn plan_repair(&self) -> Result<RepairPlan> {
         self.plan_repair_for(None)
     }
 
-    /// As [`plan_repair`](Self::plan_repair), with an observer of its progress and of the records.
+    /// Like [`plan_repair`](Self::plan_repair), with an observer of its progress and of the records.
     ///
     /// # Errors
     ///

@@ -9,7 +9,7 @@ use crate::error::{IoFailure, Result};
 use crate::executor::Executor;
 use crate::storage::{Access, Dir, Lock, Opening, still_closing};
 
-/// A log's directory, held open, and what runs the work on it.
+/// A log's directory, held open, and the executor of the work on it.
 #[derive(Clone, Debug)]
 pub(super) struct OpenDir {
     pub(super) dir: Dir,
@@ -17,7 +17,7 @@ pub(super) struct OpenDir {
 }
 
 impl OpenDir {
-    /// Opens a directory that exists.
+    /// Opens an existing directory.
     pub(super) fn open(environment: &Environment) -> Result<Self> {
         Ok(Self {
             dir: environment.location.open(Opening::existing(Access::Read))?,
@@ -25,7 +25,7 @@ impl OpenDir {
         })
     }
 
-    /// Locks the directory. A log of this process that is closing in it is waited for, within a limit.
+    /// Locks the directory. Waits, within a limit, for a log of this process that is closing in it.
     pub(super) fn lock(&self, access: Access) -> Result<Lock> {
         let locked = self.executor.block_on(CLOSING_MAX, self.dir.lock(access));
         locked.unwrap_or_else(|| Err(still_closing(self.dir.path())))
@@ -40,7 +40,8 @@ impl OpenDir {
         Ok(done.unwrap_or_else(|| Err(self.no_time_passes()))?)
     }
 
-    /// A simulated sync that takes time on a clock that stands still in the meantime.
+    /// The error for a simulated sync that takes time: the clock stands still while the caller
+    /// blocks.
     fn no_time_passes(&self) -> IoFailure {
         let error = io::Error::other(
             "a sync of the simulated disk takes time, and none passes while a function blocks",
@@ -49,6 +50,6 @@ impl OpenDir {
     }
 }
 
-/// How long a log of this process may take to close. What keeps it longer, such as a snapshot that is being
-/// written, may be on the calling thread.
+/// How long a log of this process may take to close. Something that keeps it open longer, such as a
+/// snapshot that is being written, may run on the calling thread.
 const CLOSING_MAX: Duration = Duration::from_secs(10);

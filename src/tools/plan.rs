@@ -1,4 +1,4 @@
-//! How a damaged log can be made one that opens, and what that costs.
+//! The plan of a repair: how a damaged log can be made to open, and what is lost.
 
 use std::io;
 use std::ops::RangeInclusive;
@@ -15,28 +15,30 @@ use crate::tools::step::RepairStep;
 use crate::tools::survey::{Depth, Observer, Survey, salvage};
 use crate::tools::work::Work;
 
-/// What a repair would do, and what it would cost. Nothing has been done yet.
+/// What a repair would do, and what would be lost. Nothing has been changed yet.
 ///
-/// `Display` says it in full sentences.
+/// `Display` prints it in full sentences.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct RepairPlan {
     /// What was found.
     pub survey: Survey,
-    /// What is to be done, in this order; nothing if nothing is damaged.
+    /// The steps, in this order. Empty if nothing is damaged.
     pub steps: Vec<RepairStep>,
-    /// The records that the log holds afterwards; `None` if none.
+    /// The records that the log holds afterwards, or `None` if it holds none.
     pub kept: Option<RangeInclusive<Lsn>>,
-    /// Records that can be read and will be in the folder only, because others before them cannot.
+    /// The number of readable records that will be in the folder only, because a record before them
+    /// cannot be read.
     pub cut_records: u64,
     /// The LSN that the next append gets.
     pub next: Lsn,
-    /// LSNs that were given to records before and will be given again: what refers to a record of the
-    /// log by its LSN must forget these.
+    /// LSNs that were given out before and will be given out again. Roll back everything that
+    /// refers to them, such as a snapshot or a replica.
     pub reused: Option<RangeInclusive<Lsn>>,
-    /// Whether LSNs beyond those may be given again, because nothing says how far the log went.
+    /// Whether LSNs above these may be given out again too, because nothing shows where the log
+    /// ended.
     pub may_reuse_more: bool,
-    /// The folder that it will make, if there is anything to be done: the next one that is free.
+    /// The folder that the repair will create, if there is anything to do: the next free one.
     pub folder: PathBuf,
     pub(super) dir: OpenDir,
     pub(super) work: Work,
@@ -90,15 +92,15 @@ fn read_without(dir: &Dir, strays: &[Lsn]) -> Result<Salvage> {
     Ok(rest)
 }
 
-/// A repair has to know what it keeps.
+/// A repair must be able to read what it keeps.
 fn check_readable(salvage: &Salvage) -> Result<()> {
     salvage.read_errors.first().cloned().map_or(Ok(()), Err)
 }
 
-/// The log that the files belong to, if any header says so.
+/// The id of the log that the files belong to, if any header names it.
 ///
-/// If the directory holds files of two logs, nothing tells which one is the service's: the other one may be
-/// an older log with more files, or a new one with a single file.
+/// If the directory holds files of two logs, nothing shows which one is the service's: the other
+/// one may be an older log with more files, or a new one with a single file.
 fn own_log_id(dir: &Dir, salvage: &Salvage) -> Result<Option<u64>> {
     let log_id = |segment: &Salvaged| segment.meta().map(|meta| meta.header.log_id);
     let mut logs: Vec<u64> = Vec::new();
@@ -159,7 +161,7 @@ impl RepairPlan {
     }
 }
 
-/// A folder that does not exist, or that an interrupted repair has left empty.
+/// The name of a folder that does not exist, or that an interrupted repair left empty.
 fn free_folder(dir: &Dir) -> Result<String> {
     let mut names = (1..=FOLDERS_MAX).map(|number| format!("{FOLDER_PREFIX}{number}"));
     let free = names.find(|name| dir.has_room_for(name));

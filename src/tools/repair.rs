@@ -1,17 +1,19 @@
-//! Doing what a plan says.
+//! Executing the plan of a repair.
 //!
-//! Three parts, each durable before the next begins: everything that will be taken out of the log or
-//! changed is kept in a new folder, and what is to be longer or new takes its space; the log is changed;
-//! and it is read again, to see. In the first part nothing of the log is lost, and if there is no room for
-//! it, nothing of it stays. From then on nothing can be lost any more, and what a crash leaves is
-//! either still refused, and can be repaired again, or what the repair was to make of it.
+//! A repair has three parts, each durable before the next begins. First, everything that will be
+//! taken out of the log or changed is kept in a new folder, and space is allocated for files that
+//! will be extended or created. Then the log is changed. Then it is read again, as a check. The
+//! first part changes nothing of the log, and is undone if there is no room for it. After it,
+//! nothing can be lost: a crash leaves either a log that is still refused and can be repaired
+//! again, or the log that the repair was to make.
 //!
-//! Files are kept by a second name (a hard link), so that it needs no space and no assumption about
-//! renaming across directories, and is never written over: a name that exists is an error. Where the
-//! file system has no links, and for a segment whose header block will be changed, it is a copy. The
-//! folder lies in the log's own directory, because that is the one place that is known to be on the same
-//! disk, to be writable and to be found by an operator who looks at the log; its name is none of the log's,
-//! and the files in it have names of no segment, so that it cannot be opened by mistake.
+//! Files are kept under a second name (a hard link). This needs no space and no assumption about
+//! renaming across directories. A name that exists already is an error, so nothing is overwritten.
+//! If the file system has no links, and for a segment whose header block will be changed, the file
+//! is copied. The folder is in the log's own directory: this is the one place that is known to be
+//! on the same disk, to be writable and to be found by an operator who looks at the log. Neither
+//! the folder nor the files in it have names that a log uses, so the folder cannot be opened as a
+//! log by mistake.
 
 use std::path::PathBuf;
 
@@ -22,40 +24,42 @@ use crate::storage::{Access, Dir, Mode};
 use crate::tools::plan::{self, RepairPlan, failed};
 use crate::tools::survey::{Depth, Observer, Survey, take};
 use crate::tools::work::{Begin, Work, kept_name};
-use crate::writer::mend;
+use crate::writer::repair_ops;
 
-/// What a repair has done.
+/// The result of a repair.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Repaired {
-    /// The folder that holds every file that was taken out of the log or changed, as it was, and a note
-    /// (`REPAIR.txt`) of what was done. `None` if nothing had to be done.
+    /// The folder with every file that was taken out of the log or changed, as it was before, and a
+    /// note (`REPAIR.txt`) of what was done. `None` if nothing had to be done.
     ///
-    /// These files must never be put back: copy them to an empty directory to look at them.
+    /// Never put these files back. To look at them, copy them to an empty directory.
     pub folder: Option<PathBuf>,
-    /// The log as it is now: sound.
+    /// The survey of the log after the repair: it is sound.
     pub survey: Survey,
 }
 
 impl RepairPlan {
-    /// Does what the plan says, and checks that the log is sound afterwards.
+    /// Executes the plan, and checks that the log is sound afterwards.
     ///
-    /// Locks the directory for appending, and checks first that the log is still what the plan was made for.
+    /// Locks the directory for appending, and first checks that the log has not changed since the
+    /// plan was made.
     ///
-    /// Crash safe: whenever the process ends or the power goes, nothing that could be read before is lost,
-    /// and the repair can be planned and done again. A folder that an interrupted repair has begun stays.
+    /// Crash safe: if the process is killed or the power is cut at any point, nothing that could be
+    /// read before is lost, and the repair can be planned and executed again. A folder that an
+    /// interrupted repair has created stays.
     ///
     /// # Errors
     ///
-    /// [`Error::Locked`](crate::Error::Locked) if the log is open.
-    /// [`Error::Io`](crate::Error::Io) if an operation failed, or if the log has changed since the plan was
-    /// made: plan again then. If the disk is too full to begin, nothing of the repair is left behind: free
+    /// [`Error::Locked`](crate::Error::Locked) if the log is open. [`Error::Io`](crate::Error::Io)
+    /// if an operation failed, or if the log has changed since the plan was made. In the second
+    /// case, plan again. If the disk is too full to begin, the repair undoes what it has done: free
     /// space, and plan again.
     pub fn execute(self) -> Result<Repaired> {
         self.execute_for(None)
     }
 
-    /// As [`execute`](Self::execute), with an observer of the final check, which reads all of the log.
+    /// Like [`execute`](Self::execute), with an observer of the final check, which reads all of the log.
     ///
     /// # Errors
     ///
@@ -100,20 +104,20 @@ async fn do_all(dir: &Dir, plan: &RepairPlan) -> Result<PathBuf, IoFailure> {
     Ok(folder.path().to_owned())
 }
 
-/// Everything that takes space, before anything is taken out of the log.
+/// Does everything that takes space, before anything is taken out of the log.
 async fn prepare(dir: &Dir, folder: &Dir, plan: &RepairPlan) -> Result<(), IoFailure> {
     keep(dir, folder, plan).await?;
     for (name, len) in &plan.work.extend {
-        mend::extend(dir, name, *len).await?;
+        repair_ops::extend(dir, name, *len).await?;
     }
     if let Some(begin) = plan.work.begin {
-        mend::begin(dir, &header(dir, begin)).await?;
+        repair_ops::begin(dir, &header(dir, begin)).await?;
     }
     Ok(())
 }
 
-/// Takes back what was kept: the log still has it, and space is short. What cannot be removed does no
-/// harm.
+/// Removes the kept files again: the log still has them, and space is short. A file that cannot be
+/// removed does no harm.
 fn leave_nothing(dir: &Dir, name: &str, folder: &Dir) {
     for file in folder.list().unwrap_or_default() {
         let _ = folder.remove(&file);
@@ -122,7 +126,7 @@ fn leave_nothing(dir: &Dir, name: &str, folder: &Dir) {
     dir.remove_subdir(name);
 }
 
-/// Makes everything that goes durable under another name.
+/// Makes every file to be removed durable under a second name.
 async fn keep(dir: &Dir, folder: &Dir, plan: &RepairPlan) -> Result<(), IoFailure> {
     write_note(folder, plan).await?;
     for name in &plan.work.remove {
@@ -154,7 +158,7 @@ async fn copy(dir: &Dir, name: &str, folder: &Dir, second: &str) -> Result<(), I
         let read = pages::read(&from, &mut buffer, offset)?;
         to = to.write_at(&buffer[..read.filled], offset)?.0;
         offset = match read.bad_page {
-            // It stays as a hole, and `REPAIR.txt` names the place.
+            // The page stays a hole, and `REPAIR.txt` names the place.
             Some(page) => pages::next_page(page),
             None if read.filled == 0 => return to.sync().await.map(drop),
             None => offset + read.filled as u64,
@@ -162,23 +166,24 @@ async fn copy(dir: &Dir, name: &str, folder: &Dir, second: &str) -> Result<(), I
     }
 }
 
-/// Changes the log, of which everything that goes has been kept.
+/// Changes the log. Everything that is taken out has been kept before.
 ///
-/// A new beginning is there before what it replaces goes: a directory without segments would be a new
-/// log, which begins at LSN 1. Segments behind the end go newest first, and the end is sealed when all of them
-/// have gone: until then one of them, or the link to them, keeps the log from being opened.
+/// A new beginning is written before the segments that it replaces are removed: a directory without
+/// segments would be a new log that begins at LSN 1. Segments after the end are removed newest
+/// first, and the end is sealed when all of them are gone. Until then, one of them, or the link to
+/// them, prevents the log from being opened.
 async fn change(dir: &Dir, work: &Work) -> Result<(), IoFailure> {
     if let Some(header) = &work.mark_head {
-        mend::mark_as_head(dir, header).await?;
+        repair_ops::mark_as_head(dir, header).await?;
     }
-    mend::remove(dir, &work.remove)?;
+    repair_ops::remove(dir, &work.remove)?;
     if let Some(seal) = &work.seal {
-        mend::end(dir, &seal.segment, seal.last).await?;
+        repair_ops::end(dir, &seal.segment, seal.last).await?;
     }
     Ok(())
 }
 
-/// The header of a log's new first segment, which holds no record, and never will.
+/// The header of the log's new first segment, which never holds a record.
 fn header(dir: &Dir, begin: Begin) -> Header {
     Header {
         log_id: begin.log_id.unwrap_or_else(|| dir.new_salt()),

@@ -1,10 +1,10 @@
-//! The steps of a repair, as a person reads them.
+//! The steps of a repair, as they are shown to an operator.
 
 use std::path::PathBuf;
 
 use crate::lsn::Lsn;
 
-/// One thing that a repair does.
+/// One step of a repair.
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum RepairStep {
@@ -12,39 +12,40 @@ pub enum RepairStep {
     Keep {
         /// The file.
         file: PathBuf,
-        /// What it is called there.
+        /// The path of the link or the copy.
         copy: PathBuf,
     },
-    /// A new segment without records becomes the log, which then continues after every LSN that may have
-    /// been given out.
+    /// A new segment without records replaces the log, which then continues after every LSN that
+    /// may have been given out.
     Begin {
         /// The LSN of its first record.
         lsn: Lsn,
     },
-    /// A segment is marked as the one that the log begins with.
+    /// A segment is marked as the first one of the log.
     MarkHead {
         /// Its file.
         file: PathBuf,
     },
-    /// A file that is too short is made as long as its header says.
+    /// A file that is too short is extended to the length in its header.
     Extend {
         /// The file.
         file: PathBuf,
         /// Its new length in bytes.
         len: u64,
     },
-    /// A file is removed from the log's directory. It has been kept.
+    /// A file is removed from the log's directory. It was kept in the folder before.
     Remove {
         /// The file.
         file: PathBuf,
     },
-    /// What stays of a segment is made durable, and its end is written into its header block.
+    /// The part of a segment that stays is made durable, and its end is written into its header
+    /// block.
     Seal {
-        /// Its file, which has been kept as it was.
+        /// Its file. A copy of it was kept in the folder before.
         file: PathBuf,
         /// The last record of the log.
         lsn: Lsn,
-        /// Where it ends, in bytes from the start of the file.
+        /// Where this record ends, in bytes from the start of the file.
         offset: u64,
     },
 }

@@ -19,7 +19,7 @@ use crate::storage::Dir;
 pub enum Depth {
     /// The header of each segment.
     Headers,
-    /// The headers, and the records of the newest segment: where and why the log ends. What
+    /// The headers, and the records of the newest segment: where and why the log ends. This is what
     /// [`WalOptions::open`](crate::WalOptions::open) reads.
     Newest,
     /// Every record.
@@ -28,31 +28,32 @@ pub enum Depth {
 
 /// Follows a survey while it reads.
 pub trait Observer {
-    /// How far the survey is.
+    /// Called with the progress of the survey.
     fn progress(&mut self, progress: Progress) {
         let _ = progress;
     }
 
-    /// A record that can be read, in the order of LSNs. After damage, records before it may be missing, also
-    /// of its own atomic batch.
+    /// Called with each record that can be read, in the order of LSNs. After damage, records before
+    /// it may be missing, including records of its own atomic batch.
     fn record(&mut self, record: Record) {
         let _ = record;
     }
 
-    /// Whether [`record`](Self::record) is called. Default: yes. If not, records are checked and counted, and
-    /// no payload is kept in memory.
+    /// Whether [`record`](Self::record) is called. Default: `true`. With `false`, records are
+    /// checked and counted, and no payload is kept in memory.
     fn wants_records(&self) -> bool {
         true
     }
 
-    /// The size of the largest payload, in bytes, that [`record`](Self::record) is called with. Default: any.
-    /// A larger one is checked and counted, and not kept in memory.
+    /// The size in bytes of the largest payload that [`record`](Self::record) is called with.
+    /// Default: no limit. A record with a larger payload is checked and counted, and its payload is
+    /// not kept in memory.
     fn max_payload_size(&self) -> u64 {
         u64::MAX
     }
 }
 
-/// How far a survey is.
+/// The progress of a survey.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Progress {
@@ -70,8 +71,8 @@ pub struct Survey {
     pub dir: PathBuf,
     /// How much was read.
     pub depth: Depth,
-    /// Whether the log is open for appending. Then only headers were read, and the end of the log may have
-    /// moved since.
+    /// Whether the log is open for appending. If so, only headers were read, and the end of the log
+    /// may have moved since.
     pub in_use: bool,
     /// The log's segments, oldest first.
     pub segments: Vec<SegmentSurvey>,
@@ -79,20 +80,21 @@ pub struct Survey {
     pub stale_segments: Vec<SegmentSurvey>,
     /// Preallocated files that will become segments.
     pub spares: Vec<String>,
-    /// Files that are not the log's.
+    /// Files that do not belong to the log.
     pub unknown_files: Vec<String>,
-    /// Everything that is damaged or missing, in the order of files and offsets, at most 10,000. If the log
-    /// cannot be opened because of damage, that error is among them.
+    /// Everything that is damaged or missing, in the order of files and offsets, at most 10,000
+    /// entries. If damage prevents the log from being opened, that error is among them.
     pub damages: Vec<Corruption>,
-    /// Damages beyond those.
+    /// The number of damaged places beyond these.
     pub damages_left_out: u64,
-    /// What the system could not read, and segments of a later format.
+    /// Files that the system could not read, and segments of a later format.
     pub read_errors: Vec<Error>,
-    /// The oldest LSN that is kept, or would be if there were any.
+    /// The oldest LSN that is kept, or the LSN that the first record would have if there is none.
     pub oldest: Lsn,
-    /// The last record that recovery would deliver, if nothing is damaged and the newest segment was read.
+    /// The LSN of the last record that recovery would deliver, if nothing is damaged and the newest
+    /// segment was read.
     pub end: Lsn,
-    /// The last LSN that anything that was read proves to have been durable.
+    /// The last LSN that was durable, as far as anything that was read proves it.
     pub proven: Lsn,
     /// How the log ends. `None` if the newest segment was not read or is damaged.
     pub ending: Option<Ending>,
@@ -106,7 +108,7 @@ pub enum Ending {
     Empty,
     /// It was closed.
     Closed,
-    /// With a torn tail, as a crash leaves it. That is no damage.
+    /// It ends with a torn tail, as a crash leaves it. This is not damage.
     TornTail(TornTail),
 }
 
@@ -122,10 +124,10 @@ pub struct SegmentSurvey {
     pub len: u64,
     /// What its header says, if that is sound.
     pub header: Option<SegmentHeader>,
-    /// What it says about how far it is durable, if that can be read.
+    /// Its statement about how far it is durable, if that can be read.
     pub statement: Option<Statement>,
-    /// The last record of those that follow each other from the first one on. If the segment was not read,
-    /// what the next one says. `None` if neither is known.
+    /// The last record of the run without a gap that begins with the first record. If the segment
+    /// was not read, it comes from the next segment. `None` if it is unknown.
     pub last: Option<Lsn>,
     /// Where that record ends, in bytes from the start of the file, if the segment was read.
     pub end_offset: Option<u64>,
@@ -141,10 +143,10 @@ pub struct SegmentSurvey {
 pub struct SegmentHeader {
     /// The same in all segments of a log.
     pub log_id: u64,
-    /// The file's length as it should be, in bytes.
+    /// The length in bytes that the file should have.
     pub capacity: u64,
-    /// Where the segment before this one ends, in bytes from the start of its file. `None` if this is the
-    /// log's first.
+    /// Where the records of the segment before this one end, in bytes from the start of its file.
+    /// `None` if this is the log's first segment.
     pub predecessor_end: Option<u64>,
     /// Whether the log begins here: this is the first segment, or everything before it was truncated.
     pub is_head: bool,
@@ -154,9 +156,9 @@ pub struct SegmentHeader {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Statement {
-    /// What it says about this LSN.
+    /// The kind of statement.
     pub kind: StatementKind,
-    /// This record is durable, and so is every record before it.
+    /// The LSN that the statement names. This record and every record before it are durable.
     pub lsn: Lsn,
 }
 
@@ -164,11 +166,11 @@ pub struct Statement {
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum StatementKind {
-    /// The segment ends with it, and there is a next one.
+    /// The segment ends with the named record, and there is a next segment.
     Link,
     /// More may follow.
     Mark,
-    /// The segment ends with it.
+    /// The segment ends with the named record.
     Seal,
 }
 
@@ -270,7 +272,7 @@ pub(super) fn salvage(
     Salvage::read(dir, extent, &mut visitor)
 }
 
-/// Tells an observer what a salvage finds.
+/// Passes what a salvage finds to an observer.
 struct SurveyVisitor<'a> {
     observer: Option<&'a mut dyn Observer>,
     progress: Progress,
@@ -374,7 +376,8 @@ fn ending(salvage: &Salvage) -> Option<Ending> {
 }
 
 impl Salvage {
-    /// In a log that is open for appending, files appear and disappear after the directory was listed.
+    /// Ignores files that appear or disappear after the directory was listed, as in a log that is
+    /// open for appending.
     fn ignore_changes(&mut self) {
         let is_gone = |error: &Error| match error {
             Error::Io(failure) => failure.io_error().kind() == io::ErrorKind::NotFound,

@@ -1,4 +1,4 @@
-//! What a repair does, with everything that is needed to do it.
+//! The changes of a repair, with everything that is needed to make them.
 
 use std::path::Path;
 
@@ -22,11 +22,11 @@ pub(super) struct Work {
     pub(super) seal: Option<Seal>,
 }
 
-/// A new segment that the log begins with.
+/// A new first segment of the log.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(super) struct Begin {
     pub(super) base: Lsn,
-    /// That of the log, if it is known.
+    /// The log id, if it is known.
     pub(super) log_id: Option<u64>,
 }
 
@@ -47,7 +47,7 @@ impl PartialEq for Seal {
 impl Eq for Seal {}
 
 impl Seal {
-    /// Behind the last record of a segment that follows from its first one.
+    /// The end after the run of records that begins with the first record of a segment.
     pub(super) fn behind(segment: &Salvaged) -> Option<Self> {
         let (meta, records) = (segment.meta()?, segment.records?);
         Some(Self {
@@ -75,7 +75,7 @@ impl Work {
             .collect()
     }
 
-    /// As a person reads it.
+    /// The steps as they are shown to an operator.
     pub(super) fn steps(&self, dir: &Dir, folder: &Path) -> Vec<RepairStep> {
         let path = |name: &String| dir.path_of(name);
         let of_segment = |base| dir.path_of(&names::segment(base));

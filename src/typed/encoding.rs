@@ -24,8 +24,8 @@ where
 
 /// Encodes a value into a payload of exactly its size.
 ///
-/// The codec writes to a buffer that the thread keeps, so that there is one allocation for a value and
-/// not one for each time that a buffer has to grow.
+/// The codec writes to a buffer that the thread keeps. So a value costs one allocation, instead of
+/// one for each time that a buffer grows.
 pub(super) fn encode<T: Logged>(value: &T) -> Result<Bytes> {
     let mut buffer = BUFFER.take();
     buffer.clear();
@@ -60,7 +60,7 @@ fn keep(mut buffer: Vec<u8>) {
     BUFFER.set(buffer);
 }
 
-/// In a build with debug assertions: whether what would be acknowledged could be read back.
+/// In a build with debug assertions, checks that the encoded value can be decoded.
 fn check<T: Logged>(payload: Bytes) -> Result<Bytes, BoxError> {
     if cfg!(debug_assertions) {
         T::Codec::decode(payload.clone()).map_err(NotReadBack)?;
@@ -68,7 +68,7 @@ fn check<T: Logged>(payload: Bytes) -> Result<Bytes, BoxError> {
     Ok(payload)
 }
 
-/// A codec that does not do its duty.
+/// The error for a codec that cannot decode what it has encoded.
 #[derive(Debug, thiserror::Error)]
 #[error("what the codec has made of it cannot be decoded")]
 struct NotReadBack(#[source] BoxError);

@@ -20,14 +20,14 @@ impl Follower {
 }
 
 impl<T: Logged> TypedWal<T> {
-    /// As [`Wal::follow`](crate::Wal::follow), for values.
+    /// Like [`Wal::follow`](crate::Wal::follow), for values.
     pub fn follow(&self, from: Lsn) -> TypedFollower<T> {
         self.untyped().follow(from).typed()
     }
 }
 
-/// A log that is followed: a stream of its durable values and their LSNs, in order, each once.
-/// [`TypedWal::follow`] makes one.
+/// A stream of the durable values of an open log and their LSNs, in order, each once. Made by
+/// [`TypedWal::follow`].
 ///
 /// It is a [`Follower`] whose records are decoded. The stream ends after its first error.
 ///
@@ -39,19 +39,19 @@ impl<T: Logged> TypedWal<T> {
 pub struct TypedFollower<T>(Decoded<Follower, T>);
 
 impl<T: Logged> TypedFollower<T> {
-    /// As [`Follower::try_next`], with the value in place of its bytes.
+    /// Like [`Follower::try_next`], with the value in place of its bytes.
     ///
     /// # Errors
     ///
-    /// The errors of [`Follower::try_next`], and [`Error::Undecodable`](crate::Error::Undecodable) if a record is
-    /// whole and is not a `T`.
+    /// The errors of [`Follower::try_next`], and [`Error::Undecodable`](crate::Error::Undecodable)
+    /// if a record is intact but cannot be decoded as a `T`.
     pub async fn try_next(&mut self) -> Result<Option<(Lsn, T)>> {
         self.0.next().await
     }
 }
 
 impl<T> TypedFollower<T> {
-    /// This follower without its type. After an undecodable record it goes on with the one behind it.
+    /// This follower without its type. After an undecodable record it continues with the next one.
     pub fn into_untyped(self) -> Follower {
         self.0.source
     }

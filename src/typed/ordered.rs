@@ -36,7 +36,7 @@ pub struct TypedOrderedAppender<T> {
 }
 
 impl<T: Logged> TypedOrderedAppender<T> {
-    /// As [`OrderedAppender::append`], for a value.
+    /// Like [`OrderedAppender::append`], for a value.
     ///
     /// # Errors
     ///
@@ -45,7 +45,7 @@ impl<T: Logged> TypedOrderedAppender<T> {
         self.submit(value).await?.await
     }
 
-    /// As [`OrderedAppender::append_batch`], for values or references to values.
+    /// Like [`OrderedAppender::append_batch`], for values or references to values.
     ///
     /// # Errors
     ///
@@ -58,7 +58,7 @@ impl<T: Logged> TypedOrderedAppender<T> {
         self.submit_batch(values).await?.await
     }
 
-    /// As [`OrderedAppender::submit`], for a value.
+    /// Like [`OrderedAppender::submit`], for a value.
     ///
     /// # Errors
     ///
@@ -67,7 +67,7 @@ impl<T: Logged> TypedOrderedAppender<T> {
         self.appender.submit(self.encode(value)?).await
     }
 
-    /// As [`OrderedAppender::submit_with`], for a value.
+    /// Like [`OrderedAppender::submit_with`], for a value.
     ///
     /// # Errors
     ///
@@ -77,7 +77,7 @@ impl<T: Logged> TypedOrderedAppender<T> {
         self.appender.submit_with(payload, durability).await
     }
 
-    /// As [`OrderedAppender::submit_batch`], for values or references to values.
+    /// Like [`OrderedAppender::submit_batch`], for values or references to values.
     ///
     /// # Errors
     ///
@@ -91,7 +91,7 @@ impl<T: Logged> TypedOrderedAppender<T> {
         self.appender.submit_batch(payloads).await
     }
 
-    /// As [`OrderedAppender::try_submit`], for a value.
+    /// Like [`OrderedAppender::try_submit`], for a value.
     ///
     /// # Errors
     ///
@@ -106,7 +106,7 @@ impl<T: Logged> TypedOrderedAppender<T> {
 }
 
 impl<T> TypedOrderedAppender<T> {
-    /// As [`OrderedAppender::refusal`].
+    /// Like [`OrderedAppender::refusal`].
     #[must_use]
     pub fn refusal(&self) -> Option<&Error> {
         self.appender.refusal()

@@ -41,25 +41,25 @@ impl Reader {
 pub struct TypedRecovery<T>(Decoded<Recovery, T>);
 
 impl<T: Logged> TypedRecovery<T> {
-    /// As [`Recovery::try_next`], with the value in place of its bytes.
+    /// Like [`Recovery::try_next`], with the value in place of its bytes.
     ///
     /// # Errors
     ///
-    /// The errors of [`Recovery::try_next`], and [`Error::Undecodable`] if a record is whole and is not a
-    /// `T`. After an error the stream has ended.
+    /// The errors of [`Recovery::try_next`], and [`Error::Undecodable`] if a record is intact but
+    /// cannot be decoded as a `T`. After an error the stream has ended.
     pub async fn try_next(&mut self) -> Result<Option<(Lsn, T)>> {
         self.0.next().await
     }
 
-    /// As [`Recovery::into_wal`].
+    /// Like [`Recovery::into_wal`].
     ///
-    /// Records that were not read are skipped, and not decoded.
+    /// Records that the stream has not read yet are skipped without being decoded.
     ///
     /// # Errors
     ///
-    /// The errors of [`Recovery::into_wal`], and the [`Error::Undecodable`] that the stream has reported
-    /// before: a state that lacks a record is not one to go on from. A codec that panicked counts as one
-    /// that could not decode the record.
+    /// The errors of [`Recovery::into_wal`], and the [`Error::Undecodable`] that the stream has
+    /// reported, because a service must not continue with a state that lacks a record. If the codec
+    /// panicked, the record counts as undecodable.
     pub async fn into_wal(self) -> Result<TypedWal<T>> {
         match self.0.failure() {
             None => Ok(self.0.source.into_wal().await?.typed()),
@@ -108,7 +108,7 @@ impl<T> fmt::Debug for TypedRecovery<T> {
 pub struct TypedReader<T>(Decoded<Reader, T>);
 
 impl<T: Logged> TypedReader<T> {
-    /// As [`Reader::try_next`], with the value in place of its bytes.
+    /// Like [`Reader::try_next`], with the value in place of its bytes.
     ///
     /// # Errors
     ///

@@ -62,7 +62,7 @@ pub struct TypedSink<T> {
 }
 
 impl<T> TypedSink<T> {
-    /// As [`WalSink::max_in_flight`].
+    /// Like [`WalSink::max_in_flight`].
     pub fn max_in_flight(mut self, values: usize) -> Self {
         self.sink = self.sink.max_in_flight(values);
         self

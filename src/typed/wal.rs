@@ -44,7 +44,7 @@ pub struct TypedWal<T> {
 }
 
 impl<T: Logged> TypedWal<T> {
-    /// As [`Wal::append`], for a value.
+    /// Like [`Wal::append`], for a value.
     ///
     /// # Errors
     ///
@@ -53,7 +53,7 @@ impl<T: Logged> TypedWal<T> {
         self.wal.append(encode(value)?).await
     }
 
-    /// As [`Wal::append_with`], for a value.
+    /// Like [`Wal::append_with`], for a value.
     ///
     /// # Errors
     ///
@@ -62,7 +62,7 @@ impl<T: Logged> TypedWal<T> {
         self.wal.append_with(encode(value)?, durability).await
     }
 
-    /// As [`Wal::append_batch`], for values or references to values. If one of them cannot be encoded,
+    /// Like [`Wal::append_batch`], for values or references to values. If one of them cannot be encoded,
     /// none is appended.
     ///
     /// # Errors
@@ -76,7 +76,7 @@ impl<T: Logged> TypedWal<T> {
         self.submit_batch(values).await?.await
     }
 
-    /// As [`Wal::append_batch_with`], for values or references to values.
+    /// Like [`Wal::append_batch_with`], for values or references to values.
     ///
     /// # Errors
     ///
@@ -93,7 +93,7 @@ impl<T: Logged> TypedWal<T> {
         self.submit_batch_with(values, durability).await?.await
     }
 
-    /// As [`Wal::submit`], for a value.
+    /// Like [`Wal::submit`], for a value.
     ///
     /// # Errors
     ///
@@ -102,7 +102,7 @@ impl<T: Logged> TypedWal<T> {
         self.wal.submit(encode(value)?).await
     }
 
-    /// As [`Wal::submit_with`], for a value.
+    /// Like [`Wal::submit_with`], for a value.
     ///
     /// # Errors
     ///
@@ -111,7 +111,7 @@ impl<T: Logged> TypedWal<T> {
         self.wal.submit_with(encode(value)?, durability).await
     }
 
-    /// As [`Wal::submit_batch`], for values or references to values. If one of them cannot be encoded,
+    /// Like [`Wal::submit_batch`], for values or references to values. If one of them cannot be encoded,
     /// none is submitted.
     ///
     /// # Errors
@@ -125,7 +125,7 @@ impl<T: Logged> TypedWal<T> {
         self.wal.submit_batch(encode_all(values)?).await
     }
 
-    /// As [`Wal::submit_batch_with`], for values or references to values.
+    /// Like [`Wal::submit_batch_with`], for values or references to values.
     ///
     /// # Errors
     ///
@@ -143,19 +143,20 @@ impl<T: Logged> TypedWal<T> {
         self.wal.submit_batch_with(payloads, durability).await
     }
 
-    /// As [`Wal::try_submit`], for a value.
+    /// Like [`Wal::try_submit`], for a value.
     ///
     /// # Errors
     ///
-    /// The errors of [`Wal::try_submit`]: what [`TrySubmitError::Full`] gives back is the encoded value, for
-    /// [`untyped`](Self::untyped), and [`Error::Encode`](crate::Error::Encode).
+    /// The errors of [`Wal::try_submit`], and [`Error::Encode`](crate::Error::Encode).
+    /// [`TrySubmitError::Full`] gives back the encoded value, which [`untyped`](Self::untyped) can
+    /// submit.
     pub fn try_submit(&self, value: &T) -> Result<PendingAppend, TrySubmitError> {
         self.wal.try_submit(encode(value)?)
     }
 }
 
 impl<T> TypedWal<T> {
-    /// As [`Wal::sync`].
+    /// Like [`Wal::sync`].
     ///
     /// # Errors
     ///
@@ -175,7 +176,7 @@ impl<T> TypedWal<T> {
         self.wal.subscribe_durable()
     }
 
-    /// As [`Wal::truncate_before`].
+    /// Like [`Wal::truncate_before`].
     ///
     /// # Errors
     ///
@@ -190,7 +191,7 @@ impl<T> TypedWal<T> {
         self.wal.stats()
     }
 
-    /// As [`Wal::close`].
+    /// Like [`Wal::close`].
     ///
     /// # Errors
     ///

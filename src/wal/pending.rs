@@ -1,4 +1,4 @@
-//! What was submitted.
+//! The answers to submitted records.
 
 use std::fmt;
 use std::future::Future;
@@ -85,7 +85,7 @@ impl fmt::Debug for PendingBatch {
     }
 }
 
-/// The LSNs of so many records that follow each other.
+/// The LSNs of `records` consecutive records that end with `last`.
 pub(super) fn range_to(last: Lsn, records: u64) -> RangeInclusive<Lsn> {
     Lsn::new(last.get() - (records - 1))..=last
 }

@@ -10,11 +10,13 @@ use crate::queue::request::Request;
 use crate::wal::Wal;
 
 impl Wal {
-    /// Finishes the segment that is being written: the next append goes to a new one. Returns once what was
-    /// appended before is durable in a finished segment. Does nothing if the segment holds no record.
+    /// Finishes the open segment, so the next append goes to a new one. Returns once everything
+    /// appended before is durable in a finished segment. Does nothing if the open segment holds no
+    /// record.
     ///
-    /// A segment is finished by itself when it is full. Ask for it where a finished segment is needed
-    /// sooner, for instance to ship it. The space behind its end is given back.
+    /// The log finishes a segment on its own when it is full. Call this if a finished segment is
+    /// needed sooner, for example to ship it. The unused space at its end is returned to the file
+    /// system.
     ///
     /// # Errors
     ///
@@ -29,14 +31,14 @@ impl Wal {
         self.rotate_if_older_than(Duration::ZERO).await
     }
 
-    /// Like [`rotate`](Self::rotate), if the first record of the open segment was written at least `age` ago.
-    /// Otherwise does nothing.
+    /// Like [`rotate`](Self::rotate), but only if the first record of the open segment was written
+    /// at least `age` ago.
     ///
-    /// Called at an interval it bounds how long a record can wait for its segment to be finished.
+    /// Calling it at an interval bounds how long a record can wait for its segment to be finished.
     ///
     /// # Errors
     ///
-    /// The same as [`rotate`](Self::rotate).
+    /// The errors of [`rotate`](Self::rotate).
     ///
     /// # Cancel safety
     ///

@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::error::{Error, Result, TrySubmitError};
 use crate::lsn::Lsn;
 use crate::options::Durability;
-use crate::queue::append::{Append, Entries, Entry};
+use crate::queue::append::{Append, Payload, Payloads};
 use crate::queue::order::Order;
 use crate::wal::{PendingAppend, PendingBatch, Shared, Wal, pending};
 
@@ -25,7 +25,7 @@ impl Wal {
         Ok(PendingAppend::new(ack))
     }
 
-    /// Submits and waits for the answer. The outer error is that of an append that was not submitted.
+    /// Submits and waits for the answer. The outer error means that nothing was submitted.
     pub(crate) async fn append_in(
         &self,
         order: Option<&Order>,
@@ -78,7 +78,7 @@ impl Wal {
         Ok(PendingAppend::new(ack))
     }
 
-    /// Ends an ordered sequence: nothing of it is submitted any more.
+    /// Ends an ordered sequence: nothing more is submitted through it.
     pub(crate) fn end(&self, order: &Order, error: &Error) {
         self.shared.submitter.end(order, error);
     }
@@ -101,8 +101,8 @@ impl Wal {
         durability: Durability,
     ) -> Result<Append> {
         self.shared.check(&payload)?;
-        let entries = Entries::One(Entry::new(payload));
-        Ok(self.shared.request(order, entries, durability))
+        let payloads = Payloads::One(Payload::new(payload));
+        Ok(self.shared.request(order, payloads, durability))
     }
 
     fn prepare_batch<I>(
@@ -119,19 +119,19 @@ impl Wal {
         payloads
             .iter()
             .try_for_each(|payload| self.shared.check(payload))?;
-        let entries = Entries::Many(payloads.into_iter().map(Entry::new).collect());
-        self.shared.check_batch(&entries)?;
-        Ok(self.shared.request(order, entries, durability))
+        let payloads = Payloads::Many(payloads.into_iter().map(Payload::new).collect());
+        self.shared.check_batch(&payloads)?;
+        Ok(self.shared.request(order, payloads, durability))
     }
 }
 
 impl Shared {
-    fn request(&self, order: Option<&Order>, entries: Entries, durability: Durability) -> Append {
+    fn request(&self, order: Option<&Order>, payloads: Payloads, durability: Durability) -> Append {
         let has_interval = self.policy.interval().is_some();
         let weight = self.submitter.counters().weight_of_next();
         let submitted = (has_interval || weight > 0).then(|| self.executor.now());
         Append {
-            entries,
+            payloads,
             durability,
             order: order.cloned(),
             submitted,
@@ -147,8 +147,8 @@ impl Shared {
         check_len(payload.len() as u64, self.limits.payload as u64)
     }
 
-    fn check_batch(&self, entries: &Entries) -> Result<()> {
-        let cost = entries.cost();
+    fn check_batch(&self, payloads: &Payloads) -> Result<()> {
+        let cost = payloads.cost();
         if cost.records == 0 {
             return Err(Error::EmptyBatch);
         }

@@ -1,8 +1,8 @@
-//! Making a recovered log fit to be continued (`docs/durability.md`, "Adoption").
+//! Adoption: preparing a recovered log for appending (`docs/durability.md`, "Adoption").
 //!
-//! What recovery read may stand in the system's cache only, marked clean by a sync that failed before
-//! the last process ended. So whatever nothing on disk proves to be durable is written again, synced,
-//! and only then called durable; and the place where the log ends is sealed.
+//! What recovery read may be in the system's cache only, marked clean by a sync that failed before
+//! the last process ended. So every record that nothing on disk proves durable is written again and
+//! synced before it counts as durable. Then the end of the log is sealed.
 
 use crate::error::IoFailure;
 use crate::format::names;
@@ -15,13 +15,13 @@ use crate::writer::unshare::{open_to_change, replace};
 
 /// Makes everything recovered durable, and removes leftovers.
 pub(super) async fn adopt(dir: &Dir, recovered: &Recovered) -> Result<Synced, IoFailure> {
-    // A spare that an earlier process left may be in the system's cache only, even its length; new
-    // ones are made of new writes. What follows may need the space.
+    // A spare that an earlier process left, even its length, may be in the system's cache only. New
+    // spares consist of new writes. The following steps may need the space.
     remove(dir, &recovered.spares);
     if let Some(last) = &recovered.last {
         adopt_last(dir, last, recovered.end).await?;
     }
-    // The word that they were truncated may have been read from a cache, too.
+    // The mark that says they were truncated may have been read from a cache too.
     if let Some(head) = recovered.segments.first()
         && !recovered.stale.is_empty()
     {
@@ -31,13 +31,13 @@ pub(super) async fn adopt(dir: &Dir, recovered: &Recovered) -> Result<Synced, Io
     dir.sync()
 }
 
-/// What cannot be removed does no harm: the next start tries again.
+/// A file that cannot be removed does no harm: the next start tries again.
 fn remove(dir: &Dir, names: &[String]) {
     names.iter().for_each(|name| drop(dir.remove(name)));
 }
 
-/// The seal comes after a sync of its own: it says that what is before it is durable. Where there is a seal
-/// already it was so, and nothing has to be written again.
+/// The records are synced before the seal is written, because the seal says that they are durable.
+/// If there is a seal already, they are, and nothing must be written again.
 pub(super) async fn adopt_last(dir: &Dir, last: &LastSegment, end: Lsn) -> Result<(), IoFailure> {
     let name = names::segment(last.header.base);
     let is_durable = last.sealed || last.unproven_from >= last.end;
@@ -51,11 +51,11 @@ pub(super) async fn adopt_last(dir: &Dir, last: &LastSegment, end: Lsn) -> Resul
     segment::seal(file, &last.header.key(), end, last.end).await
 }
 
-/// Takes a segment to the disk, whatever the cache believes of it.
+/// Makes a segment durable, regardless of the state of the cache.
 ///
-/// A copy takes its place. What recovery has read may be in the cache only, with a bad sector below it;
-/// the copy is durable before the file that was read loses its name. Only where there is no room for a
-/// copy, the file is written over itself: a full disk keeps no log from opening.
+/// A copy replaces it. What recovery has read may be in the cache only, over a bad sector. The copy
+/// is durable before the original file loses its name. Only if there is no room for a copy, the
+/// file is overwritten with itself, so a full disk does not prevent opening.
 async fn make_durable(dir: &Dir, name: &str, last: &LastSegment) -> Result<File, IoFailure> {
     if !is_active(Mutant::AdoptedInPart) {
         let file = dir.open(name, Mode::Read)?;
@@ -69,8 +69,8 @@ async fn make_durable(dir: &Dir, name: &str, last: &LastSegment) -> Result<File,
     Ok(rewrite(file, last)?.sync().await?.0)
 }
 
-/// Writes the pages of what is not proven over themselves, whole ones: to write a part of a page the
-/// system may have to read the rest from the disk.
+/// Overwrites the pages that are not proven durable with themselves. It writes whole pages, because
+/// to write a part of a page the system may have to read the rest from the disk.
 fn rewrite(mut file: File, last: &LastSegment) -> Result<File, IoFailure> {
     let to = match is_active(Mutant::AdoptedInPart) {
         true => last.end,

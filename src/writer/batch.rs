@@ -1,9 +1,9 @@
 //! A group commit as a chain of types: [`Batch`] - encode -> [`Encoded`] - write -> [`Written`] - absorb
 //! -> [`Unsynced`] - sync -> [`Durable`].
 //!
-//! From the encoded bytes on each step consumes the one before it, and only the last can acknowledge:
-//! there is no other way to a [`Synced`] receipt, without which neither appends nor a [`Completion`] hear
-//! good news. What fails on the way is answered with the cause.
+//! From the encoded bytes on, each step consumes the one before it. Only the last one can
+//! acknowledge, because it needs a [`Synced`] receipt: without it, neither an append nor a sync can
+//! be answered with `Ok`. If a step fails, its appends are answered with the cause.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -27,25 +27,25 @@ use crate::stats::latency::Latencies;
 use crate::storage::{Present, Synced, Wrote};
 use crate::writer::segment::Segment;
 
-/// Appends that are to be written together, and requests to sync that came after them.
+/// Appends to be written together, and the sync requests that came after them.
 pub(super) struct Batch {
     notes: SmallDeque<AppendNote>,
-    /// Of the appends in `notes`.
+    /// The frames of the appends in `notes`.
     pub(super) frames: Frames,
-    /// The duty to answer the appends.
+    /// The obligation to answer the appends.
     pub(super) acks: AckQueue,
     pub(super) syncs: Vec<SyncWaiter>,
     pub(super) cost: Cost,
-    /// What its appends take of the queue's budget.
+    /// The room in the queue that its appends take.
     pub(super) places: Cost,
     pub(super) due: Due,
-    /// Whether a caller waits for the write only.
+    /// Whether a caller is waiting for the write only.
     pub(super) is_written_wanted: bool,
-    /// Why its next write comes.
+    /// Why it is written next.
     pub(super) cause: FlushCause,
 }
 
-/// When something has to be synced.
+/// When something must be synced.
 #[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
 pub(super) enum Due {
     Now,
@@ -72,7 +72,7 @@ impl Due {
 }
 
 impl Batch {
-    /// An empty batch, which uses the memory of these empty frames.
+    /// An empty batch that reuses the memory of these empty frames.
     pub(super) fn new(frames: Frames) -> Self {
         Self {
             notes: SmallDeque::default(),
@@ -91,7 +91,7 @@ impl Batch {
         self.notes.is_empty() && self.syncs.is_empty()
     }
 
-    /// Adds appends. Their frames and the duty to answer them are to follow.
+    /// Adds appends. Their frames and the obligation to answer them are added afterwards.
     pub(super) fn push(&mut self, note: AppendNote, places: Cost, due: Due) {
         self.cost += note.cost;
         self.places += places;
@@ -118,7 +118,7 @@ impl Batch {
         next.map(|cost| cost.bytes as u64)
     }
 
-    /// Takes out the appends that fit into the segment, and completes their frames. The first one has to
+    /// Takes the appends that fit into the segment, and completes their frames. The first one must
     /// fit.
     pub(super) fn encode(&mut self, segment: &Segment, durable: Lsn) -> Encoded {
         let (notes, cost) = self.take_fitting(segment.room());
@@ -141,7 +141,7 @@ impl Batch {
         encoded
     }
 
-    /// The notes of the first appends that fit into so many bytes, and what they cost.
+    /// The notes of the first appends that fit into `room` bytes, and their cost.
     fn take_fitting(&mut self, room: u64) -> (SmallDeque<AppendNote>, Cost) {
         let (mut notes, mut cost) = (SmallDeque::default(), Cost::default());
         while let Some(front) = self.notes.front_mut() {
@@ -158,15 +158,15 @@ impl Batch {
         (notes, cost)
     }
 
-    /// How many appends are not encoded yet.
+    /// The number of appends that are not encoded yet.
     pub(super) fn len(&self) -> usize {
         self.notes.iter().map(|note| note.appends).sum()
     }
 
-    /// Answers what was not encoded: it is certainly not appended. What was written earlier is still synced
-    /// when it is due, and those who asked for a sync after it hear of the refusal then.
+    /// Refuses the appends that were not encoded. These are certainly not appended. What was written
+    /// earlier is still synced when it is due, and the sync requests after the appends are refused then.
     ///
-    /// What relies on a refused append is refused wherever it is.
+    /// Appends that rely on a refused one are refused wherever they are.
     pub(super) fn refuse(&mut self, error: &Error) {
         let cause = Arc::new(error.clone());
         let mut refusals = Refusals::of(&mut self.acks);
@@ -182,15 +182,15 @@ impl Batch {
     }
 }
 
-/// A caller that asked for a sync.
+/// A caller that requested a sync.
 pub(super) struct SyncWaiter {
     pub(super) done: Completion<Lsn>,
-    /// Why a record that it asked for is not appended.
+    /// The refusal of a record that was to be synced with it, if any.
     refused: Option<Error>,
 }
 
 impl SyncWaiter {
-    /// Everything that was not refused is on disk: what a caller does next may rely on that.
+    /// Answers after everything that was not refused is on disk, so the caller may rely on that.
     fn answer(self, durable: DurableUpTo) {
         match self.refused {
             None => self.done.durable(durable.lsn, durable.synced),
@@ -203,7 +203,7 @@ impl SyncWaiter {
     }
 }
 
-/// Appends as the bytes that go to the file.
+/// Appends as the bytes to be written to the file.
 pub(super) struct Encoded {
     frames: Frames,
     next: Lsn,
@@ -222,8 +222,8 @@ impl Encoded {
         self.latencies.note(note);
     }
 
-    /// Hands the bytes to the operating system. Returns them, for their memory to be used again; or the
-    /// appends whose outcome is unknown.
+    /// Writes the bytes to the file. Returns their buffer for reuse, or the appends whose outcome
+    /// is unknown.
     pub(super) fn write(
         self,
         segment: Segment,
@@ -247,7 +247,7 @@ impl Encoded {
         }
     }
 
-    /// Whether the file can still be found is asked only if a caller is to hear of the write.
+    /// Checks that the file is still present only if a caller is waiting for the write.
     fn hand_over(&self, segment: Segment) -> Result<(Segment, Wrote, Option<Present>), IoFailure> {
         let (segment, receipt) = segment.write(&self.frames, self.next)?;
         let present = match self.is_written_wanted {
@@ -272,7 +272,7 @@ impl Encoded {
     }
 }
 
-/// When appends were submitted that wait for a sync, and such that wait for the write only.
+/// The submission times of appends that wait for a sync, and of those that wait for the write only.
 #[derive(Default)]
 struct ByDurability {
     durable: Latencies,
@@ -289,22 +289,22 @@ impl ByDurability {
     }
 }
 
-/// Appends that a killed process does not lose any more.
+/// Appends that survive a killed process.
 pub(super) struct Written {
     placed: SmallDeque<PlacedAcks>,
     latencies: Latencies,
     next: Lsn,
     receipt: Wrote,
-    /// If a caller waits for the write.
+    /// Present if a caller is waiting for the write.
     present: Option<Present>,
 }
 
-/// Everything that was written and not yet synced.
+/// Everything that was written and is not synced yet.
 pub(super) struct Unsynced {
     appends: SmallDeque<WrittenAcks>,
     latencies: Latencies,
     syncs: Vec<SyncWaiter>,
-    /// The last record written; `None` if everything written is synced.
+    /// The last record written, or `None` if everything written is synced.
     upto: Option<Lsn>,
     pub(super) due: Due,
 }
@@ -324,7 +324,7 @@ impl Unsynced {
         self.upto.is_none()
     }
 
-    /// Answers those who asked for no more than the write; the others wait for a sync.
+    /// Answers the appends that wait for the write only. The others wait for a sync.
     pub(super) fn absorb(&mut self, written: Written, due: Due) {
         let Written {
             placed,
@@ -356,7 +356,8 @@ impl Unsynced {
         self.upto
     }
 
-    /// The one line where written becomes durable: by the receipt of the sync that came after.
+    /// The one place where written records become durable: by the receipt of the sync that came
+    /// after.
     pub(super) fn synced(self, upto: Lsn, synced: Synced) -> Durable {
         let upto = DurableUpTo { lsn: upto, synced };
         Durable {
@@ -367,7 +368,7 @@ impl Unsynced {
         }
     }
 
-    /// Answers those who asked for a sync when there was nothing to sync.
+    /// Answers sync requests when there is nothing to sync.
     pub(super) fn answer_syncs(&mut self, durable: DurableUpTo) {
         self.syncs.drain(..).for_each(|sync| sync.answer(durable));
     }
@@ -377,12 +378,12 @@ impl Unsynced {
         self.syncs.drain(..).for_each(|sync| sync.fail(fault));
     }
 
-    /// Callers that have gone need no answer. Forgetting them before the list would grow keeps it in
+    /// Dropped callers need no answer. Removing them before the list would grow keeps it in
     /// proportion to the futures that callers still hold, however late the sync comes.
     fn make_room(&mut self, more: usize) {
         if self.appends.len() + more > self.appends.capacity() {
             self.appends.retain(WrittenAcks::is_awaited);
-            // As many again, so that what stays is not looked at for each that comes.
+            // Doubles the room, so the remaining entries are not examined again for each new one.
             self.appends.reserve(more.max(self.appends.len()));
         }
     }
@@ -397,8 +398,8 @@ pub(super) struct Durable {
 }
 
 impl Durable {
-    /// Publishes the durable LSN and the records, then answers everybody. Returns how many callers were waiting for an
-    /// append.
+    /// Publishes the durable LSN and the records, then answers all callers. Returns how many
+    /// callers were waiting for an append.
     pub(super) fn acknowledge(
         self,
         inbox: &Inbox,
@@ -428,7 +429,7 @@ pub(super) struct DurableUpTo {
 }
 
 impl DurableUpTo {
-    /// What recovery found and [`adopt`](crate::writer::adopt) has synced.
+    /// The end that recovery found and [`adopt`](crate::writer::adopt) has synced.
     pub(super) fn adopted(lsn: Lsn, synced: Synced) -> Self {
         Self { lsn, synced }
     }
@@ -441,7 +442,7 @@ impl DurableUpTo {
         self.synced
     }
 
-    /// Tells callers that their records are on disk. Returns how many were waiting.
+    /// Answers callers that their records are on disk. Returns how many were waiting.
     fn answer(self, append: WrittenAcks) -> usize {
         assert!(
             append.last() <= self.lsn,

@@ -1,4 +1,4 @@
-//! From requests to batches: what is written together, and when.
+//! Turns requests into batches: what is written together, and when.
 
 use std::hint;
 use std::time::{Duration, Instant};
@@ -18,7 +18,7 @@ use crate::stats::FlushCause;
 use crate::writer::batch::{Batch, Due};
 use crate::writer::linger::Linger;
 
-/// What the writer is to do next.
+/// What the writer does next.
 #[expect(
     clippy::large_enum_variant,
     reason = "a batch is moved a few times, and a box would be an allocation for each"
@@ -29,20 +29,20 @@ pub(super) enum Action {
     Rotate(Duration, Completion<()>),
     /// Holds have moved.
     TruncatePutOff,
-    /// What was written earlier is due to be synced.
+    /// Records that were written earlier are due to be synced.
     SyncDue,
     /// There is nothing to do.
     Idle,
-    /// There will be no more requests.
+    /// No more requests will come.
     Closed,
 }
 
-/// What the batcher has to know about the writer.
+/// What the batcher must know about the writer.
 #[derive(Clone, Copy)]
 pub(super) struct WriterState {
-    /// When what was written has to be synced.
+    /// When written records must be synced.
     pub(super) due: Due,
-    /// Whether there is something to do although nothing is requested.
+    /// Whether an idle writer has something to do, although nothing is requested.
     pub(super) idle_matters: bool,
 }
 
@@ -55,11 +55,11 @@ pub(super) struct Batcher {
     /// Whether more requests may come.
     open: bool,
     linger: Linger,
-    /// How long to look for requests before the thread sleeps.
+    /// How long to poll for requests before the thread sleeps.
     busy_poll: Duration,
-    /// Kept from batch to batch for its memory, so that frames are seldom allocated.
+    /// Kept for its memory, so frames are rarely allocated.
     recycled: Frames,
-    /// Bytes for which that keeps room.
+    /// The largest buffer in bytes that is kept.
     recycled_limit: usize,
 }
 
@@ -83,7 +83,7 @@ impl Batcher {
         }
     }
 
-    /// Waits for what the writer is to do next.
+    /// Waits until there is something for the writer to do.
     pub(super) async fn next(&mut self, inbox: &mut Inbox, state: WriterState) -> Action {
         self.linger.wait(self.executor, inbox).await;
         let idle_at = state.idle_matters.then(|| self.executor.now() + IDLE_AFTER);
@@ -114,7 +114,8 @@ impl Batcher {
         }
     }
 
-    /// Notes that the writer has just answered so many appends after a sync that took so long.
+    /// Records that the writer has just answered `count` appends after a sync that took
+    /// `sync_time`.
     pub(super) fn note_answered(&mut self, count: usize, sync_time: Duration) {
         if self.policy.lingers() {
             self.linger.note(count, sync_time);
@@ -140,8 +141,9 @@ impl Batcher {
         self.pending.refuse(error);
     }
 
-    /// Takes what waits in the queue, unless something of what was taken before is left, and moves it into
-    /// the batch. So what is taken is always exchanged, and never copied under the queue's lock.
+    /// Takes what is waiting in the queue and moves it into the batch, unless a part of what was
+    /// taken before is left. So the contents of the queue are always exchanged, and never copied
+    /// under its lock.
     fn fill_from_queue(&mut self, batch: &mut Batch, inbox: &mut Inbox) -> Option<FlushCause> {
         if self.pending.is_empty() {
             self.pending.shrink(self.recycled_limit);
@@ -150,8 +152,8 @@ impl Batcher {
         self.fill(batch, inbox)
     }
 
-    /// Moves pending requests into the batch, in their order. Returns why the batch has to go as it is,
-    /// if it has to: it is full, or the next request is of another kind.
+    /// Moves pending requests into the batch, in order. Returns why the batch must be written as it
+    /// is, if it must: it is full, or the next request is of another kind.
     fn fill(&mut self, batch: &mut Batch, inbox: &Inbox) -> Option<FlushCause> {
         loop {
             let before = batch.cost;
@@ -166,7 +168,8 @@ impl Batcher {
         }
     }
 
-    /// Refuses what is next as long as it relies on an append that was refused. Returns whether it did.
+    /// Refuses the next appends as long as they rely on a refused one. Returns whether it refused
+    /// any.
     fn refuse_next(&mut self, inbox: &Inbox) -> bool {
         let mut refused = Cost::default();
         let mut refusals = Refusals::of(&mut self.pending.acks);
@@ -214,7 +217,8 @@ impl Batcher {
         }
     }
 
-    /// Takes as many of the next appends as the batch may still hold, and one if it is empty.
+    /// Takes as many of the next appends as the batch may still hold, and at least one if it is
+    /// empty.
     fn admit(&mut self, batch: &Batch) -> Option<AppendNote> {
         let Taken {
             requests, frames, ..
@@ -222,7 +226,7 @@ impl Batcher {
         let Some(Request::Append(note)) = requests.front_mut() else {
             return None;
         };
-        // What was admitted before is still among the pending frames.
+        // The appends admitted before are still among the pending frames.
         let costs = || frames.costs_from(batch.cost.bytes - batch.frames.len());
         let least = costs().next().filter(|_| batch.cost.records == 0);
         let limit = self.limit.at_least(least.unwrap_or_default());
@@ -236,7 +240,8 @@ impl Batcher {
         }
     }
 
-    /// Why a batch goes although more may come: it is full, or the next request does not belong to it.
+    /// Why a batch is written although more appends may come: it is full, or the next request does
+    /// not belong to it.
     fn cause_before_next(&self, batch: &Batch) -> Option<FlushCause> {
         let cost = batch.cost;
         let next = match self.pending.requests.front() {
@@ -251,7 +256,7 @@ impl Batcher {
             Some(_) => return Some(FlushCause::Close),
             None => None,
         };
-        // Without a next one, a batch is full that would not hold the smallest.
+        // If there is no next append, a batch is full if the smallest one would not fit.
         let next = next.unwrap_or(Cost {
             bytes: 1,
             records: 1,
@@ -274,8 +279,8 @@ impl Batcher {
         }
     }
 
-    /// When appends have to be synced. Where the first of its kind says so for all, the others need not
-    /// look at the clock.
+    /// When appends must be synced. If the first append of its kind determines it for all, the
+    /// others do not read the clock.
     fn due_of(&self, note: &AppendNote, batch: &Batch) -> Due {
         match (self.policy, note.durability, note.submitted) {
             (SyncPolicy::Always, Durability::Written, _) if batch.is_written_wanted => Due::Never,
@@ -288,8 +293,9 @@ impl Batcher {
         }
     }
 
-    /// Why nothing is to be gained by waiting, if it is so: only an interval makes a batch wait for
-    /// more, and only while no caller waits for its write, or for the places that it holds.
+    /// The cause to write the batch now, if waiting gains nothing: a batch waits for more only
+    /// under an interval, and only while no caller waits for its write or for the room that it
+    /// takes.
     fn is_ready(&self, batch: &Batch, due: Due, inbox: &Inbox) -> Option<FlushCause> {
         if batch.is_empty() {
             None
@@ -320,7 +326,7 @@ impl Batcher {
             Some(Request::Truncate(before, done)) => return Some(Action::Truncate(before, done)),
             Some(Request::Rotate(age, done)) => return Some(Action::Rotate(age, done)),
             Some(Request::TruncatePutOff) => return Some(Action::TruncatePutOff),
-            // The queue ends after what it still holds.
+            // The queue ends after the requests that it still holds.
             Some(Request::Close) => inbox.close(),
             Some(Request::Append(_) | Request::Sync(_) | Request::FlushNow) => {
                 unreachable!("an empty batch takes whatever belongs into one")
@@ -336,8 +342,8 @@ impl Batcher {
             .then_some(Action::Idle)
     }
 
-    /// Looks for a request for as long as the thread may be kept, and until `end` at most. Returns whether
-    /// one has come.
+    /// Polls for a request for as long as the option allows, and until `end` at most. Returns
+    /// whether one has come.
     fn finds_busily(&self, inbox: &Inbox, end: Option<Instant>) -> bool {
         if self.busy_poll.is_zero() || self.executor != Executor::Thread {
             return false;
@@ -351,7 +357,7 @@ impl Batcher {
         inbox.len() > 0
     }
 
-    /// Waits for a request, or until `deadline`, or until a caller has not come for its place.
+    /// Waits for a request, until `deadline`, or until an offer of room has expired.
     async fn wait(&mut self, inbox: &mut Inbox, deadline: Option<Instant>) {
         if !self.open || !self.pending.requests.is_empty() {
             return;
@@ -368,10 +374,10 @@ impl Batcher {
     }
 }
 
-/// How long the log has to be idle before it leaves word how far it is durable. Long enough that
-/// producers who append now and then do not have two blocks to sync instead of one.
+/// How long the log must be idle before it writes the mark. It is long enough that occasional
+/// appends do not have two blocks to sync instead of one.
 const IDLE_AFTER: Duration = Duration::from_millis(100);
 
-/// How long a record that was acknowledged when written may wait for a sync under
+/// How long a record that was acknowledged as written may wait for its sync under
 /// [`SyncPolicy::Always`].
 const WRITTEN_SYNC_AFTER: Duration = Duration::from_millis(10);

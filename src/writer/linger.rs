@@ -1,20 +1,20 @@
-//! The bounded wait after a sync for the producers that it has answered.
+//! The bounded wait, after a sync, for the producers that it has answered.
 
 use std::time::Duration;
 
 use crate::executor::Executor;
 use crate::queue::Inbox;
 
-/// The bounded moment for producers that were just answered.
+/// Waits briefly for producers that were just answered.
 ///
-/// Group commit with producers that wait for their answers falls into two groups that take turns, and
-/// each append then costs two syncs. Waiting a moment for those just answered, as many as there were,
-/// brings them into one group (`PostgreSQL`'s `commit_delay` and Tandem's commit timer are the same
-/// idea). A lone producer never makes anybody wait.
+/// Under group commit, producers that wait for their answers tend to split into two groups that
+/// take turns, so each append waits for two syncs. Waiting briefly for as many producers as were
+/// just answered merges them into one group. (`PostgreSQL`'s `commit_delay` and Tandem's commit
+/// timer are the same idea.) The writer never lingers for a lone producer.
 #[derive(Default)]
 pub(super) struct Linger {
     expected: usize,
-    /// A moving average.
+    /// The moving average of sync times.
     sync_time: Duration,
 }
 
@@ -32,7 +32,7 @@ impl Linger {
         let started = executor.now();
         let patience = LINGER_MAX.min(self.sync_time / 4);
         let limit = started + self.sync_time / 2;
-        // Those who wait already are the other group: they do not count.
+        // Requests that are waiting already belong to the other group and do not count.
         let mut waiting = inbox.len();
         let wanted = waiting + expected;
         let mut deadline = started + patience;
@@ -47,5 +47,5 @@ impl Linger {
     }
 }
 
-/// The longest wait for the next one of the producers that were just answered.
+/// The longest wait for the next of the producers that were just answered.
 const LINGER_MAX: Duration = Duration::from_micros(30);

@@ -1,31 +1,30 @@
 //! The writer: one task that owns the log's newest file, and the only one that acknowledges appends.
 //!
-//! In reading order: [`task`] is the loop, [`batcher`] takes requests out of the queue until a batch is
-//! to be written, [`linger`] waits a moment for more of them, [`batch`] is the life of a batch as a chain of
-//! types, [`tail`] is where the log ends and how it moves to a new segment, [`segment`] is the file that is
-//! being written, [`spares`] has files ready for rotation, which [`preallocator`] makes, [`adopt`] makes a
-//! recovered log fit to be continued, [`watch`] looks on while
-//! the disk works, for those who want to hear of it. [`unshare`] keeps backups of hard
-//! links as they are. (`mend` is what a repair writes.)
+//! In reading order: [`task`] is the loop. [`batcher`] takes requests out of the queue until a
+//! batch must be written, and [`linger`] waits briefly for more of them. [`batch`] is the life of a
+//! batch as a chain of types. [`tail`] is the end of the log and its rotation, and [`segment`] the
+//! file that is being written. [`spares`] has files ready for rotation, which [`preallocator`]
+//! makes. [`adopt`] prepares a recovered log for appending. [`stall_monitor`] watches the writer for
+//! stalls. [`unshare`] keeps hard-link backups unchanged. (`repair_ops` is what a repair writes.)
 
 mod adopt;
 mod batch;
 mod batcher;
 mod linger;
-#[cfg(feature = "tools")]
-pub(crate) mod mend;
 mod preallocator;
+#[cfg(feature = "tools")]
+pub(crate) mod repair_ops;
 mod segment;
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 mod slow;
 mod spares;
+#[cfg(any(feature = "metrics", feature = "tracing"))]
+mod stall_monitor;
+#[cfg(not(any(feature = "metrics", feature = "tracing")))]
+mod stall_monitor_noop;
 mod tail;
 mod task;
 mod unshare;
-#[cfg(any(feature = "metrics", feature = "tracing"))]
-mod watch;
-#[cfg(not(any(feature = "metrics", feature = "tracing")))]
-mod watch_noop;
 mod write_ahead;
 
 use crate::error::Result;
@@ -38,9 +37,9 @@ use crate::recovered::Recovered;
 use crate::stats::counters::Counters;
 use crate::storage::{Dir, Lock};
 #[cfg(not(any(feature = "metrics", feature = "tracing")))]
-use crate::writer::watch_noop as watch;
+use crate::writer::stall_monitor_noop as stall_monitor;
 
-/// Starts a writer that goes on from what was recovered. Returns once that is durable.
+/// Starts a writer that continues a recovered log. Returns once what was recovered is durable.
 pub(crate) async fn start(
     dir: Dir,
     executor: Executor,

@@ -1,9 +1,9 @@
 //! The task that makes spare files.
 //!
-//! It takes the space of a new file and writes it full of zeros piece by piece, so that later syncs have
-//! no metadata to write and no other sync waits for more than a piece. It prefers truncated segments: when
-//! enough of those have come, the file that is being made waits for the next rotation instead of being
-//! written on. So where truncation keeps up, each byte is written once.
+//! It allocates a new file and fills it with zeros piece by piece. So later syncs have no metadata
+//! to write, and no other sync waits for more than one piece. It prefers to recycle truncated
+//! segments: once there are enough of them, an unfinished file waits for the next rotation. If
+//! truncation keeps up with rotation, each byte is therefore written once.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,11 +20,11 @@ use crate::storage::{Lock, Mode};
 use crate::writer::spares::{Spare, SpareFactory};
 use crate::writer::write_ahead::{WriteAhead, ZEROS_MAX, write_zeros};
 
-/// What the preallocator is asked for.
-pub(super) enum Job {
-    /// As many spares as are wanted.
+/// A request to the preallocator.
+pub(super) enum SpareRequest {
+    /// Make as many spares as configured.
     Fill,
-    /// To recycle or remove truncated segments, oldest first.
+    /// Recycle or remove truncated segments, oldest first.
     Retire(Vec<Retired>, Completion<()>),
 }
 
@@ -45,13 +45,13 @@ pub(super) struct Preallocator {
     /// How many spares are kept ready.
     pub(super) count: usize,
     pub(super) ready: mpsc::Sender<Spare>,
-    pub(super) jobs: mpsc::UnboundedReceiver<Job>,
+    pub(super) jobs: mpsc::UnboundedReceiver<SpareRequest>,
     pub(super) owes_removals: Arc<AtomicBool>,
     pub(super) unfinished: Option<Unfinished>,
     pub(super) recycled: Recycled,
 }
 
-/// A new file that is being written full of zeros.
+/// A new file that is being filled with zeros.
 pub(super) struct Unfinished {
     spare: Spare,
     /// Bytes that are written and synced.
@@ -61,19 +61,19 @@ pub(super) struct Unfinished {
 /// Truncated segments.
 #[derive(Default)]
 pub(super) struct Recycled {
-    /// Those that have a spare's name and become ready when there is a place for them.
+    /// Files that already have a spare's name, and become ready when there is a free slot.
     stock: Vec<Retired>,
-    /// Those that could not be removed, oldest first.
+    /// Segments that could not be removed, oldest first.
     leftovers: Vec<Retired>,
 }
 
 impl Preallocator {
-    /// Ends once no request can come any more.
+    /// Runs until no more requests can come.
     pub(super) async fn run(mut self, end: oneshot::Sender<()>) {
         while let Some(job) = self.jobs.recv().await {
             match job {
-                Job::Fill => self.fill().await,
-                Job::Retire(segments, done) => self.retire(segments, done),
+                SpareRequest::Fill => self.fill().await,
+                SpareRequest::Retire(segments, done) => self.retire(segments, done),
             }
         }
         if let Some(unfinished) = self.unfinished.take() {
@@ -98,15 +98,15 @@ impl Preallocator {
             let written = self.write_ahead().await;
             self.retire_meanwhile();
             if written.is_err() {
-                // What was recycled in the meantime is there when the disk is full.
+                // Recycled files are still available when the disk is full.
                 return self.use_stock();
             }
             self.executor.yield_now().await;
         }
     }
 
-    /// Writes the next piece of a new file, and makes the file ready if that was the last. A file that
-    /// cannot be written does not stay behind.
+    /// Writes the next piece of a new file, and makes the file ready after the last piece. A file
+    /// that cannot be written is removed.
     async fn write_ahead(&mut self) -> Result<(), IoFailure> {
         let unfinished = match self.unfinished.take() {
             Some(unfinished) => unfinished,
@@ -126,19 +126,19 @@ impl Preallocator {
     fn retire_meanwhile(&mut self) {
         while let Ok(job) = self.jobs.try_recv() {
             match job {
-                Job::Retire(segments, done) => self.retire(segments, done),
-                // This is what is being done.
-                Job::Fill => {}
+                SpareRequest::Retire(segments, done) => self.retire(segments, done),
+                // Filling is in progress already.
+                SpareRequest::Fill => {}
             }
         }
     }
 
     /// Removes or recycles segments, makes that durable, and answers.
     ///
-    /// A recycled file is used only once its old name is gone for good: otherwise a crash could bring
-    /// the name back, on a file that has become another segment. A file that cannot be removed keeps
-    /// none of the others: it is reported, and tried again with the next truncation. That is safe in
-    /// any order, because all of them are below the head mark.
+    /// A recycled file is used only once the removal of its old name is durable: otherwise a crash
+    /// could bring the old name back, on a file that has become another segment. If a file cannot
+    /// be removed, the others are still removed. It is reported, and the next truncation tries
+    /// again. Any order is safe, because all of these files are below the head mark.
     fn retire(&mut self, segments: Vec<Retired>, done: Completion<()>) {
         let mut recycled = Vec::new();
         let mut failed = None;
@@ -172,7 +172,8 @@ impl Preallocator {
         }
     }
 
-    /// Recycles a segment, if another spare is wanted, and returns its new name; or removes it.
+    /// Recycles a segment and returns its new name, if another spare is needed. Otherwise removes
+    /// it.
     fn retire_one(&self, segment: &Retired, recycled: usize) -> Result<Option<Retired>, IoFailure> {
         let Retired { name: old, end } = segment;
         if self.kept() + recycled < 2 * self.count && self.is_reusable(old) {
@@ -188,7 +189,7 @@ impl Preallocator {
         }
     }
 
-    /// How many files there are beside the log's.
+    /// The number of files in reserve.
     fn kept(&self) -> usize {
         let ready = self.ready.max_capacity() - self.ready.capacity();
         ready + self.recycled.stock.len() + usize::from(self.unfinished.is_some())
@@ -215,8 +216,8 @@ impl Preallocator {
         }
     }
 
-    /// A file that has another name is shared, for example with a backup. One that a
-    /// follower is reading stays as it is.
+    /// A file with another name is shared, for example with a backup. A file that a follower is
+    /// reading must not change.
     fn is_reusable(&self, name: &str) -> bool {
         if names::parse_segment(name).is_some_and(|base| self.retention.is_pinned(base)) {
             return false;
@@ -227,8 +228,8 @@ impl Preallocator {
         looked.is_ok_and(|is_reusable| is_reusable)
     }
 
-    /// There is room for it: files are made ready only while more are wanted, by this task alone. If the
-    /// writer has gone, the file is removed.
+    /// The channel has room, because only this task makes files ready, and only while more are
+    /// needed. If the writer has ended, the file is removed.
     fn hand_over(&self, spare: Spare) {
         let name = spare.name.clone();
         if self.ready.try_send(spare).is_err() {
@@ -256,8 +257,8 @@ impl Unfinished {
     }
 }
 
-/// Zeros are written and synced in pieces of this size: a sync of the log that comes in the meantime waits
-/// for one of them, not for a whole segment.
+/// Zeros are written and synced in pieces of this size, so a sync of the log in the meantime waits
+/// for one piece and not for a whole segment.
 const PIECE_LEN: u64 = 1024 * 1024;
 
 const _: () = assert!(PIECE_LEN <= ZEROS_MAX as u64);

@@ -1,4 +1,4 @@
-//! The segment that is being written.
+//! The open segment: the one that is being written.
 
 use crate::error::IoFailure;
 use crate::format::frame::Key;
@@ -18,37 +18,37 @@ use crate::writer::write_ahead::WriteAhead;
 
 /// An open segment.
 ///
-/// As with its file, what can fail takes it and gives it back on success only.
+/// As with its file, operations that can fail take the segment and give it back on success only.
 pub(super) struct Segment {
     file: File,
     header: Header,
     key: Key,
-    /// Where the next frame goes.
+    /// The offset of the next frame.
     end: u64,
-    /// Where the records end that were synced.
+    /// The offset at which the synced records end.
     synced: u64,
     ahead: WriteAhead,
     next: Lsn,
-    /// Whether a mark would say nothing new.
+    /// Whether the mark is up to date.
     is_marked: bool,
 }
 
 /// What the failure of a call means for the log.
 pub(super) enum DiskError {
-    /// The call was part of preparing something, and nothing of the log has been touched: what was
-    /// asked for is refused, and the log keeps working.
+    /// The call was part of a preparation that has not changed the log. The request is refused, and
+    /// the log keeps working.
     Refused(IoFailure),
-    /// A segment or its name may not be what it should be: the log is poisoned.
+    /// A segment or its name may be in an unknown state, so the log is poisoned.
     Broken(IoFailure),
 }
 
 impl Segment {
     /// Turns a spare file into a segment.
     ///
-    /// It gets its name only when its header and its full length are durable, so that a file with a
-    /// segment's name always is one; and it is used only when its name is durable too.
+    /// The file gets its name only when its header and its full length are durable, so a file with
+    /// a segment's name is always a segment. It is used only when its name is durable too.
     ///
-    /// `onto` says whether it takes the place of a segment without records.
+    /// `onto` says whether it replaces a segment without records.
     pub(super) async fn open(
         dir: &Dir,
         spare: Spare,
@@ -61,7 +61,7 @@ impl Segment {
             .map_err(DiskError::of_preparation)?;
         let segment = names::segment(header.base);
         rename(dir, (&name, &file), &segment, onto)?;
-        let file = file.known_as(segment);
+        let file = file.with_name(segment);
         skip_next_sync(match header.predecessor {
             None => Mutant::CreateUnsynced,
             Some(_) => Mutant::RenameUnsynced,
@@ -96,7 +96,7 @@ impl Segment {
         })
     }
 
-    /// Whether this header is the segment's.
+    /// Whether this is the segment with the given header.
     pub(super) fn has(&self, header: &Header) -> bool {
         self.header == *header
     }
@@ -110,7 +110,7 @@ impl Segment {
         &self.key
     }
 
-    /// Bytes left for records.
+    /// The number of bytes left for records.
     pub(super) fn room(&self) -> u64 {
         self.header.capacity - self.end
     }
@@ -119,7 +119,7 @@ impl Segment {
         self.is_marked
     }
 
-    /// The segment as the next one names it.
+    /// The segment as the predecessor that the next one names.
     pub(super) fn as_predecessor(&self) -> Predecessor {
         Predecessor {
             salt: self.header.salt,
@@ -127,7 +127,7 @@ impl Segment {
         }
     }
 
-    /// The segment once nothing is written to it any more.
+    /// The segment as a finished one.
     pub(super) fn as_sealed(&self) -> Sealed {
         Sealed {
             header: self.header,
@@ -147,7 +147,7 @@ impl Segment {
         Ok((self, receipt))
     }
 
-    /// Syncs everything written. Zeros may go with it, in front of what comes next.
+    /// Syncs everything written. May also write zeros ahead of the next records.
     pub(super) async fn sync(mut self) -> Result<(Self, Synced), IoFailure> {
         let unsynced = (self.synced, self.end);
         let file = self
@@ -160,16 +160,17 @@ impl Segment {
         Ok((self, receipt))
     }
 
-    /// Checks that the file is still there under its name.
+    /// Checks that the file is still present under its name.
     pub(super) fn check_present(&self) -> Result<Present, IoFailure> {
         self.file.check_present()
     }
 
-    /// Leaves word that everything written is durable, which must be so. Costs no sync: if the word is
-    /// lost, nothing is but the chance to tell damage to the last batch from a torn tail.
+    /// Writes the mark: everything written is durable, which the caller must ensure. It is not
+    /// synced. If the mark is lost, only the ability to distinguish damage of the last batch from a
+    /// torn tail is lost.
     ///
-    /// So a failure changes nothing. The word is written through a descriptor of its own, because the
-    /// one that records are written through is gone after a failure.
+    /// So a failure has no effect. The mark is written through a separate descriptor, because the
+    /// one for records would be consumed by a failure.
     pub(super) fn mark(&mut self, dir: &Dir) {
         let file = dir.open(&names::segment(self.header.base), Mode::Write);
         let marked =
@@ -178,35 +179,35 @@ impl Segment {
         self.is_marked = true;
     }
 
-    /// Says durably that everything before the segment was truncated: through its own file, whatever other
-    /// name that has. A copy under its name would be taken for an exchanged file.
+    /// Writes and syncs the head mark, through the segment's own file even if that has another
+    /// name: a copy under the segment's name would be taken for a replaced file.
     pub(super) async fn mark_as_head(mut self) -> Result<Self, IoFailure> {
         self.file = write_head_mark(self.file, &self.header).await?.0;
         Ok(self)
     }
 
-    /// Ends the segment, of which everything must be durable.
+    /// Seals the segment. Everything in it must be durable.
     pub(super) async fn seal(self) -> Result<(), IoFailure> {
         seal(self.file, &self.key, self.next.prev(), self.end).await
     }
 
-    /// Ends the segment, of which everything must be durable, and says that another one follows.
+    /// Links the segment to a successor. Everything in it must be durable.
     pub(super) async fn link(self) -> Result<(), IoFailure> {
         let (room, end) = (self.room(), self.end);
         let file = link(self.file, &self.key, self.next.prev()).await?;
         if room > self.header.capacity / 4 {
-            // It was finished before it was full.
+            // The segment was finished before it was full.
             file.release(end);
         }
         Ok(())
     }
 }
 
-/// Gives a prepared file its segment's name.
+/// Gives a prepared file the name of its segment.
 ///
-/// Where it is in doubt whether a rename that fails has done something the log is poisoned: the name may be
-/// that of a segment that the log does not know of, and records that go on in the old one would be behind
-/// its end.
+/// If it is uncertain whether a failed rename did something, the log is poisoned: the name may
+/// belong to a segment that the log does not know about, and further records in the old segment
+/// would be after its recorded end.
 fn rename(
     dir: &Dir,
     (spare, file): (&str, &File),
@@ -223,11 +224,12 @@ fn rename(
     })
 }
 
-/// Whether a rename that has failed certainly did nothing: the system refused it at once, or the file still
-/// has its old name, and the new one is not there or was taken before.
+/// Whether a failed rename certainly did nothing: the system refused to begin, or the file still
+/// has its old name and the new name is absent or was taken before.
 ///
-/// What the error says is not enough. A remote file system may rename the file, lose the answer, ask again,
-/// and report what the second attempt finds: no old name, or a new one that is taken.
+/// The error alone does not show it. A remote file system may rename the file, lose the answer,
+/// repeat the request, and report the result of the second attempt: the old name is missing, or the
+/// new one is taken.
 fn did_nothing(dir: &Dir, file: &File, segment: &str, fault: &IoFailure) -> bool {
     let is_absent = || {
         let found = dir.open(segment, Mode::Read);
@@ -240,22 +242,21 @@ fn did_nothing(dir: &Dir, file: &File, segment: &str, fault: &IoFailure) -> bool
         || (file.check_present().is_ok() && (fault.is_taken() || is_absent()))
 }
 
-/// Says in the header block that the segment ends with its record `last`, and gives back the space
-/// behind it, from `end` on: nothing is appended any more, and a service that is often restarted shall
-/// not fill the disk.
+/// Writes and syncs a seal that names the record `last`, and frees the space from `end` on: nothing
+/// more is appended, and a service that restarts often must not fill the disk.
 pub(super) async fn seal(file: File, key: &Key, last: Lsn, end: u64) -> Result<(), IoFailure> {
     let (file, _) = state(file, key, StatementKind::Seal, last)?.sync().await?;
     file.release(end);
     Ok(())
 }
 
-/// The same of a segment that has a successor.
+/// Like [`seal`], for a segment that has a successor.
 pub(super) async fn link(file: File, key: &Key, last: Lsn) -> Result<File, IoFailure> {
     let (file, _) = state(file, key, StatementKind::Link, last)?.sync().await?;
     Ok(file)
 }
 
-/// Writes a segment's statement about itself over the one before.
+/// Overwrites and syncs the segment's statement.
 fn state(file: File, key: &Key, kind: StatementKind, last: Lsn) -> Result<File, IoFailure> {
     let statement = Statement::new(kind, last).encode(key);
     Ok(file
@@ -263,7 +264,7 @@ fn state(file: File, key: &Key, kind: StatementKind, last: Lsn) -> Result<File, 
         .0)
 }
 
-/// Says in a segment's header block, durably, that everything before it was truncated.
+/// Writes and syncs the head mark of a segment.
 pub(super) async fn mark_as_head(dir: &Dir, header: &Header) -> Result<Synced, DiskError> {
     let file = open_to_change(dir, &names::segment(header.base), u64::MAX).await?;
     let marked = write_head_mark(file, header).await;
@@ -278,7 +279,7 @@ async fn write_head_mark(file: File, header: &Header) -> Result<(File, Synced), 
 }
 
 impl DiskError {
-    /// The failure of a call that prepares something.
+    /// The failure of a call that is part of a preparation.
     pub(super) fn of_preparation(fault: IoFailure) -> Self {
         if is_active(Mutant::RefusalPoisons) {
             return Self::Broken(fault);
@@ -295,8 +296,8 @@ impl From<DiskError> for IoFailure {
     }
 }
 
-/// Writes the header block of a file that is no segment yet. If that fails the file is thrown away: what
-/// a failed sync left in the cache is never used.
+/// Writes and syncs the header block of a file that is not a segment yet. If that fails, the file
+/// is discarded, because what a failed sync left in the cache must not be used.
 async fn prepare(file: File, header: &Header) -> Result<File, IoFailure> {
     let mut block = [0; format::HEADER_BLOCK_LEN];
     block[..segment::HEADER_LEN].copy_from_slice(&header.encode());

@@ -1,4 +1,4 @@
-//! What is said about slow syncs, and when.
+//! The warnings about slow syncs.
 
 use std::time::{Duration, Instant};
 
@@ -6,12 +6,12 @@ use crate::observe;
 use crate::options::WalOptions;
 use crate::storage::Dir;
 
-/// Warns while the disk is slow, and once more when it is through.
+/// Warns while a sync is slow, and again when it has completed.
 #[derive(Clone)]
 pub(super) struct Slow {
     dir: Dir,
     after: Duration,
-    /// The work that is looked at, by its start, and how old it will be at the next warning.
+    /// The start of the current work, and its age at the next warning.
     current: Option<(Instant, Duration)>,
 }
 
@@ -24,8 +24,9 @@ impl Slow {
         }
     }
 
-    /// Warns if the work under way has become too old: once, and again whenever its age has doubled, so
-    /// that a disk that never comes back does not fill another one. Returns when to look again.
+    /// Warns if the current work has become too old, and again each time its age has doubled, so a
+    /// disk that never answers does not fill another disk with warnings. Returns when to look
+    /// again.
     pub(super) fn look(&mut self, since: Option<Instant>, now: Instant) -> Instant {
         let Some(since) = since else {
             return now + self.after;

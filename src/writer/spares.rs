@@ -1,8 +1,8 @@
 //! Files that are ready to become segments.
 //!
-//! A [`Preallocator`] makes them in the background, of truncated segments where it can. If it has nothing
-//! ready, the writer makes a file itself; whatever the preallocator could not do is tried, and reported,
-//! there.
+//! A [`Preallocator`] makes them in the background, from truncated segments if it can. If no file
+//! is ready, the writer makes one itself. There, failures that the preallocator ran into are
+//! reported.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -15,22 +15,22 @@ use crate::format::names;
 use crate::queue::completion::Completion;
 use crate::retention::Retention;
 use crate::storage::{Dir, File, Lock, Mode};
-use crate::writer::preallocator::{Job, Preallocator, Recycled, Retired};
+use crate::writer::preallocator::{Preallocator, Recycled, Retired, SpareRequest};
 use crate::writer::write_ahead::WriteAhead;
 
-/// A file of full length with some name that is not a segment's. Its contents do not matter.
+/// A file of full length under the name of a spare. Its contents do not matter.
 pub(super) struct Spare {
     pub(super) name: String,
     pub(super) file: File,
     pub(super) ahead: WriteAhead,
 }
 
-/// The writer's side.
+/// The writer's end.
 pub(super) struct Spares {
     factory: SpareFactory,
     ready: mpsc::Receiver<Spare>,
-    jobs: mpsc::UnboundedSender<Job>,
-    /// Whether files of an earlier truncation are still to be removed.
+    jobs: mpsc::UnboundedSender<SpareRequest>,
+    /// Whether files of an earlier truncation must still be removed.
     owes_removals: Arc<AtomicBool>,
     ended: oneshot::Receiver<()>,
 }
@@ -90,8 +90,8 @@ impl Spares {
         self.factory.make()
     }
 
-    /// Whether it still has its name, and no other: a copy of the directory that was made of links must not
-    /// follow what is written now.
+    /// Whether the file still has its name and no other: a hard-link copy of the directory must not
+    /// change.
     fn is_usable(file: &File) -> bool {
         file.check_present().is_ok() && file.is_exclusive().is_ok_and(|is| is)
     }
@@ -101,25 +101,25 @@ impl Spares {
         self.factory.discard(name);
     }
 
-    /// Asks for as many files as are wanted to be made ready.
+    /// Requests that files be made until there are as many as configured.
     pub(super) fn refill(&self) {
-        // The preallocator ends after the writer, or with the runtime: then no file is needed.
-        let _ = self.jobs.send(Job::Fill);
+        // The preallocator ends after the writer or with the runtime. No file is needed then.
+        let _ = self.jobs.send(SpareRequest::Fill);
     }
 
-    /// Whether files of an earlier truncation could not be removed and will be tried again with the
-    /// next one.
+    /// Whether files of an earlier truncation could not be removed. The next truncation tries
+    /// again.
     pub(super) fn owes_removals(&self) -> bool {
         self.owes_removals.load(Ordering::Relaxed)
     }
 
-    /// Asks for truncated segments to be recycled or removed, oldest first, and for those that an
-    /// earlier truncation could not remove.
+    /// Requests that truncated segments be recycled or removed, oldest first, including those that
+    /// an earlier truncation could not remove.
     pub(super) fn retire(&self, segments: Vec<Retired>, done: Completion<()>) {
-        let _ = self.jobs.send(Job::Retire(segments, done));
+        let _ = self.jobs.send(SpareRequest::Retire(segments, done));
     }
 
-    /// Waits until the preallocator has done what it was asked for.
+    /// Waits until the preallocator has completed its requests.
     pub(super) async fn end(self) {
         drop((self.jobs, self.ready));
         let _ = self.ended.await;
@@ -131,7 +131,7 @@ impl Spares {
 pub(super) struct SpareFactory {
     pub(super) dir: Dir,
     pub(super) len: u64,
-    /// What new files are written ahead by those who use them: not at all where no file is.
+    /// How new files are written ahead by the writer. If preallocation is off, they are not.
     ahead: WriteAhead,
     /// The number in the next file's name.
     next: Arc<AtomicU64>,
@@ -142,7 +142,7 @@ impl SpareFactory {
         names::spare(self.next.fetch_add(1, Ordering::Relaxed))
     }
 
-    /// A new file that has its space. Nothing is written to it.
+    /// A new file with its space allocated. Nothing is written to it.
     pub(super) fn make(&self) -> Result<Spare, IoFailure> {
         self.take_space(self.create()?)
     }
@@ -153,7 +153,7 @@ impl SpareFactory {
         Ok(Spare { name, file, ahead })
     }
 
-    /// Passes over names that are taken by what an earlier process left and could not be removed.
+    /// Skips names that are taken by files of an earlier process that could not be removed.
     pub(super) fn name_freely<T>(
         &self,
         mut name_it: impl FnMut(&str) -> Result<T, IoFailure>,
@@ -167,7 +167,7 @@ impl SpareFactory {
         }
     }
 
-    /// A file that cannot have its space is removed, so that it does not keep what it got.
+    /// If the space cannot be allocated, the file is removed, so it does not keep a part of it.
     fn take_space(&self, spare: Spare) -> Result<Spare, IoFailure> {
         let Spare { name, file, ahead } = spare;
         match file.allocate(self.len) {
@@ -179,17 +179,17 @@ impl SpareFactory {
         }
     }
 
-    /// Removes a file that is of no use. If that fails it will be found, and removed, at the next start.
+    /// Removes a file that is not needed. If that fails, the next start finds and removes it.
     pub(super) fn discard(&self, name: &str) {
         let _ = self.dir.remove(name);
     }
 }
 
-/// Creates a file with the name of a spare, which is what the next start removes if this one gets no
-/// further.
+/// Creates a file with the name of a spare, so the next start removes it if this process ends
+/// early.
 ///
-/// The numbers are counted down, so that a factory's never meet them: where the system cannot rename without
-/// replacing, one of both would take the other's file.
+/// The numbers count down, so they never meet those of a factory. Otherwise, on systems that cannot
+/// rename without replacing, one of them could replace the other's file.
 pub(super) fn create_free(dir: &Dir) -> Result<(String, File), IoFailure> {
     let taken = dir.list()?;
     let numbers = (0..).map(|number| u64::MAX - number);

@@ -1,4 +1,4 @@
-//! Where the log ends, and how it moves to a new segment.
+//! The end of the log, and rotation to a new segment.
 
 use std::io;
 use std::sync::Arc;
@@ -17,26 +17,26 @@ use crate::writer::segment::{self, DiskError, Segment};
 use crate::writer::spares::Spares;
 use crate::writer::unshare::open_to_change;
 
-/// The place where the next record goes.
+/// Where the next record goes.
 pub(super) enum Tail {
     /// Into this segment.
     Open(Segment),
-    /// Into a segment that does not exist yet. What was recovered is never appended to: whatever a
-    /// crash left beyond its end could come back to life.
+    /// Into a segment that does not exist yet. A recovered segment is never appended to, because
+    /// frames that a crash left beyond its end could become valid again.
     Recovered {
         next: Lsn,
         last: Option<LastSegment>,
     },
-    /// Nowhere: an operation has failed, or is under way.
-    Lost,
+    /// Nowhere: an operation has failed, or is in progress.
+    Poisoned,
 }
 
 impl Tail {
     pub(super) fn take(&mut self) -> Self {
-        std::mem::replace(self, Self::Lost)
+        std::mem::replace(self, Self::Poisoned)
     }
 
-    /// The open segment, which is gone until it is put back.
+    /// Takes the open segment, until it is put back.
     pub(super) fn take_open(&mut self) -> Option<Segment> {
         match self.take() {
             Self::Open(segment) => Some(segment),
@@ -51,7 +51,7 @@ impl Tail {
         matches!(self, Self::Open(segment) if segment.room() >= bytes)
     }
 
-    /// Whether an idle writer has nothing to say about it.
+    /// Whether the mark of an idle log is up to date.
     pub(super) fn is_marked(&self) -> bool {
         !matches!(self, Self::Open(segment) if !segment.is_marked())
     }
@@ -61,33 +61,33 @@ impl Tail {
         match self {
             Self::Open(segment) => segment.next(),
             Self::Recovered { next, .. } => *next,
-            Self::Lost => Lsn::ZERO,
+            Self::Poisoned => Lsn::ZERO,
         }
     }
 
-    /// The open segment as what it is once another one is opened.
+    /// The open segment as the finished one that it becomes when another one is opened.
     fn as_sealed(&self) -> Option<Sealed> {
         match self {
             Self::Open(segment) => Some(segment.as_sealed()),
-            Self::Recovered { .. } | Self::Lost => None,
+            Self::Recovered { .. } | Self::Poisoned => None,
         }
     }
 
-    /// Ends the log cleanly. Everything in it must be durable.
+    /// Seals the log. Everything in it must be durable.
     pub(super) async fn close(self) -> Result<(), IoFailure> {
         match self {
             Self::Open(segment) => segment.seal().await,
-            Self::Recovered { .. } | Self::Lost => Ok(()),
+            Self::Recovered { .. } | Self::Poisoned => Ok(()),
         }
     }
 }
 
-/// The segments of the log and the means to add one.
+/// The segments of the log, and what is needed to add one.
 pub(super) struct Segments {
     dir: Dir,
     /// Their headers, oldest first.
     headers: Vec<Header>,
-    /// Of the log, as all its segments say.
+    /// The log id in the headers of all segments.
     log_id: u64,
     capacity: u64,
     pub(super) spares: Spares,
@@ -95,7 +95,7 @@ pub(super) struct Segments {
 }
 
 impl Segments {
-    /// The segments that were recovered, and where new ones come from.
+    /// The recovered segments, and the source of new ones.
     pub(super) fn new(
         dir: Dir,
         recovered: Recovered,
@@ -118,17 +118,18 @@ impl Segments {
         }
     }
 
-    /// How many there are.
+    /// The number of segments.
     pub(super) fn count(&self) -> usize {
         self.headers.len()
     }
 
     /// Opens the next segment. Everything in `tail` must be durable.
     ///
-    /// First the new one exists, durably, and names the old one's end; then the old one says that a
-    /// successor exists, durably; then the new one is used. If the new one goes missing later, either
-    /// it never held a record, or the old one tells. `tail` is untouched if the new one is refused: what
-    /// is needed for the old one is at hand before the new one has its name.
+    /// First the new segment is made durable, with the end of the old one in its header. Then the
+    /// link in the old segment is made durable. Then the new segment is used. If the new segment is
+    /// missing later, either it never held a record, or the link in the old one shows that it is
+    /// missing. If the new segment is refused, `tail` is unchanged: everything that is needed for
+    /// the link is opened before the new segment gets its name.
     pub(super) async fn advance(&mut self, tail: &mut Tail) -> Result<(), DiskError> {
         #[cfg(tidewal_mutants)]
         if is_active(Mutant::RecoveredAppendedTo)
@@ -163,7 +164,7 @@ impl Segments {
         Ok(())
     }
 
-    /// Whether a further segment may be opened: not while a hold keeps too much.
+    /// Refuses another segment while a hold exceeds its bound.
     pub(super) fn check_held(&self) -> Result<(), DiskError> {
         let Some(name) = self.retention.exhausted_hold() else {
             return Ok(());
@@ -174,8 +175,8 @@ impl Segments {
         Err(DiskError::Refused(fault))
     }
 
-    /// Makes a segment of a spare, or of a new file if there is none. A spare that does not become one
-    /// does not stay behind: it takes space, and what a failed sync left in it is not to be trusted.
+    /// Turns a spare, or a new file if there is none, into a segment. If that fails, the file is
+    /// removed: it takes space, and its contents after a failed sync cannot be trusted.
     async fn open(&mut self, header: Header, onto: Onto) -> Result<Segment, DiskError> {
         let spare = self.spares.take().map_err(DiskError::of_preparation)?;
         let name = spare.name.clone();
@@ -187,9 +188,9 @@ impl Segments {
         opened
     }
 
-    /// The header of the segment that is to follow `tail`.
+    /// The header of the segment that will follow `tail`.
     ///
-    /// A recovered segment without a record is replaced by one of the same name; it then takes over
+    /// A recovered segment without records is replaced by one of the same name, which takes over
     /// its predecessor, unless it was the log's first.
     fn next_header(&self, tail: &Tail) -> Header {
         let predecessor = match tail {
@@ -206,7 +207,7 @@ impl Segments {
                 salt: last.header.salt,
                 end: last.end,
             }),
-            Tail::Recovered { last: None, .. } | Tail::Lost => None,
+            Tail::Recovered { last: None, .. } | Tail::Poisoned => None,
         };
         let (salt, base) = (self.dir.new_salt(), tail.next());
         Header {
@@ -218,10 +219,10 @@ impl Segments {
         }
     }
 
-    /// The recovered segment that has to say that a new one follows, and the last record that it holds.
+    /// The recovered segment that must get a link to the new one, and its last record.
     ///
-    /// The one before a replaced segment is told again: a crash may have come before it was told that
-    /// the replaced one exists.
+    /// The segment before a replaced one is linked again, because a crash may have come before it
+    /// was linked to the replaced one.
     fn recovered(&self, tail: &Tail) -> Option<(Header, Lsn)> {
         let Tail::Recovered {
             last: Some(last),
@@ -248,9 +249,9 @@ impl Segments {
     /// Cuts off the segments that hold nothing at or above `before`, but for those that are held back,
     /// and returns those that were cut off.
     ///
-    /// The first one kept says so, durably, before any file is touched: a log whose beginning is
-    /// missing without that word is damaged.
-    pub(super) async fn cut_before(
+    /// The head mark of the first segment kept is durable before any file is removed: a log whose
+    /// beginning is missing without that mark is damaged.
+    pub(super) async fn truncate_before(
         &mut self,
         before: Lsn,
         tail: &mut Tail,
@@ -295,14 +296,14 @@ impl Segments {
     }
 }
 
-/// A recovered segment that will have a successor.
+/// A recovered segment that will get a successor.
 struct Ended {
     file: File,
     key: Key,
     last: Lsn,
 }
 
-/// Says in the old segment, if there is one, that a new one follows.
+/// Writes the link in the old segment, if there is one.
 async fn link(tail: Tail, recovered: Option<Ended>) -> Result<(), IoFailure> {
     match (tail, recovered) {
         (Tail::Open(segment), _) => segment.link().await,
@@ -311,7 +312,8 @@ async fn link(tail: Tail, recovered: Option<Ended>) -> Result<(), IoFailure> {
     }
 }
 
-/// The complete segments of a recovered log. It goes on in a new one, so these are all that hold a record.
+/// The finished segments of a recovered log. The log continues in a new segment, so these are all
+/// segments that hold records.
 fn sealed_of(recovered: &Recovered) -> Vec<Sealed> {
     let headers = &recovered.segments;
     let joined = headers.windows(2).filter_map(|pair| {

@@ -1,4 +1,4 @@
-//! The writer's loop.
+//! The writer task.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -22,10 +22,10 @@ use crate::writer::batch::{Batch, DurableUpTo, Unsynced};
 use crate::writer::batcher::{Action, Batcher, WriterState};
 use crate::writer::segment::DiskError;
 use crate::writer::spares::Spares;
+use crate::writer::stall_monitor::StallMonitor;
 use crate::writer::tail::{Segments, Tail};
-use crate::writer::watch::Watch;
 
-/// Runs a log from its adoption to its end. Holds the lock for as long.
+/// Runs a log from its adoption to its end. Holds the lock for that time.
 pub(super) async fn run(
     dir: Dir,
     executor: Executor,
@@ -49,17 +49,17 @@ pub(super) async fn run(
     };
     ready.done(writer.durable.receipt());
     let (inbox, feed, end) = writer.run(&ending.closing).await;
-    // Files that are read must not be open when another process may write to them.
+    // Followers must have closed their files before another process can write to them.
     feed.close();
     inbox.retention().close().await;
-    // A caller that hears of the end may open the log again.
+    // A caller that learns of the end may open the log again.
     drop(lock);
     feed.end(end.clone());
     inbox.finish(end);
 }
 
-/// However the writer ends, a panic included: those who read files give them up, and those who open the
-/// directory wait until that is done. Dropped before the lock.
+/// Ends the log however the writer ends, even by a panic: readers close their files, and callers that
+/// open the directory wait until they have. It must be dropped before the lock.
 struct Ending {
     closing: Closing,
     retention: Arc<Retention>,
@@ -80,27 +80,27 @@ struct Writer {
     tail: Tail,
     segments: Segments,
     unsynced: Unsynced,
-    /// For those who follow the log.
+    /// For followers of the log.
     feed: Publisher,
     in_doubt: InDoubt,
     durable: DurableUpTo,
     /// When the first record was written to the open segment.
     filled_since: Option<Instant>,
-    /// Whether the open segment was opened although holds keep too much.
+    /// Whether the open segment was opened although holds exceed their bounds.
     is_beyond_holds: bool,
-    /// The log's directory, to be named in what is told about it.
+    /// The log's directory, for messages.
     dir: Dir,
-    watch: Watch,
-    /// Whether the last rotation was refused, which is told once.
+    stall_monitor: StallMonitor,
+    /// Whether the last rotation was refused, which is reported once.
     is_refusing: bool,
 }
 
-/// Who was being served when an operation failed. They are told once it is known that the log is on its
-/// way out, because what they do next is to open it again.
+/// The callers that were being served when an operation failed. They are answered once the log is
+/// known to be closing, because they will open it again next.
 #[derive(Default)]
 struct InDoubt {
     appends: SmallDeque<PlacedAcks>,
-    /// A truncation or a rotation.
+    /// The caller of a truncation or a rotation.
     asked: Option<Completion<()>>,
 }
 
@@ -134,7 +134,7 @@ impl Writer {
             &retention,
             lock.share(),
         )?;
-        let watch = Watch::start(&dir, executor, options, &inbox)?;
+        let stall_monitor = StallMonitor::start(&dir, executor, options, &inbox)?;
         inbox.counters().note_opened(end, recovered.segments.len());
         Ok(Self {
             executor,
@@ -158,19 +158,20 @@ impl Writer {
             filled_since: None,
             is_beyond_holds: false,
             dir,
-            watch,
+            stall_monitor,
             is_refusing: false,
         })
     }
 
-    /// Serves until the log is closed or an operation fails, and says how it ended.
+    /// Serves requests until the log is closed or an operation fails. Returns how it ended.
     async fn run(mut self, closing: &Closing) -> (Inbox, Publisher, Result<()>) {
         let end = match self.serve().await {
             Ok(()) => self.shut_down().await.map_err(Error::OutcomeUnknown),
             Err(fault) => Err(Error::Poisoned(fault)),
         };
         if let Err(Error::OutcomeUnknown(fault) | Error::Poisoned(fault)) = &end {
-            // Callers will be told to open the log again, and do so before the handles are gone.
+            // Callers will get an error and open the log again, possibly before its handles are
+            // dropped.
             closing.announce();
             self.fail(fault);
         }
@@ -205,7 +206,8 @@ impl Writer {
         }
     }
 
-    /// One group commit: one write, and one sync if one is due; more only where a segment ends.
+    /// One group commit: one write, and one sync if it is due. More of each only where a segment
+    /// ends.
     async fn commit(&mut self, mut batch: Batch) -> Result<(), IoFailure> {
         let asks = batch.syncs.len();
         if let Err(fault) = self.write(&mut batch).await {
@@ -229,7 +231,8 @@ impl Writer {
         while let Some(len) = batch.next_len() {
             match self.make_room(len).await {
                 Ok(()) => {}
-                // The rest of the batch goes too, so that what was submitted together fares alike.
+                // The rest of the batch is refused too, so appends that were submitted together
+                // have the same outcome.
                 Err(DiskError::Refused(fault)) => {
                     let error = Error::without_segment(fault);
                     self.note_refused(&error, batch.len());
@@ -260,7 +263,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Syncs what was written, and answers those who wait for it.
+    /// Syncs what was written, and answers the callers that wait for it.
     async fn sync(&mut self) -> Result<(), IoFailure> {
         let Some(upto) = self.unsynced.upto() else {
             self.check_present()?;
@@ -287,7 +290,7 @@ impl Writer {
         Ok(())
     }
 
-    /// Makes sure that so many bytes fit into the open segment, and that holds allow it.
+    /// Ensures that `len` bytes fit into the open segment, and that holds allow it.
     async fn make_room(&mut self, len: u64) -> Result<(), DiskError> {
         let has_room = self.tail.has_room(len);
         if has_room && !self.is_beyond_holds {
@@ -304,7 +307,7 @@ impl Writer {
         }
     }
 
-    /// Moves on to a new segment.
+    /// Rotates to a new segment.
     async fn rotate(&mut self) -> Result<(), DiskError> {
         if !self.unsynced.is_empty() && !is_active(Mutant::RotationUnsynced) {
             self.sync().await.map_err(DiskError::Broken)?;
@@ -320,8 +323,8 @@ impl Writer {
         Ok(())
     }
 
-    /// Carries out a truncation that a hold has put off. No caller waits for it: what fails is retried by
-    /// the next truncation.
+    /// Carries out a truncation that a hold has postponed. No caller waits for it. If it fails, the
+    /// next truncation tries again.
     async fn truncate_put_off(&mut self, before: Option<Lsn>) -> Result<(), IoFailure> {
         match before {
             Some(before) => self.truncate(before, Completion::new().0).await,
@@ -329,10 +332,10 @@ impl Writer {
         }
     }
 
-    /// Moves on to a new segment because a caller asked for it, if the open one has a record of that age.
+    /// Rotates to a new segment at a caller's request, if the open one has a record of that age.
     ///
-    /// Holds that keep too much do not stop it: their owners may need the records of the open segment to
-    /// move. But nothing is appended to the new one before they have moved.
+    /// Holds that exceed their bounds do not prevent it: their owners may need the records of the
+    /// open segment to move on. But nothing is appended to the new segment before they have moved.
     async fn finish_segment(
         &mut self,
         age: Duration,
@@ -370,7 +373,7 @@ impl Writer {
             return Ok(());
         }
         let started = self.begin_disk_work();
-        let cut = self.segments.cut_before(before, &mut self.tail);
+        let cut = self.segments.truncate_before(before, &mut self.tail);
         let cut = observe::truncating(self.dir.path(), before, cut).await;
         self.end_disk_work(started);
         let cut = match cut {
@@ -396,16 +399,15 @@ impl Writer {
         Ok(())
     }
 
-    /// Checks that the log is still there. What cannot be found is not durable.
+    /// Checks that the log's files are still present. A file without its name is not durable.
     fn check_present(&self) -> Result<Present, IoFailure> {
         match &self.tail {
             Tail::Open(segment) => segment.check_present().and(self.dir.check_present()),
-            Tail::Recovered { .. } | Tail::Lost => self.dir.check_present(),
+            Tail::Recovered { .. } | Tail::Poisoned => self.dir.check_present(),
         }
     }
 
-    /// Leaves word that all is durable, in the file that has the segment's name; and says so if that is
-    /// not the segment any more.
+    /// Writes the mark of an idle log. Fails if the segment was removed or replaced.
     fn mark(&mut self) -> Result<(), IoFailure> {
         match self.check_present() {
             Err(fault) if fault.is_not_found() => return Err(fault),
@@ -429,7 +431,7 @@ impl Writer {
         Ok(())
     }
 
-    /// The cause is stored before anybody is told of it.
+    /// The cause is stored before any caller is answered with it.
     fn fail(&mut self, fault: &IoFailure) {
         observe::poisoned(self.dir.path(), fault);
         self.inbox.counters().end_disk_work();
@@ -440,20 +442,20 @@ impl Writer {
         self.batcher.refuse(&Error::Poisoned(fault.clone()));
     }
 
-    /// Notes that the writer is about to wait for the disk, for others to see who may be worried.
+    /// Records that the writer is about to wait for the disk, for the stall monitor.
     fn begin_disk_work(&self) -> Instant {
         let started = self.executor.now();
         self.inbox.counters().begin_disk_work(started);
-        self.watch.begun();
+        self.stall_monitor.begun();
         started
     }
 
-    /// Notes that the disk is through, and returns how long that took, and when it was.
+    /// Records that the wait for the disk has ended. Returns how long it took, and when it ended.
     fn end_disk_work(&self, started: Instant) -> (Duration, Instant) {
         let ended = self.executor.now();
         let took = ended.saturating_duration_since(started);
         self.inbox.counters().end_disk_work();
-        self.watch.ended(took);
+        self.stall_monitor.ended(took);
         (took, ended)
     }
 

@@ -1,17 +1,18 @@
-//! A copy that takes a segment's place.
+//! A copy that replaces a segment.
 //!
-//! It does so where what was read may be in the cache only, and where the file has another name: a backup
-//! of hard links (`cp -al`) shares its files with the log. A segment that nothing is appended to any more still gets a word into its header block later: that it was sealed, that it has a successor, that
-//! the log begins with it. In a backup each of these would be wrong.
+//! A segment is replaced if what was read may be in the cache only, or if the file has another
+//! name: a hard-link backup (`cp -al`) shares its files with the log. After the last append, a
+//! segment still gets changes in its header block: a seal, a link or the head mark. In a backup,
+//! each of these would be wrong.
 
 use crate::error::IoFailure;
 use crate::storage::{Dir, File, Mode};
 use crate::writer::segment::DiskError;
 use crate::writer::spares;
 
-/// Opens a segment to be changed. If it has another name it is replaced by a copy first, of which the
-/// bytes up to `end` are those of the segment. Where there is no room for a copy the file is changed as it
-/// is, whatever names it has.
+/// Opens a segment to be changed. If it has another name, it is first replaced by a copy that has
+/// the same bytes up to `end`. If there is no room for a copy, the file itself is changed, whatever
+/// names it has.
 pub(super) async fn open_to_change(dir: &Dir, name: &str, end: u64) -> Result<File, DiskError> {
     let file = dir.open(name, Mode::Write);
     let file = file.map_err(DiskError::of_preparation)?;
@@ -21,21 +22,21 @@ pub(super) async fn open_to_change(dir: &Dir, name: &str, end: u64) -> Result<Fi
         Err(fault) => return Err(DiskError::of_preparation(fault)),
     }
     let copy = match replace(dir, name, file, end).await {
-        // A full disk keeps no log from opening, nor from truncating.
+        // A full disk must prevent neither opening nor truncating.
         Err(fault) if fault.is_storage_full() => {
             let file = dir.open(name, Mode::Write);
             return file.map_err(DiskError::of_preparation);
         }
         copy => copy.map_err(DiskError::of_preparation)?,
     };
-    // What is written now has to be in the file that has the name after a power cut.
+    // The change must be in the file that has the name after a power cut.
     dir.sync().map_err(DiskError::Broken)?;
     Ok(copy)
 }
 
-/// Gives the name of a file to a copy of it, which is durable; the name is so once the directory is synced.
+/// Replaces a file by a durable copy. The replacement is durable once the directory is synced.
 ///
-/// Of the file only what is before `end` counts. If anything fails it keeps its name.
+/// Only the bytes before `end` count. If anything fails, the original keeps its name.
 pub(super) async fn replace(
     dir: &Dir,
     name: &str,
@@ -49,17 +50,17 @@ pub(super) async fn replace(
     };
     let renamed = copied.and_then(|(copy, _)| {
         dir.rename_over(&spare, name)?;
-        Ok(copy.known_as(name.into()))
+        Ok(copy.with_name(name.into()))
     });
     if renamed.is_err() {
-        // If that fails it will be found, and removed, at the next start.
+        // If that fails, the next start finds and removes it.
         let _ = dir.remove(&spare);
     }
     renamed
 }
 
-/// Copies bytes to a new file, which becomes as long as the old one. Behind them, and where there are zeros,
-/// it has holes: nothing is appended to a file that is copied.
+/// Copies bytes to a new file of the same length. After these bytes, and in place of zeros, the
+/// copy has holes: nothing is appended to it.
 fn copy_to(file: &File, mut copy: File, end: u64) -> Result<File, IoFailure> {
     let len = file.len()?;
     let mut buffer = vec![0; PIECE_LEN];
@@ -87,5 +88,5 @@ fn copy_to(file: &File, mut copy: File, end: u64) -> Result<File, IoFailure> {
 
 const PIECE_LEN: usize = 1024 * 1024;
 
-/// Zeros that are left out have at least this length.
+/// The shortest run of zeros that is left out.
 const HOLE_LEN: usize = 64 * 1024;

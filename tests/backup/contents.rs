@@ -1,4 +1,4 @@
-//! What a backup holds.
+//! The contents of a backup.
 
 use std::ops::RangeInclusive;
 
@@ -12,7 +12,7 @@ use crate::helpers::{BACKUP, append, assert_holds, names, open, payload};
 async fn assert_backup(disk: &SimDisk, wal: &tidewal::Wal, numbers: RangeInclusive<u64>) {
     let last = wal.backup(BACKUP).await.unwrap();
     assert_eq!(last.get(), *numbers.end());
-    // Nothing of the log that is open is touched by what is done to the copy.
+    // Appending to the copy does not affect the open log.
     assert_holds(disk, numbers).await;
     disk.remove_dir(BACKUP).unwrap();
 }
@@ -30,7 +30,7 @@ fn a_backup_is_a_log_that_was_closed() {
         wal.truncate_before(Lsn::new(40)).await.unwrap();
         assert_backup(&disk, &wal, 37..=50).await;
         wal.close().await.unwrap();
-        // Nothing was appended to it since it was opened.
+        // Nothing was appended since the log was opened.
         let wal = open(&disk).await;
         assert_backup(&disk, &wal, 37..=50).await;
         append(&wal, 51..=51).await;
@@ -41,7 +41,7 @@ fn a_backup_is_a_log_that_was_closed() {
     });
 }
 
-/// A log can hold no record, and still say where the next one goes.
+/// A log without records still knows the LSN of the next one.
 #[test]
 fn a_log_of_which_all_was_truncated_keeps_its_place() {
     run(async {
@@ -52,7 +52,7 @@ fn a_log_of_which_all_was_truncated_keeps_its_place() {
         full.await.unwrap();
         wal.close().await.unwrap();
         let wal = open(&disk).await;
-        // The next one does not fit, but for that everything was truncated.
+        // The next record does not fit into the segment, but everything before it was truncated.
         wal.append(vec![2; 12_000]).await.unwrap();
         wal.truncate_before(Lsn::new(18)).await.unwrap();
         wal.close().await.unwrap();
@@ -81,7 +81,7 @@ fn what_was_submitted_before_is_in_it() {
     });
 }
 
-/// A full disk refuses records. It is a good moment for a backup to another one.
+/// A full disk refuses records, which is a likely time for a backup to another disk.
 #[test]
 fn a_log_that_refuses_records_can_be_copied() {
     run(async {

@@ -1,4 +1,4 @@
-//! The power cut, and each call failing, at every operation of a backup.
+//! Power cuts and failing calls at every operation of a backup.
 
 use std::io::ErrorKind;
 
@@ -21,7 +21,7 @@ async fn log() -> (SimDisk, Wal) {
 /// The records of the log when it is copied.
 const NUMBERS: std::ops::RangeInclusive<u64> = 13..=40;
 
-/// What the power may leave.
+/// What may survive a power cut.
 fn survivals(disk: &SimDisk) -> Vec<Survival> {
     let changes = disk.volatile_changes();
     let prefixes = (0..=changes).map(Survival::Prefix);
@@ -47,8 +47,8 @@ fn progress(disk: &SimDisk, is_done: bool) -> Progress {
     }
 }
 
-/// A directory that a backup was written to holds all of it, or says that it does not, or holds nothing.
-/// From the first segment to the last step it says that it does not: no other error does, and no empty log.
+/// The directory of a backup holds all of it, is marked as unfinished, or holds nothing. From the
+/// first segment to the last step it says that it does not: no other error does, and no empty log.
 async fn assert_whole_or_refused(disk: &SimDisk, progress: Progress) {
     match read(disk, BACKUP).await {
         Ok((records, _)) if progress == Progress::Nothing => assert_eq!(records, []),

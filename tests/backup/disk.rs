@@ -57,7 +57,8 @@ async fn a_log_is_copied_while_producers_append_and_truncate() {
     wal.close().await.unwrap();
 }
 
-/// Private, without links to the log's files, and no longer than the records on a disk that has holes.
+/// Files are private, not linked to the log's files, and no larger than the records if the disk
+/// supports holes.
 #[tokio::test]
 async fn what_is_written_is_private_and_nothing_is_linked() {
     let scratch = tempfile::tempdir().unwrap();
@@ -77,7 +78,7 @@ async fn what_is_written_is_private_and_nothing_is_linked() {
     }
 }
 
-/// The backup is in the directory that its path stood for when it began, as is the log.
+/// The backup is in the directory that its path referred to when it began, as is the log.
 #[tokio::test]
 async fn a_relative_path_is_resolved_once() {
     let scratch = tempfile::tempdir_in(".").unwrap();

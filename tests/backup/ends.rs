@@ -1,4 +1,4 @@
-//! Backups that do not get to their end.
+//! Backups that do not complete.
 
 use std::io;
 use std::time::Duration;
@@ -35,7 +35,7 @@ fn a_dropped_backup_ends_and_is_removed() {
     });
 }
 
-/// The directory is worked in until the backup has noticed.
+/// The backup works in the directory until it notices that the log is closing.
 #[test]
 fn closing_the_log_ends_a_backup_and_waits_for_it() {
     run(async {
@@ -72,7 +72,7 @@ fn a_poisoned_log_is_not_copied() {
     });
 }
 
-/// A backup is checked as it is made: it never holds less than it should without a word.
+/// A backup is checked as it is made: records are never missing from it silently.
 #[test]
 fn a_damaged_record_is_found() {
     run(async {
@@ -105,7 +105,7 @@ fn a_page_that_cannot_be_read_is_named() {
     });
 }
 
-/// Nothing is written over, and a backup that was cut short is no backup.
+/// Nothing is overwritten, and an interrupted backup is not a backup.
 #[test]
 fn a_directory_that_is_not_empty_is_refused() {
     run(async {

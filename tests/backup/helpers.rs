@@ -1,4 +1,4 @@
-//! Logs on the simulated disk, and what a backup of them holds.
+//! Logs on the simulated disk, and the contents of their backups.
 
 use std::ops::RangeInclusive;
 use std::time::Duration;
@@ -63,7 +63,7 @@ pub fn numbers_of(records: &[Record]) -> Vec<u64> {
     records.iter().map(number).collect()
 }
 
-/// Polls a backup until so many files of it are there.
+/// Polls a backup until it has this many files.
 pub async fn go_on<F: Future<Output = Result<Lsn, Error>>>(
     backup: &mut Spawn<F>,
     disk: &SimDisk,
@@ -75,7 +75,7 @@ pub async fn go_on<F: Future<Output = Result<Lsn, Error>>>(
     }
 }
 
-/// The names of files, but for the lock.
+/// The names of files, except the lock file.
 pub fn names(disk: &SimDisk, dir: &str) -> Vec<String> {
     let mut files = disk.files(dir);
     files.retain(|name| name != "LOCK");

@@ -42,7 +42,8 @@ fn appends_continue() {
     });
 }
 
-/// What is to be copied is neither removed nor used again, and goes when the copy is done.
+/// Segments to be copied are neither removed nor recycled before the copy is complete, and are
+/// removed afterwards.
 #[test]
 fn what_is_truncated_is_copied_and_goes_afterwards() {
     run(async {
@@ -69,7 +70,7 @@ fn what_is_truncated_is_copied_and_goes_afterwards() {
     });
 }
 
-/// A truncation is not undone, and not forgotten, by a backup that is dropped.
+/// Dropping a backup neither undoes nor forgets a truncation.
 #[test]
 fn what_was_truncated_during_a_dropped_backup_goes_too() {
     run(async {
@@ -85,7 +86,7 @@ fn what_was_truncated_during_a_dropped_backup_goes_too() {
     });
 }
 
-/// A file that truncation has recycled, at the moment at which it is copied, would be another segment.
+/// A file that truncation recycles while it is copied would become another segment.
 #[test]
 fn many_backups_beside_truncations_and_recycling() {
     run(async {

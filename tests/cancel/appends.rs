@@ -17,8 +17,8 @@ use crate::support::{DIR, options, policies};
 ///
 /// `Wal::append`: "Other callers are not affected."
 ///
-/// `tidewal`: "`Wal::append` is one after the other, so if it is dropped, the record may or may not
-/// be appended."
+/// `tidewal`: "`Wal::append` combines the two, so if it is dropped, the record may or may not be
+/// appended."
 #[test]
 fn a_dropped_append_may_or_may_not_be_appended_and_affects_no_other_caller() {
     let append = async |wal: &Wal| wal.append(DROPPED).await.map(drop);
@@ -86,8 +86,8 @@ fn a_dropped_submit_with_a_durability_is_like_any_other() {
     }
 }
 
-/// Drops an append of so many records after every number of steps, and sees it appended as a whole, or
-/// not at all, and both of it.
+/// Drops an append of `records` records after every number of steps. It is appended completely or
+/// not at all, and both happen.
 fn drop_at_every_step(records: usize, append: &impl AsyncFn(&Wal) -> Result<(), Error>) {
     for options in narrow() {
         let fates = [Cell::new(0), Cell::new(0)];
@@ -104,7 +104,7 @@ fn drop_at_every_step(records: usize, append: &impl AsyncFn(&Wal) -> Result<(), 
     }
 }
 
-/// Logs under every policy whose queue is soon full: of places, or of bytes though there is a place.
+/// Logs under every policy whose queue fills up quickly, by records or by bytes.
 fn narrow() -> impl Iterator<Item = WalOptions> {
     policies().into_iter().flat_map(|policy| {
         let options = options().sync_policy(policy);
@@ -115,16 +115,16 @@ fn narrow() -> impl Iterator<Item = WalOptions> {
     })
 }
 
-/// What became of an append.
+/// The outcome of an append.
 struct Fate {
-    /// Whether it was told so before it was dropped.
+    /// Whether it was acknowledged before it was dropped.
     completed: bool,
     /// How many of its records are in the log.
     appended: usize,
 }
 
-/// Drops an append after so many steps that began behind a full queue, with others before and after it.
-/// Sees to it that these are unharmed.
+/// Drops, after a number of steps, an append that began behind a full queue, with others before and
+/// after it. Checks that these are unharmed.
 async fn drop_one(
     options: WalOptions,
     steps: usize,
@@ -169,7 +169,7 @@ async fn drop_one(
     }
 }
 
-/// So that a record is durable some time under every policy.
+/// Makes records durable under every policy.
 async fn sync_now_and_then(wal: Wal) {
     while wal.sync().await.is_ok() {
         sleep(ms(3)).await;
@@ -182,7 +182,7 @@ async fn read(disk: &SimDisk) -> Vec<Bytes> {
     payloads.try_collect().await.unwrap()
 }
 
-/// How many of the dropped append's records are there, all in a row.
+/// How many of the dropped append's records are in the log, without a gap.
 fn count_dropped(payloads: &[Bytes]) -> usize {
     let is_dropped = |payload: &&Bytes| **payload == DROPPED;
     let count = payloads.iter().filter(is_dropped).count();
@@ -196,6 +196,6 @@ const BEFORE: &[u8] = &[b'b'; 4000 - 20];
 const DROPPED: &[u8] = &[b'd'; 4000 - 20];
 const AFTER: &[u8] = b"after";
 
-/// The records of a log that is busy.
+/// The records of a busy log.
 const FIRST: &[u8] = b"first";
 const SECOND: &[u8] = b"second";

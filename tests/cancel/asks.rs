@@ -1,5 +1,5 @@
-//! Requests that bring no record: `sync`, `truncate_before` and `close`. They are dropped too, and in
-//! large numbers.
+//! Requests without records: `sync`, `truncate_before` and `close`. They are dropped too, in large
+//! numbers.
 
 use std::cell::RefCell;
 use std::collections::BTreeSet;
@@ -19,7 +19,7 @@ use crate::helpers::{
 };
 use crate::support::{DIR, options, run};
 
-/// Nothing is synced unless it is asked for.
+/// Nothing is synced without a request.
 fn manual() -> WalOptions {
     options().sync_policy(SyncPolicy::Manual)
 }
@@ -72,7 +72,7 @@ fn a_dropped_truncation_may_still_happen() {
     }
 }
 
-/// The first record of a log of which every record up to `last` is there.
+/// The first record of a log that holds every record up to `last`.
 async fn first_kept(disk: &SimDisk, last: u64) -> u64 {
     let records = records_once_free(disk).await;
     let first = records[0].lsn.get();
@@ -94,12 +94,12 @@ fn a_dropped_close_closes_the_log_if_it_was_polled_and_drops_a_handle_if_not() {
         let fourth = wal.append("fourth").await;
         if steps == 0 {
             assert_eq!(fourth.unwrap(), Lsn::new(4));
-            // It was not the last one; this one is.
+            // It was not the last handle. This one is.
             drop(wal.close());
         } else {
             assert!(matches!(fourth, Err(Error::Closed)), "{fourth:?}");
         }
-        // No need to wait for it to be free: it is closed, or it closes and is waited for.
+        // There is no need to wait for it: either it is closed, or opening waits for it to close.
         let mut recovery = options().recover_on(&disk, DIR).await.unwrap();
         while recovery.try_next().await.unwrap().is_some() {}
         assert_eq!(
@@ -112,12 +112,12 @@ fn a_dropped_close_closes_the_log_if_it_was_polled_and_drops_a_handle_if_not() {
     });
 }
 
-/// So many that none of the queue's bounds has anything to do with it.
+/// Far more than any bound of the queue.
 const VERY_MANY: usize = 10_000;
 
-/// A request that has its place in the queue is not woken before it is answered, and a sync is not
-/// answered before the disk is through. So one that is woken earlier has waited outside, whatever number
-/// came before it: they do not take up memory without bound.
+/// A request in the queue is not woken before it is answered, and a sync is not answered before the
+/// disk has completed it. So a request that is woken earlier has waited outside of the queue,
+/// however many came before it: the memory that they take is bounded.
 #[test]
 fn dropped_syncs_do_not_pile_up_in_the_queue() {
     run(async {
@@ -143,8 +143,8 @@ fn dropped_syncs_do_not_pile_up_in_the_queue() {
     });
 }
 
-/// As above; when the disk is free truncations are answered one by one, so that whoever had a place is
-/// answered when it is woken.
+/// As above. When the disk is idle, truncations are answered one by one, so a request in the queue
+/// is answered when it is woken.
 #[test]
 fn dropped_truncations_do_not_pile_up_in_the_queue() {
     run(async {
@@ -167,7 +167,7 @@ fn dropped_truncations_do_not_pile_up_in_the_queue() {
     });
 }
 
-/// The same by another measure.
+/// The same, measured by memory.
 #[test]
 fn dropped_requests_take_no_memory_once_their_places_are_taken() {
     run(async {
@@ -209,16 +209,17 @@ fn dropped_truncations_give_their_places_back() {
     });
 }
 
-/// Lets the log serve what waits: once when few wait, once when more want to than there is room for.
+/// Lets the log serve waiting requests: once when few wait, and once when more wait than there is
+/// room for.
 async fn now_and_then_serve(round: usize) {
     if [200, 0].contains(&(round % 5000)) {
         sleep(ms(10)).await;
     }
 }
 
-/// What waits in the queue for no record does not stand in the way of those that bring one.
+/// Requests without records do not block appends.
 #[test]
-fn dropped_requests_leave_their_places_to_nobody_who_appends() {
+fn dropped_requests_take_no_room_from_appends() {
     run(async {
         let (_, wal) = busy(options().queue_records(2)).await;
         for _ in 0..VERY_MANY {
@@ -232,12 +233,13 @@ fn dropped_requests_leave_their_places_to_nobody_who_appends() {
     });
 }
 
-/// Polls a future once, which leaves its request in the queue, or in the line for it, and drops it.
+/// Polls a future once, which leaves its request in the queue or in the wait list, and drops it.
 fn drop_unanswered<T: Debug>(request: impl Future<Output = T>) {
     drop(asked(request));
 }
 
-/// A future that was polled once. Tokio would make a task that does this very often stand back.
+/// A future that was polled once. Unconstrained, because tokio would make a task that does this
+/// very often yield.
 fn asked<T: Debug, F: Future<Output = T>>(request: F) -> Spawn<Unconstrained<F>> {
     let mut request = task::spawn(unconstrained(request));
     assert_pending!(request.poll());

@@ -1,4 +1,4 @@
-//! Futures that are polled so often and then dropped, and what is left of a log afterwards.
+//! Futures that are dropped after a number of polls, and the state of a log afterwards.
 
 use std::task::Poll;
 use std::time::Duration;
@@ -18,16 +18,16 @@ pub const fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
 }
 
-/// Lets the log do whatever it can without time going by.
+/// Lets the log do everything that needs no time.
 pub async fn settle() {
     for _ in 0..64 {
         tokio::task::yield_now().await;
     }
 }
 
-/// Drops a future after so many steps, of which each odd one polls it and each even one is a moment for
-/// the log: so it is dropped right after a poll, or when it may have been woken. Returns what it came to
-/// if it completed before.
+/// Drops a future after `steps` steps. Odd steps poll it, and even steps let the log run. So the
+/// future is dropped directly after a poll, or when it may have been woken. Returns its output if
+/// it completed before.
 pub async fn drop_after<F: Future>(steps: usize, future: F) -> Option<F::Output> {
     let mut future = task::spawn(future);
     for step in 1..=steps {
@@ -40,7 +40,7 @@ pub async fn drop_after<F: Future>(steps: usize, future: F) -> Option<F::Output>
     None
 }
 
-/// One turn of the scheduler, or now and then a millisecond.
+/// One turn of the scheduler, or sometimes a millisecond.
 pub async fn moment(number: usize) {
     if number.is_multiple_of(4) {
         sleep(ms(1)).await;
@@ -49,8 +49,8 @@ pub async fn moment(number: usize) {
     }
 }
 
-/// Runs a test with futures that are dropped after 0, 1, 2 steps and so on, until it says that the future
-/// has completed.
+/// Runs a test with futures that are dropped after 0, 1, 2 steps and so on, until it returns that
+/// the future has completed.
 pub fn at_every_step(test: impl AsyncFn(usize) -> bool) {
     for steps in 0..2000 {
         println!("dropped after {steps} steps");
@@ -79,7 +79,7 @@ pub async fn busy(options: WalOptions) -> (SimDisk, Wal) {
     (disk, wal)
 }
 
-/// Checks that nobody who went away holds a place in the queue.
+/// Checks that no dropped caller holds room in the queue.
 #[track_caller]
 pub fn assert_nothing_is_queued(wal: &Wal) {
     let stats = wal.stats();
@@ -91,7 +91,7 @@ pub fn payload(number: u64) -> Vec<u8> {
     vec![u8::try_from(number).unwrap(); 6000]
 }
 
-/// A log of so many records, closed.
+/// A closed log of `records` records.
 pub async fn log_of(records: u64) -> SimDisk {
     let disk = SimDisk::new(1);
     let wal = options().open_on(&disk, DIR).await.unwrap();
@@ -102,7 +102,7 @@ pub async fn log_of(records: u64) -> SimDisk {
     disk
 }
 
-/// What is left of this disk if the power goes now. Chance is decided by the seed.
+/// This disk after a power cut now. The seed decides the random choices.
 pub fn after_a_cut(disk: &SimDisk, survival: Survival, seed: usize) -> SimDisk {
     let fork = disk.fork();
     fork.reseed(seed as u64);
@@ -110,7 +110,7 @@ pub fn after_a_cut(disk: &SimDisk, survival: Survival, seed: usize) -> SimDisk {
     fork
 }
 
-/// Reads the log back as soon as it is free, which has to be soon.
+/// Reads the log back as soon as it is unlocked, which must be soon.
 pub async fn records_once_free(disk: &SimDisk) -> Vec<Record> {
     for number in 1..1000 {
         match options().recover_on(disk, DIR).await {

@@ -1,6 +1,6 @@
-//! Futures, handles and runtimes that are dropped, at every point where they can be: what has happened
-//! then is what their documentation says (`docs/durability.md`: P8). [`sentences`] sees to it that every
-//! sentence about it has a test.
+//! Futures, handles and runtimes that are dropped, at every point where they can be. The outcome
+//! must be what their documentation says (`docs/durability.md`: P8). [`sentences`] checks that
+//! every sentence about it has a test.
 
 mod appends;
 mod asks;

@@ -1,4 +1,4 @@
-//! Whoever shares a log with a future that is dropped.
+//! Callers that share a log with a dropped future.
 
 use futures::future::{BoxFuture, FutureExt, join, join_all};
 use tidewal::sim::SimDisk;
@@ -34,7 +34,7 @@ fn any_future_can_be_dropped_at_any_time_without_harm_to_other_callers() {
     }
 }
 
-/// A future that is to be dropped, of a log and of the disk that it is on.
+/// Makes a future to be dropped, of a log and its disk.
 type Make = for<'a> fn(&'a SimDisk, &'a Wal) -> BoxFuture<'a, ()>;
 
 const FUTURES: [(&str, Make); 10] = [
@@ -67,7 +67,7 @@ const FUTURES: [(&str, Make); 10] = [
     }),
 ];
 
-/// Uses a log in every way, at once, and sees everything work.
+/// Uses a log concurrently in every way, and checks that everything works.
 async fn live_on(wal: &Wal) {
     let appends = join_all((0..4).map(|_| wal.append("after")));
     let batch = wal.append_batch(["batch"; 2]);
@@ -89,7 +89,7 @@ async fn live_on(wal: &Wal) {
     truncate.unwrap();
 }
 
-/// Checks that everything is there that was not dropped, once.
+/// Checks that everything that was not dropped is in the log once.
 async fn check(disk: &SimDisk) {
     let records = records_once_free(disk).await;
     let count = |payload: &str| records.iter().filter(|r| r.payload == payload).count();
@@ -103,9 +103,9 @@ async fn check(disk: &SimDisk) {
     );
 }
 
-/// Whoever goes away was the first in line. Closing takes longer than all these steps.
+/// The dropped caller was the first that waited. Closing takes longer than all these steps.
 #[test]
-fn whoever_waits_for_a_closing_log_gets_it_though_another_has_gone_away() {
+fn a_caller_that_waits_for_a_closing_log_gets_it_after_another_was_dropped() {
     for steps in 1..100 {
         run(async {
             let disk = log_of(3).await;

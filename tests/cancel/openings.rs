@@ -93,7 +93,7 @@ fn after_a_dropped_into_wal_no_log_is_open_the_directory_is_given_free_and_nothi
     }
 }
 
-/// A service that gives up and tries again, with a little more patience each time.
+/// A service that drops an opening and tries again, with a longer wait each time.
 #[test]
 fn a_log_is_whole_after_any_number_of_openings_that_were_dropped() {
     for log in LOGS {
@@ -115,7 +115,7 @@ fn a_log_is_whole_after_any_number_of_openings_that_were_dropped() {
     }
 }
 
-/// Logs that are opened in different ways.
+/// Logs in different states before they are opened.
 const LOGS: [Log; 5] = [
     Log::Empty,
     Log::Closed,
@@ -128,9 +128,9 @@ const LOGS: [Log; 5] = [
 enum Log {
     Empty,
     Closed,
-    /// The power went when the last record had just been acknowledged.
+    /// The power was cut directly after the last record was acknowledged.
     CutOff,
-    /// The process was killed when the last record was written, and not yet synced.
+    /// The process was killed when the last record was written but not synced.
     Killed,
     /// The last handle was dropped just now.
     Closing,
@@ -167,7 +167,7 @@ impl Log {
         }
     }
 
-    /// How many of its records survive the power.
+    /// How many of its records survive a power cut.
     fn durable(self) -> u64 {
         match self {
             Self::Empty => 0,
@@ -176,12 +176,12 @@ impl Log {
         }
     }
 
-    /// Waits until the log is free, and sees it complete.
+    /// Waits until the log is unlocked, and checks that it is complete.
     async fn check(self, disk: &SimDisk) {
         assert_records(&records_once_free(disk).await, 1..=self.records());
     }
 
-    /// The same, and sees it working.
+    /// The same, and checks that it works.
     async fn check_and_go_on(self, disk: &SimDisk) {
         self.check(disk).await;
         let last = self.records();

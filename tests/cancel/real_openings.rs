@@ -1,4 +1,4 @@
-//! Openings that are dropped on the real disk, where the threads of the log go on meanwhile.
+//! Openings that are dropped on the real disk, where the log's threads continue in the meantime.
 
 use std::path::Path;
 use std::task::Poll;
@@ -48,8 +48,8 @@ fn a_log_whose_into_wal_was_dropped_is_given_free() {
     }
 }
 
-/// Drops an opening after 0, 1, 2, 4, 8 polls and so on until it completes, and sees the log whole and
-/// free after each.
+/// Drops an opening after 0, 1, 2, 4, 8 polls and so on until it completes. Checks after each that
+/// the log is complete and unlocked.
 fn drop_again_and_again<T: Send + 'static>(
     prepare: fn(&Path) -> u64,
     open: impl Fn(&Path, usize) -> Option<Result<T, Error>> + Send + 'static,
@@ -68,7 +68,7 @@ fn drop_again_and_again<T: Send + 'static>(
             assert_records(&records_now, 1..=records);
             match opened {
                 Some(Ok(())) => return,
-                // An earlier one that was dropped has begun only now.
+                // An earlier, dropped opening has begun only now.
                 Some(Err(Error::Locked { .. })) | None => {}
                 Some(Err(error)) => panic!("{error:?}"),
             }
@@ -76,7 +76,7 @@ fn drop_again_and_again<T: Send + 'static>(
     });
 }
 
-/// The log's thread goes on between two polls if it can.
+/// The log's thread may run between two polls.
 fn drop_after<F: Future>(polls: usize, future: F) -> Option<F::Output> {
     let mut future = task::spawn(future);
     for _ in 0..polls {
@@ -113,7 +113,7 @@ fn closed(dir: &Path) -> u64 {
     6
 }
 
-/// A log that looks as after a crash: a copy of it while it was open.
+/// A log as after a crash: a copy that was made while it was open.
 fn cut_off(dir: &Path) -> u64 {
     let original = dir.with_file_name("original");
     block_on(async {

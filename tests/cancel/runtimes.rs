@@ -1,4 +1,4 @@
-//! A service whose runtime is dropped after its n-th poll, for every n, and that is started again.
+//! A service whose runtime is dropped after its n-th poll, for every n, and that is then restarted.
 
 use std::path::Path;
 use std::sync::mpsc;
@@ -14,8 +14,8 @@ use crate::helpers::{SYNC, after_a_cut};
 use crate::service::Service;
 use crate::support::{DIR, options, run, within_a_minute};
 
-/// The log's threads are its own: whatever was submitted is written, and answered, and whoever opens the
-/// log waits for that.
+/// The log has its own threads, so everything that was submitted is written and answered, and
+/// opening the log waits for that.
 #[test]
 fn a_runtime_is_dropped_at_every_await_over_the_real_disk() {
     at_every_limit(|limit| {
@@ -25,7 +25,7 @@ fn a_runtime_is_dropped_at_every_await_over_the_real_disk() {
     });
 }
 
-/// The log's tasks die with the runtime, and say so to whoever is left.
+/// The log's tasks end with the runtime, and the remaining callers get an error.
 #[test]
 fn a_runtime_is_dropped_at_every_await_over_a_simulated_disk() {
     let mut interrupted = 0;
@@ -35,10 +35,10 @@ fn a_runtime_is_dropped_at_every_await_over_a_simulated_disk() {
         let service = Service::with_a_clock();
         (0..2).all(|_| live_on_a_simulated_disk(&disk, &service, limit, &mut interrupted))
     });
-    assert!(interrupted > 0, "nobody was left: this shows too little");
+    assert!(interrupted > 0, "no caller remained: this shows too little");
 }
 
-/// Lets a service live for 0, 1, 2 polls and so on, until it ends by itself.
+/// Runs a service for 0, 1, 2 polls and so on, until it ends on its own.
 fn at_every_limit(mut live: impl FnMut(usize) -> bool) {
     for limit in 0..5000 {
         println!("dropped after {limit} polls, which is the seed too");
@@ -50,12 +50,12 @@ fn at_every_limit(mut live: impl FnMut(usize) -> bool) {
     panic!("the service never ends");
 }
 
-/// Few places, so that producers wait for them, and small segments.
+/// A small queue, so producers wait for room, and small segments.
 fn narrow() -> WalOptions {
     options().queue_records(3)
 }
 
-/// Returns whether the service has ended by itself.
+/// Returns whether the service has ended on its own.
 fn live_on_the_real_disk(limit: usize) -> bool {
     let parent = tempfile::tempdir().unwrap();
     let dir = parent.path().join("log");
@@ -80,8 +80,8 @@ fn live_on_the_real_disk(limit: usize) -> bool {
     has_ended
 }
 
-/// A log that was open closes, and is waited for. An opening that was dropped gives the log free in its
-/// own time.
+/// Opening waits for a log that was open to close. A dropped opening unlocks the log in its own
+/// time.
 async fn reopen(dir: &Path, was_open: bool) -> Recovery {
     loop {
         match narrow().recover(dir).await {
@@ -91,7 +91,8 @@ async fn reopen(dir: &Path, was_open: bool) -> Recovery {
     }
 }
 
-/// Returns whether the service has ended by itself. Counts those who were told that they do not know.
+/// Returns whether the service has ended on its own. Counts the callers that got an unknown
+/// outcome.
 fn live_on_a_simulated_disk(
     disk: &SimDisk,
     service: &Service,
@@ -119,7 +120,7 @@ fn live_on_a_simulated_disk(
     has_ended
 }
 
-/// Uses a handle of a log whose runtime is gone.
+/// Uses a handle of a log whose runtime was dropped.
 async fn check_that_it_is_over(wal: Wal, may_be_closed: bool) {
     let error = wal.append("late").await.unwrap_err();
     assert!(matches!(error, Error::Closed), "{error:?}");
@@ -129,7 +130,7 @@ async fn check_that_it_is_over(wal: Wal, may_be_closed: bool) {
     }
 }
 
-/// Reads a log in a runtime of its own. It is free.
+/// Reads a log in another runtime. It must be unlocked.
 fn check(service: &Service, disk: &SimDisk) {
     let records = run(async {
         let mut recovery = narrow().recover_on(disk, DIR).await.unwrap();

@@ -5,7 +5,7 @@
 //! #[test]
 //! ```
 //!
-//! A new sentence needs a new test, and a test whose sentence has changed has to be looked at. Links and
+//! A new sentence needs a new test. A test whose sentence has changed must be reviewed. Links and
 //! line breaks do not matter.
 
 use std::collections::BTreeSet;
@@ -24,7 +24,8 @@ const TESTS: &[&str] = &[
     "crates/tidewal-openraft/tests",
 ];
 
-/// What is quoted, and of whom: `Wal::append`, `PendingAppend`, and `tidewal` for the crate.
+/// The item and the quoted sentence. Items are `Wal::append`, `PendingAppend` and so on, and
+/// `tidewal` for the crate.
 type Sentence = (String, String);
 
 #[test]
@@ -39,10 +40,10 @@ fn every_sentence_about_cancel_safety_has_a_test() {
     );
 }
 
-/// `tidewal`: "The documentation of each one says what has happened then, which is one of two
-/// cases:"
+/// `tidewal`: "The documentation of each one says what a dropped future leaves behind, which is one
+/// of two cases:"
 ///
-/// At each future, that is; or at the type, or at the twin for a real disk, whose documentation it shares.
+/// It says so at each future, or at its type, or at the counterpart for a real disk.
 #[test]
 fn what_has_happened_then_is_said_at_each_future() {
     let mut seen = 0;
@@ -51,7 +52,7 @@ fn what_has_happened_then_is_said_at_each_future() {
             continue;
         }
         seen += 1;
-        // A function of a module has no type that could say it.
+        // A function of a module has no type whose documentation could say it.
         let of_type = item.name.split_once("::").is_some_and(|(owner, name)| {
             let mut said = said().into_iter();
             said.any(|(of, text)| of == owner && text.contains(name))
@@ -65,13 +66,13 @@ fn what_has_happened_then_is_said_at_each_future() {
     assert!(seen > 10, "the sources were not understood");
 }
 
-/// What the documentation says.
+/// The sentences of the documentation.
 fn said() -> BTreeSet<Sentence> {
     let mut said = BTreeSet::new();
     for item in files(SOURCES).iter().flat_map(|text| items(text)) {
         for paragraph in item.sections("Cancel safety") {
             for sentence in sentences(&paragraph) {
-                // Twins, for two versions of openraft, say the same.
+                // The types for the two versions of openraft have the same sentences.
                 said.insert((item.name.clone(), sentence));
             }
         }
@@ -80,7 +81,7 @@ fn said() -> BTreeSet<Sentence> {
     said
 }
 
-/// What the documentation of tests quotes.
+/// The sentences that the documentation of tests quotes.
 fn tested() -> BTreeSet<Sentence> {
     let files = files(TESTS);
     let items = files.iter().flat_map(|text| items(text));
@@ -159,7 +160,7 @@ fn append_line(docs: &mut String, line: &str) {
     docs.push('\n');
 }
 
-/// What stands behind `impl` and its parameters, if any.
+/// The text after `impl` and its parameters, if any.
 fn implementation(line: &str) -> Option<&str> {
     let generic = || line.strip_prefix("impl<")?.split_once("> ");
     let plain = line.strip_prefix("impl ");
@@ -172,7 +173,7 @@ fn type_name(implementation: &str) -> &str {
     name.split([' ', '<']).next().unwrap_or_default()
 }
 
-/// What an item is called whose code begins with this line: with its owner if it stands inside of one.
+/// The name of an item whose code begins with this line, with its owner if it has one.
 fn item_name(line: &str, owner: &str) -> String {
     let kinds = ["fn ", "struct ", "enum ", "trait ", "type ", "const "];
     let named = kinds.iter().find_map(|kind| line.split_once(kind));

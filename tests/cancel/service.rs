@@ -1,4 +1,5 @@
-//! A service that uses a log in every way, may be polled only so often, and remembers what it was told.
+//! A service that uses a log in every way, is polled a limited number of times, and remembers the
+//! answers.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::pin::pin;
@@ -21,16 +22,16 @@ pub struct Service {
 
 #[derive(Default)]
 struct State {
-    /// Polls that are left.
+    /// The remaining number of polls.
     polls: usize,
     has_clock: bool,
     life: usize,
-    /// The handle of the present life, from when there is one.
+    /// The handle of the current life, once there is one.
     wal: Option<Wal>,
     is_closing: bool,
-    /// Submitted, and not awaited by the service.
+    /// Records that were submitted and not awaited.
     pending: Vec<(Bytes, PendingAppend)>,
-    /// What was appended together.
+    /// The payloads of each append.
     asked: Vec<Vec<Bytes>>,
     durable: BTreeMap<Lsn, Bytes>,
     mark: Lsn,
@@ -42,15 +43,15 @@ impl Service {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A service that is also polled when the log has nothing to say.
+    /// A service that is also polled when the log is idle.
     pub fn with_a_clock() -> Self {
         let service = Self::default();
         service.state().has_clock = true;
         service
     }
 
-    /// Starts, works and ends, but for no more than so many polls. Returns whether it has ended. What has
-    /// not is left behind in the runtime.
+    /// Starts, works and ends within `polls` polls. Returns whether it has ended. Otherwise its
+    /// futures are left in the runtime.
     pub async fn live(&self, polls: usize, recover: impl Recover) -> bool {
         self.begin_a_life(polls);
         let service = self.clone();
@@ -97,7 +98,7 @@ impl Service {
         wal.close().await
     }
 
-    /// The handle of the life that has just ended, if it got one.
+    /// The handle of the last life, if it got one.
     pub fn take_wal(&self) -> Option<Wal> {
         self.state().wal.take()
     }
@@ -106,7 +107,7 @@ impl Service {
         self.state().is_closing
     }
 
-    /// What was submitted and not awaited.
+    /// The records that were submitted and not awaited.
     pub fn take_pending(&self) -> Vec<(Bytes, PendingAppend)> {
         std::mem::take(&mut self.state().pending)
     }
@@ -123,7 +124,7 @@ impl Service {
         ]
     }
 
-    /// Polls a future as long as there are polls left.
+    /// Polls a future while there are polls left.
     async fn count<F: Future>(self, future: F) -> Option<F::Output> {
         let mut future = pin!(future);
         std::future::poll_fn(|context| {
@@ -145,7 +146,7 @@ impl Service {
         true
     }
 
-    /// The payloads of the next append, which nobody else has.
+    /// The payloads of the next append, which are unique.
     fn ask(&self, what: &str, count: usize) -> Vec<Bytes> {
         let mut state = self.state();
         let (life, number) = (state.life, state.asked.len());
@@ -159,7 +160,7 @@ impl Service {
         payloads
     }
 
-    /// Notes an acknowledgement.
+    /// Records an acknowledgment.
     pub fn note(&self, first: Lsn, payloads: impl IntoIterator<Item = Bytes>) {
         for (lsn, payload) in (first.get()..).map(Lsn::new).zip(payloads) {
             let mut state = self.state();
@@ -169,7 +170,7 @@ impl Service {
         }
     }
 
-    /// Checks a log that was read back against what the service was told, and that nothing failed.
+    /// Checks a log that was read back against the answers to the service, and that nothing failed.
     pub fn check(&self, records: &[Record]) {
         let state = self.state();
         assert!(state.failures.is_empty(), "{:?}", state.failures);
@@ -198,7 +199,7 @@ pub trait Recover: Future<Output = Result<Recovery>> + Send + 'static {}
 impl<F: Future<Output = Result<Recovery>> + Send + 'static> Recover for F {}
 
 impl State {
-    /// Only what was asked for is there, once, and in whole batches.
+    /// Only requested records are in the log, once, and in complete batches.
     fn check_asked(&self, records: &[Record]) {
         let payloads: BTreeSet<_> = records.iter().map(|r| &r.payload).collect();
         assert_eq!(payloads.len(), records.len(), "a record is there twice");
@@ -212,7 +213,7 @@ impl State {
     }
 }
 
-/// What one task has submitted keeps its order.
+/// The submissions of one task keep their order.
 fn check_order(records: &[Record]) {
     let payloads = records.iter().map(|record| &record.payload);
     assert!(payloads.filter(|p| p.starts_with(b"submit")).is_sorted());
@@ -267,7 +268,7 @@ async fn keep_small((service, wal): Parts) -> Result<()> {
     Ok(())
 }
 
-/// Follows the durable LSN for as long as it surely moves.
+/// Follows the durable LSN while it is sure to move.
 async fn follow((_, wal): Parts) -> Result<()> {
     let mut durable = wal.subscribe_durable();
     let last = wal.durable_lsn().get() + 10;

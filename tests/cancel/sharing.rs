@@ -1,5 +1,5 @@
-//! One log and many who use it: handles that are dropped while the queue is full, runtimes that are
-//! dropped while others go on.
+//! One log with many users: handles that are dropped while the queue is full, and runtimes that are
+//! dropped while others continue.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -26,8 +26,8 @@ fn the_last_handle_is_dropped_while_the_queue_is_full() {
     }
 }
 
-/// Everything that was submitted is in the log, whoever asked for it has the answer, and whoever opens
-/// the log waits for that.
+/// Everything that was submitted is in the log, every caller has its answer, and opening the log
+/// waits for that.
 async fn drop_with_a_full_queue(narrow: WalOptions) {
     let (disk, wal) = busy(narrow).await;
     let handles = [(); 4].map(|()| wal.clone());
@@ -57,8 +57,8 @@ async fn drop_with_a_full_queue(narrow: WalOptions) {
     assert_eq!(recovery.report().torn_tail, None, "it was closed");
 }
 
-/// A runtime of many threads, one of one thread, and an executor that is no runtime share a log. The
-/// first of them, which has opened it, is dropped with futures of all kinds inside.
+/// A multi-threaded runtime, a current-thread runtime and a plain executor share a log. The first
+/// one, which opened the log, is dropped with futures of all kinds inside.
 #[test]
 fn a_runtime_that_is_dropped_leaves_the_log_to_the_others() {
     within_a_minute(|| {
@@ -87,7 +87,7 @@ fn a_runtime_that_is_dropped_leaves_the_log_to_the_others() {
     });
 }
 
-/// Fills a runtime with tasks that never end. Returns a channel that tells of each append.
+/// Fills a runtime with tasks that never end. Returns a channel that reports each append.
 fn crowd(runtime: &Runtime, wal: &Wal, told: &Told) -> mpsc::Receiver<()> {
     let (tell, appended) = mpsc::channel();
     for number in 0..8 {
@@ -108,7 +108,7 @@ fn crowd(runtime: &Runtime, wal: &Wal, told: &Told) -> mpsc::Receiver<()> {
     appended
 }
 
-/// A service on a runtime of one thread.
+/// A service on a current-thread runtime.
 fn in_a_runtime(wal: Wal, told: Told, gone: Gone) -> impl FnOnce() {
     move || {
         let runtime = Builder::new_current_thread().build().unwrap();
@@ -116,23 +116,23 @@ fn in_a_runtime(wal: Wal, told: Told, gone: Gone) -> impl FnOnce() {
     }
 }
 
-/// A service that has never heard of tokio.
+/// A service without tokio.
 fn in_no_runtime(wal: Wal, told: Told, gone: Gone) -> impl FnOnce() {
     move || block_on(live(&wal, "no runtime", &told, gone))
 }
 
-/// Works while the other runtime is there, while it is dropped, and afterwards.
+/// Works while the other runtime exists, while it is dropped, and afterwards.
 async fn live(wal: &Wal, name: &str, told: &Told, mut gone: Gone) {
     work(wal, &format!("{name}, before"), told).await;
-    // An error is what is waited for: the sender was dropped after the runtime.
+    // It waits for the error: the sender is dropped after the runtime.
     while gone.changed().await.is_ok() {}
     work(wal, &format!("{name}, after"), told).await;
 }
 
-/// Ends when a runtime has.
+/// Ends when a runtime has ended.
 type Gone = watch::Receiver<()>;
 
-/// Appends some hundred records, in all ways, and sees every one of them answered.
+/// Appends a few hundred records in all ways, and checks that each is answered.
 async fn work(wal: &Wal, name: &str, told: &Told) {
     let appends = (0..8).map(async |number| {
         for count in 0..25 {
@@ -172,7 +172,7 @@ impl Told {
     }
 }
 
-/// It was polled in a runtime that is gone, and is awaited in another one while a third party appends.
+/// It was polled in a dropped runtime, and is awaited in another one while a third one appends.
 #[test]
 fn a_subscription_moves_from_a_runtime_that_is_dropped_to_another() {
     within_a_minute(|| {
@@ -203,7 +203,7 @@ fn a_subscription_moves_from_a_runtime_that_is_dropped_to_another() {
     });
 }
 
-/// The one that opened it is dropped with the last handle inside.
+/// The runtime that opened the log is dropped with the last handle inside.
 #[test]
 fn a_log_is_opened_from_one_runtime_after_the_one_that_had_it_was_dropped() {
     within_a_minute(|| {

@@ -1,4 +1,4 @@
-//! Streams, of which the futures of the next item are dropped.
+//! Streams whose futures of the next item are dropped.
 
 use futures::{FutureExt, Stream, StreamExt};
 use tidewal::sim::SimDisk;
@@ -46,8 +46,7 @@ fn streams_lose_no_item_when_a_future_of_their_next_one_is_dropped() {
     });
 }
 
-/// The durable LSNs of a log that goes on for five records, with a reader who is quick enough to see
-/// every one of them.
+/// The durable LSNs of a log with five more records, read fast enough to see each of them.
 async fn durable_lsns(disk: &SimDisk) -> impl Stream<Item = Lsn> + Unpin {
     let wal = options().open_on(disk, DIR).await.unwrap();
     disk.set_sync_time(SYNC);
@@ -65,7 +64,7 @@ fn durable(lsns: std::ops::RangeInclusive<u64>) -> Vec<Lsn> {
     lsns.map(Lsn::new).collect()
 }
 
-/// All items, by futures of which those that are not ready at once are dropped.
+/// All items, taken with futures that are dropped if they are not ready at once.
 async fn impatiently<S: Stream + Unpin>(mut stream: S) -> Vec<S::Item> {
     let (mut items, mut dropped) = (Vec::new(), 0);
     loop {

@@ -1,4 +1,4 @@
-//! What can be wrong with a record or a batch.
+//! Errors of a record or a batch.
 
 use tidewal::sim::SimDisk;
 use tidewal::{Durability, Error, Lsn, WalOptions};

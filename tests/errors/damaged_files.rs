@@ -141,7 +141,7 @@ fn truncate(disk: &SimDisk, base: u64, len: u64) {
     });
 }
 
-/// Changes a header and makes its checksum right again (`docs/format.md`, "Segment header").
+/// Changes a header and corrects its checksum (`docs/format.md`, "Header").
 fn edit_header(disk: &SimDisk, base: u64, change: impl FnOnce(&mut [u8])) {
     edit(disk, base, |bytes| {
         change(&mut bytes[..68]);

@@ -9,7 +9,7 @@ use tidewal::{Corruption, CorruptionKind, Error, Lsn, Record, WalOptions};
 
 use crate::support::{DIR, options};
 
-/// So many records of this size fill a segment of [`options`], and no more fits.
+/// This many records fill a segment of [`options`].
 pub const PER_SEGMENT: u64 = 4;
 
 pub const PAYLOAD_LEN: u64 = 3000;
@@ -23,7 +23,7 @@ pub const SEGMENT_LEN: u64 = 16 * 1024;
 /// The largest payload that a segment of [`options`] holds.
 pub const ROOM: usize = 16 * 1024 - 4096 - 20;
 
-/// A closed log of so many full segments, which begin at 1, 5, 9 and so on.
+/// A closed log of full segments, which begin at 1, 5, 9 and so on.
 pub async fn log_of(segments: u64) -> SimDisk {
     let disk = SimDisk::new(1);
     fill(&disk, segments).await;
@@ -82,7 +82,7 @@ pub async fn collect(options: &WalOptions, disk: &SimDisk) -> Result<Vec<Record>
     recovery.try_collect().await
 }
 
-/// What a recovery delivers before it fails, and how it fails.
+/// The records that a recovery delivers before it fails, and the error.
 pub async fn records_and_error(disk: &SimDisk) -> (Vec<Record>, Error) {
     let mut recovery = options().recover_on(disk, DIR).await.unwrap();
     let mut records = Vec::new();
@@ -94,8 +94,8 @@ pub async fn records_and_error(disk: &SimDisk) -> (Vec<Record>, Error) {
     }
 }
 
-/// The error that a recovery ends with, at once or while it is read, after which `into_wal` says the
-/// same.
+/// The error of a recovery, at once or while it is read. `into_wal` must return the same error
+/// afterwards.
 pub async fn recovery_error(options: &WalOptions, disk: &SimDisk) -> Error {
     let mut recovery = match options.clone().recover_on(disk, DIR).await {
         Ok(recovery) => recovery,
@@ -123,14 +123,14 @@ pub async fn read_error(options: &WalOptions, disk: &SimDisk) -> Error {
 /// A [`Corruption`] by its fields.
 pub struct Expected {
     pub damage: CorruptionKind,
-    /// By its base LSN.
+    /// The segment's base LSN.
     pub segment: u64,
     pub offset: u64,
     pub first: u64,
     pub last: u64,
 }
 
-/// Damage to the header of the segment at `base`, so that nothing is known about its records.
+/// Damage to the header of the segment at `base`, after which nothing is known about its records.
 pub fn damaged_header(base: u64) -> Expected {
     Expected {
         damage: CorruptionKind::HeaderDamaged,

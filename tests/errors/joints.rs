@@ -1,4 +1,4 @@
-//! Segments that are missing, or are not the ones that their neighbours know.
+//! Segments that are missing, or that do not link to their neighbors.
 
 use futures::TryStreamExt;
 use tidewal::sim::SimDisk;
@@ -98,7 +98,7 @@ fn a_missing_newest_segment_is_damage() {
 #[test]
 fn a_segment_of_another_log_is_damage() {
     run(async {
-        // A joint is named by its newer side.
+        // A broken link is reported for the newer segment.
         for (foreign, named) in [(1, 5), (5, 9), (9, 9)] {
             let disk = log_of(3).await;
             let other = SimDisk::new(2);
@@ -134,7 +134,8 @@ fn a_segment_of_another_log_below_the_oldest_is_damage() {
     });
 }
 
-/// What the log does not need keeps it from nothing. It was an error, whatever was wrong with it.
+/// A file that the log does not need must not prevent opening. It was an error before, whatever was
+/// wrong with the file.
 #[test]
 fn regression_a_leftover_of_truncation_that_is_no_segment_keeps_no_log_from_opening() {
     type Change = fn(&mut Vec<u8>);
@@ -165,7 +166,7 @@ fn regression_a_leftover_of_truncation_that_is_no_segment_keeps_no_log_from_open
             let wal = recovery.into_wal().await.unwrap();
             assert_eq!(wal.append(payload(13)).await.unwrap(), Lsn::new(13));
             wal.close().await.unwrap();
-            // Only what is known to be the log's is removed.
+            // Only files that certainly belong to the log are removed.
             assert_eq!(disk.files(DIR).contains(&name(base)), what != "it is short");
             let records = collect(&options(), &disk).await.unwrap();
             assert_records(&records, 5..=13);

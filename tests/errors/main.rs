@@ -1,4 +1,4 @@
-//! What can be wrong with a call, with a path and with the files of a log, and the error for it.
+//! The errors for wrong calls, paths and files of a log.
 //!
 //! Files are damaged on a simulated disk. Paths, permissions and foreign files need a real one.
 

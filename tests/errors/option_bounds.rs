@@ -63,7 +63,7 @@ async fn options_at_their_bounds_are_accepted() {
         o().busy_poll(Duration::from_millis(1)),
     ];
     for options in accepted {
-        // Options are checked before anything is looked at.
+        // Options are checked before the directory is accessed.
         let error = options.clone().read(&missing).await.unwrap_err();
         assert!(matches!(error, Error::Io(_)), "{options:?}: {error:?}");
     }

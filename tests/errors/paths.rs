@@ -1,4 +1,4 @@
-//! Directories that cannot be used, and what lies beside a log's files, on the real disk.
+//! Unusable directories, and other files beside a log's files, on the real disk.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -122,7 +122,7 @@ async fn a_directory_without_permission_is_an_error() {
     ] {
         assert_fault(&error, "lock", &sealed, denied);
     }
-    // A reader makes do without a lock file.
+    // A reader works without a lock file.
     assert!(read_dir(&sealed).await.is_empty());
     drop(open_again);
     assert!(tree(&sealed).is_empty());
@@ -225,7 +225,7 @@ async fn names_that_are_not_unicode_are_left_alone() {
     assert_eq!(left, foreign);
 }
 
-/// Opens, rotates, truncates, closes and recovers.
+/// Opens a log, rotates, truncates, closes and recovers it.
 async fn live_through_a_life(dir: &Path) {
     let wal = options().open(dir).await.unwrap();
     for number in 1..=12 {
@@ -262,7 +262,7 @@ fn plant_foreign(dir: &Path) {
     std::fs::create_dir(dir.join("backup.wal")).unwrap();
 }
 
-/// Everything below a directory but the lock file: files with their bytes, the rest by name.
+/// Everything below a directory except the lock file: files with their bytes, the rest by name.
 fn tree(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     let mut found = BTreeMap::new();
     let mut left = vec![dir.to_owned()];
@@ -280,7 +280,7 @@ fn tree(dir: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
     found
 }
 
-/// Permissions of a path for as long as this lives; then its owner may do everything.
+/// The permissions of a path until this is dropped. Then its owner may do everything again.
 #[cfg(unix)]
 struct Permissions(PathBuf);
 

@@ -6,13 +6,13 @@ use std::path::{Path, PathBuf};
 
 use crate::tools::{command, run};
 
-/// Takes all the room there is; as long as it is not removed.
+/// Takes all free space until it is removed.
 pub struct Ballast {
     files: Vec<PathBuf>,
 }
 
 impl Ballast {
-    /// Fills the disk, but for about `left` bytes.
+    /// Fills the disk, except for about `left` bytes.
     pub fn put(dir: &Path, left: u64) -> Self {
         let kept = dir.join("kept");
         assert!(left == 0 || reserve(&kept, left), "there is room to keep");
@@ -35,8 +35,8 @@ impl Ballast {
         path
     }
 
-    /// Cut off before they are removed: where blocks are copied on write, a full disk may have no room
-    /// for removing a large file.
+    /// Truncates the files before it removes them: on a copy-on-write file system, a full disk may
+    /// have no room for removing a large file.
     pub fn remove(self) {
         for path in self.files.iter().filter(|path| path.exists()) {
             OpenOptions::new()
@@ -50,14 +50,14 @@ impl Ballast {
     }
 }
 
-/// Takes space for a file; what it got stays taken if that is not all.
+/// Allocates space for a file. A partial allocation is kept.
 fn reserve(path: &Path, size: u64) -> bool {
     let mut fallocate = command("fallocate", &["--length", &size.to_string()]);
     fallocate.arg(path);
     run(fallocate).is_ok()
 }
 
-/// Writes until nothing more can be written, and says whether anything was.
+/// Writes until nothing more can be written. Returns whether anything was written.
 fn fill(path: &Path) -> io::Result<bool> {
     let mut written = false;
     loop {
@@ -74,7 +74,7 @@ fn fill(path: &Path) -> io::Result<bool> {
     }
 }
 
-/// What was freed may be given out again only once that is on disk.
+/// Freed space may become available only once that is on disk.
 fn sync(dir: &Path) {
     let mut sync = command("sync", &["--file-system"]);
     sync.arg(dir);

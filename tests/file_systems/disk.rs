@@ -1,13 +1,13 @@
 //! A disk with a volatile cache whose power can be cut, under a file system of the machine: a loop
 //! device over a file that this process serves.
 //!
-//! What the kernel writes stays in the cache until the kernel flushes it. When the power is cut, any
-//! part of the cache survives, sector by sector and each in any version since the last flush; from
-//! then on everything fails until the power is back. So no acknowledgement can come from after the
-//! cut: it would need a flush that succeeds.
+//! What the kernel writes stays in the cache until the kernel flushes it. When the power is cut,
+//! any part of the cache survives, sector by sector, each in any version since the last flush. From
+//! then on everything fails until the power is back. So no acknowledgment can come after the cut,
+//! because it would need a successful flush.
 //!
-//! It can also fail a single write: then the kernel reports the error once, to whoever syncs next, and
-//! takes what it could not write for written.
+//! It can also fail a single write. The kernel then reports the error once, to the next caller that
+//! syncs, and marks the lost pages clean.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -29,7 +29,7 @@ pub struct Disk {
     kind: Kind,
 }
 
-/// The disk while it is used: mounted, by way of a loop device.
+/// The disk while it is mounted through a loop device.
 pub struct Plugged {
     // Fields are dropped in this order.
     _mounted: Mounted,
@@ -37,7 +37,7 @@ pub struct Plugged {
 }
 
 impl Disk {
-    /// A disk that holds an empty file system; `dir` is for its files.
+    /// A disk with an empty file system. `dir` is for its files.
     pub fn new(kind: Kind, dir: &Path) -> Result<Self, Unavailable> {
         let (image, file) = (dir.join("image"), dir.join("disk"));
         kind.make(&image)?;
@@ -62,12 +62,12 @@ impl Disk {
         })
     }
 
-    /// Cuts the power after so many more writes and flushes.
+    /// Cuts the power after this many more writes and flushes.
     pub fn cut_power_after(&self, operations: u64) {
         self.state().left = Some(operations);
     }
 
-    /// Fails one write, after so many others.
+    /// Fails one write, after this many others.
     pub fn fail_after(&self, writes: u64) {
         self.state().fault = Some(writes);
     }
@@ -76,7 +76,7 @@ impl Disk {
         self.state().is_off()
     }
 
-    /// Gives the power back. Returns how many sectors were in the cache, and how many survive.
+    /// Restores the power. Returns how many sectors were in the cache, and how many survive.
     pub fn restart(&self, random: &mut Random) -> (usize, usize) {
         self.state().restart(random).unwrap()
     }
@@ -92,7 +92,7 @@ struct State {
     sector: usize,
     /// Sectors that were written since the last flush, in all versions, by their offset.
     cache: BTreeMap<u64, Vec<Box<[u8]>>>,
-    /// Operations that are still done; `None` if the power stays.
+    /// The number of operations before the power is cut, or `None` if it stays on.
     left: Option<u64>,
     /// Writes before the one that fails.
     fault: Option<u64>,
@@ -130,7 +130,7 @@ impl State {
         }
     }
 
-    /// Fails once, when it is time.
+    /// Fails once, when the planned write is reached.
     fn check_fault(&mut self) -> io::Result<()> {
         let is_now = self.fault == Some(0);
         self.fault = self.fault.and_then(|left| left.checked_sub(1));
@@ -152,7 +152,7 @@ impl State {
         Ok(())
     }
 
-    /// The write that the cut hits is on its way, and may still survive in part.
+    /// The write during which the power is cut may survive in part.
     fn write(&mut self, offset: u64, bytes: &[u8]) -> io::Result<()> {
         self.check_power()?;
         self.check_fault()?;
@@ -172,7 +172,7 @@ impl State {
         Ok(())
     }
 
-    /// Nothing of the cache survives, or a part, or all of it.
+    /// Nothing, a part or all of the cache survives.
     fn restart(&mut self, random: &mut Random) -> io::Result<(usize, usize)> {
         (self.left, self.fault) = (None, None);
         let chance = random.pick(&[0, 1, 4, 7, 8]);

@@ -1,4 +1,4 @@
-//! A log on an image that is mounted the ordinary way, until that is full and beyond.
+//! A log on a mounted image that becomes full.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -47,13 +47,13 @@ impl Volume {
         self.path().join("log")
     }
 
-    /// Unmounts it and mounts it again: what is read afterwards comes from the device.
+    /// Unmounts and mounts it again, so later reads come from the device.
     fn remount(&mut self) {
         self.mounted = None;
         self.mounted = Some(self.mount().unwrap());
     }
 
-    /// Lives on a disk with room, lives on a full one, and one afterwards.
+    /// Lives on a disk with room, then on a full one, and one more afterwards.
     pub fn survives_kill_9(mut self) {
         let mut campaign = Campaign::new(&self.log(), seed(), KEEP, Trouble::None);
         for _ in 0..LIVES {
@@ -75,7 +75,7 @@ impl Volume {
         assert!(counts.full + counts.failed > 0, "the disk was never full");
     }
 
-    /// One life and what is left of it, every other time as the device has it.
+    /// One life and a check of the result, every second time after a remount.
     fn live(&mut self, campaign: &mut Campaign, death: Death) {
         campaign.live(death);
         campaign.check(Loss::Nothing);
@@ -85,8 +85,9 @@ impl Volume {
         }
     }
 
-    /// P5 on a file system that writes in place: what fits into the open segment is appended; what needs
-    /// another one fails, certainly, and works again once there is room, without opening the log again.
+    /// P5 on a file system that writes in place. Records that fit into the open segment are
+    /// appended. Appends that need another segment fail, are certainly not appended, and work again
+    /// once there is room, without reopening the log.
     pub fn fails_only_what_does_not_fit(mut self) {
         for spares in 0..=2 {
             let mut ledger = Ledger::default();
@@ -115,7 +116,7 @@ impl Volume {
         wal.close().await.unwrap();
     }
 
-    /// A log that is closed on a full disk, and opened there again.
+    /// A log that is closed and reopened on a full disk.
     pub fn opens_while_full(mut self) {
         let mut ledger = Ledger::default();
         for _ in 0..3 {
@@ -127,7 +128,7 @@ impl Volume {
                 ledger.check(&reading(&self.log()).await);
 
                 let wal = options().open(self.log()).await.unwrap();
-                // Closing has given back what the last segment did not need.
+                // Closing has freed the unused space of the last segment.
                 ledger.append_until_full(&wal).await;
                 ballast.remove();
                 ledger.fill_segments(&wal, 1).await;
@@ -138,8 +139,8 @@ impl Volume {
         }
     }
 
-    /// The same where writing over a block takes a new one: a full disk may end the log. It can be read
-    /// all the same, and opened again once there is room.
+    /// The same on a copy-on-write file system: a full disk may end the log. It can still be read,
+    /// and opened again once there is room.
     pub fn loses_nothing(mut self) {
         let mut ledger = Ledger::default();
         for _ in 0..3 {
@@ -159,12 +160,12 @@ impl Volume {
     }
 }
 
-/// One producer, and what it was told.
+/// One producer, and the answers that it got.
 #[derive(Default)]
 struct Ledger {
     asked: u64,
     acknowledged: BTreeMap<Lsn, Vec<u8>>,
-    /// Appends of which nobody knows.
+    /// Appends whose outcome is unknown.
     unknown: Vec<Vec<u8>>,
 }
 
@@ -177,7 +178,7 @@ enum Outcome {
 }
 
 impl Ledger {
-    /// Appends records of these sizes, as one.
+    /// Appends records of these sizes as one batch.
     async fn append(&mut self, wal: &Wal, sizes: &[usize]) -> Outcome {
         let payloads: Vec<_> = sizes.iter().map(|size| self.payload(*size)).collect();
         let appended = wal.append_batch(payloads.clone()).await;
@@ -213,15 +214,14 @@ impl Ledger {
         last.copied().unwrap_or(Lsn::ZERO)
     }
 
-    /// Appends so many records each of which takes a segment of its own, and leaves room in it for small
-    /// ones.
+    /// Appends `count` records, each of which takes a segment and leaves room in it for small ones.
     async fn fill_segments(&mut self, wal: &Wal, count: u64) {
         for _ in 0..count {
             assert_eq!(self.append(wal, &[LARGE]).await, Outcome::Done);
         }
     }
 
-    /// Nothing fits but small records, unless a spare segment gets ready.
+    /// Only small records fit, unless a spare segment becomes ready.
     async fn append_only_what_fits(&mut self, wal: &Wal, spares: usize) {
         for large in [&[LARGE][..], &[LARGE / 2, LARGE / 2], &[LARGE]] {
             let outcome = self.append(wal, large).await;
@@ -246,8 +246,8 @@ impl Ledger {
         panic!("the disk does not get full");
     }
 
-    /// Everything acknowledged is there, from where the log begins; and nothing else, but for appends of
-    /// which nobody knows.
+    /// Checks that every acknowledged record is in the log, from its beginning on, and nothing else
+    /// except appends with unknown outcomes.
     fn check(&mut self, records: &[Record]) {
         let first = records.first().expect("a segment is always kept").lsn;
         assert_eq!(
@@ -264,7 +264,7 @@ impl Ledger {
         }
     }
 
-    /// Takes a record whose outcome was unknown for what it is.
+    /// Resolves a record whose outcome was unknown.
     fn adopt(&mut self, record: &Record) {
         let payload = record.payload.to_vec();
         assert!(

@@ -1,5 +1,5 @@
-//! As much of FUSE as it takes to serve one file, which is the whole file system: the kernel's side
-//! of the protocol is in `include/uapi/linux/fuse.h`.
+//! The part of FUSE that is needed to serve a file system of one file. The kernel's side of the
+//! protocol is in `include/uapi/linux/fuse.h`.
 
 #![expect(
     clippy::host_endian_bytes,
@@ -14,7 +14,7 @@ use std::thread::{self, JoinHandle};
 
 use super::tools::{self, Unavailable};
 
-/// What a served file does.
+/// The operations of a served file.
 pub trait Served: Send + 'static {
     fn len(&self) -> u64;
     fn read(&mut self, offset: u64, buffer: &mut [u8]) -> io::Result<()>;
@@ -22,19 +22,19 @@ pub trait Served: Send + 'static {
     fn flush(&mut self) -> io::Result<()>;
 }
 
-/// A file that some [`Served`] stands behind. It is gone when this is dropped.
+/// A file that a [`Served`] implements. It is unmounted when this is dropped.
 pub struct Mount {
     path: PathBuf,
     thread: Option<JoinHandle<()>>,
 }
 
 impl Mount {
-    /// Puts it over `path`, which is a file.
+    /// Mounts it over the file `path`.
     pub fn new(path: &Path, served: impl Served) -> Result<Self, Unavailable> {
         let device = OpenOptions::new().read(true).write(true).open("/dev/fuse");
         let device = device.map_err(|error| Unavailable(format!("/dev/fuse: {error}")))?;
         let handle = device.try_clone().unwrap();
-        // Without a helper, and the device as the standard input of the one who mounts.
+        // Without a helper program, and with the device as the standard input of `mount`.
         let mut mount = tools::command("mount", &["-i", "-t", "fuse"]);
         mount
             .args(["-o", "fd=0,rootmode=100600,user_id=0,group_id=0", "tidewal"])
@@ -53,7 +53,8 @@ impl Drop for Mount {
     fn drop(&mut self) {
         tools::unmount(&self.path);
         if let Some(thread) = self.thread.take() {
-            // A panic in there has been printed, and made the test fail by an error of the disk.
+            // A panic in the thread has been printed, and has made the test fail through an error
+            // of the disk.
             let _ = thread.join();
         }
     }
@@ -67,7 +68,7 @@ fn serve(mut device: File, mut served: impl Served) {
             Ok(len) => {
                 let request = Request(&buffer[..len]);
                 if let Some(reply) = request.answer(&mut served) {
-                    // An error means that nobody waits for the answer any more.
+                    // An error means that no process waits for the answer any longer.
                     let _ = device.write(&reply);
                 }
             }
@@ -77,11 +78,11 @@ fn serve(mut device: File, mut served: impl Served) {
     }
 }
 
-/// A request as the kernel has put it, with its header.
+/// A request of the kernel, with its header.
 struct Request<'a>(&'a [u8]);
 
 impl Request<'_> {
-    /// `None` where none is expected.
+    /// `None` if no answer is expected.
     fn answer(&self, served: &mut impl Served) -> Option<Vec<u8>> {
         let body = match self.u32(4) {
             FORGET | INTERRUPT | BATCH_FORGET => return None,
@@ -91,7 +92,7 @@ impl Request<'_> {
             WRITE => self.write(served),
             STATFS => Ok(vec![0; 80]),
             FSYNC => served.flush().map(|()| Vec::new()),
-            // Whoever closes the file does not mean to flush the disk.
+            // Closing the file does not flush the disk.
             RELEASE | FLUSH | DESTROY => Ok(Vec::new()),
             INIT => Ok(init()),
             _ => Err(io::ErrorKind::Unsupported.into()),

@@ -1,9 +1,9 @@
 //! ext4, XFS and btrfs, on images of their own: `kill -9`, disks that are really full, and power
 //! cuts under the file system.
 //!
-//! They need root, loop devices, FUSE for the power cuts, and the programs that make the file systems
-//! (Debian: e2fsprogs, xfsprogs, btrfs-progs, mount). What is missing is named on stderr, and the test
-//! is skipped; with `TIDEWAL_FILE_SYSTEMS=required` it fails instead.
+//! They need root, loop devices, FUSE for the power cuts, and the programs that make the file
+//! systems (Debian: e2fsprogs, xfsprogs, btrfs-progs, mount). If one is missing, the test names it
+//! on stderr and is skipped, or fails with `TIDEWAL_FILE_SYSTEMS=required`.
 //!
 //! `TIDEWAL_POWER_CUTS=n cargo test --test file_systems -- --nocapture` cuts more often;
 //! `TIDEWAL_KILL_SEED=n` repeats the choices of a run that printed `seed n`.
@@ -124,7 +124,7 @@ fn regression_a_sync_notices_that_btrfs_has_aborted() {
     on(BTRFS, Machine::new, Machine::abort_journal);
 }
 
-/// Runs a test on what it needs; not at all if that cannot be had here, which is printed.
+/// Runs a test if its requirements are available. Otherwise prints what is missing.
 fn on<T>(kind: Kind, new: fn(Kind) -> Result<T, Unavailable>, test: fn(T)) {
     match new(kind) {
         Ok(place) => test(place),

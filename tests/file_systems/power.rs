@@ -41,8 +41,8 @@ impl Machine {
         })
     }
 
-    /// Cuts the power at some write or flush: while a child works, or while it recovers what an
-    /// earlier child left that was killed.
+    /// Cuts the power at some write or flush, while a child works or while it recovers the log of
+    /// an earlier, killed child.
     pub fn lose_power(mut self) {
         let cuts = number("TIDEWAL_POWER_CUTS").unwrap_or(CUTS);
         for _ in 0..cuts {
@@ -60,8 +60,8 @@ impl Machine {
         self.report(&format!("{cuts} power cuts"));
     }
 
-    /// Fails one write, goes on from what can be read then, which may be in the system's cache only,
-    /// and cuts the power.
+    /// Fails one write, continues from what can be read then, which may be in the system's cache
+    /// only, and cuts the power.
     pub fn lose_writes(mut self) {
         let faults = number("TIDEWAL_POWER_CUTS").unwrap_or(CUTS);
         let mut survived = 0;
@@ -83,8 +83,8 @@ impl Machine {
         ));
     }
 
-    /// A sync fails, and its record is in the system's cache only. A log that opens with it has made it
-    /// durable.
+    /// A sync fails, and its record is in the system's cache only. If a log opens with that record,
+    /// it must have made it durable.
     pub fn lose_one_write(mut self) {
         let log = self.mount.join("log");
         let read_before = block_on(async {
@@ -114,14 +114,15 @@ impl Machine {
         );
     }
 
-    /// The journal cannot be written during another program's sync, when the log's data is on the disk and
-    /// the log has not synced yet. Nothing is left to sync then, and the kernel may say that this went well.
+    /// The journal cannot be written during another program's sync, when the log's data is on the
+    /// disk and the log has not synced yet. Nothing is left to sync then, and the kernel may report
+    /// success.
     pub fn abort_journal(mut self) {
         let aborted = (1..=6).filter(|&writes| self.abort_journal_after(writes));
         assert!(aborted.count() > 0, "no write of the journal was hit");
     }
 
-    /// Whether the other program was told of the error.
+    /// Returns whether the other program got the error.
     fn abort_journal_after(&mut self, writes: u64) -> bool {
         let log = self.mount.join(format!("log-{writes}"));
         let other = File::create(self.mount.join(format!("other-{writes}"))).unwrap();
@@ -154,8 +155,8 @@ impl Machine {
         is_aborted
     }
 
-    /// Whether the file system goes on after an error is up to the file system. One that does not may
-    /// show anything until it is mounted again: btrfs shows directories without their newest entries.
+    /// Whether the file system still works. After an error it may stop, and then show anything
+    /// until it is mounted again: btrfs shows directories without their newest entries.
     fn is_usable(&self) -> bool {
         let probe = self.mount.join("probe");
         fs::write(&probe, "")
@@ -184,8 +185,8 @@ impl Machine {
     }
 }
 
-/// Lets the file system write what it has cached of a log's segments, and sync nothing: reading past the
-/// cache does that.
+/// Makes the file system write the cached pages of a log's segments without a sync: direct reads
+/// have this effect.
 fn write_back(log: &Path) {
     for entry in fs::read_dir(log).unwrap() {
         let path = entry.unwrap().path();
@@ -197,7 +198,7 @@ fn write_back(log: &Path) {
     }
 }
 
-/// Segments that are not written ahead: their blocks are taken, and not written yet.
+/// Segments that are not written ahead: their blocks are allocated and not written yet.
 fn options() -> WalOptions {
     Wal::options().segment_size(128 * 1024).spare_segments(0)
 }

@@ -1,4 +1,4 @@
-//! Programs that make file systems and mount them, and guards that clean up behind them.
+//! Programs that make and mount file systems, and guards that clean up.
 
 use std::fmt;
 use std::fs::File;
@@ -8,7 +8,7 @@ use std::process::{Command, Stdio};
 use std::thread;
 use std::time::Duration;
 
-/// Why something cannot be done here.
+/// Why something is unavailable on this machine.
 #[derive(Debug)]
 pub struct Unavailable(pub String);
 
@@ -22,13 +22,13 @@ impl fmt::Display for Unavailable {
 #[derive(Clone, Copy, Debug)]
 pub struct Kind {
     pub name: &'static str,
-    /// The size of its image: about the smallest that it takes.
+    /// The size of its image: about the smallest possible.
     pub size: u64,
     make: &'static [&'static str],
     mount_options: &'static str,
-    /// Whether writing over a block takes a new one.
+    /// Whether overwriting a block allocates a new one.
     pub copies_on_write: bool,
-    /// What it takes for granted that a disk writes as a whole or not at all.
+    /// The unit that it assumes a disk to write atomically.
     pub sector: u64,
 }
 
@@ -41,8 +41,8 @@ pub const EXT4: Kind = Kind {
     sector: 512,
 };
 
-/// Replaying its journal does not mend a block of metadata that was torn in sectors of 512 bytes: it
-/// skips what the block's first sector says is done, and then fails for the checksum of the block.
+/// A replay of its journal does not repair a metadata block that was torn in sectors of 512 bytes:
+/// it skips the block because of its first sector, and then fails on the checksum of the block.
 pub const XFS: Kind = Kind {
     name: "xfs",
     size: 300 << 20,
@@ -63,7 +63,7 @@ pub const BTRFS: Kind = Kind {
 };
 
 impl Kind {
-    /// Makes one in a new sparse file.
+    /// Makes a file system in a new sparse file.
     pub fn make(&self, image: &Path) -> Result<(), Unavailable> {
         if !is_root() {
             return Err(Unavailable("only root can mount".into()));
@@ -80,7 +80,7 @@ fn is_root() -> bool {
     std::fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
 }
 
-/// A file system that is mounted; as long as this lives.
+/// A file system that is mounted until this is dropped.
 pub struct Mounted {
     path: PathBuf,
 }
@@ -110,7 +110,7 @@ impl Drop for Mounted {
     }
 }
 
-/// A block device that is a file; as long as this lives.
+/// A block device over a file, until this is dropped.
 pub struct Loop {
     device: PathBuf,
 }
@@ -137,14 +137,14 @@ impl Drop for Loop {
     }
 }
 
-/// Unmounts what stands at `path`.
+/// Unmounts the file system at `path`.
 pub fn unmount(path: &Path) {
     let mut umount = command("umount", &[]);
     umount.arg(path);
     persist(umount);
 }
 
-/// After a panic a log may be closing in the background, and hold what is to go.
+/// Repeats the cleanup, because after a panic a log may be closing in the background.
 fn persist(mut cleanup: Command) {
     for _ in 0..100 {
         match cleanup.output() {
@@ -157,7 +157,7 @@ fn persist(mut cleanup: Command) {
 
 pub fn command(program: &str, arguments: &[&str]) -> Command {
     let mut command = Command::new(program);
-    // Where a user's path may not lead.
+    // Directories that may not be in a user's path.
     let path = std::env::var("PATH").unwrap_or_default();
     command
         .args(arguments)
@@ -170,7 +170,7 @@ pub fn run(command: Command) -> Result<(), Unavailable> {
     output(command).map(drop)
 }
 
-/// Runs a program that has to succeed, and returns what it has printed.
+/// Runs a program that must succeed, and returns its output.
 fn output(mut command: Command) -> Result<String, Unavailable> {
     let name = command.get_program().display().to_string();
     let output = command.output();
@@ -182,7 +182,7 @@ fn output(mut command: Command) -> Result<String, Unavailable> {
     Err(Unavailable(format!("{name}: {}", text.trim_end())))
 }
 
-/// Says something that is seen even if the test succeeds.
+/// Prints a message that is visible even if the test succeeds.
 pub fn note(text: &str) {
     let _ = writeln!(io::stderr(), "{text}");
 }

@@ -1,4 +1,4 @@
-//! How followers end: with the log.
+//! Followers end with the log.
 
 use std::sync::Arc;
 use std::task::{Context, Poll, Wake, Waker};
@@ -40,7 +40,7 @@ fn a_follower_does_not_keep_a_log_open() {
     });
 }
 
-/// Its files belong to the next log.
+/// Its files may belong to the next log.
 #[test]
 fn a_follower_that_is_behind_when_the_log_closes_is_told() {
     run(async {
@@ -117,7 +117,7 @@ fn a_follower_outlives_a_power_cut_with_what_was_durable() {
     });
 }
 
-/// The rotation that it asks for kept the log open, so that the next one found the directory locked.
+/// The requested rotation kept the log open, so the next log found the directory locked.
 #[test]
 fn regression_a_follower_that_waits_for_a_rotation_does_not_keep_a_log_open() {
     run(async {
@@ -133,7 +133,7 @@ fn regression_a_follower_that_waits_for_a_rotation_does_not_keep_a_log_open() {
     });
 }
 
-/// A waker is code of its caller. Its panic ends the writer, and those who read waited forever.
+/// A waker is code of its owner. Its panic ended the writer, and readers waited forever.
 fn panics() -> Waker {
     struct Panics;
 

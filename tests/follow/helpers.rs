@@ -1,4 +1,4 @@
-//! Logs with records that tell their LSN, and followers of them.
+//! Logs whose records contain their LSN, and followers of them.
 
 use std::task::Poll;
 use std::time::Duration;
@@ -46,7 +46,7 @@ pub async fn take(follower: &mut Follower, lsns: std::ops::RangeInclusive<u64>) 
     }
 }
 
-/// Polls once, and says what there is.
+/// Polls once, and returns the result.
 pub fn poll(follower: &mut Spawn<Follower>) -> Poll<Option<Result<Record, Error>>> {
     follower.poll_next()
 }
@@ -55,7 +55,7 @@ pub async fn rest(follower: Follower) -> Vec<Result<Record, Error>> {
     follower.collect().await
 }
 
-/// Lets everything happen that needs no time.
+/// Lets the log do everything that needs no time.
 pub async fn settle() {
     for _ in 0..64 {
         tokio::task::yield_now().await;

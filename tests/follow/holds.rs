@@ -1,4 +1,4 @@
-//! Holds: what truncation leaves, and what happens when that is too much.
+//! Holds: what they keep from truncation, and what happens at their bound.
 
 use tidewal::{Error, HoldOptions, HoldOverflow, Lsn};
 use tokio_test::task;
@@ -87,7 +87,7 @@ fn a_hold_on_what_was_truncated_is_refused() {
     });
 }
 
-/// What a truncation that is under way may take cannot be held any more.
+/// Records that a running truncation may remove can no longer be held.
 #[test]
 fn a_hold_beside_a_truncation_keeps_what_it_says_or_is_refused() {
     for polls in 0..40 {
@@ -139,7 +139,8 @@ fn appends_are_refused_when_too_much_is_held_and_go_on_when_the_hold_moves() {
         };
         let reason = fault.io_error().to_string();
         assert!(reason.contains("the hold \""), "{reason}");
-        // A follower gets at what is held, the open segment included. That makes no room for appends.
+        // A follower can read all held records, including those of the open segment. That does not
+        // make room for appends.
         take(&mut wal.follow(Lsn::FIRST), 1..=next - 1).await;
         let error = wal.append("small").await.unwrap_err();
         assert!(matches!(error, Error::StorageFull(_)), "{error:?}");
@@ -193,7 +194,7 @@ fn a_hold_does_not_keep_a_log_open_and_outlives_it() {
     });
 }
 
-/// Its owner waited forever.
+/// The owner of the hold waited forever.
 #[test]
 fn regression_a_hold_ends_with_its_log() {
     run(async {

@@ -134,7 +134,7 @@ fn memory_stays_within_the_option_whatever_a_follower_does() {
             append(&wal, 1).await;
             assert!(wal.stats().follow_buffer_bytes <= 10_000);
         }
-        // Many batches that are written and not durable.
+        // Many batches that are written but not durable.
         let pending: Vec<_> = (51..=60)
             .map(|lsn| wal.try_submit(payload(lsn)).unwrap())
             .collect();
@@ -204,7 +204,7 @@ impl Drop for Looks {
     }
 }
 
-/// It was dropped under the lock that it asks for, and the writer waited for itself.
+/// The payload was dropped under the lock that its destructor takes, and the writer waited for itself.
 #[test]
 fn regression_a_payload_that_is_forgotten_may_look_at_the_log() {
     within_a_minute(|| {

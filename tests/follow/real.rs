@@ -9,7 +9,8 @@ use crate::support::within_a_minute;
 
 const RECORDS: u64 = 3000;
 
-/// Some keep up, some are behind and read files, some come late, while the log is truncated behind all.
+/// Some keep up, some are behind and read files, and some begin late, while the log is truncated
+/// behind all of them.
 #[test]
 fn many_followers_of_a_busy_log_each_get_every_record_once() {
     within_a_minute(|| {

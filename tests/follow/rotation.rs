@@ -47,7 +47,7 @@ fn rotations_are_asked_for_no_more_often_than_the_option_says() {
     });
 }
 
-/// The segment is finished by itself before the interval is over.
+/// The segment fills up before the interval is over.
 #[test]
 fn a_segment_that_fills_meanwhile_is_not_waited_for() {
     run(async {
@@ -159,7 +159,7 @@ fn a_rotation_on_a_full_disk_is_refused_and_the_log_goes_on() {
     });
 }
 
-/// A follower waits for room on the disk, and does not fail.
+/// A follower waits for room on the disk instead of failing.
 #[test]
 fn a_follower_behind_a_full_disk_waits_for_room() {
     run(async {

@@ -63,7 +63,7 @@ fn a_stream_of_segments_begins_with_the_one_that_holds_the_record() {
     });
 }
 
-/// What a statement or a head mark changes in the header block is not part of the bytes.
+/// The bytes do not include the statement and the head mark.
 #[test]
 fn the_bytes_are_those_of_the_file_and_the_same_at_each_reading() {
     run(async {

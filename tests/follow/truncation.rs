@@ -30,7 +30,7 @@ fn a_record_that_was_truncated_is_an_error_that_says_so() {
     });
 }
 
-/// A file that is being read is not used again: what is read from it stays what it was.
+/// A file that is being read is not recycled, so its contents do not change.
 #[test]
 fn a_segment_that_is_truncated_while_it_is_read_is_not_recycled() {
     run(async {
@@ -42,7 +42,7 @@ fn a_segment_that_is_truncated_while_it_is_read_is_not_recycled() {
         }
         wal.truncate_before(Lsn::new(61)).await.unwrap();
         append(&wal, 60).await;
-        // What was read ahead is delivered, then the truncation is told.
+        // Records that were read ahead are delivered, then the truncation is reported.
         let mut next = 2;
         loop {
             settle().await;

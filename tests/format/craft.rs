@@ -1,4 +1,4 @@
-//! Logs made byte by byte, with checks that hold.
+//! Logs made byte by byte, with valid checks.
 
 use tidewal::sim::SimDisk;
 use tidewal::tools::{Depth, LogDir, Survey};
@@ -13,7 +13,7 @@ use crate::support::{DIR, run};
 pub struct Segment {
     pub header: Header,
     pub bytes: Vec<u8>,
-    /// Where the next frame goes, and its LSN.
+    /// The offset of the next frame, and its LSN.
     pub at: usize,
     pub next: u64,
 }
@@ -80,7 +80,7 @@ impl Segment {
         self
     }
 
-    /// Changes the header, and makes its checksum right again.
+    /// Changes the header and corrects its checksum.
     pub fn edit_header(mut self, change: impl FnOnce(&mut [u8; HEADER_LEN])) -> Self {
         let header = self.bytes.first_chunk_mut().unwrap();
         change(header);
@@ -102,7 +102,7 @@ pub fn disk_with(segments: &[Segment]) -> SimDisk {
     disk
 }
 
-/// What a reader delivers, and how it ends.
+/// The records that a reader delivers, and how it ends.
 pub struct Read {
     pub records: Vec<Record>,
     pub outcome: Result<RecoveryReport, Error>,

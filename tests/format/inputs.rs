@@ -38,7 +38,7 @@ fn the_lag_of_a_statement_does_not_count() {
     assert_verdict("mark-3-lag-2", &[1], Some("proven-lost"));
 }
 
-/// Checks what recovery and a survey say.
+/// Checks the verdicts of a recovery and a survey.
 #[track_caller]
 fn assert_verdict(log: &str, lsns: &[u64], label: Option<&str>) -> SimDisk {
     let disk = SimDisk::new(1);

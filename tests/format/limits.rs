@@ -1,4 +1,4 @@
-//! Memory and time are bounded by the files, whatever these hold.
+//! Memory and time are bounded by the size of the files, whatever their contents are.
 
 use allocation_counter::measure;
 use tidewal::sim::SimDisk;
@@ -11,7 +11,7 @@ use crate::support::{DIR, run};
 
 const MIB: usize = 1024 * 1024;
 
-/// The most memory that reading it takes, with records that are dropped as they come.
+/// The peak memory of reading it, if records are dropped at once.
 fn peak(disk: &SimDisk, expected: u64) -> u64 {
     let mut count = 0;
     let info = measure(|| {
@@ -32,7 +32,7 @@ fn peak_of_a_survey(disk: &SimDisk) -> u64 {
     measure(|| drop(survey(disk))).bytes_max
 }
 
-/// The check of its header holds, and there is nothing behind it but zeros.
+/// The check of its header holds, and only zeros follow.
 #[test]
 fn a_forged_length_takes_no_memory() {
     for kind in [RECORD, PART] {
@@ -51,7 +51,7 @@ fn a_forged_length_takes_no_memory() {
     }
 }
 
-/// One that does hold is there once: when it is handed out.
+/// A valid large record is in memory once, when it is delivered.
 #[test]
 fn a_large_record_is_in_memory_once() {
     let payload = vec![7; 20 * MIB];
@@ -67,7 +67,7 @@ fn a_large_record_is_in_memory_once() {
     assert!(read.records.iter().all(|record| record.payload == payload));
 }
 
-/// Sees payloads up to a size.
+/// An observer of payloads up to a size.
 struct Small(Vec<u64>);
 
 impl Observer for Small {
@@ -81,7 +81,7 @@ impl Observer for Small {
     }
 }
 
-/// Also where they are few among many, in an atomic batch or not: nothing keeps the rest in memory.
+/// Even if they are few among many, in an atomic batch or not, the others are not kept in memory.
 #[test]
 fn a_survey_keeps_the_payloads_that_its_observer_wants() {
     for kind in [RECORD, PART] {
@@ -104,7 +104,7 @@ fn a_survey_keeps_the_payloads_that_its_observer_wants() {
     }
 }
 
-/// Written with one call, when nothing was durable yet.
+/// A batch written with one call, when nothing was durable yet.
 fn large_batch() -> Segment {
     let mut segment = Segment::new(1, 32 * MIB);
     for number in 1..=400_000_u32 {
@@ -153,7 +153,7 @@ fn a_large_atomic_batch_that_is_not_whole_delivers_nothing() {
     }
 }
 
-/// Headers that follow each other without room for their payloads, all with checks that hold.
+/// Headers that follow each other without room for their payloads, all with valid checks.
 fn crowded(len: usize, payload: u32) -> SimDisk {
     let mut segment = Segment::new(1, DATA_AT + len).record(b"a");
     let end = segment.bytes.len();
@@ -173,8 +173,8 @@ fn crowded(len: usize, payload: u32) -> SimDisk {
     disk_with(&[segment])
 }
 
-/// Work by the count of what is read: the system is asked for no more than a few blocks of the file for
-/// each megabyte, however many places there are to go on at.
+/// Measures the work by the reads: a few blocks for each megabyte of the file, however many places
+/// there are to resume at.
 #[test]
 fn a_survey_reads_a_file_of_crowded_headers_once_or_twice() {
     for payload in [0, 1, 4000, u32::MAX] {
@@ -194,7 +194,7 @@ fn a_survey_reads_a_file_of_crowded_headers_once_or_twice() {
     }
 }
 
-/// What is checked is counted too: the payload of a record is, once.
+/// Checked bytes count too: the payload of a record is checked once.
 #[test]
 fn damage_of_one_record_costs_one_record() {
     let payload = vec![3; 1000];
@@ -212,7 +212,7 @@ fn damage_of_one_record_costs_one_record() {
     assert!(disk.operations() - before < 60);
 }
 
-/// A payload that looks like records is a payload.
+/// A payload that looks like records is still a payload.
 #[test]
 fn what_is_inside_a_damaged_record_is_not_salvaged() {
     let inner = Segment::new(1, 16 * 1024)
@@ -254,7 +254,8 @@ impl Shown {
     }
 }
 
-/// A chance hit of the check cannot be told from a record; what it would prove is bounded by what fits.
+/// A random match of the check cannot be distinguished from a record. What it can prove is limited
+/// by what fits into the file.
 #[test]
 fn a_header_that_cannot_be_there_proves_nothing() {
     let sound = Segment::new(1, 16 * 1024).record(b"a");

@@ -1,5 +1,5 @@
-//! What `docs/format.md` says of odd logs: crafted ones with checks that hold, ones that were judged
-//! wrongly once, and such as would take too much memory or time.
+//! The rules of `docs/format.md` for unusual logs: crafted ones with valid checks, ones that were
+//! once judged wrongly, and ones that could take too much memory or time.
 
 #[path = "../../fuzz/cases/mod.rs"]
 mod cases;

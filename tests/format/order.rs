@@ -1,4 +1,4 @@
-//! Which error is the first, and what is delivered before it.
+//! The order of errors, and the records delivered before the first one.
 
 use tidewal::sim::SimDisk;
 use tidewal::{Error, UnsupportedReason};
@@ -50,7 +50,8 @@ fn the_newest_header_comes_first() {
     assert_eq!(named(&read), (segments[2].name(), "header-damaged"));
 }
 
-/// Of one header: the checksum, then the version, then the name, then the rest of its block.
+/// The checks of one header: the checksum, then the version, then the name, then the rest of the
+/// block.
 #[test]
 fn the_checks_of_a_header_have_an_order() {
     let version = |bytes: &mut [u8; 72]| bytes[8] = 2;
@@ -78,7 +79,7 @@ fn the_checks_of_a_header_have_an_order() {
     assert_eq!(named(&Read::of(&disk)).1, "name-mismatch");
 }
 
-/// A unit that is not whole is not delivered, nor is anything behind it.
+/// Neither an incomplete unit nor anything after it is delivered.
 #[test]
 fn whole_units_before_an_error_are_delivered() {
     let [first, ..] = three_segments();

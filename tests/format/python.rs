@@ -1,8 +1,8 @@
-//! A reader in another language, which was written from `docs/format.md` alone (`tests/reader`), and the
-//! crate read the same in every log: sound ones, edited ones, and ones that are made up with checks that
-//! hold. It runs where there is a `python3`.
+//! A reader in another language, written from `docs/format.md` alone (`tests/reader`), and the
+//! crate agree on every log: sound ones, edited ones, and made-up ones with valid checks. Needs
+//! `python3`.
 //!
-//! More of them: `TIDEWAL_LOGS=10000 cargo test --test format python -- --nocapture`
+//! To check more logs: `TIDEWAL_LOGS=10000 cargo test --test format python -- --nocapture`
 
 use std::io::{BufRead, BufReader, BufWriter, Write};
 use std::path::Path;
@@ -64,7 +64,7 @@ fn the_reader_in_python_reads_the_logs_that_were_judged_wrongly() {
     }
 }
 
-/// It is a program of its own, too.
+/// The reader is also a program.
 #[test]
 fn the_reader_in_python_prints_a_directory() {
     if Python::start().is_none() {
@@ -81,7 +81,7 @@ fn the_reader_in_python_prints_a_directory() {
     assert_eq!(text, "1 b'hello'\nthe log ends at 1\n");
 }
 
-/// What the crate says, in the words of `serve.py`.
+/// The crate's verdict, in the notation of `serve.py`.
 fn expected(files: &Files) -> String {
     let reading = cases::read_files(files);
     let mut digest = crc32fast::Hasher::new();
@@ -117,7 +117,7 @@ struct Python {
 }
 
 impl Python {
-    /// None if there is no `python3` that runs.
+    /// `None` if `python3` does not run.
     fn start() -> Option<Self> {
         let version = Command::new("python3").arg("--version").output().ok()?;
         if !version.status.success() {
@@ -141,7 +141,7 @@ impl Python {
         let line = line.trim_end();
         match line.starts_with("ok") {
             true => line.to_owned(),
-            // Of a log with an error, only the records count.
+            // For a log with an error, only the records count.
             false => line.splitn(4, ' ').take(3).collect::<Vec<_>>().join(" ") + " ",
         }
     }

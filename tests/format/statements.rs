@@ -1,4 +1,4 @@
-//! What a segment says of itself, and whether it counts.
+//! The statement of a segment, and when it counts.
 
 use crate::cases::format::{Frame, LAG_UNKNOWN, LINK, MARK, PART, SEAL};
 use crate::craft::{Read, Segment, append, disk_with, survey};
@@ -8,7 +8,7 @@ fn three_records() -> Segment {
     segment.record(b"a").record(b"b").record(b"c")
 }
 
-/// Whatever it names, and of whatever kind it is.
+/// Regardless of its kind and LSN.
 #[test]
 fn no_statement_of_a_segment_with_a_successor_is_read() {
     for kind in [MARK, SEAL, LINK] {

@@ -1,4 +1,4 @@
-//! The last LSNs that there are.
+//! The last possible LSNs.
 
 use tidewal::Error;
 
@@ -42,7 +42,7 @@ fn every_way_to_look_at_a_log_at_the_top_works() {
     }
 }
 
-/// There is no record behind the last one, not even that one again.
+/// No record comes after the last one, not even the same one again.
 #[test]
 fn the_last_record_does_not_come_twice() {
     let twice = log(TOP - 1, TOP);

@@ -1,5 +1,5 @@
-//! What only a later version of the format can have written is refused, and never taken for a torn tail
-//! or for damage.
+//! Bytes that only a later version of the format can have written are refused, and never taken for
+//! a torn tail or damage.
 
 use std::slice::from_ref;
 
@@ -9,7 +9,7 @@ use crate::cases::format::{DATA_AT, Frame, LINK, MARK, PART, SEAL, STATEMENT_AT}
 use crate::craft::{Read, Segment, append, disk_with, survey};
 use crate::support::DIR;
 
-/// Checks that every way to read the log ends with this, and that nothing is changed.
+/// Checks that every way to read the log ends with this error, and that nothing is changed.
 #[track_caller]
 fn assert_unsupported(segments: &[Segment], named: &Segment, lsns: &[u64], why: UnsupportedReason) {
     let disk = disk_with(segments);
@@ -103,7 +103,7 @@ fn a_statement_of_another_kind() {
     }
 }
 
-/// What comes before it is delivered.
+/// The records before it are delivered.
 #[test]
 fn a_record_of_another_kind() {
     for kind in [MARK, SEAL, LINK, 6, 0xff] {
@@ -126,8 +126,8 @@ fn a_record_of_another_kind_inside_an_atomic_batch() {
     assert_unsupported(from_ref(&newest), &newest, &[1], why);
 }
 
-/// It counts where the next record is expected only, and with that one's LSN: elsewhere a check of 32 bits
-/// is right by chance now and then.
+/// An unknown kind counts only where the next record is expected, with the next LSN. Elsewhere a
+/// 32-bit check matches by chance now and then.
 #[test]
 fn anywhere_else_an_unknown_kind_is_not_looked_at() {
     let sound = Segment::new(1, 16 * 1024).record(b"a");

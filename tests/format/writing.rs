@@ -1,4 +1,4 @@
-//! What the log writes where a reader could wonder.
+//! Details of what the log writes.
 
 use tidewal::Wal;
 use tidewal::sim::SimDisk;
@@ -29,7 +29,7 @@ fn a_newest_segment_without_records_is_replaced_and_its_predecessor_taken_over()
     assert_eq!(Read::of(&disk).lsns(), [1, 2, 3]);
 }
 
-/// Whether it never had a predecessor or everything before it was truncated.
+/// The same for a head that never had a predecessor and for one after a truncation.
 #[test]
 fn a_head_without_records_is_replaced_by_one_without_a_predecessor() {
     let first = Segment::new(1, LEN).record(b"a");
@@ -62,7 +62,7 @@ fn an_empty_log_ends_at_lsn_0_and_its_first_record_gets_lsn_1() {
     assert_eq!(append(&disk).unwrap(), 1);
 }
 
-/// A recovered segment is sealed at what was read, and never appended to.
+/// A recovered segment is sealed after the records that were read, and never appended to.
 #[test]
 fn records_go_to_a_new_segment_and_the_one_before_says_where_it_ends() {
     let first = Segment::new(1, LEN).record(b"a").record(b"b");

@@ -11,12 +11,12 @@ use super::history::{History, Loss};
 use super::process::{Event, Process};
 use super::{Random, read};
 
-/// What a child may run into.
+/// The faults that a child may meet.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Trouble {
     /// Every append succeeds until the process is killed.
     None,
-    /// The disk may be full. On a file system that copies on write this may end the log.
+    /// The disk may be full. On a copy-on-write file system this may end the log.
     FullDisk { copies_on_write: bool },
     /// The disk may stop working.
     DeadDisk,
@@ -35,22 +35,21 @@ impl Trouble {
 /// When a child is killed.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Death {
-    /// So long after it was started: while it is being loaded, or recovers the log.
+    /// This long after it was started: while it is being loaded or recovers the log.
     Started(Duration),
-    /// So long after it began to read the log.
+    /// This long after it began to read the log.
     Reading(Duration),
-    /// So long after it began to adopt what it has read.
+    /// This long after it began to adopt the log.
     Recovered(Duration),
-    /// So long after it began to append.
+    /// This long after it began to append.
     Open(Duration),
-    /// After so many acknowledgements, and so much later.
+    /// After this many acknowledgments, and this much later.
     Acknowledged(u64, Duration),
-    /// So long after it began to truncate.
+    /// This long after it began to truncate.
     Truncating(Duration),
-    /// After so many appends failed because the disk was full; or after the log has ended.
+    /// After this many appends failed because the disk was full, or after the log has ended.
     Full(u64),
-    /// When the child has noticed that the disk fails, and at the latest after so many
-    /// acknowledgements.
+    /// When the child has noticed that the disk fails, or after this many acknowledgments.
     Failed(u64),
 }
 
@@ -68,7 +67,7 @@ impl Death {
         }
     }
 
-    /// How long to wait now that this was said; `None` if it is not time yet.
+    /// How long to wait after this event, or `None` if it is not time yet.
     fn comes_after(&mut self, event: &Event) -> Option<Duration> {
         match (self, event) {
             (Self::Reading(delay), Event::Reading)
@@ -102,7 +101,8 @@ pub struct Campaign {
 }
 
 impl Campaign {
-    /// `keep` is how many records the children keep when they truncate; 0 if they never do.
+    /// `keep` is how many records the children keep when they truncate, or 0 if they never
+    /// truncate.
     pub fn new(dir: &Path, seed: u64, keep: u64, trouble: Trouble) -> Self {
         let orders = Orders {
             dir: dir.into(),
@@ -118,13 +118,13 @@ impl Campaign {
         }
     }
 
-    /// Other trouble, and another `keep`, from now on.
+    /// Changes the faults and `keep` from now on.
     pub fn meet(&mut self, trouble: Trouble, keep: u64) {
         self.trouble = trouble;
         self.orders.keep = keep;
     }
 
-    /// Starts a child, kills it, and listens to what it still had to say.
+    /// Starts a child, kills it, and reads its remaining output.
     pub fn live(&mut self, death: Death) {
         self.orders.life += 1;
         self.history.begin(self.orders.life);
@@ -162,7 +162,7 @@ impl Campaign {
     /// Reads the log and checks it.
     pub fn check(&mut self, loss: Loss) {
         let (records, report) = match read(&self.orders.dir) {
-            // Whoever was to make the directory was killed before.
+            // The child was killed before it created the directory.
             Err(Error::Io(_)) if matches!(self.orders.dir.try_exists(), Ok(false)) => {
                 Default::default()
             }

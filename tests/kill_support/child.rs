@@ -1,9 +1,9 @@
 //! The process that is killed: the test's own binary, started again with [`ORDERS`] set. It recovers
 //! the log and appends to it from many producers until it is killed.
 //!
-//! It says on its standard output what happens, one line and one write for each event: what is in a
-//! pipe survives the process. A producer says how an append ended before it starts the next one, so
-//! that it never has more than one of which nothing is known.
+//! It reports each event on its standard output, with one line and one write: the contents of a
+//! pipe survive the process. A producer reports the outcome of an append before it starts the next
+//! one, so at most one outcome per producer is unknown.
 
 use std::io::{self, Write};
 use std::path::PathBuf;
@@ -16,26 +16,26 @@ use tidewal::{Durability, Error, Lsn, SyncPolicy, Wal, WalOptions};
 use super::ops::OpId;
 use super::{Random, block_on, number};
 
-/// What a child is to do.
+/// The orders for a child.
 #[derive(Clone, Debug)]
 pub struct Orders {
     pub dir: PathBuf,
     pub seed: u64,
     pub life: u32,
-    /// How many records it keeps when it truncates; 0 if it never does.
+    /// How many records it keeps when it truncates, or 0 if it never truncates.
     pub keep: u64,
 }
 
-/// The directory; the numbers are in variables of their own.
+/// The directory. The numbers are in other variables.
 pub const ORDERS: &str = "TIDEWAL_CHILD_DIR";
 pub const SEED: &str = "TIDEWAL_CHILD_SEED";
 pub const LIFE: &str = "TIDEWAL_CHILD_LIFE";
 pub const KEEP: &str = "TIDEWAL_CHILD_KEEP";
 
-/// What a line of the child begins with.
+/// The prefix of the child's lines.
 pub const MARK: &str = "> ";
 
-/// Does what this process was started for; nothing if nobody said so.
+/// Executes the orders of this process, if it has any.
 pub fn obey() {
     let Some(dir) = std::env::var_os(ORDERS) else {
         return;
@@ -65,7 +65,7 @@ async fn live(orders: Arc<Orders>) -> tidewal::Result<()> {
     Ok(())
 }
 
-/// Options may be others in each life.
+/// Options may differ in each life.
 fn options(orders: &Orders) -> WalOptions {
     let mut random = Random::new(orders.seed ^ u64::from(orders.life));
     let interval = SyncPolicy::Interval(Duration::from_micros(300));
@@ -118,7 +118,7 @@ impl Producer {
         }
     }
 
-    /// Returns what was promised, and the LSN of the first record.
+    /// Returns the promise, and the LSN of the first record.
     async fn append(&self) -> tidewal::Result<(&'static str, Lsn)> {
         let op = self.next.plan(self.orders.seed);
         let mut payloads = self.next.payloads(self.orders.seed);
@@ -148,7 +148,7 @@ impl Producer {
     }
 }
 
-/// One line, one write. Whoever listens has gone if it fails, and there is nobody to live for.
+/// Prints one line with one write. If that fails, the parent has ended, and the child ends too.
 fn say(line: &str) {
     let mut out = io::stdout().lock();
     let said = out.write_all(format!("{MARK}{line}\n").as_bytes());

@@ -1,5 +1,4 @@
-//! What was promised, and the checks of what a log delivers against it: promises P1 to P4 of
-//! `docs/durability.md`.
+//! The promises that a log made, and checks of what it delivers: P1 to P4 of `docs/durability.md`.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
@@ -8,37 +7,37 @@ use tidewal::Record;
 use super::ops::{OpId, RecordId};
 use super::process::Event;
 
-/// What was lost since the last check.
+/// What may be lost since the last check.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Loss {
-    /// Nothing that the operating system had.
+    /// Nothing that was written.
     Nothing,
-    /// What was not synced.
+    /// Everything that was not synced.
     Unsynced,
 }
 
-/// What children of one log were told, and what it has delivered.
+/// The answers that the children of one log got, and the records that it has delivered.
 pub struct History {
     seed: u64,
     /// The life since the last check.
     life: u32,
-    /// What stands at which LSN, as the last check has found it.
+    /// The record at each LSN, as the last check found it.
     delivered: BTreeMap<u64, RecordId>,
-    /// What was acknowledged since then.
+    /// The records acknowledged since then.
     acknowledged: BTreeMap<u64, RecordId>,
-    /// Up to here everything was promised to be durable: by an acknowledgement, or by a log that opened
-    /// with it.
+    /// Everything up to this LSN was promised to be durable, by an acknowledgment or by a log that
+    /// opened with it.
     durable: u64,
-    /// How many appends have ended, of each producer in each life.
+    /// The number of completed appends of each producer in each life.
     ended: HashMap<(u32, u32), u32>,
-    /// Appends that certainly did not happen.
+    /// Appends that were certainly not appended.
     refused: HashSet<OpId>,
-    /// The highest mark that `truncate_before` was asked for.
+    /// The highest LSN passed to `truncate_before`.
     mark: u64,
     pub counts: Counts,
 }
 
-/// What a test has seen, to be printed.
+/// The counts of a test, to be printed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Counts {
     /// Appends that were acknowledged as durable.
@@ -51,7 +50,7 @@ pub struct Counts {
     pub truncated: u64,
     /// Records found by all checks together.
     pub checked: u64,
-    /// Records of appends whose end nobody was told of.
+    /// Records of appends whose outcome was not reported.
     pub unanswered: u64,
     /// How often the log ended in a torn record or batch.
     pub torn: u64,
@@ -108,7 +107,7 @@ impl History {
             Event::Unknown(..) | Event::Broken(_) => self.counts.failed += 1,
             Event::Truncating(mark) => self.mark = self.mark.max(mark.get()),
             Event::Truncated(_) => self.counts.truncated += 1,
-            // What was read may have been in the system's cache only. Now it is not.
+            // The records may have been in the system's cache only. Now they are durable.
             Event::Open => self.durable = self.durable.max(self.newest()),
             Event::Reading | Event::Recovered => {}
         }
@@ -134,7 +133,7 @@ impl History {
         self.note_end(op);
     }
 
-    /// A producer goes on only when it has said how its last append ended.
+    /// A producer continues only after it has reported the outcome of its last append.
     fn note_end(&mut self, op: OpId) {
         let ended = self.ended.entry((op.producer, op.life)).or_default();
         assert_eq!(
@@ -144,7 +143,7 @@ impl History {
         *ended += 1;
     }
 
-    /// Checks what was delivered, and takes it for what has to stay.
+    /// Checks the delivered records. From now on they must stay.
     pub fn check(&mut self, records: &[Record], loss: Loss) {
         for pair in records.windows(2) {
             let (before, after) = (pair[0].lsn, pair[1].lsn);
@@ -163,7 +162,7 @@ impl History {
         self.delivered = found;
         self.acknowledged.clear();
         if loss == Loss::Unsynced {
-            // It was read from the disk.
+            // The records were read from the disk.
             self.durable = self.newest();
         }
     }
@@ -174,7 +173,7 @@ impl History {
         id.unwrap_or_else(|| panic!("P1: what is at LSN {lsn} was never appended"))
     }
 
-    /// P1: what was acknowledged is there, and so is what an earlier check has found.
+    /// P1: acknowledged records are in the log, and so are those that an earlier check has found.
     fn check_promised(&self, found: &BTreeMap<u64, RecordId>, first: u64, loss: Loss) {
         let end = found.keys().next_back().copied().unwrap_or(0);
         let kept = match loss {
@@ -193,7 +192,7 @@ impl History {
         }
     }
 
-    /// What nobody saw before is of the last life, was asked for, and was not refused.
+    /// New records belong to the last life, were requested, and were not refused.
     fn check_new(&mut self, found: &BTreeMap<u64, RecordId>) {
         for (lsn, id) in found.range(self.newest() + 1..) {
             let op = id.op;
@@ -209,7 +208,8 @@ impl History {
         }
     }
 
-    /// P3: a producer's appends are there in their order, none missing, batches in one piece.
+    /// P3: a producer's appends are in the log in order and without a gap, and batches are
+    /// complete.
     fn check_order(&self, found: &BTreeMap<u64, RecordId>) {
         let mut latest: HashMap<u32, (u64, RecordId)> = HashMap::new();
         for (lsn, id) in found {
@@ -235,7 +235,7 @@ impl History {
         assert_eq!((after.op, after.index), (next, 0), "P3: LSN {lsn}, order");
     }
 
-    /// The append that comes after `op` if the next one is of `life`.
+    /// The append after `op`, if the next one belongs to `life`.
     fn next_of(&self, op: OpId, life: u32) -> OpId {
         assert!(op.life <= life, "P3: {op:?} comes after life {life}");
         let number = if op.life == life { op.number + 1 } else { 0 };

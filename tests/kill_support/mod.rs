@@ -1,8 +1,8 @@
-//! What the tests on real disks share: a process that appends from many producers and is killed
-//! ([`child`], [`process`]), what it appends ([`ops`]), and what was promised to it ([`history`]).
+//! Shared by the tests on real disks: a process that appends from many producers and is killed
+//! ([`child`], [`process`]), its appends ([`ops`]), and the promises that it got ([`history`]).
 //!
-//! Everything a test does by chance comes from a seed that is printed. The order in which things
-//! happen is up to the machine, so that a seed makes a run similar, not the same.
+//! All random choices come from a seed that is printed. The order of events depends on the machine,
+//! so the same seed gives a similar run, not the same one.
 
 #![allow(
     dead_code,
@@ -41,12 +41,12 @@ impl Random {
         self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
     }
 
-    /// Below `bound`, which is not zero.
+    /// A number below `bound`, which is not zero.
     pub fn below(&mut self, bound: u64) -> u64 {
         (self.next() >> 16) % bound
     }
 
-    /// Below two to the power of `bits`, and as often small as large.
+    /// A number below 2^`bits`, small as often as large.
     pub fn of_any_size(&mut self, bits: u64) -> u64 {
         let bits = 1 + self.below(bits);
         self.below(1 << bits)
@@ -77,7 +77,7 @@ pub fn block_on<T>(work: impl Future<Output = T>) -> T {
     runtime.block_on(work)
 }
 
-/// Everything that a log delivers to a reader, and what it says of it.
+/// Everything that a log delivers to a reader, and the report.
 pub fn read(dir: &Path) -> tidewal::Result<(Vec<Record>, RecoveryReport)> {
     block_on(async {
         let mut reader = Wal::options().read(dir).await?;

@@ -1,5 +1,5 @@
-//! What the producers append: a function of who appends and when, so that the process that is killed
-//! and the one that looks at its log agree without a word.
+//! What the producers append: a function of the producer and its append number, so the killed
+//! process and the one that checks its log agree without communication.
 
 use tidewal::Durability;
 
@@ -63,7 +63,7 @@ impl OpId {
 }
 
 impl RecordId {
-    /// Who it is, then filler that nobody else has, neither its bytes nor its length.
+    /// The id of the record, then unique filler bytes of a unique length.
     pub fn payload(self, seed: u64) -> Vec<u8> {
         let Self { op, index } = self;
         let mut random = op.random(seed, index);
@@ -83,7 +83,7 @@ impl RecordId {
         bytes
     }
 
-    /// Reads off who a payload says it is, and compares every byte with what that one appended.
+    /// Reads the id in a payload, and compares every byte with what that append wrote.
     pub fn recognize(payload: &[u8], seed: u64) -> Option<Self> {
         let mut fields = payload.get(..ID_LEN)?.chunks_exact(4);
         let mut field = || Some(u32::from_le_bytes(fields.next()?.try_into().ok()?));

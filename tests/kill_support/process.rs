@@ -1,4 +1,4 @@
-//! The child as its killer sees it.
+//! The child, as the test that kills it sees it.
 
 use std::env;
 use std::io::{BufRead, BufReader};
@@ -12,12 +12,12 @@ use tidewal::Lsn;
 use super::child::{KEEP, LIFE, MARK, ORDERS, Orders, SEED};
 use super::ops::OpId;
 
-/// Something that a child has said.
+/// An event that a child has reported.
 #[derive(Clone, Debug, Eq, PartialEq)]
 pub enum Event {
     /// It begins to recover the log.
     Reading,
-    /// It has read everything, and goes on to adopt the log.
+    /// It has read everything, and begins to adopt the log.
     Recovered,
     /// It begins to append.
     Open,
@@ -27,7 +27,7 @@ pub enum Event {
     Written(OpId, Lsn),
     /// An append failed with `StorageFull`.
     Full(OpId),
-    /// An append failed otherwise, certainly.
+    /// An append was refused for another reason.
     Refused(OpId, String),
     /// The outcome of an append is unknown.
     Unknown(OpId, String),
@@ -68,7 +68,7 @@ impl Event {
         matches!(self, Self::Durable(..) | Self::Written(..))
     }
 
-    /// Whether the disk has refused to do its work.
+    /// Whether the disk has failed.
     pub fn is_failure(&self) -> bool {
         matches!(
             self,
@@ -77,7 +77,7 @@ impl Event {
     }
 }
 
-/// A child. It is killed at the latest when this is dropped.
+/// A child process. Dropping this kills it.
 pub struct Process {
     child: Child,
     events: Receiver<Event>,
@@ -93,7 +93,7 @@ impl Process {
         Self { child, events }
     }
 
-    /// The next thing it says; `None` if it has ended.
+    /// The next event, or `None` if the child has ended.
     pub fn next(&mut self) -> Option<Event> {
         match self.events.recv_timeout(PATIENCE) {
             Ok(event) => Some(event),
@@ -102,9 +102,9 @@ impl Process {
         }
     }
 
-    /// `kill -9`, and waits until it is gone. What it had said before is still to be read.
+    /// Kills it with `kill -9` and waits for its end. Its earlier events can still be read.
     pub fn kill(&mut self) {
-        // It may have ended by itself.
+        // It may have ended already.
         let _ = self.child.kill();
         self.child.wait().unwrap();
     }
@@ -129,7 +129,7 @@ fn command(orders: &Orders) -> Command {
     command
 }
 
-/// The test harness has something to say too; only what is marked as the child's own counts.
+/// Reads the child's output. The test harness prints too, so only marked lines count.
 fn listen(output: ChildStdout, life: u32, events: &Sender<Event>) {
     for text in BufReader::new(output).lines() {
         let text = text.expect("a pipe can be read");
@@ -142,5 +142,5 @@ fn listen(output: ChildStdout, life: u32, events: &Sender<Event>) {
     }
 }
 
-/// For what should take a moment only.
+/// The limit for operations that should take only a moment.
 const PATIENCE: Duration = Duration::from_secs(60);

@@ -1,5 +1,5 @@
-//! The house rules that can be read off the source: who may import whom, who may touch what
-//! (ARCHITECTURE.md, "Dependencies").
+//! Rules that can be checked in the sources: which module imports which, and which code may use
+//! what (ARCHITECTURE.md, "Dependencies").
 
 mod modules;
 
@@ -230,7 +230,7 @@ fn sources() -> Vec<(PathBuf, String)> {
     found
 }
 
-/// The sources of every package of the workspace that others build on, by their full paths.
+/// The sources of every published package of the workspace, by their full paths.
 fn all_sources() -> Vec<(PathBuf, String)> {
     let mut roots = crates();
     roots.push(package().join("src"));

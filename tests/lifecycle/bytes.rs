@@ -1,4 +1,4 @@
-//! How many bytes a log writes for those that it was given.
+//! How many bytes a log writes for the appended ones.
 
 use std::time::Duration;
 
@@ -7,8 +7,8 @@ use tidewal::sim::SimDisk;
 
 use crate::support::{DIR, options, run};
 
-/// A file that was being made when a truncated segment came was written to its end, and then removed, at
-/// each rotation: every byte was written twice, for as long as truncation kept up.
+/// A spare in the making was written to its end and then removed, at each rotation, although a
+/// truncated segment had arrived. So every byte was written twice as long as truncation kept up.
 #[test]
 fn regression_with_prompt_truncation_every_byte_is_written_once() {
     run(async {
@@ -17,7 +17,7 @@ fn regression_with_prompt_truncation_every_byte_is_written_once() {
             disk.set_sync_time(Duration::from_millis(1));
             let options = options().segment_size(SEGMENT_LEN).spare_segments(spares);
             let wal = options.open_on(&disk, DIR).await.unwrap();
-            // The first segments have no old ones to take the place of.
+            // For the first segments there is nothing to recycle.
             rotate(&wal, 12).await;
             let before = (disk.written_bytes(), wal.stats());
             rotate(&wal, 8).await;
@@ -31,7 +31,7 @@ fn regression_with_prompt_truncation_every_byte_is_written_once() {
     });
 }
 
-/// Appends until so many segments more were opened, and truncates as soon as one was left.
+/// Appends until `times` more segments were opened, and truncates after each rotation.
 async fn rotate(wal: &Wal, times: u64) {
     let last = wal.stats().segments + times;
     let mut opened = wal.stats().segments;
@@ -44,10 +44,10 @@ async fn rotate(wal: &Wal, times: u64) {
     }
 }
 
-/// Several times what is written at once of a new file.
+/// Several times the piece in which a new file is written.
 const SEGMENT_LEN: u64 = 4 * 1024 * 1024;
 
-/// What the first segment of a log is written ahead is in proportion to what was appended.
+/// The zeros written ahead in the first segment are in proportion to the appended bytes.
 #[test]
 fn a_log_of_a_few_records_writes_few_zeros() {
     run(async {
@@ -67,8 +67,8 @@ fn a_log_of_a_few_records_writes_few_zeros() {
     });
 }
 
-/// Every byte of a segment that was made on the spot is written twice at the most, and where a sync takes many
-/// bytes once.
+/// Every byte of a segment that was made on the spot is written at most twice, and only once if
+/// syncs are large.
 #[test]
 fn a_segment_is_written_ahead_only_where_syncs_are_small() {
     run(async {
@@ -90,7 +90,7 @@ fn a_segment_is_written_ahead_only_where_syncs_are_small() {
     });
 }
 
-/// Lets the log finish what it does in the background.
+/// Lets the log finish its background work.
 async fn let_it_work() {
     tokio::time::sleep(Duration::from_secs(1)).await;
 }

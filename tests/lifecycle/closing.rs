@@ -67,7 +67,7 @@ fn a_log_can_be_closed_through_each_of_its_handles() {
 }
 
 #[test]
-fn whoever_waits_for_a_place_when_the_log_closes_has_appended_or_not() {
+fn a_caller_that_waits_for_room_when_the_log_closes_has_appended_or_not() {
     run(async {
         let disk = SimDisk::new(1);
         disk.set_sync_time(Duration::from_millis(5));

@@ -1,4 +1,4 @@
-//! Where a log ends that was not closed.
+//! Where a log that was not closed ends.
 
 use std::collections::HashSet;
 use std::path::Path;
@@ -63,8 +63,8 @@ fn an_atomic_batch_that_was_half_written_is_cut_off_as_a_whole() {
     assert!(reasons.contains(&TornTailReason::NoRecord), "{reasons:?}");
 }
 
-/// Cuts the power after an append that was not synced, in many ways. Returns why the log ended where
-/// all of that append was lost.
+/// Cuts the power after an append that was not synced, in many ways. Returns the reasons for the
+/// end of the log in the cases that lost all of that append.
 fn tear(append: &impl AsyncFn(&Wal)) -> HashSet<TornTailReason> {
     let mut reasons = HashSet::new();
     for seed in 0..64 {
@@ -90,7 +90,7 @@ fn tear(append: &impl AsyncFn(&Wal)) -> HashSet<TornTailReason> {
     reasons
 }
 
-/// Checks that the log was cut off there, in its first segment.
+/// Checks that the log ends there, in its first segment.
 #[track_caller]
 fn assert_cut(report: &RecoveryReport, expected_offset: u64, expected_reason: TornTailReason) {
     let cut = report.torn_tail.as_ref().expect("the log was not closed");
@@ -118,10 +118,10 @@ async fn cut_power(disk: &SimDisk, wal: Wal, survival: Survival) {
     disk.restart(survival);
 }
 
-/// Bytes that the record with this payload takes in a segment.
+/// The bytes that a record takes in a segment.
 fn frame_len(number: u64) -> u64 {
     20 + payload(number).len() as u64
 }
 
-/// Where the first record of a segment stands.
+/// The offset of the first record of a segment.
 const FIRST_FRAME: u64 = 4096;

@@ -1,4 +1,4 @@
-//! Logs, what is in them, and what they are checked against.
+//! Logs, their contents, and checks.
 
 use std::path::Path;
 
@@ -12,7 +12,7 @@ use tidewal::{
 
 use crate::support::{DIR, options};
 
-/// One of each, all of which the log has to refuse.
+/// One request of each kind, all of which the log must refuse.
 pub async fn every_request(wal: &Wal) -> Vec<Result<(), Error>> {
     vec![
         wal.append("late").await.map(drop),
@@ -31,7 +31,7 @@ pub fn assert_closed(error: &Error) {
     assert!(error.to_string().contains("closed"), "{error}");
 }
 
-/// A log of so many records in many segments, closed.
+/// A closed log of `count` records in many segments.
 pub async fn log_of(count: u64) -> SimDisk {
     let disk = SimDisk::new(1);
     let wal = options().open_on(&disk, DIR).await.unwrap();
@@ -58,14 +58,14 @@ pub async fn submit(wal: &Wal, numbers: std::ops::RangeInclusive<u64>) -> Vec<Pe
     pending
 }
 
-/// The payload of a record: of a length of its own, so that segments end anywhere.
+/// The payload of a record. Lengths differ, so segments end anywhere.
 pub fn payload(number: u64) -> Vec<u8> {
     let len = usize::try_from(number * 911 % 4000).unwrap();
     let byte = u8::try_from(number % 199).unwrap();
     vec![byte; len]
 }
 
-/// Nothing is synced unless it is asked for, and no spares are made meanwhile.
+/// Nothing is synced without a request, and no spares are made.
 pub fn manual() -> WalOptions {
     options().sync_policy(SyncPolicy::Manual).spare_segments(0)
 }
@@ -99,7 +99,7 @@ pub fn assert_records(records: &[Record], numbers: std::ops::RangeInclusive<u64>
     }
 }
 
-/// Checks a report on a log that was closed, of which these were delivered.
+/// Checks the report of a closed log that delivered these records.
 #[track_caller]
 pub fn assert_report(
     disk: &SimDisk,

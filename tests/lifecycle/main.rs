@@ -1,4 +1,4 @@
-//! The life of a log: closed, dropped, left behind by its runtime, recovered, rotated, truncated.
+//! The life of a log: closing, dropping, the end of its runtime, recovery, rotation, truncation.
 
 mod bytes;
 mod closing;

@@ -1,4 +1,4 @@
-//! Reading a log back, and going on from there.
+//! Reading a log back, and appending to it.
 
 use futures::{FutureExt, StreamExt, TryStreamExt};
 use tidewal::Lsn;

@@ -1,4 +1,4 @@
-//! Logs that outlive the runtime that they were used from, or have none.
+//! Logs that outlive the runtime of their users, or have none.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -60,7 +60,7 @@ fn a_runtime_that_ends_in_the_middle_of_appends_hangs_nobody() {
     });
 }
 
-/// Ends a runtime while its tasks append. Returns what they were told.
+/// Ends a runtime while its tasks append. Returns the LSNs that they got.
 fn cut_off_producers(dir: &Path) -> (Vec<Lsn>, Wal) {
     let (tell, told) = mpsc::channel();
     let runtime = Runtime::new().unwrap();

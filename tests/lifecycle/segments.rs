@@ -1,4 +1,4 @@
-//! Rotation, truncation, and the files that are kept for later.
+//! Rotation, truncation, and spare files.
 
 use std::collections::{BTreeSet, HashSet};
 use std::path::Path;
@@ -58,12 +58,12 @@ fn truncating_keeps_the_use_of_the_disk_flat() {
             block_on(async {
                 let wal = options.open(dir.path()).await.unwrap();
                 for number in 1..=50 {
-                    // Each takes a segment of its own.
+                    // Each record takes a segment.
                     let lsn = wal.append(big(number)).await.unwrap();
                     wal.truncate_before(lsn).await.unwrap();
                     let segments = names(dir.path(), ".wal");
                     assert_eq!(segments, [format!("{number:020}.wal")]);
-                    // One may be in the making beside those that wait.
+                    // One spare may be in the making besides the ready ones.
                     assert!(names(dir.path(), ".spare").len() <= spares + 1);
                 }
                 wal.close().await.unwrap();
@@ -185,7 +185,7 @@ fn truncated_segments_become_spares_and_then_segments_again() {
         let wal = options.clone().open_on(&disk, DIR).await.unwrap();
         wal.truncate_before(Lsn::new(11)).await.unwrap();
         let recycled = spares(&disk);
-        // As many to be the next ones as are ready.
+        // As many recycled files as ready spares.
         assert_eq!(recycled.len(), 6, "{:?}", disk.files(DIR));
         assert!(recycled.iter().all(|name| holds_old_records(&disk, name)));
 
@@ -244,7 +244,7 @@ fn spares_of_an_earlier_process_are_replaced() {
     });
 }
 
-/// Whether the bytes of records that were truncated stand in a file.
+/// Whether a file holds bytes of truncated records.
 fn holds_old_records(disk: &SimDisk, name: &str) -> bool {
     let bytes = disk.read(Path::new(DIR).join(name)).unwrap();
     bytes.windows(100).any(|window| window == [OLD; 100])
@@ -257,7 +257,7 @@ fn big(number: u64) -> Vec<u8> {
     vec![u8::try_from(number).unwrap(); 7000]
 }
 
-/// The names in a directory of the real disk that end so, sorted.
+/// The names with this suffix in a directory of the real disk, sorted.
 fn names(dir: &Path, suffix: &str) -> Vec<String> {
     let entries = std::fs::read_dir(dir).unwrap();
     let names = entries.map(|entry| entry.unwrap().file_name().into_string().unwrap());
@@ -270,7 +270,7 @@ fn spares(disk: &SimDisk) -> Vec<String> {
     ending(disk.files(DIR), ".spare")
 }
 
-/// Lets the log finish what it does in the background: virtual time goes on only once all tasks wait.
+/// Lets the log finish its background work: virtual time advances only once all tasks wait.
 async fn let_it_work() {
     tokio::time::sleep(Duration::from_secs(1)).await;
 }

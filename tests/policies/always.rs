@@ -1,4 +1,4 @@
-//! `SyncPolicy::Always`: a sync as soon as the disk is free.
+//! `SyncPolicy::Always`: a sync as soon as the previous one completes.
 
 use futures::StreamExt;
 use futures::future::try_join_all;
@@ -62,7 +62,7 @@ fn what_arrives_during_a_sync_shares_the_next_one() {
     });
 }
 
-/// Appends so many records, one after the other.
+/// Appends records one after the other.
 async fn produce(wal: Wal, rounds: u64) {
     for _ in 0..rounds {
         wal.append("x").await.unwrap();
@@ -85,8 +85,8 @@ fn producers_in_a_closed_loop_share_their_syncs() {
     });
 }
 
-/// Syncs for 20 rounds of two groups of producers, the second of which comes while the first one's
-/// sync is under way.
+/// The number of syncs for 20 rounds of two groups of producers, the second of which comes during
+/// the first one's sync.
 async fn syncs_of_two_groups(early: usize, late: usize) -> u64 {
     let (disk, wal) = log(options().segment_size(1 << 20)).await;
     disk.set_sync_time(ms(4));

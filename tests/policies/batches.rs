@@ -1,4 +1,4 @@
-//! What is written together: the limits of a batch, and `Wal::append_batch`.
+//! Batches: their limits, and `Wal::append_batch`.
 
 use futures::future::try_join_all;
 use tidewal::{Error, Lsn, WalOptions};
@@ -6,8 +6,8 @@ use tidewal::{Error, Lsn, WalOptions};
 use crate::helpers::{HEADER, append_together, log, settle, work_since};
 use crate::support::{options, run};
 
-/// Appends records of these sizes while a sync is under way. Returns how many batches they were
-/// written in.
+/// Appends records of these sizes during a sync. Returns the number of batches in which they were
+/// written.
 async fn batches_of(options: WalOptions, sizes: &[usize]) -> u64 {
     let (_, wal) = log(options).await;
     let first = wal.submit("x").await.unwrap();

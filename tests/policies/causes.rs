@@ -1,4 +1,4 @@
-//! Why batches are written when they are (`FlushCause`).
+//! Why batches are written at a moment (`FlushCause`).
 
 use tidewal::FlushCause::{
     BatchBytes, BatchRecords, Close, Interval, QueueFull, Rotation, Sync, Truncation, WriterIdle,
@@ -127,7 +127,8 @@ fn somebody_who_waits_for_the_write_only() {
 #[test]
 fn somebody_who_waits_for_a_place() {
     run(async {
-        // The second record has no place while the first one waits for the end of its interval.
+        // There is no room for the second record while the first one waits for the end of its
+        // interval.
         let (_, wal) = log(interval().queue_bytes(100)).await;
         let before = wal.stats();
         drop(wal.submit(vec![0; 60]).await.unwrap());

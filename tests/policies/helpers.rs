@@ -1,4 +1,4 @@
-//! A log whose syncs take a known time, and clocks to hold against it.
+//! A log whose syncs take a known time, and helpers to measure it.
 
 use std::time::Duration;
 
@@ -15,10 +15,10 @@ pub const SYNC: Duration = ms(1);
 /// The interval of [`interval`].
 pub const INTERVAL: Duration = ms(9);
 
-/// Longer than anything that a policy waits for.
+/// Longer than any wait of a policy.
 pub const AGES: Duration = Duration::from_secs(3600);
 
-/// A record's header, which counts where bytes are counted.
+/// The length of a record's header, which is included in byte counts.
 pub const HEADER: usize = 20;
 
 pub const fn ms(count: u64) -> Duration {
@@ -33,7 +33,7 @@ pub fn manual() -> WalOptions {
     options().sync_policy(SyncPolicy::Manual)
 }
 
-/// A log with one record, idle, whose syncs take [`SYNC`] from now on.
+/// An idle log with one record, whose syncs take [`SYNC`] from now on.
 pub async fn log(options: WalOptions) -> (SimDisk, Wal) {
     let disk = SimDisk::new(1);
     let wal = options.open_on(&disk, DIR).await.unwrap();
@@ -45,21 +45,21 @@ pub async fn log(options: WalOptions) -> (SimDisk, Wal) {
     (disk, wal)
 }
 
-/// Lets the log do whatever it can without time going by.
+/// Lets the log do everything that needs no time.
 pub async fn settle() {
     for _ in 0..64 {
         tokio::task::yield_now().await;
     }
 }
 
-/// What a future takes of the virtual time.
+/// The output of a future and the virtual time that it takes.
 pub async fn timed<T>(future: impl Future<Output = T>) -> (T, Duration) {
     let start = Instant::now();
     let output = future.await;
     (output, start.elapsed())
 }
 
-/// Appends so many empty records at once.
+/// Appends `count` empty records concurrently.
 pub async fn append_together(wal: &Wal, count: usize) -> Vec<Lsn> {
     let pending = (0..count).map(|_| wal.try_submit("").unwrap());
     try_join_all(pending.collect::<Vec<_>>()).await.unwrap()

@@ -1,4 +1,4 @@
-//! `SyncPolicy::Interval`: at most so long from the first record of a batch to its sync.
+//! `SyncPolicy::Interval`: bounds the time from the first record of a batch to its sync.
 
 use std::time::Duration;
 
@@ -31,8 +31,8 @@ fn an_interval_ends_exactly_so_long_after_its_first_record() {
     });
 }
 
-/// Keeps submitting every third of an interval, for so many intervals. Returns how long each record
-/// took to be durable.
+/// Submits a record every third of an interval, for a number of intervals. Returns how long each
+/// record took to become durable.
 async fn steady_arrivals(wal: Wal, intervals: u32) -> Vec<Duration> {
     let mut answers = Vec::new();
     for _ in 0..3 * intervals {
@@ -43,8 +43,8 @@ async fn steady_arrivals(wal: Wal, intervals: u32) -> Vec<Duration> {
     try_join_all(answers).await.unwrap()
 }
 
-/// Regression of a bug that another log has: there each arrival starts the window anew, and with
-/// steady arrivals nothing is ever synced.
+/// Another log has this bug: each arrival restarts the window, so with steady arrivals nothing is
+/// ever synced.
 #[test]
 fn later_arrivals_never_restart_the_interval() {
     run(async {
@@ -92,7 +92,7 @@ fn an_interval_that_ends_during_a_sync_is_followed_by_the_next_sync_at_once() {
     });
 }
 
-/// Submits records of so many bytes until the batch is full, and sees it synced at once.
+/// Submits records of this size until the batch is full, and checks that it is synced at once.
 async fn fill_a_batch(options: WalOptions, bytes: usize, count: usize) {
     let (_, wal) = log(options).await;
     let payload = vec![0; bytes];

@@ -1,4 +1,4 @@
-//! `SyncPolicy::Manual`: a sync when it is asked for, at rotation and at the end.
+//! `SyncPolicy::Manual`: a sync on request, at a rotation and at the end.
 
 use tidewal::Lsn;
 use tokio::time::sleep;

@@ -123,7 +123,7 @@ fn the_wait_for_a_place_in_the_queue_counts() {
         let first = wal.submit("first").await.unwrap();
         settle().await;
         let second = wal.submit("second").await.unwrap();
-        // The queue is full until the first one's sync is over.
+        // The queue is full until the first record's sync has completed.
         assert_eq!(wal.append("third").await.unwrap(), Lsn::new(4));
         first.await.unwrap();
         second.await.unwrap();
@@ -247,7 +247,7 @@ fn truncations_and_what_they_freed_are_counted() {
     });
 }
 
-/// Values in the bucket of this time.
+/// The number of values in the bucket of this time.
 fn counts_at(histogram: &Histogram, time: Duration) -> u64 {
     let bounds = histogram.bounds();
     let bucket = bounds.partition_point(|&bound| bound < nanos(time));

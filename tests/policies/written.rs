@@ -10,7 +10,7 @@ use crate::helpers::{
 };
 use crate::support::{options, policies, run};
 
-/// Sees an append return without a sync, and its record not yet durable.
+/// Checks that an append returns without a sync, and that its record is not durable yet.
 async fn append_written(wal: &Wal, append: impl Future<Output = Result<Lsn, Error>>) -> Lsn {
     let (before, durable) = (wal.stats(), wal.durable_lsn());
     let (lsn, took) = timed(append).await;

@@ -1,4 +1,4 @@
-//! Producers wait while the queue is full, or are refused.
+//! Back-pressure: producers wait while the queue is full, or are refused.
 
 use bytes::Bytes;
 use tidewal::{Error, Lsn, TrySubmitError, WalOptions};
@@ -8,7 +8,8 @@ use tokio_test::{assert_pending, assert_ready_ok, task};
 use crate::helpers::{appended, log, ms, next_batch, queued, settle, stalled, taking};
 use crate::support::{options, policies, run};
 
-/// Fills the queue with these payloads, and sees the next producer wait until they are written.
+/// Fills the queue with these payloads, and checks that the next producer waits until they are
+/// written.
 async fn fill_the_queue(options: WalOptions, payloads: [Bytes; 2], next: Bytes) {
     let (_, wal) = stalled(options).await;
     let [first, second] = payloads;
@@ -96,7 +97,7 @@ fn a_producer_in_the_queue_does_not_wait_for_ever_under_any_policy() {
     }
 }
 
-/// Fills the queue, and sees every further record refused until there is room.
+/// Fills the queue, and checks that every further record is refused until there is room.
 async fn refuse_when_full(options: WalOptions, filling: Bytes, refused: Bytes) {
     let (disk, wal) = stalled(options).await;
     drop(wal.try_submit(filling.clone()).unwrap());

@@ -67,7 +67,7 @@ fn a_submit_that_is_dropped_unpolled_does_nothing() {
 ///
 /// `PendingAppend`: "Only the answer is lost."
 #[test]
-fn a_record_is_appended_though_nobody_waits_for_its_answer() {
+fn a_record_whose_answer_is_dropped_is_appended() {
     for policy in policies() {
         run(async {
             let (disk, wal) = log(options().sync_policy(policy)).await;
@@ -171,7 +171,7 @@ fn a_truncation_that_is_dropped_harms_nobody() {
 }
 
 #[test]
-fn a_log_closes_though_nobody_waits_for_it() {
+fn a_log_closes_although_no_caller_waits_for_it() {
     run(async {
         let (disk, wal) = stalled(options()).await;
         let pending = wal.submit("x").await.unwrap();
@@ -240,7 +240,7 @@ fn a_dropped_submit_of_any_kind_appends_nothing_and_a_dropped_answer_takes_nothi
     });
 }
 
-/// One of each that could be told apart.
+/// One call of each kind.
 fn every_call<'a>(wal: &'a Wal, ordered: &'a OrderedAppender) -> Vec<BoxFuture<'a, ()>> {
     let written = Durability::Written;
     vec![

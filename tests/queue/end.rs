@@ -1,4 +1,4 @@
-//! Whoever is in the queue when the log ends.
+//! Callers in the queue when the log ends.
 
 use tidewal::sim::Operation;
 use tidewal::{Error, Lsn};

@@ -1,4 +1,4 @@
-//! A log whose queue is easily filled, and a look into it.
+//! A log whose queue fills up easily, and helpers to inspect it.
 
 use std::time::Duration;
 
@@ -13,19 +13,19 @@ use crate::support::{DIR, options};
 /// How long a sync takes.
 pub const SYNC: Duration = ms(10);
 
-/// A record's header, which counts where bytes are counted.
+/// The length of a record's header, which is included in byte counts.
 pub const HEADER: usize = 20;
 
 pub const fn ms(count: u64) -> Duration {
     Duration::from_millis(count)
 }
 
-/// A payload that takes so many bytes of the queue.
+/// A payload that takes this many bytes in the queue.
 pub fn taking(bytes: usize) -> Bytes {
     vec![b'x'; bytes - HEADER].into()
 }
 
-/// A payload with a name, which makes it so long.
+/// A payload that begins with a name, of this length.
 pub fn named(name: &str, len: usize) -> Bytes {
     let mut payload = name.as_bytes().to_vec();
     payload.resize(len.max(name.len()), b'.');
@@ -53,20 +53,20 @@ pub async fn stalled(options: WalOptions) -> (SimDisk, Wal) {
     (disk, wal)
 }
 
-/// Lets the log do whatever it can without time going by.
+/// Lets the log do everything that needs no time.
 pub async fn settle() {
     for _ in 0..64 {
         tokio::task::yield_now().await;
     }
 }
 
-/// Lets the sync under way end. What waits is then written, and its sync is under way.
+/// Lets the running sync complete. The waiting records are then written, and their sync is running.
 pub async fn next_batch() {
     sleep(SYNC).await;
     settle().await;
 }
 
-/// Bytes and records that wait.
+/// The bytes and records in the queue.
 pub fn queued(wal: &Wal) -> (u64, u64) {
     (wal.stats().queued_bytes, wal.stats().queued_records)
 }

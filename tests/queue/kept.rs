@@ -1,4 +1,4 @@
-//! Futures that are polled once, kept, and never polled again. No one waits for them.
+//! Futures that are polled once, kept, and never polled again. No caller waits for them.
 
 use tidewal::{Error, Lsn, TrySubmitError, Wal};
 use tokio::time::sleep;
@@ -7,7 +7,7 @@ use tokio_test::{assert_pending, assert_ready_err, assert_ready_ok, task};
 use crate::helpers::{log, ms, next_batch, queued, settle, stalled, taking};
 use crate::support::{options, run};
 
-/// `Wal::submit` says "Once the log is closed no one waits."
+/// `Wal::submit` says "Once the log is closed, no caller waits."
 #[test]
 fn no_one_waits_for_a_kept_submit_once_the_log_is_closed() {
     run(async {
@@ -30,7 +30,7 @@ fn no_one_waits_for_a_kept_submit_once_the_log_is_closed() {
     });
 }
 
-/// `Wal::submit` says "they pass where there is room for them beside it"
+/// `Wal::submit` says "they pass it if there is also room for them"
 #[test]
 fn others_pass_a_kept_submit_where_there_is_room_for_both() {
     run(async {
@@ -48,7 +48,7 @@ fn others_pass_a_kept_submit_where_there_is_room_for_both() {
     });
 }
 
-/// `Wal::submit` says "and otherwise 10 ms after room was offered to it"
+/// `Wal::submit` says "and otherwise 10 ms after it was offered room."
 #[test]
 fn a_kept_submit_that_needs_the_whole_queue_is_passed_after_ten_milliseconds() {
     run(async {
@@ -71,7 +71,7 @@ fn a_kept_submit_that_needs_the_whole_queue_is_passed_after_ten_milliseconds() {
         settle().await;
         assert!(behind.is_woken());
         drop(assert_ready_ok!(behind.poll()));
-        // From now on it does not count.
+        // From now on it is skipped.
         for _ in 0..20 {
             wal.try_submit(taking(900)).unwrap().await.unwrap();
             wal.append(taking(1000)).await.unwrap();
@@ -80,7 +80,7 @@ fn a_kept_submit_that_needs_the_whole_queue_is_passed_after_ten_milliseconds() {
     });
 }
 
-/// `Wal::submit` says "When it is polled again, it is in turn before all who came after it."
+/// `Wal::submit` says "When it is polled again, it comes before all callers that came after it."
 #[test]
 fn a_kept_submit_that_is_polled_again_has_kept_its_turn() {
     run(async {
@@ -140,14 +140,14 @@ fn small_records_do_not_starve_a_large_one() {
         for _ in 0..10 {
             let started = tokio::time::Instant::now();
             drop(wal.submit(taking(1000)).await.unwrap());
-            // Each of the others gets one record in before it, three with each sync.
+            // Each of the others appends one record before it, three with each sync.
             assert!(started.elapsed() <= ms(60), "{:?}", started.elapsed());
         }
         wal.close().await.unwrap();
     });
 }
 
-/// `Wal::try_submit` says "it does not push ahead of them"
+/// `Wal::try_submit` says "it does not overtake them"
 #[test]
 fn try_submit_takes_room_that_no_one_who_waits_needs() {
     run(async {
@@ -166,7 +166,7 @@ fn try_submit_takes_room_that_no_one_who_waits_needs() {
     });
 }
 
-/// So many requests that bring no record may be in the queue.
+/// The most requests without records that may be in the queue.
 const CONTROLS: usize = 1024;
 
 #[test]

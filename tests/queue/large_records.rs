@@ -33,7 +33,7 @@ fn a_record_larger_than_the_queue_waits_until_it_is_empty_and_others_wait_behind
         assert_pending!(small.poll());
         next_batch().await;
         drop(assert_ready_ok!(large.poll()));
-        // It is at the head of the line now, and has no place yet.
+        // It is the first in the wait list now, and has no room yet.
         assert_pending!(small.poll());
         next_batch().await;
         assert!(small.is_woken());

@@ -1,5 +1,5 @@
-//! The queue: what waits in it is bounded by bytes and by count, producers wait their turn, and any of
-//! them can go away (`docs/durability.md`: P3, P7, P8).
+//! The queue: it is bounded by bytes and by count, producers wait in turn, and any of them can be
+//! dropped (`docs/durability.md`: P3, P7, P8).
 
 mod back_pressure;
 mod dropped;

@@ -1,4 +1,4 @@
-//! Payloads are let go as soon as they can be.
+//! Payloads are dropped as soon as possible.
 
 use std::sync::Arc;
 
@@ -10,12 +10,12 @@ use tokio_test::{assert_pending, task};
 use crate::helpers::{log, ms, settle, stalled};
 use crate::support::{options, policies, run};
 
-/// A payload that shares these bytes, and so shows whether it is still held.
+/// A payload that shares these bytes, so their reference count shows whether it is still held.
 fn sharing(bytes: &Arc<[u8]>) -> Bytes {
     Bytes::from_owner(Arc::clone(bytes))
 }
 
-/// Five payloads of this length. So many of them are held until they are written.
+/// Appends five payloads of this length. `held` of them are held until they are written.
 fn five_are_let_go_when_they_are_written(len: usize, held: usize) {
     for policy in policies() {
         run(async {

@@ -43,7 +43,7 @@ fn a_small_record_does_not_overtake_a_large_one() {
     });
 }
 
-/// Submits so many records of one task, more than the queue holds, and forgets some of the answers.
+/// Submits more records of one task than the queue holds, and drops some of the answers.
 async fn submit_in_order(wal: &Wal, task: usize, count: usize) -> Vec<(usize, PendingAppend)> {
     let mut pending = Vec::new();
     for number in 0..count {
@@ -59,7 +59,7 @@ async fn submit_in_order(wal: &Wal, task: usize, count: usize) -> Vec<(usize, Pe
     pending
 }
 
-/// A queue and batches that many records in flight run into.
+/// A small queue and small batches, which many records in flight exceed.
 fn narrow() -> WalOptions {
     options()
         .queue_records(16)

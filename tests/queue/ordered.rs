@@ -41,7 +41,7 @@ fn what_is_behind_a_refused_append_is_refused_though_it_fits() {
         let appender = wal.ordered();
         let before = appender.submit("before").await.unwrap();
         let refused = appender.submit(vec![0; LARGE]).await.unwrap();
-        // In the queue already, and in batches of their own.
+        // These are in the queue already, in separate batches.
         let behind = appender.submit("behind").await.unwrap();
         let written = appender.submit_with("written", Durability::Written);
         let written = written.await.unwrap();
@@ -83,7 +83,7 @@ fn what_comes_after_a_refusal_is_refused_until_a_new_appender_is_taken() {
     });
 }
 
-/// One of each, all of which are refused.
+/// One call of each kind, all of which are refused.
 async fn every_call(appender: &OrderedAppender) -> Vec<Error> {
     let written = Durability::Written;
     vec![
@@ -101,7 +101,7 @@ async fn every_call(appender: &OrderedAppender) -> Vec<Error> {
     ]
 }
 
-/// `OrderedAppender` says "What was submitted before it is not affected."
+/// `OrderedAppender` says "What was submitted before the refused append is not affected."
 #[test]
 fn a_record_that_is_too_large_ends_a_sequence_and_not_what_was_before_it() {
     run(async {
@@ -119,7 +119,7 @@ fn a_record_that_is_too_large_ends_a_sequence_and_not_what_was_before_it() {
     });
 }
 
-/// Clones wait for places in the queue while another clone is refused one for good.
+/// Clones wait for room in the queue while another clone is refused.
 #[test]
 fn what_waits_for_a_place_when_a_clone_is_refused_is_refused_too() {
     run(async {
@@ -141,7 +141,7 @@ fn what_waits_for_a_place_when_a_clone_is_refused_is_refused_too() {
             };
             assert!(matches!(**cause, Error::TooLarge { .. }), "{error:?}");
         }
-        // Their turns are given up.
+        // Their turns in the wait list are given up.
         assert_eq!(other.await.unwrap(), Lsn::new(4));
         let records = appended(&disk, &wal).await;
         assert_eq!(records, ["queued", "relies on nothing"]);

@@ -1,4 +1,4 @@
-//! What is no regular file, whose files they are, and files that are in the way.
+//! Irregular files, the owner of files, and files that are in the way.
 
 use std::fs;
 use std::os::unix::fs::{MetadataExt, PermissionsExt, chown, symlink};
@@ -12,7 +12,7 @@ use crate::helpers::{append, assert_opens, in_dir, options, text};
 
 const SEGMENT: &str = "00000000000000000001.wal";
 
-/// Puts something in place, if this user can make it, and says what errors call it.
+/// The name of an irregular file in errors, and a function that creates it if this user can.
 type Thing = (&'static str, fn(&Path) -> bool);
 
 const THINGS: [Thing; 6] = [
@@ -58,7 +58,7 @@ fn regression_what_is_no_regular_file_is_an_error_at_once() {
     }
 }
 
-/// Others may have left these; a directory cannot be removed as a file.
+/// Other programs may have left these. A directory cannot be removed as a file.
 #[test]
 fn regression_what_is_named_like_a_spare_keeps_no_log_from_opening() {
     for (what, make) in THINGS {

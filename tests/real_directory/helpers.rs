@@ -75,7 +75,7 @@ pub fn open_segment(dir: &Path) -> PathBuf {
     names.pop().unwrap()
 }
 
-/// All that an error says.
+/// The text of an error, with its sources.
 pub fn text(error: &Error) -> String {
     let mut text = error.to_string();
     let mut source = std::error::Error::source(error);
@@ -86,8 +86,8 @@ pub fn text(error: &Error) -> String {
     text
 }
 
-/// What another process says when it opens the log, appends a record and closes it. `before` is put
-/// before its command.
+/// The output of another process that opens the log, appends a record and closes it. `before` is
+/// put in front of its command.
 pub fn another_process(dir: &Path, before: &[&str]) -> String {
     let exe = std::env::current_exe().unwrap();
     let mut words = before.iter().map(AsRef::as_ref);

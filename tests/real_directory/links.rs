@@ -1,4 +1,4 @@
-//! Backups of hard links.
+//! Hard-link backups.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,7 +8,7 @@ use tidewal::Lsn;
 
 use crate::helpers::{append, assert_opens, in_dir, options};
 
-/// As `cp -al` does it.
+/// Links all files, like `cp -al`.
 fn link_all(from: &Path, to: &Path) {
     fs::create_dir(to).unwrap();
     for entry in fs::read_dir(from).unwrap() {

@@ -1,4 +1,4 @@
-//! What people do to directories and files while a log is open in them, on the real disk
+//! Changes to directories and files while a log is open in them, on the real disk
 //! (`docs/durability.md`, "The directory").
 #![cfg(unix)]
 

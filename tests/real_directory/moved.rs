@@ -1,4 +1,4 @@
-//! A directory that is elsewhere than it was when its log was opened.
+//! A directory that was moved after its log was opened.
 
 use std::fs;
 use std::os::unix::fs::symlink;

@@ -1,4 +1,4 @@
-//! Logs that have to exist, and logs that are waited for.
+//! Logs that must exist, and logs that opening waits for.
 
 use std::fs;
 use std::path::Path;
@@ -13,7 +13,7 @@ fn a_log_that_has_to_exist_is_not_created() {
     in_dir(async |dir| {
         assert_no_log(&dir).await;
         assert!(!dir.exists());
-        // As an unmounted volume looks.
+        // Like an unmounted volume.
         fs::create_dir(&dir).unwrap();
         assert_no_log(&dir).await;
         fs::create_dir(dir.join("lost+found")).unwrap();
@@ -113,7 +113,7 @@ fn a_wait_for_a_log_that_is_dropped_ends() {
         assert!(futures::poll!(waits.as_mut()).is_pending());
         drop(waits);
         wal.close().await.unwrap();
-        // If the wait went on it would have the log now and then.
+        // If the wait continued, it would sometimes have the log open.
         for _ in 0..20 {
             let wal = options().lock_timeout(Duration::from_secs(30)).open(&dir);
             wal.await.unwrap().close().await.unwrap();

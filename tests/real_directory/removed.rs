@@ -1,4 +1,5 @@
-//! What is removed, exchanged or cut short while a log is open: nothing is acknowledged that is lost.
+//! Files that are removed, replaced or shortened while a log is open: no lost record is
+//! acknowledged.
 
 use std::fs;
 use std::path::Path;
@@ -43,7 +44,7 @@ fn no_append_into_a_segment_that_was_cut_short_is_acknowledged() {
     });
 }
 
-/// Checks that no append is acknowledged after `harm`, whatever it waits for, and that the error says
+/// Checks that no append of any durability is acknowledged after `harm`, and that the error says
 /// why.
 fn assert_noticed(reason: &str, harm: impl Fn(&Path)) {
     for durability in [Durability::Durable, Durability::Written] {

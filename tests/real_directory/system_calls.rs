@@ -1,5 +1,5 @@
-//! Calls that a file system does not have, or that fail: another process opens a log under `strace`,
-//! which makes them fail.
+//! System calls that a file system does not support, or that fail: another process opens a log
+//! under `strace`, which makes them fail.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -8,8 +8,8 @@ use tidewal::Wal;
 
 use crate::helpers::{another_process, append, in_dir, options};
 
-/// What a process says that has the log in `dir` opened while this call fails on the file or directory
-/// `on`; `None` if there is no `strace` that may do so.
+/// The output of a process that opens the log in `dir` while this call fails on the file or
+/// directory `on`. `None` if `strace` is missing or not permitted.
 fn with_failing(dir: &Path, on: &Path, inject: &str, allow: bool) -> Option<String> {
     let probe = ["-qq", "-e", "trace=none", "true"];
     let works = Command::new("strace").args(probe).output();
@@ -73,7 +73,8 @@ fn a_directory_that_cannot_be_synced_is_named_and_opened_if_asked_to() {
     });
 }
 
-/// It would be taken for one that was there before, and be gone after a power cut.
+/// Otherwise the next attempt would take it for one that existed before, and a power cut could lose
+/// it.
 #[test]
 fn a_directory_that_was_created_and_cannot_be_made_durable_does_not_stay() {
     in_dir(async |dir| {

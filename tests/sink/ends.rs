@@ -1,4 +1,4 @@
-//! Sinks that are dropped, or left alone.
+//! Sinks that are dropped or left unused.
 
 use futures::SinkExt;
 use tidewal::{Error, SyncPolicy};

@@ -1,4 +1,4 @@
-//! What a sink says when something fails.
+//! The errors of a sink.
 
 use std::io;
 
@@ -10,7 +10,7 @@ use tidewal::{Error, Lsn, SyncPolicy, Wal, WalSink};
 use crate::helpers::{assert_holds, log, payload, payloads, recovered, roomy};
 use crate::support::{options, run};
 
-/// Asserts that every call of a sink gives this error.
+/// Asserts that every call of a sink returns this error.
 async fn assert_gives(sink: &mut WalSink, is_expected: impl Fn(&Error) -> bool) {
     for _ in 0..2 {
         for result in [
@@ -118,7 +118,7 @@ fn a_full_disk_ends_the_sink_and_not_the_log() {
     });
 }
 
-/// `WalSink`: "nothing behind a refused payload is appended", also not a small one that would fit.
+/// Nothing sent after a refused payload is appended, not even a small payload that would fit.
 #[test]
 fn what_was_sent_after_the_refused_one_is_refused_too() {
     run(async {
@@ -178,8 +178,8 @@ fn a_closed_log_answers_what_was_sent_before_and_refuses_the_rest() {
     });
 }
 
-/// The error that comes first is that of the payload that was sent first, although the later one is
-/// refused at once.
+/// The first error belongs to the payload that was sent first, although the later one is refused at
+/// once.
 #[test]
 fn errors_come_in_the_order_of_sending() {
     run(async {
@@ -223,7 +223,8 @@ fn to_send_before_the_sink_is_ready_is_a_bug_of_the_caller() {
     });
 }
 
-/// It took the sync's error for the end of the log, asked for no other one, and waited forever.
+/// The sink took the error of its sync for the end of the log, requested no other sync, and waited
+/// forever.
 #[test]
 fn regression_a_sink_asks_for_a_sync_again_after_another_producers_record_was_refused() {
     run(async {

@@ -28,7 +28,7 @@ fn a_stream_that_is_forwarded_has_many_appends_in_flight() {
 fn a_stream_that_makes_pauses_shares_its_syncs_too() {
     run(async {
         let (disk, wal) = log(roomy()).await;
-        // Ten payloads for each millisecond of its own and of the disk's.
+        // Ten payloads per millisecond, and syncs of a millisecond.
         let slow = payloads(1000)
             .enumerate()
             .then(|(index, payload)| async move {
@@ -120,7 +120,7 @@ fn sinks_and_other_producers_share_one_log() {
     });
 }
 
-/// The interval's own batch is not cut short, and its limit is not prolonged.
+/// The batch of an interval is neither shortened nor prolonged.
 #[test]
 fn a_forwarded_stream_costs_one_sync_for_an_interval() {
     run(async {
@@ -136,7 +136,7 @@ fn a_forwarded_stream_costs_one_sync_for_an_interval() {
     });
 }
 
-/// A sink that waits for a place is one in a line, and gets it when it is its turn.
+/// A sink that waits for room waits in turn with other producers.
 #[test]
 fn a_sink_does_not_overtake_other_producers() {
     run(async {

@@ -88,7 +88,8 @@ fn a_flush_of_a_manual_log_does_not_wait_for_ever_when_that_log_is_closed() {
     });
 }
 
-/// The log refuses to be asked then, and answers all the same: that is to be waited for in peace.
+/// The log then refuses sync requests but still answers appends, so the sink must wait without
+/// polling in a loop.
 #[test]
 fn a_flush_of_a_manual_log_that_is_closing_is_not_busy_meanwhile() {
     run(async {

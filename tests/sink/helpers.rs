@@ -24,7 +24,7 @@ pub async fn log(options: WalOptions) -> (SimDisk, Wal) {
     (disk, wal)
 }
 
-/// Room for everything in one segment, so that no sync is one of a rotation.
+/// Everything fits into one segment, so no sync comes from a rotation.
 pub fn roomy() -> WalOptions {
     options().segment_size(1 << 20)
 }
@@ -33,26 +33,26 @@ pub fn payload(number: u64) -> Bytes {
     format!("payload {number}").into()
 }
 
-/// Payloads that are all there at once.
+/// A stream of payloads that are all ready at once.
 pub fn payloads(count: u64) -> impl Stream<Item = Result<Bytes>> + Unpin {
     stream::iter(0..count).map(|number| Ok(payload(number)))
 }
 
-/// Lets the log do whatever it can without time going by.
+/// Lets the log do everything that needs no time.
 pub async fn settle() {
     for _ in 0..64 {
         tokio::task::yield_now().await;
     }
 }
 
-/// What the log holds.
+/// The contents of the log.
 pub async fn recovered(disk: &SimDisk) -> Vec<Bytes> {
     let recovery = options().recover_on(disk, DIR).await.unwrap();
     let payloads = recovery.map_ok(|record| record.payload);
     payloads.try_collect().await.unwrap()
 }
 
-/// Asserts that the log holds the first so many payloads, in their order.
+/// Asserts that the log holds the first `count` payloads, in order.
 pub async fn assert_holds(disk: &SimDisk, count: u64) {
     let expected: Vec<_> = (0..count).map(payload).collect();
     assert_eq!(recovered(disk).await, expected);

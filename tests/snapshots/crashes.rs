@@ -7,7 +7,7 @@ use tidewal::snapshot::SnapshotState;
 use crate::helpers::{contents, lsn, open, read_all, small_log, write};
 use tidewal_testing::support::{DIR, options, run};
 
-/// What was promised before the power went.
+/// The promises before the power was cut.
 #[derive(Default)]
 struct Promised {
     /// The newest snapshot that was acknowledged.
@@ -15,11 +15,12 @@ struct Promised {
     records: u64,
 }
 
-/// Records, snapshots, truncation, removal, space set aside: as a service does it.
+/// Appends records, takes snapshots, truncates, removes snapshots and reserves space, like a
+/// service.
 async fn live(disk: &SimDisk, promised: &mut Promised) -> Option<()> {
     let wal = options().open_on(disk, DIR).await.ok()?;
     let snapshots = wal.snapshots();
-    // A few records do not fill a segment: then no rotation syncs the directory by the way.
+    // Few records do not fill a segment, so no rotation happens to sync the directory.
     for (round, records) in [12, 12, 2, 2, 12].into_iter().enumerate() {
         for _ in 0..records {
             promised.records = wal.append(vec![b'r'; 1500]).await.ok()?.get();
@@ -33,7 +34,7 @@ async fn live(disk: &SimDisk, promised: &mut Promised) -> Option<()> {
     Some(())
 }
 
-/// Starts as a service does, and checks that nothing that was promised is missing.
+/// Starts like a service, and checks that no promise is broken.
 async fn check(disk: &SimDisk, promised: &Promised) {
     let locked = options().lock_on(disk, DIR).await.unwrap();
     let listed = locked.snapshots().await.unwrap();
@@ -84,7 +85,7 @@ fn a_cut_at_every_operation() {
     assert!(cuts > 500, "{cuts} cuts");
 }
 
-/// A process is killed, the next one takes what it finds for durable, and only then the power goes.
+/// A process is killed, the next one takes what it finds for durable, and then the power is cut.
 #[test]
 fn what_is_found_after_a_kill_is_made_durable() {
     let mut kills = 0;
@@ -107,7 +108,7 @@ fn what_is_found_after_a_kill_is_made_durable() {
     assert!(kills > 100, "{kills} kills");
 }
 
-/// What was read and checked is durable, whether or not the log is opened afterwards.
+/// A snapshot that was read and checked is durable, whether or not the log is opened afterwards.
 #[test]
 fn what_was_read_is_durable() {
     run(async {
@@ -143,7 +144,7 @@ async fn truncate_by_what_is_found(disk: &SimDisk) {
     wal.snapshots().remove_before(&snapshot).await.unwrap();
 }
 
-/// The newest is damaged: the one before it is there, and the log reaches back to it.
+/// If the newest snapshot is damaged, the one before it exists, and the log reaches back to it.
 #[test]
 fn the_one_before_is_kept_until_the_new_one_is_durable() {
     run(async {

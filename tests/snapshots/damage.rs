@@ -1,4 +1,4 @@
-//! Damaged, foreign and later snapshots are told apart, and none of them is believed.
+//! Damaged, foreign and later snapshots are distinguished, and none of them is used.
 
 use tidewal::snapshot::{SnapshotError, SnapshotState};
 use tidewal::{Error, Lsn};
@@ -8,7 +8,7 @@ use tidewal_testing::support::{DIR, options, run};
 
 const FILE: &str = "log/00000000000000000002.snapshot";
 
-/// Every bit of a small snapshot, but those of the header block that say nothing.
+/// Every bit of a small snapshot, except the unused ones of the header block.
 #[test]
 fn every_flipped_bit_is_noticed() {
     run(async {
@@ -44,7 +44,7 @@ fn a_short_file_is_damaged() {
     });
 }
 
-/// Chunks in another order, or of an earlier life of the file.
+/// Chunks in another order, or from an earlier life of the file.
 #[test]
 fn a_chunk_counts_in_its_own_place_only() {
     run(async {
@@ -65,7 +65,7 @@ fn a_chunk_counts_in_its_own_place_only() {
     });
 }
 
-/// A function that does not read everything does not get around the check.
+/// Everything is checked, even if the function does not read all of it.
 #[test]
 fn what_is_not_read_is_checked_too() {
     run(async {
@@ -148,7 +148,7 @@ fn one_of_a_later_version_is_told_apart_and_left_alone() {
     });
 }
 
-/// A snapshot is the last copy of nothing while the log still has its records: a sound one replaces it.
+/// While the log still has the records, a damaged snapshot can be replaced by a sound one.
 #[test]
 fn a_damaged_one_is_replaced() {
     run(async {
@@ -161,7 +161,7 @@ fn a_damaged_one_is_replaced() {
     });
 }
 
-/// What is no file, or cannot be read, is in the way of no other snapshot.
+/// An irregular or unreadable file does not affect other snapshots.
 #[cfg(unix)]
 #[test]
 fn an_odd_entry_is_listed_and_left_alone() {
@@ -192,7 +192,7 @@ fn an_odd_entry_is_listed_and_left_alone() {
     });
 }
 
-/// A log that was lost, or that a repair has cut, does not go on from a snapshot that is ahead of it.
+/// A log that was lost, or cut by a repair, does not continue from a snapshot that is ahead of it.
 #[test]
 fn a_snapshot_ahead_of_its_log_is_an_error() {
     run(async {
@@ -214,7 +214,7 @@ fn a_snapshot_ahead_of_its_log_is_an_error() {
         assert_eq!((asked, end), (lsn(4), Lsn::ZERO));
     });
     run(async {
-        // Opened at the beginning by someone who does not look at snapshots, it is a new log.
+        // Opened at its beginning without regard to snapshots, it is a new log.
         let (disk, _) = small_log(1).await;
         disk.restart(tidewal::sim::Survival::Nothing);
         open(&disk).await;

@@ -1,4 +1,5 @@
-//! A snapshot of records that the log has lost and given out again: its log id fits, and its LSN too.
+//! A snapshot of records whose LSNs the log has given out again: its log id and its LSN fit the
+//! log.
 
 use tidewal::Lsn;
 use tidewal::sim::{SimDisk, Survival};
@@ -7,7 +8,8 @@ use tidewal::snapshot::{SnapshotError, SnapshotState};
 use crate::helpers::{contents, lsn, open, read_all, small_log, write};
 use tidewal_testing::support::{DIR, options, run};
 
-/// A copy of a log of three records goes another way, and gets the snapshot of LSN 5 of the original.
+/// A copy of a log of three records diverges from the original, and gets the original's snapshot of
+/// LSN 5.
 async fn diverged() -> SimDisk {
     let (disk, wal) = small_log(1).await;
     write(&wal.snapshots(), lsn(2)).await.unwrap();
@@ -53,7 +55,7 @@ fn it_is_told_apart_before_and_after_recovery() {
         assert_eq!(listed[1].state, SnapshotState::Diverged);
         for refused in [
             snapshots.read(lsn(5), read_all).await.map(drop),
-            // It is not taken for the one that is to be written.
+            // It is not taken for the snapshot to be written.
             write(&snapshots, lsn(5)).await.map(drop),
         ] {
             assert!(
@@ -61,14 +63,14 @@ fn it_is_told_apart_before_and_after_recovery() {
                 "{refused:?}"
             );
         }
-        // It has what the log has lost, so it is not removed.
+        // It covers records that the log has lost, so it is not removed.
         let newest = write(&snapshots, lsn(6)).await.unwrap();
         assert_eq!(snapshots.remove_before(&newest).await.unwrap(), 1);
         assert_eq!(snapshots.list().await.unwrap().len(), 2);
     });
 }
 
-/// The log is an older copy of itself, and ends before what the snapshot covers.
+/// The log is an older copy, and ends before the snapshot.
 #[test]
 fn it_is_told_apart_while_the_log_is_behind_it() {
     run(async {
@@ -89,7 +91,7 @@ fn it_is_told_apart_while_the_log_is_behind_it() {
     });
 }
 
-/// However the log is truncated, closed and opened again, its own snapshot stays its own.
+/// However the log is truncated, closed and reopened, its own snapshot is recognized.
 #[test]
 fn a_truncated_log_knows_its_snapshot() {
     run(async {
@@ -125,7 +127,7 @@ fn a_truncated_log_knows_its_snapshot() {
     });
 }
 
-/// Its name came back after a power cut, and that of the segment after it did not.
+/// Its name came back after a power cut, while the name of the segment after it did not.
 #[test]
 fn regression_a_truncated_segment_that_came_back_makes_no_snapshot_diverge() {
     run(async {
@@ -147,7 +149,7 @@ fn regression_a_truncated_segment_that_came_back_makes_no_snapshot_diverge() {
     });
 }
 
-/// What cannot be read tells nothing.
+/// An unreadable header proves nothing.
 #[test]
 fn regression_a_header_that_cannot_be_read_makes_no_snapshot_diverge() {
     run(async {

@@ -11,13 +11,14 @@ use tokio_test::task::spawn;
 use crate::helpers::{contents, lsn, put, read_all, small_log, write};
 use tidewal_testing::support::{DIR, options, run, within_a_minute};
 
-/// Long enough, in virtual time, for whatever goes on.
+/// Long enough, in virtual time, for all work to complete.
 async fn a_while() {
     tokio::time::sleep(Duration::from_secs(60)).await;
 }
 
-/// `Snapshots`: "`write`, `list`, `read`, `remove_before` and `reserve` work in the background: if the future is
-/// dropped after it was first polled, the work still goes on to its end, and only the answer is lost."
+/// `Snapshots`: "`write`, `list`, `read`, `remove_before` and `reserve` work in the background: if
+/// the future is dropped after it was first polled, the work is still completed, and only the
+/// answer is lost."
 #[test]
 fn dropped_calls_go_on_to_their_end() {
     run(async {

@@ -9,7 +9,7 @@ use tidewal::snapshot::SnapshotError;
 use crate::helpers::{contents, lsn, open, put, read_all, small_log, write};
 use tidewal_testing::support::{DIR, options, run};
 
-/// Whatever call fails, an acknowledged snapshot is there after a power cut, and the log works on.
+/// Whichever call fails, an acknowledged snapshot survives a power cut, and the log keeps working.
 #[test]
 fn every_call_fails_once() {
     let mut faults = 0;
@@ -59,7 +59,7 @@ fn fail_each(operation: Operation, kind: io::ErrorKind) -> usize {
     unreachable!("some call is the last one")
 }
 
-/// A name that may not be durable: no snapshot any more until the log is opened again.
+/// The name may not be durable, so there are no more snapshots until the log is reopened.
 #[test]
 fn a_failed_sync_of_the_directory_is_final() {
     run(async {
@@ -78,7 +78,8 @@ fn a_failed_sync_of_the_directory_is_final() {
     });
 }
 
-/// It may be in the cache only, where the next start would find it, and truncate the log because of it.
+/// The name may be in the cache only. The next start would find it, and truncate the log because of
+/// it.
 #[test]
 fn a_name_that_could_not_be_made_durable_is_taken_back() {
     run(async {
@@ -96,7 +97,7 @@ fn a_name_that_could_not_be_made_durable_is_taken_back() {
     });
 }
 
-/// The system reports the failure once. That the next sync succeeds says nothing of the name.
+/// The system reports the failure once. The success of the next sync proves nothing about the name.
 #[test]
 fn no_snapshot_is_called_durable_after_a_failed_sync_of_the_directory() {
     run(async {
@@ -120,7 +121,8 @@ fn no_snapshot_is_called_durable_after_a_failed_sync_of_the_directory() {
     });
 }
 
-/// The old name of the file that is set aside may come back with a power cut, on what is in it then.
+/// The old name of the reserved file may come back after a power cut, with the contents at that
+/// time.
 #[test]
 fn what_was_set_aside_is_not_written_to_before_its_old_name_is_gone_for_good() {
     run(async {
@@ -140,7 +142,8 @@ fn what_was_set_aside_is_not_written_to_before_its_old_name_is_gone_for_good() {
     });
 }
 
-/// A file whose sync has failed is not written to again: its pages may be lost, and count as clean.
+/// A file whose sync has failed is not written to again, because its pages may be lost and marked
+/// clean.
 #[test]
 fn a_failed_sync_takes_a_new_file() {
     run(async {
@@ -157,7 +160,7 @@ fn a_failed_sync_takes_a_new_file() {
     });
 }
 
-/// What issue 5 asks for: the log has filled the disk, and a snapshot still fits.
+/// The log has filled the disk, and a snapshot still fits.
 #[test]
 fn space_that_was_set_aside_is_there_on_a_full_disk() {
     run(async {

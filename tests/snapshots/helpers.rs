@@ -1,4 +1,4 @@
-//! A log whose records and snapshots say what they hold.
+//! A log whose records and snapshots have known contents.
 
 use std::io::{self, Read, Write};
 
@@ -8,7 +8,7 @@ use tidewal::{Lsn, Wal};
 
 use tidewal_testing::support::{DIR, options};
 
-/// What the snapshot of `lsn` holds: enough for two chunks and a half if `is_large`.
+/// The contents of the snapshot of `lsn`: two and a half chunks if `is_large`.
 pub fn contents(lsn: Lsn, is_large: bool) -> Vec<u8> {
     let len = if is_large { 5 << 19 } else { 700 };
     let mut bytes = vec![u8::try_from(lsn.get() % 251).unwrap(); len];

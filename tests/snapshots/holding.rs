@@ -1,4 +1,4 @@
-//! What a snapshot that is being written keeps from others, on the real disk.
+//! Effects of a running snapshot on other callers, on the real disk.
 
 use std::io::Write;
 use std::sync::mpsc;
@@ -7,8 +7,8 @@ use std::time::Duration;
 use tidewal::{Error, Wal};
 use tokio::sync::oneshot;
 
-/// Such a snapshot keeps the directory locked while the log closes. Opening the log waited for it, and for
-/// ever where the snapshot waited for what comes after that.
+/// A running snapshot keeps the directory locked while the log closes. Opening the log waited for
+/// it, and waited forever if the snapshot waited for the opening.
 #[tokio::test]
 async fn regression_a_log_that_a_snapshot_keeps_locked_is_waited_for_no_longer_than_was_asked_for()
 {
@@ -27,7 +27,7 @@ async fn regression_a_log_that_a_snapshot_keeps_locked_is_waited_for_no_longer_t
         snapshots.write(lsn, contents).await
     });
     begins.await.unwrap();
-    // The log closes all the same if it is not waited for.
+    // The log closes even if no caller waits for it.
     tokio_test::assert_pending!(tokio_test::task::spawn(wal.close()).poll());
     let options = Wal::options().lock_timeout(Duration::from_millis(50));
     let opened = tokio::time::timeout(Duration::from_secs(60), options.open(dir.path())).await;

@@ -1,4 +1,4 @@
-//! Written, listed, read, removed.
+//! The life of a snapshot: written, listed, read, removed.
 
 use std::io::{self, Write};
 use std::sync::{Arc, Mutex};
@@ -34,7 +34,7 @@ fn contents_of_any_length_come_back() {
     });
 }
 
-/// The same on the machine's disk, on threads, with the whole of a start.
+/// The same on the real disk, with threads and a complete start.
 #[test]
 fn a_service_starts_from_snapshot_and_log() {
     within_a_minute(|| {
@@ -136,7 +136,7 @@ fn older_ones_go_and_the_largest_becomes_the_spare() {
     });
 }
 
-/// Two may be asked for at once: they take turns, because they share one file.
+/// Two concurrent snapshots take turns, because they share one file.
 #[test]
 fn two_at_once_take_turns() {
     run(async {
@@ -183,7 +183,8 @@ fn what_the_function_says_is_handed_on() {
     });
 }
 
-/// Dropped after its first poll a snapshot is made all the same, as the documentation says.
+/// If the future is dropped after its first poll, the snapshot is still made, as the documentation
+/// says.
 #[test]
 fn a_dropped_call_goes_on() {
     run(async {
@@ -198,8 +199,8 @@ fn a_dropped_call_goes_on() {
     });
 }
 
-/// On a thread: a log that closes while a snapshot is written ends that, and is closed when it has ended. The
-/// directory stayed locked after `close` had returned.
+/// On a thread: a log that closes while a snapshot is being written ends it, and `close` returns
+/// after that. Earlier, the directory stayed locked after `close` had returned.
 #[test]
 fn regression_closing_ends_a_snapshot_under_way_and_waits_for_it() {
     within_a_minute(|| {
@@ -241,7 +242,7 @@ fn regression_closing_ends_a_snapshot_under_way_and_waits_for_it() {
     });
 }
 
-/// Waits until the writer has gone.
+/// Waits until the writer has ended.
 async fn has_ended(wal: &Wal) {
     let mut durable = wal.subscribe_durable();
     while durable.next().await.is_some() {}
@@ -261,7 +262,7 @@ fn the_handle_does_not_keep_the_log_open() {
     });
 }
 
-/// Neither recovery, nor a truncation, nor a start takes a snapshot for a file of the log's.
+/// Neither recovery nor a truncation nor a start takes a snapshot for a file of the log.
 #[test]
 fn the_log_leaves_snapshots_alone() {
     run(async {
@@ -280,7 +281,7 @@ fn the_log_leaves_snapshots_alone() {
     });
 }
 
-/// Memory is bounded by a chunk: what a function writes goes to the disk while it writes.
+/// Memory is bounded by a chunk: contents go to the disk while the function writes.
 #[test]
 fn contents_go_to_the_disk_while_they_are_written() {
     run(async {
@@ -324,7 +325,7 @@ fn options_are_checked_first() {
     });
 }
 
-/// A file that was removed between the listing of the directory and the look into it.
+/// A file that was removed after the directory was listed and before it was opened.
 #[test]
 fn a_file_that_goes_while_it_is_listed_is_passed_over() {
     run(async {
@@ -339,7 +340,7 @@ fn a_file_that_goes_while_it_is_listed_is_passed_over() {
     });
 }
 
-/// Its file is removed while it is read, and would be what the next snapshot is written into.
+/// The file is removed while it is read. Otherwise the next snapshot would be written into it.
 #[test]
 fn a_snapshot_that_is_being_read_is_not_written_over() {
     within_a_minute(|| {

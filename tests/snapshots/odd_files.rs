@@ -1,4 +1,4 @@
-//! What is no regular file, where `WalOptions::lock` looks for the log.
+//! Irregular files where `WalOptions::lock` expects the log.
 
 use std::os::unix::fs::symlink;
 use std::os::unix::net::UnixListener;
@@ -19,7 +19,7 @@ const THINGS: [(&str, Make); 4] = [
     ("a symbolic link", |path| symlink("nowhere", path).is_ok()),
 ];
 
-/// For `open`, `recover` and `read` the same is in `real_directory`.
+/// `real_directory` has the same for `open`, `recover` and `read`.
 #[test]
 fn locking_a_directory_neither_follows_nor_waits_for_what_is_no_regular_file() {
     within_a_minute(|| {

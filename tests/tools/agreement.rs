@@ -1,4 +1,4 @@
-//! A second reader that judges differently would be a bug.
+//! A survey and a recovery must judge a log alike.
 
 use tidewal::tools::Depth;
 use tidewal::{CorruptionKind, Error};
@@ -21,7 +21,7 @@ fn a_survey_and_a_recovery_agree_on_every_damaged_log() {
     assert!(sound > 1000 && damaged > 1000);
 }
 
-/// What [`Depth::Newest`] reads is what opening without replay reads.
+/// [`Depth::Newest`] reads the same as opening without a replay.
 #[test]
 fn a_look_at_the_newest_segment_agrees_with_opening() {
     for_each_wreck(5, |what, _, disk| {
@@ -31,7 +31,7 @@ fn a_look_at_the_newest_segment_agrees_with_opening() {
         let looked = survey(disk, Depth::Newest);
         match opened {
             Ok(_) => assert!(looked.is_sound(), "{:?}", looked.damages),
-            // It was found when all was read at the end.
+            // Found when everything was read at the end.
             Err(Error::Corrupt(_)) if Strict::read(disk).outcome.is_err() => {}
             Err(Error::Unsupported { .. }) => assert!(!looked.is_sound()),
             Err(error) => panic!("{error:?}"),
@@ -39,7 +39,7 @@ fn a_look_at_the_newest_segment_agrees_with_opening() {
     });
 }
 
-/// Not only the first.
+/// Not only the first one.
 #[test]
 fn every_damaged_range_is_named() {
     let log = Sound::fresh(Stop::Clean);

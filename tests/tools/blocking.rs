@@ -1,4 +1,4 @@
-//! Functions that block: what they wait for, and what they do where nothing can be waited for.
+//! Blocking functions: what they wait for, and what they do if they cannot wait.
 
 use std::time::Duration;
 
@@ -28,7 +28,7 @@ fn assert_closing<T>(done: Result<T, Error>) {
     }
 }
 
-/// No time passes on a simulated clock while a function blocks.
+/// On a simulated clock, no time passes while a function blocks.
 #[test]
 fn on_a_simulated_disk_a_log_that_is_closing_is_in_use() {
     run(async {
@@ -63,7 +63,7 @@ async fn a_log_that_is_closing_is_waited_for() {
     }
 }
 
-/// A simulated sync that takes time fails the repair, which can be done again.
+/// A simulated sync that takes time makes the repair fail. The repair can be done again.
 #[test]
 fn a_repair_whose_sync_stalls_fails_and_can_be_done_again() {
     let mut stalled = 0;

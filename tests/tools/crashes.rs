@@ -1,5 +1,5 @@
-//! A repair that is cut short: by the loss of power or of its process, at every operation, with every
-//! part of what was volatile surviving.
+//! An interrupted repair: by a power cut or a kill at every operation, with every subset of the
+//! volatile changes surviving.
 
 use std::collections::HashSet;
 
@@ -21,7 +21,7 @@ fn a_repair_can_be_cut_short_anywhere() {
             return;
         }
         let Ok(planned) = plan(disk) else { return };
-        // What is done decides, more than what was damaged.
+        // Repairs with the same steps are tried once, even for different damage.
         if !seen.insert(format!(
             "{:?}{:?}",
             planned.steps,
@@ -70,7 +70,7 @@ fn survivals(disk: &SimDisk) -> Vec<Survival> {
     some
 }
 
-/// An operation fails, and the process lives on and tries again.
+/// An operation fails, and the process continues and tries again.
 fn fail_everywhere(before: &Before, disk: &SimDisk) {
     for operation in Operation::ALL {
         for skip in 0..100 {
@@ -91,8 +91,8 @@ fn fail_everywhere(before: &Before, disk: &SimDisk) {
     }
 }
 
-/// An operation that takes space finds none. Nothing is left of the repair: there would be less room than
-/// before.
+/// An operation that needs space fails. The repair must undo everything, or there would be less
+/// room than before.
 fn full_at(disk: &SimDisk, operation: Operation, skip: u64) {
     let fork = disk.fork();
     let planned = plan(&fork).unwrap();
@@ -112,8 +112,9 @@ fn full_at(disk: &SimDisk, operation: Operation, skip: u64) {
     assert_eq!(names(&fork), names(disk), "something is left behind");
 }
 
-/// Whatever stands there now: a service that starts either is refused or finds all that recovery
-/// delivered; a repair finishes it; and all that could be read is still somewhere.
+/// In any state after that, a service either is refused or finds everything that recovery
+/// delivered. A repair completes the work. And every record that could be read is still in some
+/// file.
 fn go_on(before: &Before, disk: &SimDisk) {
     note_trial();
     before.assert_nothing_lost(disk);
@@ -125,7 +126,7 @@ fn go_on(before: &Before, disk: &SimDisk) {
             before.assert_stretch(&records[..records.len() - 1]);
         }
         Err(Error::Corrupt(_)) => {
-            // Opening reads the newest segment only: the damage may lie in another one.
+            // Opening reads only the newest segment, and the damage may be in another one.
             if files(&service) == untouched {
                 assert!(Strict::read(&service).outcome.is_err());
             }

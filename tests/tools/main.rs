@@ -1,6 +1,6 @@
-//! Looking into damaged logs, and mending them (`tidewal::tools`): a survey and a recovery agree on
-//! every damaged log that the harness makes; and a repair, cut short at whatever operation, keeps what
-//! could be read, and ends in a sound log.
+//! Survey and repair (`tidewal::tools`): a survey and a recovery agree on every damaged log of the
+//! harness. A repair, interrupted at any operation, keeps every readable record and ends in a sound
+//! log.
 
 mod agreement;
 mod blocking;

@@ -1,4 +1,4 @@
-//! What a repair leaves behind.
+//! The result of a repair.
 
 use std::path::Path;
 
@@ -17,16 +17,16 @@ pub fn execute(plan: RepairPlan) -> Result<Repaired, Error> {
     plan.execute()
 }
 
-/// What must be true of a repaired log, whichever way it came to be one.
+/// Facts about a log before its repair, for checks after it.
 pub struct Before {
-    /// What recovery delivered before its error.
+    /// The records that recovery delivered before its error.
     pub delivered: Vec<Record>,
-    /// What could be read in any way.
+    /// The records that could be read in any way.
     pub readable: Vec<Record>,
     pub files: Vec<(String, Vec<u8>)>,
-    /// What the log held when it was sound.
+    /// The records of the sound log.
     pub written: Vec<Record>,
-    /// The lowest LSN that may be given out, if the plan has promised one.
+    /// The lowest LSN that may be given out, according to the plan.
     pub floor: Lsn,
 }
 
@@ -45,7 +45,8 @@ impl Before {
         }
     }
 
-    /// The log opens, and holds what recovery delivered before, and nothing that was not written.
+    /// The log opens, holds everything that recovery delivered before, and nothing that was not
+    /// written.
     pub fn assert_stretch(&self, records: &[Record]) {
         assert!(
             records.starts_with(&self.delivered),
@@ -64,7 +65,7 @@ impl Before {
         );
     }
 
-    /// Whatever could be read is in some file.
+    /// Every record that could be read is in some file.
     pub fn assert_nothing_lost(&self, disk: &SimDisk) {
         let after = files(disk);
         let gone = self
@@ -139,7 +140,7 @@ fn assert_two_logs(error: &Error) {
     assert!(text.contains("move the files of the others"), "{text}");
 }
 
-/// A fork of the damaged disk, so that what was planned on the other one is planned anew.
+/// Repairs a fork of the damaged disk, and checks the result.
 fn assert_repairs(before: &Before, disk: &SimDisk) {
     let planned = plan(disk).unwrap();
     assert!(!planned.is_empty());
@@ -175,8 +176,8 @@ fn assert_repairs(before: &Before, disk: &SimDisk) {
     before.assert_nothing_lost(disk);
 }
 
-/// Every file that was taken out or changed is in the folder as it was, and no other has changed but
-/// where the steps say so.
+/// Every file that was taken out or changed is in the folder as it was. No other file has changed,
+/// except as the steps say.
 fn assert_kept(before: &Before, disk: &SimDisk, steps: &[RepairStep]) {
     let after = files(disk);
     for (path, bytes) in before.files.iter().filter(|(path, _)| has_end(path, "wal")) {
@@ -197,8 +198,8 @@ fn assert_kept(before: &Before, disk: &SimDisk, steps: &[RepairStep]) {
     }
 }
 
-/// The newest records of a log with a damaged header are gone, and nobody knows how many they were; no
-/// LSN that may have been theirs is given again.
+/// The newest records of a log with a damaged header are lost, and their number is unknown. No LSN
+/// that they may have had is given out again.
 #[test]
 fn a_damaged_header_of_the_only_segment_moves_the_log_beyond_all_it_may_have_held() {
     let disk = SimDisk::new(3);
@@ -223,12 +224,12 @@ fn a_damaged_header_of_the_only_segment_moves_the_log_beyond_all_it_may_have_hel
     let note = disk.read(folder.join("REPAIR.txt")).unwrap();
     assert!(String::from_utf8(note).unwrap().contains("header-damaged"));
     assert_eq!(live_on(&disk).unwrap().0, Lsn::new(most + 1));
-    // A service whose snapshot is of a lost record learns that its log does not go on from there.
+    // A service whose snapshot covers a lost record gets an error.
     let error = run(Wal::options().start_at(Lsn::new(40)).read_on(&disk, DIR)).unwrap_err();
     assert!(matches!(error, Error::Truncated { .. }), "{error:?}");
 }
 
-/// Nothing can be read before the damage; what is behind it stays, and nothing is given out again.
+/// Nothing before the damage can be read. The records after it stay, and no LSN is given out again.
 #[test]
 fn a_damaged_first_segment_is_cut_off_at_the_front() {
     let log = Sound::fresh(Stop::Clean);
@@ -271,7 +272,7 @@ fn a_missing_first_segment_costs_nothing_more() {
     assert_eq!(log.disk.read(kept).unwrap(), before);
 }
 
-/// A file that lost only its unused end is made whole again, and no record goes.
+/// A file that lost only its unused end is extended again, and no record is lost.
 #[test]
 fn a_file_that_is_short_of_nothing_but_unused_space_is_extended() {
     let log = Sound::fresh(Stop::Clean);
@@ -312,7 +313,7 @@ fn nobody_repairs_what_is_in_use() {
         let survey = dir.survey(Depth::Headers).unwrap();
         assert!(survey.in_use && survey.ending.is_none());
         wal.close().await.unwrap();
-        // A reader is in the way of a repair, and not of its plan.
+        // A reader prevents a repair, but not its plan.
         disk.corrupt(segment(1), |bytes| bytes[4100] ^= 1);
         let planned = dir.plan_repair().unwrap();
         let reader = Wal::options().read_on(&disk, DIR).await.unwrap();
@@ -340,7 +341,8 @@ fn folders_of_earlier_repairs_are_never_written_over() {
     );
 }
 
-/// Five records and a mark of them, 95 more, a kill, and all bytes from `at` on are zeros.
+/// A log with five records, a mark, 95 more records and a kill, in which all bytes from `at` on are
+/// zero.
 fn zeroed_after_a_mark(at: usize) -> SimDisk {
     let disk = SimDisk::new(3);
     run(async {
@@ -359,7 +361,7 @@ fn zeroed_after_a_mark(at: usize) -> SimDisk {
     disk
 }
 
-/// A mark says what was durable once; the 95 records after it were acknowledged too.
+/// A mark says what was durable at that time. The 95 records after it were acknowledged too.
 #[test]
 fn a_log_begins_anew_behind_all_that_a_marked_segment_has_room_for() {
     let disk = zeroed_after_a_mark(4096);
@@ -381,7 +383,7 @@ fn behind_a_mark_nobody_knows_how_far_a_log_went() {
     assert!(planned.to_string().contains(told), "{planned}");
 }
 
-/// Of a file that was cut short nothing says how long it was.
+/// Nothing shows how long a shortened file was.
 #[test]
 fn a_log_that_lost_its_only_file_but_for_the_name_goes_on_far_behind_it() {
     let log = Sound::fresh(Stop::Clean);

@@ -1,5 +1,5 @@
-//! Pages that the system cannot read: a survey judges them as a recovery does and goes past them, and a
-//! repair makes a log that opens, with everything that was delivered before.
+//! Pages that the system cannot read: a survey judges them as a recovery does and continues after
+//! them. A repair makes a log that opens, with everything that was delivered before.
 
 use tidewal::CorruptionKind;
 use tidewal::sim::SimDisk;

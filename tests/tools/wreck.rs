@@ -1,4 +1,4 @@
-//! Damaged logs, and what every one of them has to bear.
+//! Damaged logs, and checks for all of them.
 
 use tidewal::sim::SimDisk;
 use tidewal::tools::{Depth, Ending, LogDir, Observer, RepairPlan, Survey};
@@ -8,9 +8,9 @@ use crate::harness::damage::{Damage, SEGMENT_LEN, STOPS, Sound, Stop};
 use crate::harness::note_trial;
 use crate::support::{DIR, options, run};
 
-/// What recovery makes of a log.
+/// The result of a recovery.
 pub struct Strict {
-    /// What it delivers, before its error if there is one.
+    /// The records that it delivers before its error, if any.
     pub records: Vec<Record>,
     pub outcome: Result<RecoveryReport, Error>,
 }
@@ -47,7 +47,7 @@ impl Strict {
     }
 }
 
-/// Collects what a survey shows.
+/// Collects the records that a survey shows.
 #[derive(Default)]
 pub struct Collector(pub Vec<Record>);
 
@@ -65,7 +65,7 @@ pub fn plan(disk: &SimDisk) -> Result<RepairPlan, Error> {
     LogDir::on(disk, DIR).plan_repair()
 }
 
-/// Checks that a survey and a recovery say the same of a log, and returns what recovery says.
+/// Checks that a survey and a recovery agree on a log. Returns the result of the recovery.
 pub fn assert_agreement(disk: &SimDisk) -> Strict {
     note_trial();
     let strict = Strict::read(disk);
@@ -115,7 +115,8 @@ fn assert_sound(survey: &Survey, report: &RecoveryReport, records: &[Record], sh
     }
 }
 
-/// The same damage at the same place; a survey may know more exactly which records it took.
+/// Checks for the same damage at the same place. A survey may know more exactly which records are
+/// lost.
 fn assert_has(survey: &Survey, strict: &Corruption) {
     let is_it = |found: &&Corruption| {
         (found.kind, &found.segment, found.offset) == (strict.kind, &strict.segment, strict.offset)
@@ -127,7 +128,7 @@ fn assert_has(survey: &Survey, strict: &Corruption) {
     assert!(knows_more, "{found} is not {strict}");
 }
 
-/// Every kind of log with every kind of damage that the harness knows, each on a disk of its own.
+/// Every kind of log with every kind of damage of the harness, each on its own disk.
 pub fn for_each_wreck(thin: usize, mut look: impl FnMut(&str, &Sound, &SimDisk)) {
     for log in logs() {
         for path in log.segments() {
@@ -177,7 +178,7 @@ fn damages(len: usize, thin: usize) -> impl Iterator<Item = Damage> {
         .chain(lens.map(Damage::CutTo))
 }
 
-/// Missing, duplicated, swapped, foreign, renamed files, and two of these at once.
+/// Missing, duplicated, swapped, foreign and renamed files, and combinations of two.
 fn shuffled(log: &Sound) -> Vec<(String, SimDisk)> {
     let paths = log.segments();
     let foreign = Sound::foreign(Stop::Clean);
@@ -236,7 +237,7 @@ fn shuffled(log: &Sound) -> Vec<(String, SimDisk)> {
     wrecks
 }
 
-/// Two places at once.
+/// Damage at two places.
 fn doubly_damaged(log: &Sound) -> Vec<(String, SimDisk)> {
     let places = [10, 1030, 4100, 4130, 7000, 9130];
     let paths = log.segments();

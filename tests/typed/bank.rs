@@ -1,4 +1,4 @@
-//! The values of most tests: what happens at a bank, under each codec.
+//! The values of most tests: events of a bank, under each codec.
 
 use serde::{Deserialize, Serialize};
 use tidewal::typed::{Json, Logged, Postcard};

@@ -7,7 +7,7 @@ use tidewal::{Error, Result};
 use crate::support::run;
 use tidewal_testing::harness::typed::{open, read_as};
 
-/// Types that have all three of serde's codecs would have three names; these have a wrapper for each.
+/// A wrapper for each codec, so the same types can be used with all of them.
 #[derive(Debug, Deserialize, PartialEq, Serialize)]
 struct AsJson<T>(T);
 
@@ -106,7 +106,7 @@ fn a_new_field() {
     assert_eq!(postcard::<_, Old>(put(9)), None);
 }
 
-/// One that stands before another one is worse: the old code takes it for that one.
+/// A new field before another one is worse: the old code takes it for that one.
 #[test]
 fn the_old_code_may_read_a_wrong_value_with_postcard() {
     #[derive(Debug, Deserialize, PartialEq, Serialize)]
@@ -188,8 +188,8 @@ fn another_type() {
     assert_eq!(postcard::<_, Text>(PUT), None);
 }
 
-/// Attributes of serde that postcard cannot follow are noticed when the value is appended, in a build
-/// with debug assertions.
+/// Attributes of serde that postcard does not support are noticed when the value is appended, in a
+/// build with debug assertions.
 #[test]
 #[cfg(debug_assertions)]
 fn what_postcard_cannot_follow_is_noticed_in_a_debug_build() {

@@ -1,4 +1,4 @@
-//! Each codec gives back what it was given.
+//! Each codec decodes what it has encoded.
 
 use std::collections::BTreeMap;
 use std::error::Error as _;
@@ -45,7 +45,7 @@ fn floats_come_back_exactly_from_json() {
         -0.0,
         51.248_178_375_505_4,
     ];
-    // A quick parser is off by one in the last place for some of these.
+    // A fast parser is off by one in the last digit for some of these.
     let many = (1..2000_u32).map(|number| (f64::from(number) * 1.1).powi(37));
     run(async {
         let all: Vec<_> = floats.into_iter().chain(many).map(Reading).collect();
@@ -57,8 +57,8 @@ fn floats_come_back_exactly_from_json() {
     });
 }
 
-/// What is acknowledged and cannot be read back keeps a service from starting: better to hear of it in
-/// a test.
+/// An acknowledged record that cannot be read back prevents a service from starting, so a test
+/// should find it.
 #[test]
 #[cfg(debug_assertions)]
 fn a_value_that_could_not_be_read_back_is_not_appended_in_a_debug_build() {
@@ -144,7 +144,7 @@ fn bytes_that_postcard_has_left_over_are_an_error() {
     });
 }
 
-/// A codec of its own, that keeps a part of the record without copying it.
+/// A custom codec that keeps a part of the record without copying it.
 #[derive(Debug)]
 struct Blob(Bytes);
 

@@ -1,4 +1,4 @@
-//! Everything that a log can do, with values.
+//! Every operation of a log, with values.
 
 use futures::{SinkExt, StreamExt, TryStreamExt, stream};
 use tidewal::sim::SimDisk;
@@ -158,7 +158,7 @@ fn a_stream_of_values_is_forwarded_with_many_in_flight() {
     });
 }
 
-/// Whatever the values are, the handles go from task to task.
+/// Handles can be sent between tasks, whatever the values are.
 #[test]
 fn handles_are_send_and_sync() {
     fn assert_send_sync<T: Send + Sync>() {}

@@ -1,4 +1,4 @@
-//! Power cuts at every operation: what was acknowledged comes back as the value that it was.
+//! Power cuts at every operation: acknowledged values are read back unchanged.
 
 use tidewal::sim::{SimDisk, Survival};
 use tidewal_testing::harness::typed::{cut_everywhere, open, read};

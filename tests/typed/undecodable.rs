@@ -1,4 +1,4 @@
-//! Records that are whole and not of the type.
+//! Intact records that cannot be decoded as the type.
 
 use std::cell::Cell;
 use std::error::Error as _;
@@ -99,7 +99,7 @@ impl Codec<Number> for Panics {
     }
 }
 
-/// The state lacks a record all the same, and the stream went on behind it.
+/// The state lacks a record nevertheless, and the stream continued after it.
 #[test]
 fn regression_a_log_whose_decoding_panicked_is_not_opened() {
     run(async {
@@ -178,7 +178,7 @@ fn records_that_are_passed_over_are_not_decoded() {
     });
 }
 
-/// Damage is found before anything is decoded, and is another error.
+/// Damage is found before anything is decoded, and is a different error.
 #[test]
 fn damage_is_not_taken_for_a_record_of_another_type() {
     run(async {

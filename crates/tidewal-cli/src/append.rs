@@ -18,11 +18,12 @@ pub fn run(args: &Append) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Another thread reads and submits, as fast as the log takes records. This one waits for the answers, in
-/// order.
+/// Another thread reads and submits records as fast as the log accepts them. This thread waits for
+/// the answers, in order.
 ///
-/// The log bounds what is submitted and not written. The channel bounds what is written and not printed.
-/// Also after an error, what was submitted is made durable and the log is closed.
+/// The log bounds the records that are submitted and not written. The channel bounds those that are
+/// written and not printed. Even after an error, submitted records are made durable and the log is
+/// closed.
 async fn append_all(args: &Append) -> Result<(), Failure> {
     let wal = options(args).open(&args.dir).await?;
     let (sender, answers) = mpsc::channel(ANSWERS_MAX);
@@ -37,8 +38,8 @@ async fn append_all(args: &Append) -> Result<(), Failure> {
         move || wait_for(submit_all(&wal, framing, max, &sender))
     });
     let printed = print_all(answers, args.quiet).await;
-    // The reader of the output may have closed the pipe while the input has not ended. Then the other
-    // thread may wait for input for ever, and ends with the process.
+    // The reader of the output may have closed the pipe before the end of the input. The other
+    // thread may then wait for input forever, and ends with the process.
     let submitted = match &printed {
         Ok(()) => reader.join().expect("the reading thread does not panic"),
         Err(_) => Ok(()),
@@ -107,12 +108,12 @@ async fn print_all(
         out.line(&lsn.to_string()).map_err(say_what_happened)?;
     }
     out.flush().map_err(say_what_happened)?;
-    // The last LSN comes before the reason why there are no more.
+    // The last LSN is printed before the error that ended the input.
     refused.map_or(Ok(()), |error| Err(error.into()))
 }
 
-/// Elsewhere a closed pipe is no error. Here a part of the input may not be appended, which must not look
-/// like success.
+/// For other commands a closed pipe is not an error. Here, a part of the input may not be appended,
+/// which must not look like success.
 fn say_what_happened(failure: Failure) -> Failure {
     match failure {
         Failure::Output(error) => Failure::Other(

@@ -25,11 +25,11 @@ pub struct Args {
     #[arg(long, default_value = ".", value_hint = ValueHint::DirPath)]
     pub dir: PathBuf,
 
-    /// More intervals and producers, longer rounds: some minutes instead of about one
+    /// Try more intervals and producers in longer rounds: takes a few minutes instead of about one
     #[arg(long)]
     pub full: bool,
 
-    /// Only enough to see that it runs. For tests, so it is not an option.
+    /// Only checks that it runs. Used by tests, so it is not a command-line option.
     #[arg(skip = std::env::var_os("TIDEWAL_BENCH_REHEARSE").is_some())]
     pub rehearse: bool,
 
@@ -43,7 +43,7 @@ pub struct Args {
 }
 
 impl Args {
-    /// What is measured, in this directory.
+    /// The plan of the measurement in this directory.
     pub fn plan(&self, dir: &Path) -> Plan {
         let scale = self.scale();
         let (rounds, slice) = match scale {

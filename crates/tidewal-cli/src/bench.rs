@@ -27,7 +27,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
         )
     };
     let interrupt = Interrupt::listen().map_err(cannot_start)?;
-    // One directory for all that is written, so that it can be removed whenever it ends.
+    // One directory for everything that is written, so it can be removed at any time.
     let scratch = scratch_in(&args.dir);
     interrupt.then_remove(scratch.path().to_owned());
     let context = BenchContext::new(args.plan(scratch.path()), 1);
@@ -57,7 +57,7 @@ struct Interrupt {
 
 #[cfg(unix)]
 impl Interrupt {
-    /// From now on it does not end the process.
+    /// From now on Ctrl-C does not end the process.
     fn listen() -> std::io::Result<Self> {
         use tokio::signal::unix::{SignalKind, signal};
 
@@ -71,7 +71,8 @@ impl Interrupt {
         Ok(Self { runtime, signal })
     }
 
-    /// It removes the directory, into which others may write in the meantime, and ends the process.
+    /// On Ctrl-C, removes the directory, while other threads may still write to it, and ends the
+    /// process.
     fn then_remove(mut self, dir: PathBuf) {
         thread::spawn(move || {
             self.runtime.block_on(self.signal.recv());
@@ -98,11 +99,11 @@ impl Interrupt {
 #[cfg(unix)]
 const REMOVALS_MAX: i32 = 1000;
 
-/// As a shell says of a process that was interrupted.
+/// The exit status that shells use for an interrupted process.
 #[cfg(unix)]
 const INTERRUPTED: i32 = 130;
 
-/// Before anything is measured: what would be found out late otherwise.
+/// Checks, before anything is measured, what would otherwise fail late.
 fn check(args: &Args) -> Result<(), Failure> {
     let dir = args.dir.as_path();
     let writable = tempfile::tempfile_in(dir);
@@ -180,7 +181,7 @@ fn show(out: &mut Out, args: &Args, setting: &Setting, sweep: &Sweep) -> Result<
     out.line(&format!("\n{}", paint.strong(&answer(sweep))))
 }
 
-/// Appends per second, and what half of them and almost all of them waited at most.
+/// Appends per second, p50 and p99.
 fn point(point: &Point) -> String {
     format!(
         "{}, p50 {}, p99 {}",
@@ -190,7 +191,7 @@ fn point(point: &Point) -> String {
     )
 }
 
-/// A row for each interval; a column for each number of producers.
+/// One row per interval, and one column per number of producers.
 fn table(sweep: &Sweep) -> Vec<Vec<String>> {
     let name = |line: &crate::measure::figures::Line| match line.producers {
         1 => "1 producer".into(),
@@ -248,7 +249,7 @@ fn answer(sweep: &Sweep) -> String {
     )
 }
 
-/// What an interval brings to so many producers, if it brings something.
+/// The gain from an interval for a number of producers, if there is one.
 struct Gain {
     producers: usize,
     millis: f64,
@@ -265,7 +266,7 @@ fn gain(sweep: &Sweep, line: &crate::measure::figures::Line) -> Option<Gain> {
         .clone()
         .map(|(_, point)| point.rate)
         .fold(0.0, f64::max);
-    // The shortest that is as good as the best: a longer one only makes callers wait.
+    // The shortest interval that is as good as the best one: a longer one only makes callers wait.
     let (millis, point) = with
         .into_iter()
         .find(|(_, point)| point.rate >= best * AS_GOOD)?;
@@ -292,7 +293,7 @@ fn show_json(
     out.line(&format!("{json:#}"))
 }
 
-/// Less is within what two runs differ by.
+/// A smaller gain is within the difference between two runs.
 const WORTHWHILE: f64 = 1.10;
 const AS_GOOD: f64 = 0.95;
 

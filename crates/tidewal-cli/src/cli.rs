@@ -39,7 +39,7 @@ pub enum Task {
 }
 
 impl Task {
-    /// The log's directory that the command is for.
+    /// The log's directory that the command works on.
     pub fn log_dir(&self) -> Option<&Path> {
         match self {
             Self::Inspect(args) => Some(&args.dir),
@@ -56,7 +56,7 @@ impl Task {
     }
 }
 
-/// Show what a log's directory holds
+/// Show the contents of a log's directory
 ///
 /// Reads the headers of all segments and the records of the newest one, and changes nothing. Shows the
 /// segments with their LSNs and sizes, what is known to be durable, where the log ends and why, spare
@@ -124,7 +124,7 @@ pub struct Dump {
     #[arg(long, requires = "raw")]
     pub prefixed: bool,
 
-    /// Print every record that can be read, also after damage
+    /// Print every record that can be read, including those after damage
     #[arg(long, conflicts_with_all = ["wait"])]
     pub salvage: bool,
 
@@ -145,8 +145,8 @@ pub enum Format {
 
 /// Read every record and say whether the log is sound
 ///
-/// Changes nothing. Lists every damaged range of records, not only the first, with file, offset and the
-/// label of docs/durability.md. A torn tail, as a crash leaves it, is no damage.
+/// Changes nothing. Lists every damaged range of records with file, offset and label
+/// (docs/durability.md explains the labels). A torn tail, as a crash leaves it, is not damage.
 #[derive(Args)]
 #[command(
     after_help = "Exit status: 0 if the log is sound, 1 if it is damaged, 2 if it could not be read.\n\n\
@@ -162,18 +162,19 @@ pub struct Verify {
     pub json: bool,
 }
 
-/// Repair a damaged log, so that it opens again
+/// Repair a damaged log so that it opens again
 ///
-/// Shows what it would do, and does it only with --yes. The log keeps the first range of records without a
-/// gap that can be read: everything before the first damage, or, if nothing before it can be read, what
-/// comes after it. Every file that is cut or changed is kept as it was in a folder of the log's directory
-/// (repair-1, ...), with a note of what was done and how to read these files.
+/// Shows what it would do, and does it only with --yes. The log keeps the first range of records
+/// without a gap that can be read: everything before the first damage, or, if nothing before it can
+/// be read, the records after it. A copy of every file that is cut or changed is kept in a folder
+/// of the log's directory (repair-1, ...), with a note of what was done and how to read these
+/// files.
 ///
-/// If the directory holds files of two logs, nothing is changed, and the files of each are listed. Move
-/// those of the other log away.
+/// If the directory holds files of two logs, nothing is changed, and the files of each log are
+/// listed. Move the files of the other log away.
 ///
-/// The log must not be open. Restoring a backup or a replica is better, if there is one: the service loses
-/// the records that are cut.
+/// The log must not be open. If there is a backup or a replica, restore that instead: a repair
+/// loses the records that are cut.
 #[derive(Args)]
 #[command(
     after_help = "Exit status: 0 if the log is sound now, 1 if it is damaged and --yes was not given, \
@@ -186,11 +187,12 @@ pub struct Repair {
     #[arg(value_hint = ValueHint::DirPath)]
     pub dir: PathBuf,
 
-    /// Repair it, instead of only showing how
+    /// Repair the log instead of only showing how
     #[arg(long)]
     pub yes: bool,
 
-    /// Repair it although its records look like those of a raft node, which must not be repaired
+    /// Repair the log even though its records look like those of a raft node, which must not be
+    /// repaired
     #[arg(long)]
     pub not_raft: bool,
 }
@@ -201,7 +203,7 @@ pub struct Repair {
 /// in flight at once. If the disk is slow, the input is read more slowly. The log is created if it does not
 /// exist.
 ///
-/// append checks how the log ends, not every record: it does not notice damage in an older segment. Run
+/// append checks only how the log ends, so it does not notice damage in an older segment. Run
 /// verify first if the log may be damaged.
 #[derive(Args)]
 #[command(
@@ -222,7 +224,7 @@ pub struct Append {
     #[arg(long, value_name = "TIME", value_parser = values::time)]
     pub interval: Option<Duration>,
 
-    /// The size of new segments, such as 16MiB: from 16KiB to 4GiB less one byte
+    /// The size of new segments, such as 16MiB. At least 16KiB, and less than 4GiB
     #[arg(long, value_name = "SIZE", value_parser = values::segment_size, default_value = "64MiB")]
     pub segment_size: u64,
 
@@ -243,7 +245,7 @@ pub struct Completions {
 
 /// Show the manual page of a command
 ///
-/// On a terminal it shows the text. In a pipe or a file it writes the page for `man` (roff).
+/// On a terminal it shows the text. To a pipe or a file it writes the page for `man` (roff).
 #[derive(Args)]
 #[command(after_help = "Examples:\n  tidewal man\n  tidewal man dump\n  \
     tidewal man repair | man -l -\n  tidewal man --dir ~/.local/share/man/man1")]

@@ -1,4 +1,4 @@
-//! How values look: colors, counts, sizes, paths, columns.
+//! How values are printed: colors, counts, sizes, paths, columns.
 
 use std::path::Path;
 
@@ -11,7 +11,7 @@ pub struct Paint {
 }
 
 impl Paint {
-    /// Of a stream that is a terminal, unless `NO_COLOR` and the like say otherwise.
+    /// Colors if the stream is a terminal, unless `NO_COLOR` or a similar variable turns them off.
     pub fn of(stream: &impl anstream::stream::RawStream) -> Self {
         let choice = anstream::AutoStream::choice(stream);
         Self {
@@ -57,7 +57,7 @@ pub fn size(bytes: u64) -> String {
     indicatif::BinaryBytes(bytes).to_string()
 }
 
-/// A path as a shell takes it.
+/// A path, quoted for a shell.
 pub fn quoted(path: &Path) -> String {
     let text = path.display().to_string();
     let is_plain = |c: char| c.is_alphanumeric() || "/._-+=:@%,".contains(c);
@@ -67,7 +67,7 @@ pub fn quoted(path: &Path) -> String {
     }
 }
 
-/// Lines with columns of equal width; the last one is as wide as it is.
+/// Lines with aligned columns. The last column is not padded.
 pub fn columns(rows: &[Vec<String>]) -> Vec<String> {
     let count = rows.iter().map(Vec::len).max().unwrap_or(0);
     let width = |column: usize| {

@@ -65,7 +65,7 @@ async fn open(args: &Dump) -> Result<Reader, Failure> {
     }
 }
 
-/// Prints what can be read, and reports on standard error what is missing.
+/// Prints every record that can be read, and reports on standard error what is missing.
 fn salvage(args: &Dump, printer: &mut Printer<'_>) -> Result<ExitCode, Failure> {
     let survey = LogDir::new(&args.dir).survey_with(Depth::Everything, printer)?;
     if let Some(failure) = printer.failure.take() {

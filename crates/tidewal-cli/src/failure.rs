@@ -28,7 +28,8 @@ impl From<Error> for Failure {
 }
 
 impl Failure {
-    /// Writes it to standard error, with what to do next in the log's directory. A closed pipe is no error.
+    /// Writes the error to standard error, with what to do next for the log's directory. A closed
+    /// pipe is not an error.
     pub fn report(self, dir: Option<&Path>) -> ExitCode {
         let (what, hint) = match &self {
             Self::Output(error) if error.kind() == io::ErrorKind::BrokenPipe => {
@@ -69,7 +70,7 @@ pub fn note(what: &str) {
     say(what, "");
 }
 
-/// An error and its sources, without repeating what it says itself.
+/// An error and its sources, without repetitions.
 pub fn with_sources(error: &dyn std::error::Error) -> String {
     let mut all = error.to_string();
     let mut source = error.source();
@@ -95,7 +96,7 @@ fn hint(error: &Error, dir: Option<&Path>) -> String {
         }
         Error::OutcomeUnknown(_) | Error::Interrupted | Error::Poisoned(_) => {
             return format!(
-                "see which records are in the log with `tidewal dump {dir}`, and append the others again"
+                "check with `tidewal dump {dir}` which records are in the log, and append the others again"
             );
         }
         Error::Locked { .. } => {
@@ -103,7 +104,7 @@ fn hint(error: &Error, dir: Option<&Path>) -> String {
         }
         Error::UnfinishedRestore { .. } => {
             return format!(
-                "restore again with `tidewal restore STORE {dir}`, or remove it and make the backup again"
+                "run `tidewal restore STORE {dir}` again, or remove the directory and make the backup again"
             );
         }
         Error::Unsupported { reason, .. } => return newer_version(*reason),
@@ -112,7 +113,7 @@ fn hint(error: &Error, dir: Option<&Path>) -> String {
         }
         Error::Truncated { .. } => "leave out --from, or name a later record",
         Error::BeyondEnd { .. } => "leave out --from, or name an earlier record",
-        Error::InvalidOptions { .. } => "see the command with --help",
+        Error::InvalidOptions { .. } => "run the command with --help",
         Error::StorageFull(_) => "free space on the disk, and append the rest again",
         Error::SegmentUnavailable(_) => "remove the cause, and append the rest again",
         Error::TooLarge { .. } => "a record must fit into a segment: see --segment-size",
@@ -141,7 +142,9 @@ pub fn newer_version(reason: UnsupportedReason) -> String {
 fn next_after(kind: io::ErrorKind) -> &'static str {
     match kind {
         io::ErrorKind::NotFound => "check the path: it must be the directory of a log",
-        io::ErrorKind::IsADirectory => "move what is not a file out of the log's directory",
+        io::ErrorKind::IsADirectory => {
+            "move everything that is not a regular file out of the log's directory"
+        }
         io::ErrorKind::NotADirectory => "name the directory that holds the log's files",
         io::ErrorKind::PermissionDenied => "run the command as the user of the service",
         io::ErrorKind::Other => "do what the error says, and try again",

@@ -1,4 +1,4 @@
-//! What a survey says of a log, for the commands that show one.
+//! The findings of a survey, for the commands that show them.
 
 use std::process::ExitCode;
 
@@ -43,11 +43,11 @@ pub fn show_damages(out: &mut Out, survey: &Survey) -> Result<(), Failure> {
         let more = count(survey.damages_left_out, "more place");
         out.line(&format!("{} {more}", paint.bad("damaged:")))?;
     }
-    for obstacle in &survey.read_errors {
+    for error in &survey.read_errors {
         out.line(&format!(
             "{} {}",
             paint.bad("not read:"),
-            with_sources(obstacle)
+            with_sources(error)
         ))?;
     }
     Ok(())

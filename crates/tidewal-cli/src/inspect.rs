@@ -98,7 +98,7 @@ fn records(survey: &Survey) -> String {
     }
 }
 
-/// The newest syncs are not recorded anywhere until a later write says so. That is no loss: opening the log
+/// The newest syncs are recorded only by a later write. Nothing is lost by that: opening the log
 /// syncs what can be read.
 fn durable(survey: &Survey) -> String {
     let proven = survey.proven;

@@ -1,4 +1,4 @@
-//! A survey as JSON. What is not known is `null`.
+//! A survey as JSON. Unknown values are `null`.
 
 use serde_json::{Value, json};
 use tidewal::tools::{Depth, Ending, LockOwner, SegmentSurvey, Survey};
@@ -29,7 +29,7 @@ pub fn survey(survey: &Survey, lock_owners: &[LockOwner]) -> Value {
     })
 }
 
-/// `null` if no damage was found in what was read, and that was not all.
+/// `null` if no damage was found but not everything was read.
 fn is_sound(survey: &Survey) -> Option<bool> {
     match survey.is_sound() {
         true => (read(survey) == "everything").then_some(true),

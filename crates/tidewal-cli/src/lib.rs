@@ -1,5 +1,5 @@
-//! What the command `tidewal bench` and the benchmark `baseline` of this package are both made of:
-//! measuring a log beside the bare disk. It is no API, and may change with every version.
+//! Measures a log beside the bare disk, for the command `tidewal bench` and the benchmark
+//! `baseline` of this package. This is not a public API, and may change with every version.
 
 #![allow(
     clippy::cast_precision_loss,

@@ -1,7 +1,7 @@
 //! The command `tidewal`: inspects a log, repairs it, uses it from a shell, and measures a disk.
 //!
-//! It is a user of the library like any other, and sees only public names. `docs/command.md` shows each
-//! command with its output. What `bench` measures is in the library of this package.
+//! It uses only the public names of the library. `docs/command.md` shows each command with its
+//! output. The code that `bench` measures with is in the library of this package.
 
 #![forbid(unsafe_code)]
 #![warn(clippy::unwrap_used)]

@@ -18,7 +18,7 @@ pub fn completions(args: &Completions, mut command: Command) -> Result<ExitCode,
     print(&script)
 }
 
-/// One page, or those of all commands in files of a directory.
+/// Shows one page, or writes the pages of all commands to a directory.
 pub fn man(args: &Man, command: Command) -> Result<ExitCode, Failure> {
     match &args.dir {
         Some(dir) => write_all(dir, command),
@@ -26,9 +26,9 @@ pub fn man(args: &Man, command: Command) -> Result<ExitCode, Failure> {
     }
 }
 
-/// A command by the names of those that it is in.
+/// Finds a command by its path of names.
 fn find(mut command: Command, names: &[String]) -> Result<Command, Failure> {
-    // Full names and inherited options are only there once it is built.
+    // Full names and inherited options exist only once the command is built.
     command.build();
     for name in names {
         let found = command.find_subcommand(name).cloned();
@@ -54,7 +54,7 @@ fn full_name(command: &Command) -> &str {
     command.get_bin_name().unwrap_or_else(|| command.get_name())
 }
 
-/// A terminal shows text. `man` and files take the source of a page.
+/// Writes text to a terminal, and the source of the page to a pipe or a file.
 fn show(mut command: Command) -> Result<ExitCode, Failure> {
     if io::stdout().is_terminal() {
         let help = command.render_long_help();

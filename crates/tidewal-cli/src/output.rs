@@ -32,7 +32,7 @@ impl Out {
         self.stream.write_all(bytes).map_err(Failure::Output)
     }
 
-    /// For what writes piece by piece.
+    /// For callers that write piece by piece.
     pub fn writer(&mut self) -> &mut impl Write {
         &mut self.stream
     }

@@ -2,8 +2,8 @@
 
 use std::fmt::Write;
 
-/// On one line, with everything escaped that is not text, so that it can be read back. Piece by piece, so
-/// that a large payload is not in memory a second time.
+/// Writes a payload on one line, and escapes everything that is not text, so it can be read back.
+/// Works piece by piece, so a large payload is not in memory twice.
 pub fn escape<E>(payload: &[u8], write: &mut impl FnMut(&str) -> Result<(), E>) -> Result<(), E> {
     let mut text = String::with_capacity(PIECE_LEN);
     for chunk in payload.utf8_chunks() {
@@ -33,7 +33,7 @@ pub fn hex(payload: &[u8]) -> String {
     text
 }
 
-/// How much of a payload is put into words at once.
+/// The size of the pieces in which a payload is escaped.
 pub const PIECE_LEN: usize = 64 * 1024;
 
 #[cfg(test)]

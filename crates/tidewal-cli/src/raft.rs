@@ -3,7 +3,7 @@
 use tidewal::Record;
 use tidewal::tools::{Observer, Progress};
 
-/// Checks the records, and shows the progress to another observer.
+/// Checks the records, and passes the progress to another observer.
 pub struct RaftLook<O> {
     observer: O,
     records: u64,
@@ -37,7 +37,7 @@ impl<O: Observer> Observer for RaftLook<O> {
         }
     }
 
-    /// One that does not look so is enough.
+    /// One other record is enough to decide.
     fn wants_records(&self) -> bool {
         self.others == 0
     }
@@ -47,11 +47,12 @@ impl<O: Observer> Observer for RaftLook<O> {
     }
 }
 
-/// The largest payload that is checked, in bytes. A larger one would have to be in memory, and says no more.
+/// The largest payload in bytes that is checked. Larger ones would have to be in memory, and would
+/// not show more.
 const LARGEST: u64 = 64 * 1024;
 
-/// A version, a kind, in a log of many groups the group, and a number that is no higher than the record's
-/// LSN.
+/// Whether a record begins with a version, a kind, the group (in a log of many groups) and a number
+/// that is at most the record's LSN.
 fn is_of_raft(record: &Record) -> bool {
     let payload = &record.payload;
     let (kinds, number) = match payload.first() {

@@ -1,4 +1,4 @@
-//! Values as a user types them on the command line.
+//! Values as they are typed on the command line.
 
 use std::time::Duration;
 #[cfg(feature = "archive")]
@@ -16,7 +16,7 @@ pub fn time(text: &str) -> Result<Duration, String> {
         .ok_or_else(|| "a time such as 500us, 5ms or 1s".into())
 }
 
-/// A size that the library takes for a segment.
+/// A segment size that the library accepts.
 pub fn segment_size(text: &str) -> Result<u64, String> {
     let size = size(text)?;
     match (SEGMENT_SIZE_MIN..=SEGMENT_SIZE_MAX).contains(&size) {
@@ -27,7 +27,7 @@ pub fn segment_size(text: &str) -> Result<u64, String> {
     }
 }
 
-/// A number with a unit, or of bytes.
+/// A number with a unit, or a number of bytes.
 fn size(text: &str) -> Result<u64, String> {
     let units = [
         ("GiB", 1 << 30),

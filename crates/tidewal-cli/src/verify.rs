@@ -76,7 +76,7 @@ fn show_verdict(out: &mut Out, survey: &Survey, is_raft: bool) -> Result<(), Fai
     }
 }
 
-/// A repair has to read everything, and to know what it keeps.
+/// A repair must be able to read everything that it keeps.
 fn next_step(survey: &Survey) -> String {
     let later = survey.read_errors.iter().find_map(|error| match error {
         Error::Unsupported { reason, .. } => Some(newer_version(*reason)),

@@ -1,4 +1,4 @@
-//! Futures in a program that has nothing else to do.
+//! Runs futures in a program that has nothing else to do.
 
 use std::future::Future;
 
@@ -14,7 +14,7 @@ pub fn wait_for<T>(work: impl Future<Output = T>) -> T {
     runtime.block_on(work)
 }
 
-/// The same of one that may use the network.
+/// Like [`wait_for`], for a future that may use the network.
 #[cfg(feature = "archive")]
 pub fn wait_for_network<T>(work: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
@@ -27,7 +27,7 @@ pub fn wait_for_network<T>(work: impl Future<Output = Result<T, Failure>>) -> Re
         )
     })?;
     let done = runtime.block_on(work);
-    // A file system that hangs shall not keep the command from saying so.
+    // A file system that hangs must not prevent the command from reporting it.
     runtime.shutdown_background();
     done
 }

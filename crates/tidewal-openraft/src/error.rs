@@ -2,29 +2,29 @@
 
 use tidewal::{Error, Lsn};
 
-/// Why a raft log could not be opened. Nothing on disk was changed, but for
-/// [`Log`](Self::Log) with an error of writing.
+/// Why a raft log could not be opened. Nothing on disk was changed, except possibly after
+/// [`Log`](Self::Log) with a failed write.
 ///
-/// A node that lost its log lost its vote with it, and could vote twice in one term. So do not start
-/// it on an empty directory, nor on an old copy of this one: remove it from the cluster, and add a new
-/// node, under a new id.
+/// A node that has lost its log has lost its vote, and could vote twice in one term. So start it
+/// neither on an empty directory nor on an old copy of this one. Remove it from the cluster, and
+/// add a new node with a new id.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
     /// Records of the log that were durable are damaged or missing.
     ///
-    /// Next: remove the node from the cluster and add a new one. Do not repair the log: a repair keeps what
-    /// comes before the damage, so that votes and entries that the node has promised to keep go back to
-    /// earlier ones, and it could vote twice in one term.
+    /// Next: remove the node from the cluster and add a new one. Do not repair the log: a repair
+    /// keeps only what comes before the damage. It would roll back votes and entries that the node
+    /// has promised to keep, and the node could vote twice in one term.
     #[error(
         "the log of this raft node is damaged; do not repair it, replace the node by a new one"
     )]
     Damaged(#[source] Error),
 
-    /// Records that the state is made of are not there.
+    /// Records that the state needs are missing.
     ///
-    /// Next: open without [`start_at`](tidewal::WalOptions::start_at); if that is not why, remove the
-    /// node from the cluster and add a new one.
+    /// Next: open without [`start_at`](tidewal::WalOptions::start_at). If that is not the reason,
+    /// remove the node from the cluster and add a new one.
     #[error(
         "the raft log begins at record {first} and needs earlier ones; open it without start_at, \
          or replace the node by a new one"
@@ -36,15 +36,15 @@ pub enum OpenError {
 
     /// The log could not be recovered or opened.
     ///
-    /// Next: see there.
+    /// Next: see the source.
     #[error(transparent)]
     Log(Error),
 
-    /// A record is not what a raft log holds at that place.
+    /// A record is not one that this raft log can have at that position.
     ///
-    /// Next: look whether the directory is that of another log, and whether the types of `C`, or the
-    /// versions of this crate and of openraft, are those that wrote it.
-    #[error("record {lsn} is not one that this raft log can have there: {reason}")]
+    /// Next: check that the directory is the right one, and that the types of `C` and the versions
+    /// of this crate and of openraft are those that wrote it.
+    #[error("record {lsn} does not belong at this position of the raft log: {reason}")]
     Unreadable {
         /// The record.
         lsn: Lsn,
@@ -66,18 +66,18 @@ impl From<Error> for OpenError {
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum GroupError {
-    /// Its log is open already, or is being removed.
+    /// The log of the group is open already, or is being removed.
     ///
-    /// Next: drop what holds it, and try again.
+    /// Next: drop the open log, and try again.
     #[error("the log of group {group} is in use")]
     Open {
         /// The group.
         group: u64,
     },
 
-    /// The record of its removal could not be appended.
+    /// The record of the group's removal could not be appended.
     ///
-    /// Next: see there.
+    /// Next: see the source.
     #[error(transparent)]
     Log(#[from] Error),
 }

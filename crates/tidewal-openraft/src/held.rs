@@ -1,13 +1,13 @@
-//! How much a raft log holds in memory.
+//! The memory of a raft log.
 
-/// What a raft log holds in memory.
+/// The entries that a raft log holds in memory.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Held {
-    /// Entries.
+    /// The number of entries.
     pub entries: u64,
-    /// Bytes that they take: of each entry its own size and that of its encoding, as an estimate of
-    /// what it has on the heap.
+    /// The bytes that they take: for each entry its own size, plus the size of its encoding as an
+    /// estimate of what it has on the heap.
     pub bytes: u64,
 }
 
@@ -21,5 +21,5 @@ impl Held {
     }
 }
 
-/// What one message to a follower takes at most, in bytes, unless a single entry is larger.
+/// The most bytes of entries in one message to a follower, unless a single entry is larger.
 pub(crate) const READ_BYTES: u64 = 4 * 1024 * 1024;

@@ -1,8 +1,8 @@
 //! The log of an [openraft](https://docs.rs/openraft) node, over one [`Wal`](tidewal::Wal).
 //!
-//! `RaftLog` is openraft's `RaftLogStorage`: give it to `Raft::new` beside a state machine. Entries,
-//! vote, committed index, truncation and purge are records of one log, whose order is the order of the
-//! calls.
+//! `RaftLog` implements openraft's `RaftLogStorage`: pass it to `Raft::new` with a state machine.
+//! Entries, votes, committed log ids, truncations and purges are records of one log, in the order
+//! of the calls.
 //!
 //! # Versions
 //!
@@ -11,8 +11,9 @@
 //! | 0.10 (a pre-release) | `v0_10` | [`v0_10`] |
 //! | 0.9, with its features `serde` and `storage-v2` | `v0_9` | [`v0_9`] |
 //!
-//! There is no default feature. A directory that was written under 0.9 opens under 0.10, and the other
-//! way round: the records have the same bytes (with 0.10's default types for vote, entry and leader id).
+//! No feature is on by default. A directory that was written under 0.9 opens under 0.10, and vice
+//! versa: the records have the same bytes (with 0.10's default types for vote, entry and leader
+//! id).
 //!
 //! # What is durable when
 //!
@@ -23,42 +24,43 @@
 //! | `truncate`, `truncate_after`, `purge` | | when it returns |
 //! | `save_committed` | once it is submitted | with the next sync, 10 ms later at the latest |
 //!
-//! Any number of appends can be in flight; their callbacks are called in the order of the calls. What a
-//! restart rebuilds is what a prefix of the calls had made, and that prefix holds every call that was
+//! Any number of appends can be in flight. Their callbacks are called in the order of the calls. A
+//! restart rebuilds the state after a prefix of the calls, which includes every call that was
 //! acknowledged.
 //!
-//! A leader that is restarted must not serve reads by what `save_committed` saved last. With openraft 0.10
-//! set `enable_leader_restore: Some(false)` in `Config`. With 0.9 let it commit an entry of its own first.
+//! A restarted leader must not serve reads based on what `save_committed` saved last. With openraft
+//! 0.10, set `enable_leader_restore: Some(false)` in `Config`. With 0.9, let the leader commit an
+//! entry of its own first.
 //!
 //! # Memory
 //!
-//! The files are read when the log is opened and never again. Entries that are not purged are served
-//! from memory, where each takes its own size and, as an estimate, its encoded size again. What bounds
-//! them is your snapshot policy: `snapshot_policy` and `max_in_snapshot_log_to_keep` of
-//! openraft's `Config`. A snapshot lets openraft purge, and a purge gives memory back at once
-//! and files as whole segments. [`RaftLogOptions::memory_limit`] is the hard bound behind it: an
-//! append beyond it fails, which stops the node before the machine runs out of memory.
-//! `LogReader::held` says how much is held.
+//! The files are read only when the log is opened. Entries that are not purged are served from
+//! memory, where each takes its own size plus, as an estimate, its encoded size. Your snapshot
+//! policy bounds them: `snapshot_policy` and `max_in_snapshot_log_to_keep` of openraft's `Config`.
+//! After a snapshot openraft purges, which frees memory at once and files in whole segments.
+//! [`RaftLogOptions::memory_limit`] is the hard limit: an append beyond it fails, which stops the
+//! node before the machine runs out of memory. `LogReader::held` reports how much is held.
 //!
 //! # Failures
 //!
-//! The first record that fails fails the log: that call and every later one get the original cause,
-//! and openraft shuts the node down. Nothing that was acknowledged is lost. Open the log again to go
-//! on, after a full disk as soon as there is room.
+//! The first record that fails, fails the log: that call and every later one get the original
+//! cause, and openraft shuts the node down. Nothing that was acknowledged is lost. Open the log
+//! again to continue, after a full disk once there is room.
 //!
-//! A directory whose state cannot be rebuilt is an [`OpenError`], which says what to do.
+//! If the state cannot be rebuilt from a directory, opening fails with an [`OpenError`], which says
+//! what to do.
 //!
 //! # Options of the log
 //!
-//! Any [`WalOptions`](tidewal::WalOptions) will do but two: with
-//! [`SyncPolicy::Manual`](tidewal::SyncPolicy::Manual) no vote would ever be durable, and with
-//! [`start_at`](tidewal::WalOptions::start_at) records are passed over that are needed, which is an
-//! error. Each entry is a record, so that its encoding and 10 bytes must fit `max_record_size`.
+//! All [`WalOptions`](tidewal::WalOptions) can be used except two: with
+//! [`SyncPolicy::Manual`](tidewal::SyncPolicy::Manual), no vote would ever become durable, and
+//! [`start_at`](tidewal::WalOptions::start_at) skips records that are needed, which is an error.
+//! Each entry is a record, so its encoding plus 10 bytes must fit into `max_record_size`.
 //!
 //! # Examples
 //!
-//! A log that is opened, given a vote, and opened again. In a service the log goes to `Raft::new`
-//! instead (`examples/raft-kv` in the repository).
+//! Opens a log, saves a vote, and opens the log again. In a service the log goes to `Raft::new`
+//! (`examples/raft-kv` in the repository).
 //!
 //! ```
 //! use openraft::storage::{RaftLogReader, RaftLogStorage};

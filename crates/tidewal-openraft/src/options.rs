@@ -1,7 +1,7 @@
-//! What a raft log can be told.
+//! Options of a raft log.
 
-/// How a raft log is opened: what is its own beside the [`WalOptions`](tidewal::WalOptions) of the log
-/// under it.
+/// Options of a raft log, in addition to the [`WalOptions`](tidewal::WalOptions) of the log under
+/// it.
 ///
 /// # Examples
 ///
@@ -33,20 +33,20 @@ impl RaftLogOptions {
         Self::default()
     }
 
-    /// How many bytes the entries may take in memory, those of all groups of a `RaftLogs` together, as [`Held::bytes`](crate::Held::bytes)
-    /// counts them. Default: 1 GiB.
+    /// How many bytes the entries may take in memory, as [`Held::bytes`](crate::Held::bytes) counts
+    /// them. In a `RaftLogs`, the limit is for all groups together. Default: 1 GiB.
     ///
-    /// An append that would exceed it fails, and openraft then stops the node. A log that holds more
-    /// when it is opened, because it was written under a higher limit, is opened all the same. The
-    /// snapshot policy is what should keep the entries well below it.
+    /// An append that would exceed it fails, and openraft then stops the node. A log that holds
+    /// more when it is opened, because it was written with a higher limit, can still be opened. The
+    /// snapshot policy should keep the entries well below this limit.
     pub fn memory_limit(mut self, bytes: u64) -> Self {
         self.memory_limit = bytes;
         self
     }
 
-    /// For `RaftLogs`: how many bytes of records the log takes beyond what its groups need before it
-    /// appends again what idle groups need, so that it can be truncated behind them. Default: 256 MiB.
-    /// It is twice what all groups hold if that is more.
+    /// For `RaftLogs`: how many bytes the log may grow before it appends again what idle groups
+    /// need, so older segments can be truncated. Default: 256 MiB, or twice what all groups hold if
+    /// that is more.
     pub fn reclaim_after(mut self, bytes: u64) -> Self {
         self.reclaim_after = bytes;
         self

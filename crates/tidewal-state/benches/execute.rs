@@ -1,10 +1,10 @@
-//! What a state machine costs over its log: `execute` beside `append`, a large snapshot while producers
-//! work, and the time of a start.
+//! The cost of a state machine on top of its log: `execute` compared with `append`, a large
+//! snapshot while producers work, and the time of a start.
 //!
 //!     cargo bench -p tidewal-state -- [--only execute|snapshot|start] [--dir DIR] [--rounds N]
 //!         [--snapshot-mib N]
 //!
-//! Both sides take turns within one run, so that a disk that changes its speed changes both.
+//! Both sides take turns within one run, so a disk that changes its speed affects both alike.
 
 use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
@@ -133,7 +133,7 @@ impl Target {
     }
 }
 
-/// Calls per second, processor time for each call, and latencies in the order of their length.
+/// Calls per second, processor time per call, and sorted latencies.
 struct Measured {
     per_second: f64,
     processor_us: f64,
@@ -154,7 +154,8 @@ impl Measured {
     }
 }
 
-/// Processor time of this process so far, in seconds, by the hundredth. 0 where there is no `/proc`.
+/// The processor time of this process so far, in seconds, in steps of a hundredth. 0 without
+/// `/proc`.
 fn processor_time() -> f64 {
     let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
     let fields = stat.rsplit(')').next().unwrap_or_default();
@@ -163,7 +164,7 @@ fn processor_time() -> f64 {
     ticks / 100.0
 }
 
-/// Lets so many producers call until `stop`.
+/// Lets producers call until `stop`.
 async fn measure(target: &Target, producers: u64, stop: Arc<AtomicBool>) -> Measured {
     let (started, processor) = (Instant::now(), processor_time());
     let tasks: Vec<_> = (0..producers)
@@ -172,7 +173,7 @@ async fn measure(target: &Target, producers: u64, stop: Arc<AtomicBool>) -> Meas
             tokio::spawn(async move {
                 let mut latencies = Vec::new();
                 let mut at = producer;
-                // Once at least, however short the round is.
+                // At least once, however short the round is.
                 loop {
                     let called = Instant::now();
                     target.call(at).await;
@@ -214,7 +215,7 @@ async fn measure_for(target: &Target, producers: u64, time: Duration) -> Measure
     tokio::join!(measure, end).0
 }
 
-/// The median, the least and the most of some ratios.
+/// The median, the minimum and the maximum of some ratios.
 fn spread(ratios: impl Iterator<Item = f64>) -> String {
     let mut ratios: Vec<_> = ratios.collect();
     ratios.sort_unstable_by(f64::total_cmp);
@@ -378,7 +379,8 @@ async fn fill(machine: &StateMachine<Table>, range: std::ops::Range<u64>) {
 }
 
 fn main() {
-    // `cargo test` runs it, too, to see that it works: then it is small, and its figures say nothing.
+    // `cargo test` runs it too, to check that it works. It is small then, and its figures mean
+    // nothing.
     let is_bench = std::env::args().any(|argument| argument == "--bench");
     let size = if is_bench { &FULL } else { &SMALL };
     let (mut rounds, mut mib, mut dir, mut only) = (size.rounds, size.mib, None, None);
@@ -389,7 +391,7 @@ fn main() {
             "--snapshot-mib" => mib = arguments.next().unwrap().parse().unwrap(),
             "--dir" => dir = arguments.next().map(PathBuf::from),
             "--only" => only = arguments.next(),
-            // What cargo adds.
+            // Arguments that cargo adds.
             _ => {}
         }
     }
@@ -410,14 +412,14 @@ fn main() {
     });
 }
 
-/// How much is measured, and for how long.
+/// How much to measure, and for how long.
 struct Size {
     rounds: usize,
     round: Duration,
     alone: Duration,
     snapshots: usize,
     mib: u64,
-    /// MiB of state, and records to be applied after a snapshot, that a start is measured with.
+    /// The MiB of state, and the records after a snapshot, for which a start is measured.
     states: &'static [u64],
     records: &'static [u64],
 }

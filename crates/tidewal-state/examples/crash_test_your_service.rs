@@ -2,10 +2,11 @@
 //!
 //!     cargo run --release -p tidewal-state --example crash_test_your_service [SEEDS]
 //!
-//! The service runs on a simulated disk. Each seed is one life and death: customers move money, snapshots
-//! are taken, the power goes at some operation of the disk, any subset of what was not synced survives, the
-//! service starts again. Then no transfer that was confirmed may be missing, and no money lost or made. The
-//! same seed is the same run, so that a failure can be looked at again and again.
+//! The service runs on a simulated disk. In the run of each seed, customers move money and
+//! snapshots are taken. The power is cut at some operation of the disk, and a random subset of the
+//! unsynced changes survives. Then the service starts again. No confirmed transfer may be missing,
+//! and no money may be lost or created. The same seed gives the same run, so a failure can be
+//! reproduced.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::ExitCode;
@@ -21,11 +22,11 @@ use tidewal_state::{Result, SnapshotPolicy, State, StateMachine};
 const ACCOUNTS: u64 = 4;
 const OPENING_BALANCE: i64 = 100;
 
-/// The service: all of it. What is durable, when, and in which order, is the state machine's business.
+/// The whole service. The state machine takes care of durability and order.
 #[derive(Clone, Deserialize, Serialize)]
 struct Bank {
     balances: BTreeMap<u64, i64>,
-    /// The transfers that were made, by their number.
+    /// The numbers of the transfers that were made.
     transfers: BTreeSet<u64>,
 }
 
@@ -52,7 +53,7 @@ impl Logged for Transfer {
 
 impl State for Bank {
     type Command = Transfer;
-    /// Whether there was enough.
+    /// Whether there was enough money.
     type Output = bool;
     type Snapshot = Json;
 
@@ -102,9 +103,9 @@ fn main() -> ExitCode {
     ExitCode::SUCCESS
 }
 
-/// One life and death. Returns how many transfers were confirmed before the power went.
+/// Runs one seed. Returns how many transfers were confirmed before the power was cut.
 fn crash_once(seed: u64) -> std::result::Result<usize, String> {
-    // Virtual time on one thread: nothing is left to chance but what the seed decides.
+    // Virtual time on one thread, so everything depends on the seed only.
     let mut runtime = tokio::runtime::Builder::new_current_thread();
     let runtime = runtime.enable_time().start_paused(true).build();
     runtime.map_err(|error| error.to_string())?.block_on(async {
@@ -121,7 +122,7 @@ fn crash_once(seed: u64) -> std::result::Result<usize, String> {
     })
 }
 
-/// Customers in groups of three, each of whom waits for the confirmation.
+/// Groups of three customers, each of which waits for its confirmation.
 async fn use_until_the_power_goes(disk: &SimDisk, seed: u64) -> Vec<u64> {
     let mut confirmed = Vec::new();
     let Ok(bank) = open(disk).await else {

@@ -1,7 +1,7 @@
-//! The task that applies what is durable, in the order of the log, and then answers.
+//! The task that applies durable commands in the order of the log, and then answers.
 //!
-//! It owns what was submitted: a caller that goes away leaves no gap. One group commit wakes this task
-//! once; it applies the whole group under one lock, and wakes the callers afterwards.
+//! It owns the submitted commands, so a dropped caller leaves no gap. One group commit wakes this
+//! task once. It applies the whole group under one lock, and then wakes the callers.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::future::poll_fn;
@@ -21,7 +21,7 @@ use crate::state::State;
 
 pub(crate) type Sender<T> = oneshot::Sender<Result<T>>;
 
-/// What was submitted to the log, and what is to be done once it is durable.
+/// A record that was submitted to the log, and the work to do once it is durable.
 pub(crate) struct Submitted<S: State> {
     pub(crate) pending: PendingAppend,
     pub(crate) bytes: u64,
@@ -35,14 +35,14 @@ pub(crate) enum Work<S: State> {
     Session(Limits, Sender<SessionId>),
 }
 
-/// What the applier is told.
+/// A message to the applier.
 pub(crate) enum Message<S: State> {
     Submitted(Submitted<S>),
-    /// Everything before it was answered.
+    /// Answered once everything before it was answered.
     Barrier(oneshot::Sender<()>),
 }
 
-/// An answer that goes out once the lock is free.
+/// An answer that is sent after the lock is released.
 enum Answer<S: State> {
     One(Sender<S::Output>, Result<S::Output>),
     Many(Sender<Vec<S::Output>>, Result<Vec<S::Output>>),
@@ -71,7 +71,7 @@ impl<S: State> Work<S> {
 }
 
 impl<S: State> Answer<S> {
-    /// The caller may have gone.
+    /// The caller may have been dropped.
     fn send(self) {
         match self {
             Self::One(reply, answer) => drop(reply.send(answer)),
@@ -85,16 +85,16 @@ impl<S: State> Answer<S> {
 pub(crate) struct Applier<S: State> {
     core: Arc<Core<S>>,
     messages: mpsc::UnboundedReceiver<Message<S>>,
-    /// What was received, in the order in which it came.
+    /// The received messages, in order of arrival.
     received: VecDeque<Message<S>>,
     buffer: Vec<Message<S>>,
-    /// What is durable and came before a record with a lower LSN did: a caller's thread was interrupted
+    /// Durable records that arrived before one with a lower LSN: a caller's thread was interrupted
     /// between the log and this task.
     early: BTreeMap<Lsn, Work<S>>,
     answers: Vec<Answer<S>>,
 }
 
-/// What the log says of the records of a group, in the order in which they came.
+/// The log's answers to the records of a group, in order of arrival.
 type Group<S> = Vec<(tidewal::Result<Lsn>, u64, Work<S>)>;
 
 impl<S: State> Applier<S> {
@@ -109,7 +109,7 @@ impl<S: State> Applier<S> {
         }
     }
 
-    /// Ends when no handle is left and everything was answered.
+    /// Runs until no handle is left and everything was answered.
     pub(crate) async fn run(mut self) {
         let mut group = Vec::new();
         loop {
@@ -117,7 +117,7 @@ impl<S: State> Applier<S> {
             let more = poll_fn(|context| self.poll_group(context, &mut group, &mut barrier)).await;
             self.apply(&mut group);
             if let Some(barrier) = barrier {
-                // Who waits for it may have gone.
+                // The waiting caller may have been dropped.
                 let _ = barrier.send(());
             }
             if !more {
@@ -126,8 +126,8 @@ impl<S: State> Applier<S> {
         }
     }
 
-    /// Waits for records of which the log has said what became of them, and takes all there are. `false`
-    /// after the last one.
+    /// Waits for records that the log has answered, and takes all of them. Returns `false` after
+    /// the last one.
     fn poll_group(
         &mut self,
         context: &mut Context<'_>,
@@ -168,7 +168,8 @@ impl<S: State> Applier<S> {
         }
     }
 
-    /// Applies a group under one lock. The answers go out afterwards, to callers who may query at once.
+    /// Applies a group under one lock. The answers are sent afterwards, because callers may query
+    /// at once.
     fn apply(&mut self, group: &mut Group<S>) {
         if group.is_empty() {
             return;
@@ -224,12 +225,12 @@ impl<S: State> Applier<S> {
 }
 
 impl<S: State> Drop for Applier<S> {
-    /// However the task ends, with its runtime for example: no caller keeps waiting for room. What is
-    /// submitted after this is answered by the end of its channel.
+    /// However the task ends, for example with its runtime, no caller waits for room any longer.
+    /// Later submissions are answered by their closed channel.
     fn drop(&mut self) {
         self.core.room.open();
     }
 }
 
-/// Records that are applied before callers get their answers, and queries their turn.
+/// The most records that are applied before callers get their answers and queries get the lock.
 const GROUP_MAX: usize = 1024;

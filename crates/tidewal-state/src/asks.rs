@@ -1,4 +1,4 @@
-//! Who asks for a snapshot, and why.
+//! Requests for snapshots, and their reasons.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -7,7 +7,7 @@ use tokio::sync::{Notify, oneshot};
 
 use crate::error::Result;
 
-/// What was asked for since the last snapshot was begun.
+/// The requests since the last snapshot began.
 #[derive(Debug, Default)]
 pub(crate) struct Asks {
     asked: Mutex<Asked>,
@@ -16,13 +16,13 @@ pub(crate) struct Asks {
 
 #[derive(Debug, Default)]
 pub(crate) struct Asked {
-    /// By the policy.
+    /// Requested by the policy.
     pub(crate) due: bool,
-    /// By a log that has found the disk full.
+    /// Requested because the log has found the disk full.
     pub(crate) full: bool,
-    /// By callers, who wait for it.
+    /// Requested by callers, which wait for it.
     pub(crate) waiters: Vec<oneshot::Sender<Result<Lsn>>>,
-    /// No handle is left, or no task that takes snapshots.
+    /// No handle is left, or the task that takes snapshots has ended.
     pub(crate) ended: bool,
 }
 
@@ -35,7 +35,7 @@ impl Asks {
         self.change(|asked| std::mem::replace(&mut asked.full, true));
     }
 
-    /// One snapshot serves all who have asked before it was begun.
+    /// Requests a snapshot. One snapshot serves all requests made before it began.
     pub(crate) fn ask(&self) -> oneshot::Receiver<Result<Lsn>> {
         let (sender, receiver) = oneshot::channel();
         self.change(|asked| {
@@ -48,18 +48,18 @@ impl Asks {
         receiver
     }
 
-    /// No snapshot is taken any more: those who wait for one are told by the end of their channel.
+    /// Takes no more snapshots. Waiting callers are answered by their closed channel.
     pub(crate) fn end(&self) {
         let mut told = Vec::new();
         self.change(|asked| {
             told = std::mem::take(&mut asked.waiters);
             std::mem::replace(&mut asked.ended, true)
         });
-        // A waker is code of its owner, which may come back here.
+        // Dropping a channel calls a waker. A waker is code of its owner, which may call this type again.
         drop(told);
     }
 
-    /// Changes what is asked for. `change` says whether it was so before.
+    /// Changes the requests. `change` returns whether it was requested already.
     fn change(&self, change: impl FnOnce(&mut Asked) -> bool) {
         if !change(&mut self.lock()) {
             self.changed.notify_one();

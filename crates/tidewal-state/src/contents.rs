@@ -1,5 +1,5 @@
-//! What is in a snapshot of a state machine (`docs/state.md`, "Snapshots"): a version, the sessions, and
-//! what the state's own format writes.
+//! The contents of a state machine's snapshot (`docs/state.md`, "Snapshots"): a version, the
+//! sessions, and the output of the state's own format.
 
 use std::io::{self, Read, Write};
 
@@ -16,10 +16,10 @@ pub(crate) fn write<S: State>(frozen: Frozen<S>, output: &mut dyn Write) -> io::
     S::Snapshot::write(frozen.state, output).map_err(io::Error::other)
 }
 
-/// What was read of a snapshot.
+/// The contents read from a snapshot.
 pub(crate) enum Contents<S> {
     Read(S, Sessions),
-    /// Its state is of a later version.
+    /// The state was written by a later version.
     Later(u32),
 }
 

@@ -1,4 +1,4 @@
-//! What the handles and the two tasks share. It does not keep the log open.
+//! The state that the handles and the two tasks share. It does not keep the log open.
 
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
@@ -19,21 +19,21 @@ pub(crate) struct Core<S: State> {
     pub(crate) machine: Locked<Machine<S>>,
     /// As far as the machine is, for those who must not wait for a group that is applied.
     applied: AtomicU64,
-    /// Whether the machine has said why nothing is applied any more.
+    /// Whether the machine has failed, so nothing more is applied.
     is_broken: AtomicBool,
     pub(crate) room: Room,
     pub(crate) asks: Asks,
     pub(crate) policy: SnapshotPolicy,
     pub(crate) reserve: u64,
     pub(crate) stats: std::sync::Mutex<Stats>,
-    /// Records and their bytes since the last snapshot was taken.
+    /// Records and bytes since the last snapshot was taken.
     records: AtomicU64,
     bytes: AtomicU64,
     /// Held while a snapshot is taken.
     pub(crate) snapshotting: tokio::sync::Mutex<()>,
 }
 
-/// The state at one place of the log, as a snapshot has it.
+/// The state at one LSN, for a snapshot.
 pub(crate) struct Frozen<S: State> {
     pub(crate) lsn: Lsn,
     pub(crate) sessions: Sessions,
@@ -57,7 +57,7 @@ impl<S: State> Core<S> {
         }
     }
 
-    /// Counts what was applied, and asks for a snapshot if one is due.
+    /// Counts applied records, and requests a snapshot if one is due.
     pub(crate) fn note_applied(&self, records: u64, bytes: u64) {
         let records = records + self.records.fetch_add(records, Ordering::Relaxed);
         let bytes = bytes + self.bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -66,13 +66,13 @@ impl<S: State> Core<S> {
         }
     }
 
-    /// Begins to count for the next snapshot, and returns what was counted for this one.
+    /// Restarts the counts for the next snapshot. Returns the counts for this one.
     pub(crate) fn restart_counts(&self) -> (u64, u64) {
         let records = self.records.swap(0, Ordering::Relaxed);
         (records, self.bytes.swap(0, Ordering::Relaxed))
     }
 
-    /// Takes a view of the state, between two groups of commands.
+    /// Freezes the state, between two groups of commands.
     pub(crate) fn freeze(&self) -> Result<Frozen<S>> {
         let machine = self.machine.read();
         machine.check()?;
@@ -100,7 +100,7 @@ impl<S: State> Core<S> {
         self.applied.store(applied.get(), Ordering::Release);
     }
 
-    /// Without the lock as long as nothing is broken: callers must not wait for a group that is applied.
+    /// Takes no lock unless something has failed: callers must not wait while a group is applied.
     pub(crate) fn check(&self) -> Result<(), Error> {
         match self.is_broken.load(Ordering::Acquire) {
             true => self.machine.read().check(),
@@ -108,7 +108,7 @@ impl<S: State> Core<S> {
         }
     }
 
-    /// Notes that nothing is applied any more.
+    /// Records that nothing more is applied.
     pub(crate) fn note_broken(&self) {
         self.is_broken.store(true, Ordering::Release);
     }
@@ -128,7 +128,7 @@ impl<S: State> Core<S> {
     }
 }
 
-/// A lock that a panic does not poison: what panics with it is told by other means.
+/// A lock that a panic does not poison. Panics are reported by other means.
 pub(crate) struct Locked<T>(RwLock<T>);
 
 impl<T> Locked<T> {

@@ -1,4 +1,4 @@
-//! Errors, by what the caller should do next.
+//! Errors, grouped by what the caller should do next.
 
 use std::sync::Arc;
 
@@ -8,13 +8,14 @@ use tidewal::snapshot::{SnapshotError, SnapshotFile, SnapshotState};
 /// The result of an operation on a state machine.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong, told apart by what the caller should do next.
+/// Why an operation on a state machine failed. Each variant says what the caller should do next.
 #[derive(Clone, Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// The log ends before a snapshot of it, which is damaged: it has lost records that were durable.
+    /// The log ends before a damaged snapshot of it, so the log has lost records that were durable.
     ///
-    /// Next: restore the directory from a backup. If the file is no snapshot of this log, move it away.
+    /// Next: restore the directory from a backup. If the file is not a snapshot of this log, move
+    /// it away.
     #[error("a damaged snapshot covers record {snapshot}, and the log ends with {end}")]
     BehindSnapshot {
         /// The last record that the snapshot covers, by its name.
@@ -26,81 +27,89 @@ pub enum Error {
     /// The log has requests with a session, and the state machine was opened without
     /// [`exactly_once`](crate::Options::exactly_once).
     ///
-    /// Next: open it with that option. The output of a request is kept for its retries, so it has to be
-    /// known how it is encoded.
-    #[error("record {lsn} is a request of a session; open the state machine with exactly_once")]
+    /// Next: open it with that option. The output of a request is kept for its retries, so the
+    /// state machine must know how to encode it.
+    #[error(
+        "record {lsn} is a request of a session; open the state machine with the option exactly_once"
+    )]
     ExactlyOnceOff {
         /// The request.
         lsn: Lsn,
     },
 
-    /// The task that applies commands ended before it could answer, because its runtime has: the outcome
-    /// is unknown.
+    /// The task that applies commands ended with its runtime before it could answer. The outcome is
+    /// unknown.
     ///
-    /// Next: open the state machine again, and see there what the command has done.
-    #[error("the runtime of the state machine has ended, the outcome is unknown; open it again")]
+    /// Next: open the state machine again, and check whether the command was executed.
+    #[error(
+        "the outcome is unknown, because the runtime of the state machine has ended; open it again"
+    )]
     Interrupted,
 
     /// The log refused or failed. [`Error::is_outcome_unknown`] says whether the command may be in it.
     ///
-    /// Next: that of the log's error. After [`StorageFull`](tidewal::Error::StorageFull) a snapshot is
-    /// tried by itself, and commands are taken again once it has freed some space.
+    /// Next: see the log's error. After [`StorageFull`](tidewal::Error::StorageFull), the state
+    /// machine takes a snapshot on its own, and accepts commands again once that has freed space.
     #[error(transparent)]
     Log(#[from] tidewal::Error),
 
-    /// The log begins after record 1 and no sound snapshot reaches its beginning.
+    /// The log begins after record 1, and no sound snapshot covers the records before its
+    /// beginning.
     ///
-    /// Next: restore the directory from a backup. `skipped` are the snapshots that were not used, and why.
+    /// Next: restore the directory from a backup. `skipped` lists the snapshots that were not used,
+    /// and why.
     #[error(
-        "the log begins with record {oldest} and no snapshot reaches so far{}",
+        "the log begins with record {oldest}, and no sound snapshot covers the records before it{}",
         list(skipped)
     )]
     NoSnapshot {
         /// The oldest record of the log.
         oldest: Lsn,
-        /// Files that are damaged, of another log, or of a later version.
+        /// Files that are damaged, belong to another log, or have a later version.
         skipped: Arc<[SnapshotFile]>,
     },
 
-    /// A state's output could not be encoded or decoded, which a retry needs. The state machine takes
-    /// nothing more if it could not be encoded.
+    /// An output, which is kept for retries, could not be encoded or decoded. If it could not be
+    /// encoded, the state machine accepts nothing more.
     ///
-    /// Next: mend the codec of the output.
+    /// Next: fix the codec of the output.
     #[error("the output of record {lsn} cannot be kept for a retry")]
     Output {
         /// The request.
         lsn: Lsn,
-        /// What the codec says.
+        /// The codec's error.
         source: Arc<dyn std::error::Error + Send + Sync>,
     },
 
-    /// [`State::apply`](crate::State::apply) panicked. The command is in the log; the state is not to be
-    /// used any more. The log is not harmed.
+    /// [`State::apply`](crate::State::apply) panicked. The command is in the log, and the state can
+    /// no longer be used. The log is not harmed.
     ///
-    /// Next: mend `apply`, and open the state machine again: the command is then applied by the new code.
-    #[error("applying record {lsn} panicked: {message}; mend the code and open it again")]
+    /// Next: fix `apply`, and open the state machine again. The new code then applies the command.
+    #[error(
+        "applying record {lsn} panicked: {message}; fix the code and open the state machine again"
+    )]
     Panicked {
         /// The command.
         lsn: Lsn,
-        /// What the panic says.
+        /// The message of the panic.
         message: Arc<str>,
     },
 
-    /// The request is older than the outputs that its session keeps: it cannot be told whether it was
-    /// applied, and it was not applied now.
+    /// The request is older than the outputs that its session keeps. It is unknown whether it was
+    /// applied earlier. It was not applied now.
     ///
-    /// Next: ask the state itself, with a query. Raise `window` to keep more outputs.
-    #[error("request {sequence} is too old for its session to know its output")]
+    /// Next: check the state with a query. Raise `window` to keep more outputs.
+    #[error("request {sequence} is too old: its session no longer keeps its output")]
     RequestForgotten {
         /// The request's number in its session.
         sequence: u64,
     },
 
-    /// The session is not known: it was never opened, or is gone because others were used since. The
-    /// request was not applied now; it cannot be told whether it was before.
+    /// The session is unknown: it was never opened, or it expired because others were used since.
+    /// The request was not applied now. It is unknown whether it was applied earlier.
     ///
-    /// Next: ask the state itself with a query, and open a new session.
-    #[error("session {session} is not known, or not any more; open a new one")]
+    /// Next: check the state with a query, and open a new session.
+    #[error("session {session} is unknown or has expired; open a new one")]
     SessionExpired {
         /// The session.
         session: u64,
@@ -108,41 +117,43 @@ pub enum Error {
 
     /// A snapshot could not be written, read, listed or removed. The log and the state are not harmed.
     ///
-    /// Next: that of the snapshot's error.
+    /// Next: see the snapshot's error.
     #[error(transparent)]
     Snapshot(#[from] SnapshotError),
 
     /// A sound snapshot was written by a later version of the state's type.
     ///
     /// Next: use the version of the service that wrote it.
-    #[error("the snapshot of record {lsn} is of version {version}, this code knows {known}")]
+    #[error(
+        "the snapshot up to record {lsn} has version {version} of the state, and this code reads versions up to {known}"
+    )]
     StateVersion {
         /// The snapshot.
         lsn: Lsn,
-        /// The version that it was written in.
+        /// The version of the state's type in the snapshot.
         version: u32,
         /// The latest one that this code can read.
         known: u32,
     },
 
-    /// A record is whole and cannot be decoded. Nothing on disk was changed.
+    /// A record is intact but cannot be decoded. Nothing on disk was changed.
     ///
-    /// Next: use a version of the service that knows this command, or teach its codec to decode it.
-    #[error("record {lsn} cannot be decoded; use a version of the service that knows it")]
+    /// Next: use a version of the service that can decode this command, or extend its codec.
+    #[error("record {lsn} cannot be decoded; use a version of the service that can decode it")]
     Undecodable {
         /// The record.
         lsn: Lsn,
-        /// What the codec says.
+        /// The codec's error.
         source: Arc<dyn std::error::Error + Send + Sync>,
     },
 
-    /// A command could not be encoded. It is certainly not appended, and nothing else that was given to
-    /// the same call is.
+    /// A command could not be encoded. It is certainly not appended, and neither is anything else
+    /// that was passed to the same call.
     ///
     /// Next: see the source, which is the codec's own error.
     #[error("cannot encode the command, nothing was appended")]
     Unencodable {
-        /// What the codec says.
+        /// The codec's error.
         source: Arc<dyn std::error::Error + Send + Sync>,
     },
 }
@@ -151,7 +162,8 @@ impl Error {
     /// Whether the command may have been executed, or may still be after the next start, although the
     /// caller got an error.
     ///
-    /// With [`execute_once`](crate::StateMachine::execute_once) it can be sent again then.
+    /// If it was sent with [`execute_once`](crate::StateMachine::execute_once), it can be sent
+    /// again.
     #[must_use]
     pub fn is_outcome_unknown(&self) -> bool {
         match self {

@@ -1,4 +1,4 @@
-//! The handle.
+//! The handle of a state machine.
 
 use std::fmt;
 use std::future::{Future, poll_fn};
@@ -23,11 +23,12 @@ use crate::snapshotter::Snapshotter;
 use crate::state::State;
 use crate::stats::Stats;
 
-/// A state that survives: every command that was answered is durable and applied, once, in the order of
-/// the log.
+/// A durable state machine: every command that was answered is durable, and applied exactly once in
+/// the order of the log.
 ///
-/// A handle is cheap to clone, and all clones are the same state machine. When the last one is dropped the
-/// log closes in the background; opening the same directory in the same process waits for that.
+/// A handle is cheap to clone, and all clones are the same state machine. When the last one is
+/// dropped, the log closes in the background. Opening the same directory in the same process waits
+/// for that.
 ///
 /// # Examples
 ///
@@ -36,7 +37,7 @@ pub struct StateMachine<S: State> {
     shared: Arc<Shared<S>>,
 }
 
-/// What all handles share; gone with the last of them.
+/// Shared by all handles, and dropped with the last of them.
 struct Shared<S: State> {
     wal: Arc<Wal>,
     core: Arc<Core<S>>,
@@ -78,36 +79,37 @@ impl<S: State> StateMachine<S> {
 
     /// Executes a command: returns its output once the command is durable and applied.
     ///
-    /// Many calls share one sync. A caller that has the output finds the command's effect in every query.
+    /// Many calls share one sync. Once a caller has the output, every query shows the command's
+    /// effect.
     ///
     /// # Errors
     ///
-    /// [`Error::Log`] with those of [`Wal::append`], [`Error::Unencodable`], [`Error::Panicked`],
-    /// [`Error::Interrupted`]. [`Error::is_outcome_unknown`] tells whether the command may be executed all
-    /// the same; otherwise it certainly is not.
+    /// [`Error::Log`] with the errors of [`Wal::append`], [`Error::Unencodable`],
+    /// [`Error::Panicked`], [`Error::Interrupted`]. If [`Error::is_outcome_unknown`] returns
+    /// `true`, the command may still be executed. Otherwise it certainly is not.
     ///
     /// # Cancel safety
     ///
     /// If the future is dropped before it completes, the command may or may not be executed. Use
-    /// [`submit`](Self::submit) to tell the two apart.
+    /// [`submit`](Self::submit) to tell the two cases apart.
     pub async fn execute(&self, command: S::Command) -> Result<S::Output> {
         self.submit(command).await?.await
     }
 
     /// Submits a command, and returns a future of its output.
     ///
-    /// A submission that has returned before another one began is applied before it.
+    /// If one submission returns before another begins, its command is applied first.
     ///
     /// # Errors
     ///
-    /// [`Error::Log`], [`Error::Unencodable`], [`Error::Panicked`]; the command is then certainly not
-    /// executed.
+    /// [`Error::Log`], [`Error::Unencodable`], [`Error::Panicked`]. After each of these the command
+    /// is certainly not executed.
     ///
     /// # Cancel safety
     ///
-    /// If this future is dropped before it completes, it is guaranteed that the command is not executed. If
-    /// the [`PendingOutput`] is dropped, the command is executed all the same, and only its output is
-    /// lost.
+    /// If this future is dropped before it completes, it is guaranteed that the command is not
+    /// executed. If the [`PendingOutput`] is dropped, the command is still executed, and only its
+    /// output is lost.
     pub async fn submit(&self, command: S::Command) -> Result<PendingOutput<S::Output>> {
         let payload = record::command(&command)?;
         self.shared
@@ -115,18 +117,21 @@ impl<S: State> StateMachine<S> {
             .await
     }
 
-    /// Executes several commands as one: they are in the log together or not at all, and no query and no
+    /// Executes several commands as one: all or none of them are in the log, and no query and no
     /// other command comes between them. Returns their outputs.
     ///
-    /// They are one record, so they share an LSN, and must fit into `max_record_size` of the log together.
+    /// They are one record, so they share an LSN, and together must fit into the log's
+    /// `max_record_size`.
     ///
     /// # Errors
     ///
-    /// The errors of [`execute`](Self::execute), and [`tidewal::Error::EmptyBatch`] without a command.
+    /// The errors of [`execute`](Self::execute), and [`tidewal::Error::EmptyBatch`] if there is no
+    /// command.
     ///
     /// # Cancel safety
     ///
-    /// Like [`execute`](Self::execute). A batch is never executed in part.
+    /// Like [`execute`](Self::execute): if the future is dropped before it completes, the batch may
+    /// or may not be executed, but never a part of it.
     pub async fn execute_batch<I>(&self, commands: I) -> Result<Vec<S::Output>>
     where
         I: IntoIterator<Item = S::Command>,
@@ -142,11 +147,11 @@ impl<S: State> StateMachine<S> {
         submit.await?.await
     }
 
-    /// Opens a session for [`execute_once`](Self::execute_once): one for each client that may send a
-    /// request again.
+    /// Opens a session for [`execute_once`](Self::execute_once). Open one for each client that may
+    /// retry requests.
     ///
-    /// The session is durable, and part of every snapshot, until it is the one that was not used for
-    /// longest among too many: see [`Limits`].
+    /// The session is durable and part of every snapshot. If there are too many sessions, the least
+    /// recently used one expires: see [`Limits`].
     ///
     /// # Errors
     ///
@@ -155,7 +160,7 @@ impl<S: State> StateMachine<S> {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, the session may be opened, and is not used by anyone.
+    /// If the future is dropped, the session may be opened, but no client knows its id.
     pub async fn open_session(&self) -> Result<SessionId> {
         self.check_exactly_once()?;
         let limits = self.shared.limits;
@@ -165,18 +170,19 @@ impl<S: State> StateMachine<S> {
         submit.await?.await
     }
 
-    /// Executes a request of a session exactly once: when it is sent again, with the same id, it is not
-    /// executed again, and the output is that of the first time.
+    /// Executes a request of a session exactly once: if it is sent again with the same id, it is
+    /// not executed again, and the first output is returned.
     ///
-    /// So after an unknown outcome, on this side or on the client's, send it again: also after a crash, and
-    /// also while the first one is still on its way. A client may have as many requests in flight as
-    /// [`Limits::window`] says, and counts each new one up by one.
+    /// After an unknown outcome, here or at the client, send the request again. This also works
+    /// after a crash, and while the first attempt is still in flight. A client may have up to
+    /// [`Limits::window`] requests in flight, and increments the sequence number with each new
+    /// request.
     ///
     /// # Errors
     ///
-    /// The errors of [`execute`](Self::execute). [`Error::SessionExpired`] and [`Error::RequestForgotten`] if it
-    /// cannot be told whether the request was executed, in which case it is not executed now;
-    /// [`Error::ExactlyOnceOff`], [`Error::Output`].
+    /// The errors of [`execute`](Self::execute). [`Error::SessionExpired`] and
+    /// [`Error::RequestForgotten`] if it is unknown whether the request was executed earlier, in
+    /// which case it is not executed now. [`Error::ExactlyOnceOff`], [`Error::Output`].
     ///
     /// # Cancel safety
     ///
@@ -192,15 +198,16 @@ impl<S: State> StateMachine<S> {
         submit.await?.await
     }
 
-    /// Looks at the state. What it shows is durable, and has the effect of every command that was answered
-    /// before this call.
+    /// Calls `read` with the state. The state is durable, and includes the effect of every command
+    /// that was answered before this call.
     ///
-    /// `read` keeps commands from being applied while it runs, so it should be short. It must not call `query`
-    /// itself: a command that waits to be applied would keep the second one waiting, and with it the first.
+    /// No command is applied while `read` runs, so it should be short. It must not call `query`
+    /// itself: a command that waits to be applied would keep the second one waiting, and with it
+    /// the first.
     ///
     /// # Errors
     ///
-    /// [`Error::Panicked`] and [`Error::Output`] once the state is not to be used any more.
+    /// [`Error::Panicked`] and [`Error::Output`] once the state can no longer be used.
     pub fn query<R>(&self, read: impl FnOnce(&S) -> R) -> Result<R> {
         let machine = self.shared.core.machine.read();
         machine.check()?;
@@ -209,17 +216,18 @@ impl<S: State> StateMachine<S> {
 
     /// Takes a snapshot now, and truncates the log. Returns the last record that it covers.
     ///
-    /// Commands go on in the meantime, but for the moment in which the state is
-    /// [frozen](crate::SnapshotFormat::freeze). A snapshot that is under way is finished first.
+    /// Commands continue in the meantime, except while the state is being
+    /// [frozen](crate::SnapshotFormat::freeze). A snapshot that is already running is finished
+    /// first.
     ///
     /// # Errors
     ///
-    /// [`Error::Snapshot`], [`Error::Panicked`]; [`Error::Log`] if the log could not be truncated, in which
-    /// case the snapshot is there.
+    /// [`Error::Snapshot`], [`Error::Panicked`]. [`Error::Log`] if the log could not be truncated,
+    /// in which case the snapshot was taken.
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped, the snapshot may be taken all the same.
+    /// If the future is dropped, the snapshot may still be taken.
     pub async fn snapshot(&self) -> Result<Lsn> {
         let answer = self.shared.core.asks.ask().await;
         answer.unwrap_or(Err(Error::Interrupted))
@@ -251,10 +259,10 @@ impl<S: State> StateMachine<S> {
         Ok(())
     }
 
-    /// Closes the log, after everything that was submitted is applied and answered. A snapshot that is
-    /// under way is given up.
+    /// Closes the log, after everything that was submitted is applied and answered. A running
+    /// snapshot is abandoned.
     ///
-    /// Other handles then get [`tidewal::Error::Closed`], and can still query.
+    /// Other handles then get [`tidewal::Error::Closed`] for commands, and can still query.
     ///
     /// # Errors
     ///
@@ -284,7 +292,7 @@ impl<S: State> StateMachine<S> {
         }
     }
 
-    /// The answer to a request that needs no record, because it has one.
+    /// The answer to a request that was applied already and needs no new record.
     fn answer_known(&self, id: RequestId) -> Result<Option<Result<S::Output>>> {
         self.check_exactly_once()?;
         let machine = self.shared.core.machine.read();
@@ -298,9 +306,9 @@ impl<S: State> StateMachine<S> {
 }
 
 impl<S: State> Shared<S> {
-    /// Submits a record and tells the applier what is to be done with it.
+    /// Submits a record, and sends the applier the work for it.
     ///
-    /// From the log to the applier there is no await, so that nothing that is in the log is forgotten.
+    /// There is no await between the log and the applier, so no record in the log is forgotten.
     async fn submit<T>(
         &self,
         payload: Bytes,
@@ -336,13 +344,13 @@ impl<S: State> Shared<S> {
 }
 
 impl<S: State> Drop for Shared<S> {
-    /// The log closes now, even while it is being truncated: a caller that opens the directory next waits for
-    /// that.
+    /// Closes the log now, even while it is being truncated, so a caller that opens the directory
+    /// next waits for it.
     fn drop(&mut self) {
         self.core.asks.end();
         let mut close = pin!(Wal::clone(&self.wal).close());
         let mut context = Context::from_waker(std::task::Waker::noop());
-        // It closes even if it is polled only once.
+        // Polling it once is enough for the log to close.
         let _ = close.as_mut().poll(&mut context);
     }
 }
@@ -367,7 +375,7 @@ impl<S: State> fmt::Debug for StateMachine<S> {
 ///
 /// # Cancel safety
 ///
-/// Dropping it does not take the command back; only the output is lost.
+/// Dropping it does not take the command back. Only the output is lost.
 ///
 /// # Errors
 ///
@@ -386,5 +394,5 @@ impl<T> Future for PendingOutput<T> {
     }
 }
 
-/// Bytes that a command counts for beside its record.
+/// Bytes that a command counts in addition to its record.
 const COST: u64 = 64;

@@ -1,4 +1,4 @@
-//! A durable state machine: the state of a service, in memory, and safe on disk.
+//! A durable state machine: the state of a service, in memory and on disk.
 //!
 //! ```
 //! # #[cfg(feature = "json")] {
@@ -43,24 +43,28 @@
 //! # }
 //! ```
 //!
-//! [`StateMachine`] loads the newest snapshot, replays the log behind it, applies commands in the order of
-//! the log, answers each once it is durable *and* applied, takes snapshots while commands go on, and
-//! truncates the log. The service writes what its commands do: [`State`].
+//! [`StateMachine`] loads the newest snapshot and replays the log after it. It applies commands in
+//! the order of the log, answers each once it is durable *and* applied, takes snapshots while
+//! commands continue, and truncates the log. The service implements what its commands do:
+//! [`State`].
 //!
 //! # The promise
 //!
-//! - `execute` returned `Ok`: the command was applied exactly once, and every later start finds its
-//!   effect, through killed processes, power cuts, full disks and dropped futures.
-//! - A query shows durable state only, and the effect of every command that was answered before.
-//! - A snapshot is durable before the log is truncated, and the one before it is kept until then.
-//! - [`execute_once`](StateMachine::execute_once): a request that is sent again is not executed again.
+//! - If `execute` returned `Ok`, the command is applied exactly once, in this process and in every
+//!   later start, through killed processes, power cuts, full disks and dropped futures.
+//! - A query shows durable state only, including the effect of every command that was answered
+//!   before.
+//! - A snapshot is durable before the log is truncated, and the previous snapshot is kept until
+//!   then.
+//! - With [`execute_once`](StateMachine::execute_once), a request that is sent again is not
+//!   executed again.
 //!
 //! `docs/state.md` in the repository has the orderings, what a snapshot costs, how a state's type may
 //! change, and what was tested.
 //!
 //! # Features
 //!
-//! - `json`: snapshots as JSON for states that serde knows. Turn it on to begin with.
+//! - `json`: snapshots as JSON, for states that serde can serialize. A good default to begin with.
 //! - `sim`: [`Options::open_on`], for crash tests on the simulated disk. Turn it on in your
 //!   `dev-dependencies`.
 

@@ -1,4 +1,4 @@
-//! The state at one place of the log, and the only way in which it changes: in a start as in service.
+//! The state at one LSN, and the only code that changes it, both at a start and in service.
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -16,13 +16,13 @@ pub(crate) struct Machine<S: State> {
     pub(crate) state: S,
     pub(crate) applied: Lsn,
     pub(crate) sessions: Sessions,
-    /// Why nothing is applied any more.
+    /// Why nothing more is applied.
     pub(crate) broken: Option<Error>,
-    /// How outputs are kept for retries, if they are.
+    /// The codec for outputs that are kept for retries, if they are.
     pub(crate) outputs: Option<OutputCodec<S>>,
 }
 
-/// How an output becomes bytes and an output again.
+/// Encodes and decodes outputs.
 pub(crate) struct OutputCodec<S: State> {
     pub(crate) encode: fn(&S::Output) -> Result<Bytes, BoxError>,
     pub(crate) decode: fn(Bytes) -> Result<S::Output, BoxError>,
@@ -58,7 +58,7 @@ impl<S: State> Machine<S> {
             Operation::Batch(commands) => self.batch(lsn, commands).map(drop),
             Operation::Session(limits) => self.session(lsn, limits).map(drop),
             Operation::Request(id, command) => match self.request(lsn, id, command) {
-                // That was the answer.
+                // The request was answered with this error.
                 Err(Error::SessionExpired { .. } | Error::RequestForgotten { .. }) => Ok(()),
                 answered => answered.map(drop),
             },
@@ -129,7 +129,7 @@ impl<S: State> Machine<S> {
     }
 
     fn apply(&mut self, lsn: Lsn, command: S::Command) -> Result<S::Output> {
-        // After a panic the state is not used any more.
+        // After a panic the state is no longer used.
         let applied = catch_unwind(AssertUnwindSafe(|| self.state.apply(lsn, command)));
         applied.map_err(|cause| {
             let message = message_of(&*cause).into();
@@ -140,7 +140,7 @@ impl<S: State> Machine<S> {
     }
 }
 
-/// The answer to a request that is not to be applied; `None` if it is.
+/// The answer to a request that must not be applied, or `None` if it must be.
 pub(crate) fn answer_known<S: State>(
     codec: OutputCodec<S>,
     lsn: Lsn,
@@ -165,8 +165,8 @@ pub(crate) fn answer_known<S: State>(
     }
 }
 
-/// What a codec returns, or its panic as an error. A panic here would leave a state that has the effect of a
-/// record and does not say so: a snapshot of it would have the record applied twice.
+/// Calls a codec and turns its panic into an error. An unwinding panic would leave a state that has the
+/// effect of a record without its LSN, and a snapshot of that state would have the record applied twice.
 fn unless_it_panics<T>(code: impl FnOnce() -> Result<T, BoxError>) -> Result<T, BoxError> {
     let returned = catch_unwind(AssertUnwindSafe(code));
     returned.unwrap_or_else(|cause| Err(format!("it panicked: {}", message_of(&*cause)).into()))

@@ -1,4 +1,4 @@
-//! Mutants: bugs put in on purpose, to see whether the tests find them (`tests/state/mutants.rs`).
+//! Mutants: deliberate bugs that show whether the tests find them (`tests/state/mutants.rs`).
 //!
 //! Only a build with `--cfg tidewal_mutants` has them. In every other build [`is_active`] is `false` at
 //! compile time.
@@ -6,7 +6,7 @@
 #[cfg(all(tidewal_mutants, not(debug_assertions)))]
 compile_error!("mutants are for tests: no release has them");
 
-/// What the state machine does wrong.
+/// A bug in the state machine.
 #[cfg_attr(
     not(tidewal_mutants),
     expect(
@@ -20,21 +20,21 @@ pub enum Mutant {
     AnsweredBeforeDurable,
     /// The commands of one group commit are applied in another order than the log's.
     ApplyOrderSwapped,
-    /// A session that is not known any more is taken for a new one.
+    /// An expired session is taken for a new one.
     ExpiredSessionIsNew,
-    /// A snapshot does not have the table of retries.
+    /// A snapshot lacks the table of sessions.
     RetriesForgotten,
     /// A snapshot says that it covers one record fewer than it does.
     SnapshotLsnBehind,
     /// The log is truncated before the snapshot is durable.
     TruncatedBeforeSnapshot,
-    /// The log is truncated to the newest snapshot, and not to the oldest that is kept.
+    /// The log is truncated to the newest snapshot, instead of the oldest that is kept.
     TruncatedToNewest,
 }
 
 #[cfg(tidewal_mutants)]
 impl Mutant {
-    /// Every one.
+    /// Every mutant.
     pub const ALL: [Self; 7] = [
         Self::AnsweredBeforeDurable,
         Self::ApplyOrderSwapped,
@@ -61,7 +61,8 @@ mod active {
         static ACTIVE: Cell<Option<Mutant>> = const { Cell::new(None) };
     }
 
-    /// Activates a mutant, or none, on this thread: over the simulated disk all of it runs on the caller's.
+    /// Activates a mutant, or none, on this thread. Over the simulated disk, everything runs on the
+    /// caller's thread.
     pub fn activate(mutant: Option<Mutant>) {
         ACTIVE.set(mutant);
     }

@@ -1,4 +1,4 @@
-//! How a state machine starts: the newest sound snapshot, then the rest of the log.
+//! Starting a state machine: the newest sound snapshot, then the rest of the log.
 
 use std::path::Path;
 
@@ -34,14 +34,14 @@ impl<S: State> StateMachine<S> {
 }
 
 impl<S: State> Options<S> {
-    /// Opens the state machine in `dir`: reads the newest sound snapshot, applies the records after it,
-    /// and is ready.
+    /// Opens the state machine in `dir`: reads the newest sound snapshot and applies the records
+    /// after it.
     ///
-    /// Creates the directory if necessary. Must be called on a tokio runtime with time enabled; the tasks
-    /// that apply commands and take snapshots run on it.
+    /// Creates the directory if necessary. Must be called on a tokio runtime with time enabled. The
+    /// tasks that apply commands and take snapshots run on it.
     ///
-    /// A snapshot that is damaged, of another log, or of a later format is passed over, and the one before
-    /// it is used if the log reaches back so far.
+    /// A snapshot that is damaged, belongs to another log, or has a later format is skipped. The
+    /// one before it is used, if the log reaches back that far.
     ///
     /// # Errors
     ///
@@ -51,7 +51,7 @@ impl<S: State> Options<S> {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before it completes, nothing is open, and the directory is given back
+    /// If the future is dropped before it completes, nothing is open, and the directory is unlocked
     /// shortly afterwards.
     pub async fn open(self, dir: impl AsRef<Path>) -> Result<StateMachine<S>> {
         let locked = self.log.clone().lock(dir).await?;
@@ -92,13 +92,13 @@ async fn start<S: State>(locked: LockedDir, options: Options<S>) -> Result<State
     StateMachine::start(wal, machine, snapshot, replayed, &options).await
 }
 
-/// What a start has so far.
+/// The progress of a start.
 struct Start<S: State> {
     machine: Machine<S>,
     snapshot: Option<Snapshot>,
-    /// Newer snapshots that were not used.
+    /// Newer snapshots that were skipped.
     skipped: Vec<SnapshotFile>,
-    /// Records and their bytes.
+    /// Records replayed, and their bytes.
     replayed: (u64, u64),
 }
 
@@ -114,10 +114,11 @@ impl<S: State> Start<S> {
 
     /// Reads the newest snapshot that is sound and of this log.
     ///
-    /// Fails if that has diverged from it.
+    /// Fails if that snapshot has diverged from the log.
     async fn load(&mut self, locked: &LockedDir) -> Result<()> {
         for mut file in locked.snapshots().await?.into_iter().rev() {
-            // Of one that has diverged this says so. It is not passed over: the log may have lost records.
+            // Reading a diverged snapshot fails. It is not skipped, because the log may have lost
+            // records.
             let is_own = matches!(
                 file.state,
                 SnapshotState::Whole { .. } | SnapshotState::Diverged
@@ -159,7 +160,7 @@ impl<S: State> Start<S> {
         Ok(())
     }
 
-    /// A log that begins after the snapshot is one whose newer snapshots are lost.
+    /// If the log begins after the snapshot, newer snapshots are lost.
     fn begins_too_late(&self, error: tidewal::Error) -> Error {
         match error {
             tidewal::Error::Truncated { oldest, .. } => Error::NoSnapshot {
@@ -170,7 +171,8 @@ impl<S: State> Start<S> {
         }
     }
 
-    /// What a snapshot covered was durable, even if the snapshot is damaged now or cannot be read.
+    /// Checks that the log does not end before a skipped snapshot: the records that it covers were
+    /// durable, even if the snapshot is damaged now or cannot be read.
     fn check_end(&self) -> Result<()> {
         let is_lost = |file: &&SnapshotFile| {
             matches!(

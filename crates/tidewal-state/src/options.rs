@@ -35,7 +35,8 @@ impl<S: State> Options<S> {
         }
     }
 
-    /// The options of the log. Default: its own. `durability` and `start_at` play no part.
+    /// The options of the log. Default: the log's defaults. `durability` and `start_at` are
+    /// ignored.
     pub fn log(mut self, options: WalOptions) -> Self {
         self.log = options;
         self
@@ -47,17 +48,17 @@ impl<S: State> Options<S> {
         self
     }
 
-    /// How many bytes are set aside for the next snapshot at least, so that it fits on a disk that the log
-    /// has filled. Default: 1 MiB. Once there is a snapshot, its size and a quarter more are set aside if
-    /// that is more. 0 sets nothing aside.
+    /// The least number of bytes reserved for the next snapshot, so it fits on a disk that the log
+    /// has filled. Default: 1 MiB. Once there is a snapshot, its size and a quarter more is
+    /// reserved, if that is more. With 0, nothing is reserved.
     pub fn reserve(mut self, bytes: u64) -> Self {
         self.reserve = bytes;
         self
     }
 
-    /// How many bytes of commands may be on their way, until they are applied, before callers have to
-    /// wait. Default: 64 MiB. Each command counts with its record and 64 bytes; one that is larger than
-    /// all of it waits until it is alone.
+    /// How many bytes of commands may be in flight, until they are applied, before callers must
+    /// wait. Default: 64 MiB. Each command counts as its record plus 64 bytes. A command that is
+    /// larger than the limit waits until no other is in flight.
     pub fn in_flight_bytes(mut self, bytes: u64) -> Self {
         self.in_flight_bytes = bytes;
         self
@@ -65,8 +66,8 @@ impl<S: State> Options<S> {
 
     /// Turns on [`execute_once`](crate::StateMachine::execute_once), with these limits for what is remembered.
     ///
-    /// The output is kept in snapshots, so it needs a codec. From the first session on the state machine
-    /// has to be opened with this option.
+    /// Outputs are kept in snapshots, so they need a codec. Once a session was opened, the state
+    /// machine must always be opened with this option.
     pub fn exactly_once(mut self, limits: Limits) -> Self
     where
         S::Output: Logged,
@@ -108,7 +109,7 @@ impl<S: State> fmt::Debug for Options<S> {
     }
 }
 
-/// When a snapshot is taken by itself, and how many are kept.
+/// When snapshots are taken automatically, and how many are kept.
 ///
 /// A snapshot is also taken whenever the log has found the disk full.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -121,35 +122,36 @@ pub struct SnapshotPolicy {
 }
 
 impl SnapshotPolicy {
-    /// After so many records since the last one. Default: never by their number.
+    /// Takes a snapshot after this many records since the last one. Default: no limit.
     pub fn every_records(mut self, records: u64) -> Self {
         self.records = records.max(1);
         self
     }
 
-    /// After so many bytes of records since the last one. Default: 256 MiB. A start has to read about so
-    /// much of the log, and the log takes about so much of the disk, twice if two snapshots are kept.
+    /// Takes a snapshot after this many bytes of records since the last one. Default: 256 MiB. A
+    /// start reads up to about this much of the log. The log takes about this much of the disk, or
+    /// twice that if two snapshots are kept.
     pub fn every_bytes(mut self, bytes: u64) -> Self {
         self.bytes = bytes.max(1);
         self
     }
 
-    /// Only when asked for, or when the disk is full.
+    /// Takes snapshots only on request, or when the disk is full.
     pub fn only_when_asked(mut self) -> Self {
         (self.records, self.bytes) = (u64::MAX, u64::MAX);
         self
     }
 
-    /// The least time from the beginning of one to the beginning of the next. Default: 10 seconds.
+    /// The shortest time between the beginnings of two snapshots. Default: 10 seconds.
     pub fn min_pause(mut self, pause: Duration) -> Self {
         self.pause = pause;
         self
     }
 
-    /// How many are kept. Default: 2; at least 1.
+    /// How many snapshots are kept. Default: 2. Minimum: 1.
     ///
-    /// The log is truncated to the oldest that is kept: with 2, a snapshot that the medium damages costs
-    /// a longer start and nothing else. With 1 it costs the state.
+    /// The log is truncated to the oldest snapshot that is kept. With 2, if the medium damages the
+    /// newest snapshot, the next start only takes longer. With 1, the state is lost.
     pub fn keep(mut self, snapshots: usize) -> Self {
         self.keep = snapshots.max(1);
         self

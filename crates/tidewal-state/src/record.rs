@@ -1,5 +1,5 @@
-//! The records of a state machine (`docs/state.md`, "Records"): a command's own bytes, and behind them what
-//! kind of record it is.
+//! The records of a state machine (`docs/state.md`, "Records"): the bytes of a command, followed by
+//! the kind of the record.
 
 use bytes::{Buf, Bytes};
 use tidewal::Lsn;
@@ -8,13 +8,13 @@ use tidewal::typed::{BoxError, Codec, Logged};
 use crate::error::{Error, Result};
 use crate::sessions::{Limits, RequestId, SessionId};
 
-/// What a record asks for.
+/// The operation that a record describes.
 #[derive(Debug)]
 pub(crate) enum Operation<C> {
     Command(C),
     Request(RequestId, C),
     Batch(Vec<C>),
-    /// A session is opened, and these are the limits from now on.
+    /// Opens a session, and sets the limits from now on.
     Session(Limits),
 }
 
@@ -33,7 +33,7 @@ pub(crate) fn request<C: Logged>(id: RequestId, command: &C) -> Result<Bytes> {
     Ok(buffer.into())
 }
 
-/// One record for all of them: they are in the log together or not at all.
+/// One record for several commands, so all or none of them are in the log.
 pub(crate) fn batch<C: Logged>(commands: &[C]) -> Result<Bytes> {
     let mut buffer = Vec::new();
     for command in commands {
@@ -55,7 +55,7 @@ pub(crate) fn session(limits: Limits) -> Bytes {
     buffer.into()
 }
 
-/// What a record asks for, if it can be decoded.
+/// Decodes a record.
 pub(crate) fn decode<C: Logged>(lsn: Lsn, record: Bytes) -> Result<Operation<C>> {
     try_decode(record).map_err(|error| Error::Undecodable {
         lsn,
@@ -100,7 +100,7 @@ fn decode_batch<C: Logged>(mut record: Bytes) -> Result<Vec<C>, BoxError> {
     Ok(commands)
 }
 
-/// The codec's own bytes, in a buffer that was empty as it may expect.
+/// The codec's bytes, in a buffer that was empty before, as codecs may expect.
 fn encoded<C: Logged>(command: &C) -> Result<Vec<u8>> {
     let mut buffer = Vec::with_capacity(64);
     let encoded = C::Codec::encode(command, &mut buffer).and_then(|()| check::<C>(&buffer));
@@ -110,7 +110,7 @@ fn encoded<C: Logged>(command: &C) -> Result<Vec<u8>> {
     }
 }
 
-/// In a build with debug assertions: whether what would be acknowledged could be read back.
+/// In a build with debug assertions, checks that the encoded command can be decoded.
 fn check<C: Logged>(buffer: &[u8]) -> Result<(), BoxError> {
     if cfg!(debug_assertions) {
         C::Codec::decode(Bytes::copy_from_slice(buffer)).map(drop)?;

@@ -1,4 +1,4 @@
-//! A bound on what is on its way.
+//! A bound on commands in flight.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -25,7 +25,7 @@ impl Room {
         }
     }
 
-    /// Waits until there is room for so much, and takes it.
+    /// Waits until there is room for `bytes`, and takes it.
     pub(crate) async fn enter(&self, bytes: u64) -> Taken<'_> {
         loop {
             if let Some(taken) = self.try_enter(bytes) {
@@ -69,7 +69,7 @@ impl Room {
     }
 }
 
-/// Room that is given back when this is dropped.
+/// Room that is freed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Taken<'a> {
     room: &'a Room,
@@ -77,7 +77,7 @@ pub(crate) struct Taken<'a> {
 }
 
 impl Taken<'_> {
-    /// Leaves it to others to give the room back.
+    /// Leaves it to other code to free the room.
     pub(crate) fn hand_over(self) {
         std::mem::forget(self);
     }

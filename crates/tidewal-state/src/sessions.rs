@@ -1,8 +1,8 @@
-//! Exactly-once requests: what is remembered of clients, so that a retry gets the first output.
+//! Exactly-once requests: the remembered outputs, so a retry gets the first one.
 //!
-//! The table is a function of the log alone: only records change it, in their order, and the limits are
-//! those of the last record that opened a session. So a start has the same table, and decides about each
-//! request as it was decided the first time. It is part of each snapshot.
+//! The table is a function of the log: only records change it, in order, and the limits are those
+//! of the last record that opened a session. So a start rebuilds the same table, and decides about
+//! each request as before. The table is part of each snapshot.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read, Write};
@@ -12,18 +12,18 @@ use tidewal::Lsn;
 
 use crate::mutants::{Mutant, is_active};
 
-/// A client's session. Opening one gives its id, which is the LSN of that record.
+/// The id of a client's session: the LSN of the record that opened it.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct SessionId(u64);
 
 impl SessionId {
-    /// The session of this number, as a client sends it back.
+    /// Makes an id from its number, as a client sends it.
     #[must_use]
     pub const fn new(number: u64) -> Self {
         Self(number)
     }
 
-    /// The number, to be sent to the client.
+    /// The number of the id, to be sent to the client.
     #[must_use]
     pub const fn get(self) -> u64 {
         self.0
@@ -35,22 +35,22 @@ impl SessionId {
 pub struct RequestId {
     /// The client's session.
     pub session: SessionId,
-    /// The request's number in the session. A client counts up, from any number on.
+    /// The request's number in the session. A client increments it, starting at any number.
     pub sequence: u64,
 }
 
-/// How much is remembered for retries. They take effect when a session is opened.
+/// How much is remembered for retries. Changed limits take effect when a session is opened.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Limits {
-    /// How many sessions are known at once. The one that was not used for longest goes first. Default:
+    /// How many sessions are remembered. The least recently used one expires first. Default:
     /// 10,000.
     pub sessions: u64,
-    /// How many of the last sequence numbers of a session keep their outputs: how many requests a client
-    /// may have in flight. Default: 16.
+    /// How many outputs are kept for each session, by the highest sequence numbers. A client may
+    /// have this many requests in flight. Default: 16.
     pub window: u64,
-    /// Bytes that all outputs may take together. Above that sessions go, but for the last one. Default:
-    /// 64 MiB.
+    /// The most bytes that all outputs may take together. Above that, sessions expire, except the
+    /// last one. Default: 64 MiB.
     pub output_bytes: u64,
 }
 
@@ -65,14 +65,14 @@ impl Default for Limits {
 }
 
 impl Limits {
-    /// Sets how many sessions are known at once; at least 1.
+    /// Sets how many sessions are remembered. Minimum: 1.
     #[must_use]
     pub fn sessions(mut self, sessions: u64) -> Self {
         self.sessions = sessions.max(1);
         self
     }
 
-    /// Sets how many requests of a session may be in flight; at least 1.
+    /// Sets how many requests of a session may be in flight. Minimum: 1.
     #[must_use]
     pub fn window(mut self, requests: u64) -> Self {
         self.window = requests.max(1);
@@ -88,32 +88,32 @@ impl Limits {
 }
 
 impl Limits {
-    /// Whether a session that has come to `highest` keeps no output of this request any more.
+    /// Whether a session whose highest request is `highest` no longer keeps the output of this request.
     fn are_passed(self, sequence: u64, highest: u64) -> bool {
         let behind = highest.checked_sub(sequence);
         behind.is_some_and(|behind| behind >= self.window)
     }
 }
 
-/// What is known of a request.
+/// What is known about a request.
 #[derive(Debug)]
 pub(crate) enum Known {
-    /// It was never applied.
+    /// Never applied.
     New,
-    /// It was applied, and this was its output.
+    /// Applied, with this output.
     Applied(Bytes),
-    /// It is too old to be known.
+    /// Too old to be remembered.
     Forgotten,
-    /// Its session is not known.
+    /// Its session is unknown.
     Expired,
 }
 
-/// The sessions that are known.
+/// The remembered sessions.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Sessions {
     limits: Limits,
     by_id: BTreeMap<u64, Session>,
-    /// Which session was used last by which record.
+    /// The sessions, by the LSN of the record that last used each.
     by_use: BTreeMap<Lsn, u64>,
     /// Bytes of all outputs.
     bytes: u64,
@@ -155,7 +155,7 @@ impl Sessions {
         }
     }
 
-    /// Notes that a request of a known session came with record `lsn`.
+    /// Records that record `lsn` is a request of a known session.
     pub(crate) fn touch(&mut self, lsn: Lsn, id: RequestId) {
         if let Some(session) = self.by_id.get_mut(&id.session.0) {
             self.by_use.remove(&session.last_used);
@@ -297,7 +297,7 @@ mod tests {
         assert!(matches!(sessions.look_up(id(1, 5)), Known::Forgotten));
     }
 
-    /// The sum overflowed: the output was forgotten at once.
+    /// The sum overflowed, and the output was forgotten immediately.
     #[test]
     fn regression_the_highest_numbers_are_remembered_too() {
         let mut sessions = Sessions::default();

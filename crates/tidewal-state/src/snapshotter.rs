@@ -1,7 +1,8 @@
-//! The task that takes snapshots and truncates the log: one at a time, while commands go on.
+//! The task that takes snapshots, one at a time while commands continue, and truncates the log.
 //!
-//! The order is what makes it safe to be killed at any point: the new snapshot is durable before the log
-//! is truncated, and the log is truncated before older snapshots go (`docs/state.md`, "Orderings").
+//! The order makes it safe to be killed at any point: the new snapshot is durable before the log is
+//! truncated, and the log is truncated before older snapshots are removed (`docs/state.md`,
+//! "Orderings").
 
 use std::collections::VecDeque;
 use std::future::Future;
@@ -26,11 +27,11 @@ pub(crate) struct Snapshotter<S: State> {
     /// The log, as long as there are handles.
     wal: Weak<Wal>,
     snapshots: Snapshots,
-    /// The durable ones that are kept, oldest first.
+    /// The durable snapshots that are kept, oldest first.
     kept: VecDeque<Snapshot>,
-    /// When the next one may be taken by itself.
+    /// The earliest time for the next automatic snapshot.
     not_before: Instant,
-    /// Whether the last attempt failed. Then a full disk waits for the pause, too.
+    /// Whether the last attempt failed. If so, a full disk waits for the pause too.
     has_failed: bool,
 }
 
@@ -57,13 +58,13 @@ impl<S: State> Snapshotter<S> {
         }
     }
 
-    /// Ends when no handle is left.
+    /// Runs until no handle is left.
     pub(crate) async fn run(mut self) {
         loop {
             match self.next_reason() {
                 Next::Snapshot(reason) => self.serve(reason).await,
                 Next::Wait(deadline) => {
-                    // Whether it has changed or is due is looked up in any case.
+                    // The requests and the deadline are checked in any case.
                     let _ = timeout_at(deadline, self.core.asks.changed()).await;
                 }
                 Next::End => return,
@@ -111,12 +112,12 @@ impl<S: State> Snapshotter<S> {
             stats.snapshot_error = failed;
         });
         for waiter in reason.waiters {
-            // It may have gone.
+            // The caller may have been dropped.
             let _ = waiter.send(made.clone());
         }
     }
 
-    /// Takes a snapshot, truncates the log, and removes what is not kept any more.
+    /// Takes a snapshot, truncates the log, and removes snapshots that are no longer kept.
     async fn make(&mut self, full: bool) -> Result<Lsn> {
         let frozen = self.freeze()?;
         let lsn = frozen.lsn;
@@ -159,8 +160,8 @@ impl<S: State> Snapshotter<S> {
         frozen.unwrap_or(Err(Error::Snapshot(SnapshotError::Interrupted)))
     }
 
-    /// Truncates the log before what the oldest kept snapshot needs, removes older ones, and sets space
-    /// aside for the next.
+    /// Truncates the log up to the oldest kept snapshot, removes older snapshots, and reserves
+    /// space for the next.
     async fn make_room(&mut self) -> Result<()> {
         if let Some(oldest) = self.kept.front().cloned() {
             let needed = match is_active(Mutant::TruncatedToNewest) {
@@ -184,7 +185,8 @@ impl<S: State> Snapshotter<S> {
         }
     }
 
-    /// Without room for it the state machine still works, and tries again after the next snapshot.
+    /// Reserves space for the next snapshot. Without room for it, the state machine still works,
+    /// and tries again after the next snapshot.
     pub(crate) async fn reserve(&self) {
         let wanted = self.wanted_reserve();
         if wanted == 0 {
@@ -208,7 +210,8 @@ impl<S: State> Snapshotter<S> {
 }
 
 impl<S: State> Drop for Snapshotter<S> {
-    /// However the task ends, with its runtime for example: no caller keeps waiting for a snapshot.
+    /// However the task ends, for example with its runtime, no caller waits for a snapshot any
+    /// longer.
     fn drop(&mut self) {
         self.core.asks.end();
     }
@@ -220,14 +223,15 @@ enum Next {
     End,
 }
 
-/// Longer than anybody waits for a snapshot that is not asked for.
+/// A deadline that is practically never.
 const FAR_OFF: Duration = Duration::from_secs(24 * 3600);
 
-/// Any longer pause is never over. What may come after it must be a time that there is.
+/// The longest pause. Any longer pause never ends in practice, and an [`Instant`] must be able to
+/// represent its end.
 const PAUSE_MAX: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
-/// A snapshot that has failed is not tried again at once, whatever the policy.
+/// The pause after a failed snapshot, whatever the policy.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
 
-/// Of a snapshot's file.
+/// The length of the header block of a snapshot's file.
 const HEADER_LEN: u64 = 4096;

@@ -1,59 +1,62 @@
-//! What a service says of its state.
+//! The traits that a service implements for its state.
 
 use std::io::{Read, Write};
 
 use tidewal::Lsn;
 use tidewal::typed::{BoxError, Logged};
 
-/// The state of a service: what its commands make of it, one after the other.
+/// The state of a service, and how commands change it.
 ///
-/// The state begins as its [`Default`]. It is the same after the same commands, on every machine and in
-/// every later version of the code: see [`apply`](Self::apply).
+/// The initial state is its [`Default`]. The same commands must lead to the same state, on every
+/// machine and in every later version of the code: see [`apply`](Self::apply).
 ///
 /// # Examples
 ///
 /// See [the crate](crate).
 pub trait State: Default + Send + Sync + 'static {
-    /// What changes the state: one type for everything that happens to a service, usually an enum. Its
-    /// codec decides what a record holds, and how the type may change: see [`tidewal::typed`].
+    /// A change of the state: one type for everything that happens to a service, usually an enum.
+    /// Its codec determines the bytes of a record, and how the type may change: see
+    /// [`tidewal::typed`].
     type Command: Logged + Send + 'static;
 
-    /// What a command answers. A refusal by the state is one too, such as `Err(NotEnoughMoney)`: it is
-    /// decided in the order of the log, when the command is applied, and never before it is appended.
+    /// The answer to a command. A refusal by the state, such as `Err(NotEnoughMoney)`, is an output
+    /// too: it is decided when the command is applied, in the order of the log, and never before it
+    /// is appended.
     type Output: Send + 'static;
 
-    /// How snapshots are written and read. With the feature `json` it may be
+    /// How snapshots are written and read. With the feature `json`, this can be
     /// [`Json`](tidewal::typed::Json).
     type Snapshot: SnapshotFormat<Self>;
 
-    /// The version of the state's type that snapshots are written in. Raise it when
-    /// [`SnapshotFormat::read`] has to tell the old form from the new one. A snapshot of a later version
-    /// is refused.
+    /// The version of the state's type in new snapshots. Raise it if [`SnapshotFormat::read`] must
+    /// distinguish the old form from the new one. A snapshot of a later version is refused.
     const VERSION: u32 = 1;
 
     /// Applies a command, and returns its output.
     ///
-    /// It must depend on nothing but the state, the LSN and the command: no clock, no randomness, no order
-    /// of a `HashMap`, no setting. Put such things into the command. A start applies the same commands
-    /// again, and whatever comes out then has to be what was answered the first time. The commands of one
-    /// batch have the same LSN.
+    /// It must depend only on the state, the LSN and the command: no clock, no randomness, no
+    /// iteration order of a `HashMap`, no setting. Put such values into the command. A start
+    /// applies the same commands again, and must get the outputs that were returned the first time.
+    /// The commands of one batch have the same LSN.
     ///
-    /// It runs on a worker of the runtime and keeps queries waiting, so it should be short and must not
-    /// block. A panic ends this state machine and not the log: every later call returns
-    /// [`Error::Panicked`](crate::Error::Panicked), and so does the next start, until the code is mended.
+    /// It runs on a worker thread of the runtime while queries wait, so it should be short and must
+    /// not block. A panic ends this state machine but not the log: every later call returns
+    /// [`Error::Panicked`](crate::Error::Panicked), and so does the next start, until the code is
+    /// fixed.
     fn apply(&mut self, lsn: Lsn, command: Self::Command) -> Self::Output;
 }
 
-/// How a state becomes a snapshot and a state again.
+/// How a state is written to a snapshot and read back.
 ///
-/// A snapshot is taken in two steps, so that commands go on in the meantime. [`freeze`](Self::freeze) takes a
-/// view of the state at one place of the log while nothing is applied, so it should be cheap. `write` then
-/// makes bytes of that view on a thread of its own.
+/// A snapshot is taken in two steps, so commands continue in the meantime. [`freeze`](Self::freeze)
+/// takes a view of the state at one LSN while no command is applied, so it should be cheap. `write`
+/// then serializes that view on a thread of its own.
 ///
-/// What `freeze` costs is up to the state. A clone stops commands for as long as cloning takes and needs
-/// the memory of the state once more. An `Arc` that `apply` changes with [`Arc::make_mut`] costs nothing to
-/// freeze and is cloned by the first command after that; a state of a thousand such parts is cloned part by
-/// part, and only where it changes. Persistent maps cost as much as an `Arc`.
+/// The cost of `freeze` depends on the state. A clone stops commands for as long as cloning takes,
+/// and needs the memory of the state once more. An `Arc` that `apply` changes with
+/// [`Arc::make_mut`] costs nothing to freeze, and is cloned by the first command after that. In a
+/// state of a thousand such parts, only the parts that change are cloned. Persistent maps cost as
+/// much as an `Arc`.
 ///
 /// [`Arc::make_mut`]: std::sync::Arc::make_mut
 ///
@@ -102,33 +105,33 @@ pub trait State: Default + Send + Sync + 'static {
 /// # assert_eq!(counter.0, 7);
 /// ```
 pub trait SnapshotFormat<S>: 'static {
-    /// The state as it is at one place of the log.
+    /// The state at one LSN.
     type Frozen: Send + 'static;
 
     /// Takes a view of the state that later commands do not change.
     fn freeze(state: &S) -> Self::Frozen;
 
-    /// Writes the view, piece by piece. The output is buffered.
+    /// Writes the view. The output is buffered.
     ///
     /// # Errors
     ///
-    /// The errors of `output`, and whatever else keeps the state from being written. There is no new snapshot
-    /// then.
+    /// The errors of `output`, and any other reason why the state cannot be written. There is no
+    /// new snapshot then.
     fn write(frozen: Self::Frozen, output: &mut dyn Write) -> Result<(), BoxError>;
 
-    /// Reads a state. `version` is the [`State::VERSION`] of the code that wrote it, and never higher than
-    /// that of this code: the place for a migration.
+    /// Reads a state. `version` is the [`State::VERSION`] of the code that wrote it, and never
+    /// higher than that of this code. This is the place for a migration.
     ///
     /// # Errors
     ///
-    /// The errors of `input`, and whatever else keeps the state from being read. The state machine does not
-    /// open then.
+    /// The errors of `input`, and any other reason why the state cannot be read. The state machine
+    /// does not open then.
     fn read(version: u32, input: &mut dyn Read) -> Result<S, BoxError>;
 }
 
 /// Snapshots as JSON. Freezing is a clone.
 ///
-/// The version is not looked at: fields may come and go as `#[serde(default)]` allows.
+/// The version is ignored: fields can be added and removed as `#[serde(default)]` allows.
 #[cfg(feature = "json")]
 impl<S> SnapshotFormat<S> for tidewal::typed::Json
 where

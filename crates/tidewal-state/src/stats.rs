@@ -1,4 +1,4 @@
-//! What a state machine says about itself.
+//! Figures about a state machine.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -7,8 +7,8 @@ use tidewal::Lsn;
 
 use crate::error::Error;
 
-/// What a state machine has done since it was opened. [`StateMachine::stats`](crate::StateMachine::stats)
-/// makes one.
+/// What a state machine has done since it was opened. Returned by
+/// [`StateMachine::stats`](crate::StateMachine::stats).
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Stats {
@@ -16,20 +16,20 @@ pub struct Stats {
     pub applied: Lsn,
     /// Records applied since the last snapshot was taken.
     pub records_since_snapshot: u64,
-    /// Their bytes.
+    /// The bytes of these records.
     pub bytes_since_snapshot: u64,
-    /// Snapshots that were written.
+    /// The number of snapshots written.
     pub snapshots: u64,
-    /// The last record that the newest durable snapshot covers; 0 if there is none.
+    /// The last record that the newest durable snapshot covers, or 0 if there is none.
     pub snapshot_lsn: Lsn,
-    /// Bytes of its contents.
+    /// The size of its contents in bytes.
     pub snapshot_len: u64,
-    /// How long the last snapshot took, from the frozen view to the truncated log.
+    /// How long the last snapshot took, from freezing the state to truncating the log.
     pub snapshot_time: Duration,
-    /// For how long commands had to wait for the last view.
+    /// How long commands waited while the state was frozen last.
     pub freeze_time: Duration,
     /// Why the last attempt failed, if it did.
     pub snapshot_error: Option<Arc<Error>>,
-    /// Bytes that could be set aside for the next snapshot; 0 if there was no room.
+    /// The bytes reserved for the next snapshot, or 0 if there was no room.
     pub reserved: u64,
 }

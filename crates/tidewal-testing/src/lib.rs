@@ -1,5 +1,5 @@
-//! What the tests of the workspace share: virtual time and small options in [`support`], workloads,
-//! the oracle and the campaigns in [`harness`]. It is not published.
+//! Shared by the tests of the workspace: virtual time and small options in [`support`], and
+//! workloads, the oracle and the campaigns in [`harness`]. Not published.
 
 #![allow(
     clippy::len_without_is_empty,

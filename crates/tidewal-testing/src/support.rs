@@ -1,4 +1,4 @@
-//! What all test files share.
+//! Helpers for all tests.
 
 use std::future::Future;
 use std::sync::mpsc;
@@ -9,7 +9,7 @@ use tidewal::{SyncPolicy, Wal, WalOptions};
 
 pub const DIR: &str = "log";
 
-/// Small segments, so that a few records fill one.
+/// Small segments, so few records fill one.
 pub fn options() -> WalOptions {
     Wal::options().segment_size(16 * 1024)
 }
@@ -17,7 +17,7 @@ pub fn options() -> WalOptions {
 /// Longer than any test takes in virtual time.
 const DOOMSDAY: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// Runs a test in virtual time on one thread. One that would hang fails instead.
+/// Runs a test in virtual time on one thread. A test that would hang fails instead.
 pub fn run<T>(test: impl Future<Output = T>) -> T {
     let mut builder = tokio::runtime::Builder::new_current_thread();
     let runtime = builder.enable_time().start_paused(true).build().unwrap();
@@ -28,7 +28,7 @@ pub fn run<T>(test: impl Future<Output = T>) -> T {
     })
 }
 
-/// Runs a test that must not hang, on a thread of its own.
+/// Runs a test that must not hang, on a separate thread.
 pub fn within_a_minute(test: impl FnOnce() + Send + 'static) {
     let (end, ended) = mpsc::channel();
     let test = thread::spawn(move || {
@@ -37,14 +37,14 @@ pub fn within_a_minute(test: impl FnOnce() + Send + 'static) {
     });
     match ended.recv_timeout(Duration::from_secs(60)) {
         Err(mpsc::RecvTimeoutError::Timeout) => panic!("a caller waits forever"),
-        // It has ended, in one way or another.
+        // The test has ended, successfully or not.
         _ => test
             .join()
             .unwrap_or_else(|cause| std::panic::resume_unwind(cause)),
     }
 }
 
-/// Policies that a workload is run under.
+/// The policies under which a workload is run.
 pub fn policies() -> [SyncPolicy; 3] {
     [
         SyncPolicy::Always,

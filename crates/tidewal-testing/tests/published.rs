@@ -1,4 +1,4 @@
-//! Feature `metrics`: what `Wal::stats` says reaches a recorder, under the names and units of
+//! Feature `metrics`: the figures of `Wal::stats` reach a recorder, under the names and units of
 //! `docs/observability.md`.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -17,18 +17,18 @@ use tokio::time::sleep;
 
 use tidewal_testing::support::{DIR, options, run};
 
-/// Runs a test whose logs are published to a recorder of its own.
+/// Runs a test with its own recorder.
 fn run_published<F: Future<Output = ()>>(test: impl FnOnce(Snapshotter) -> F) {
     let recorder = DebuggingRecorder::new();
     let snapshotter = recorder.snapshotter();
     metrics::with_local_recorder(&recorder, || run(test(snapshotter)));
 }
 
-/// What a recorder holds of one log, each value by its name and its cause.
+/// The values of one log in a recorder, by name and cause.
 struct Published(BTreeMap<String, DebugValue>);
 
 impl Published {
-    /// Takes it out of the recorder, whose counters, gauges and histograms begin anew.
+    /// Takes the values out of the recorder, which resets them.
     fn of(log: &str, snapshotter: &Snapshotter) -> Self {
         let of_log = |key: &Key| key.labels().any(|l| (l.key(), l.value()) == ("log", log));
         let all = snapshotter.snapshot().into_vec().into_iter();
@@ -55,7 +55,7 @@ impl Published {
         }
     }
 
-    /// How many values, and their sum.
+    /// The number of values and their sum.
     #[track_caller]
     fn histogram(&self, name: &str) -> (u64, f64) {
         match self.0.get(name) {
@@ -80,7 +80,7 @@ fn full_name(key: &Key) -> String {
     )
 }
 
-/// Some of everything: batches, rotations, a truncation, an append that finds no room.
+/// Does some of everything: batches, rotations, a truncation, a refused append.
 async fn work(disk: &SimDisk, wal: &Wal) {
     disk.set_sync_time(Duration::from_millis(2));
     for _ in 0..3 {
@@ -162,7 +162,7 @@ fn what_stats_say_is_published() {
             assert_eq!(count, histogram.count(), "{name}");
             assert!((sum - expected).abs() < 1e-6 * expected, "{name}: {sum}");
         }
-        // Only of the first large batch all are timed, and none of them stands for more than itself.
+        // Only in the first large batch, all appends are timed, each for itself only.
         let (timed, _) = published.histogram("tidewal_append_seconds");
         assert!((100..150).contains(&timed), "{timed}");
         assert!(stats.append_nanos.count() > 250);
@@ -196,7 +196,7 @@ fn the_label_tells_two_logs_apart() {
         let other = options().open_on(&disk, "data/b").await.unwrap();
         orders.append("1").await.unwrap();
         other.append_batch(["1", "2"]).await.unwrap();
-        // A snapshot begins all counters anew, so that each is looked at after a step of its own.
+        // A snapshot resets all counters, so each is checked after a separate step.
         let published = Published::of("orders", &snapshotter);
         assert_eq!(published.counter("tidewal_records_total"), 1);
         assert!(Published::of("data/a", &snapshotter).0.is_empty());
@@ -239,7 +239,7 @@ fn a_poisoned_log_says_so() {
     });
 }
 
-/// Names, kinds, units, as they are described to the recorder and as the document has them.
+/// The names, kinds and units described to the recorder are those of the document.
 #[test]
 fn the_document_has_every_metric_and_no_other() {
     run_published(|snapshotter| async move {

@@ -1,4 +1,4 @@
-//! Feature `tracing`: what a subscriber hears, on the paused clock of a simulated disk.
+//! Feature `tracing`: what a subscriber receives, on the paused clock of a simulated disk.
 
 use std::fmt::Debug;
 use std::io;
@@ -16,12 +16,12 @@ use tracing_subscriber::registry::LookupSpan;
 
 use tidewal_testing::support::{DIR, options, run};
 
-/// Something that was told: an event, or the beginning of a span.
+/// An event, or the beginning of a span.
 #[derive(Clone, Debug)]
 struct Told {
     at: Instant,
     level: Level,
-    /// The message of an event, the name of a span.
+    /// The message of an event, or the name of a span.
     what: String,
     fields: Vec<(&'static str, String)>,
     /// The names of the spans around it, innermost first.
@@ -36,7 +36,7 @@ impl Told {
     }
 }
 
-/// Collects what is told.
+/// Collects events and spans.
 #[derive(Clone, Default)]
 struct Collector(Arc<Mutex<Vec<Told>>>);
 
@@ -53,7 +53,7 @@ impl Collector {
         all.iter().filter(wanted).cloned().collect()
     }
 
-    /// When so much was warned of, in milliseconds since then, and with which value of a field.
+    /// The warnings: when each came, in milliseconds since `since`, and the value of a field.
     fn warnings(&self, since: Instant, field: &str) -> Vec<(u128, String)> {
         let warnings = self.events(Level::WARN).into_iter();
         warnings
@@ -110,14 +110,14 @@ impl Visit for Fields {
     }
 }
 
-/// Runs a test and collects what is told in the meantime.
+/// Runs a test and collects its events and spans.
 fn run_traced<F: Future<Output = ()>>(test: impl FnOnce(Collector) -> F) {
     let collector = Collector::default();
     let subscriber = tracing_subscriber::registry().with(collector.clone());
     tracing::subscriber::with_default(subscriber, || run(test(collector)));
 }
 
-/// A log with one record, idle, after which nothing is remembered.
+/// An idle log with one record, with an empty collector.
 async fn quiet_log(options: WalOptions, collector: &Collector) -> (SimDisk, Wal) {
     let disk = SimDisk::new(1);
     let wal = options.open_on(&disk, DIR).await.unwrap();

@@ -133,7 +133,8 @@ async fn hear(mut input: OwnedReadHalf, hold: &tidewal::Hold) -> Result<(), Erro
 pub async fn follow(wal: &Wal, dir: &Path, stream: TcpStream) -> Result<(), Error> {
     let known = term::load(dir)?;
     let (mut input, mut output) = stream.into_split();
-    // What came over the connection before may still be on its way to the disk, and must not come twice.
+    // Records from the connection before may still be on their way to the disk and must not be requested
+    // twice.
     let next = wal.sync().await?.next();
     wire::write_hello(&mut output, Hello { term: known, next }).await?;
     let hello = wire::read_hello(&mut input).await?;

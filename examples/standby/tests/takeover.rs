@@ -112,7 +112,8 @@ async fn an_older_primary_is_not_followed() {
     assert_eq!(standby.wal.durable_lsn(), Lsn::ZERO);
 }
 
-/// What it had got and not made durable yet was asked for again, and got two LSNs.
+/// The standby requested records again that it had received but not yet made durable, and they got two
+/// LSNs.
 #[tokio::test]
 async fn regression_a_standby_that_connects_again_at_once_takes_each_record_once() {
     let (primary, slow) = (Machine::new().await, SimDisk::new(1));

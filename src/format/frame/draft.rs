@@ -1,11 +1,11 @@
-//! A frame's header before the writer has seen it.
+//! A frame's header before the writer completes it.
 
 use crate::format::frame::{Frame, HEADER_LEN, KIND_AT, Key, Kind, Lag};
 use crate::format::le_u32;
 use crate::lsn::Lsn;
 
-/// What the caller of an append knows of a record's header. The LSN, the lag and the check depend on the
-/// segment, and only the writer knows that.
+/// The part of a record's header that the caller of an append knows. The LSN, the lag and the check
+/// depend on the segment, which only the writer knows.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Draft {
     pub(crate) kind: Kind,
@@ -16,7 +16,7 @@ pub(crate) struct Draft {
 }
 
 impl Draft {
-    /// A header's bytes. What is missing is zero, so that they are no frame yet.
+    /// The bytes of a header. The missing fields are zero, so they are not a valid frame yet.
     pub(crate) fn encode(self) -> [u8; HEADER_LEN] {
         let mut bytes = [0; HEADER_LEN];
         bytes[4..8].copy_from_slice(&self.crc.to_le_bytes());

@@ -117,7 +117,7 @@ fn a_segment_may_cross_the_32_bit_boundary() {
     }
 }
 
-/// The low half of the LSN would be that of one above the last one that there is.
+/// The low half would belong to an LSN above the last possible one.
 #[test]
 fn there_is_no_lsn_above_the_last_one() {
     let top = Lsn::new(u64::MAX);
@@ -141,7 +141,7 @@ fn zeros_are_never_a_frame() {
             None
         );
     }
-    // Not even where the check of all zeros holds.
+    // Not even if the check of all zeros holds.
     let key = Key::new(42, Lsn::FIRST);
     let zero = Raw {
         kind: 0,

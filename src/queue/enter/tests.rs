@@ -1,4 +1,4 @@
-//! Callers that look for their answers before they sleep.
+//! Callers that poll for their answers before they sleep.
 
 use std::future::Future;
 use std::pin::pin;
@@ -14,7 +14,7 @@ use super::Appending;
 use crate::error::Error;
 use crate::executor::Executor;
 use crate::options::Durability;
-use crate::queue::append::{Append, Entries, Entry};
+use crate::queue::append::{Append, Payload, Payloads};
 use crate::queue::cost::Cost;
 use crate::queue::request::Taken;
 use crate::queue::shared::Shared;
@@ -31,7 +31,7 @@ fn queue() -> Arc<Shared> {
 
 fn append(busy_poll: Duration) -> Append {
     Append {
-        entries: Entries::One(Entry::new(Bytes::from_static(b"x"))),
+        payloads: Payloads::One(Payload::new(Bytes::from_static(b"x"))),
         durability: Durability::Durable,
         order: None,
         submitted: None,

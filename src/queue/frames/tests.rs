@@ -75,7 +75,7 @@ fn records(appends: &[Payloads]) -> Vec<(Kind, Bytes)> {
     appends.iter().flat_map(kinds).collect()
 }
 
-/// Completes the frames, and sees that they are the records of these appends.
+/// Completes the frames, and checks that they are the records of these appends.
 fn check(mut frames: Frames, appends: &[Payloads]) {
     let (key, first) = (Key::new(7, Lsn::FIRST), Lsn::new(3));
     let records = records(appends);
@@ -90,7 +90,7 @@ fn check(mut frames: Frames, appends: &[Payloads]) {
 #[derive(Clone, Debug)]
 enum Step {
     Push(Payloads),
-    /// So many appends, if there are as many.
+    /// Up to this many appends.
     Move(usize),
     Skip(usize),
     TakeAll,

@@ -1,8 +1,8 @@
 //! Everything that a few callers can do with a small queue, in every order.
 //!
-//! A caller is polled, woken or not, or dropped, or leaves the queue again; time goes by; the queue is
-//! closed. After each of these steps no one may be asleep without a reason, and from each state that can
-//! be reached, with any of the callers kept and never polled again, all others get through.
+//! A step is: a caller is polled (woken or not), is dropped, or leaves the queue again, time
+//! passes, or the queue is closed. After each step, no caller may sleep without a reason. From each
+//! reachable state, with any of the callers kept and never polled again, all others get through.
 
 use std::cell::RefCell;
 use std::collections::{HashSet, VecDeque};
@@ -17,7 +17,7 @@ use crate::queue::cost::Cost;
 const SIZE: usize = 3;
 
 thread_local! {
-    /// Who was woken since this was last looked at.
+    /// The callers that were woken since the last check.
     static WOKEN: RefCell<Vec<usize>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -29,7 +29,7 @@ impl Wake for Wakes {
     }
 }
 
-/// A wake-up that the queue forgets.
+/// A wake-up that is left out.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Lost {
     Nothing,
@@ -37,8 +37,8 @@ enum Lost {
     OnGiveBack,
     OnPassOver,
     OnClose,
-    /// The writer is not told of a caller who begins to wait.
-    Hurry,
+    /// The writer is not woken for a caller that begins to wait.
+    FlushRequest,
 }
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -66,10 +66,10 @@ struct Model {
     callers: Vec<Caller>,
     places: Vec<usize>,
     now: Instant,
-    /// When the writer will look at the list by itself.
+    /// When the writer will look at the list on its own.
     alarm: Option<Instant>,
     closed: bool,
-    /// How often time may pass yet.
+    /// How often time may still pass.
     ticks: usize,
     lost: Lost,
 }
@@ -120,7 +120,7 @@ impl Model {
                 if let Caller::Asleep(turn) | Caller::Woken(turn) = self.callers[caller] {
                     self.callers[caller] = Caller::Gone;
                     let (_, wakers) = self.list.leave(turn, self.now);
-                    self.hurry();
+                    self.request_flush();
                     self.wake(wakers, Lost::OnLeave);
                 }
             }
@@ -142,7 +142,7 @@ impl Model {
         self.check();
     }
 
-    /// What `Shared::push_or_wait` does.
+    /// Does what `Shared::enter` does.
     fn poll(&mut self, caller: usize) {
         if self.closed {
             self.callers[caller] = Caller::Gone;
@@ -160,7 +160,7 @@ impl Model {
             if !enters {
                 let waker = Waker::from(Arc::new(Wakes(caller)));
                 if self.list.wait(&mut turn, place, waker).is_none() {
-                    self.hurry();
+                    self.request_flush();
                 }
             }
             self.wake(wakers, Lost::OnPassOver);
@@ -175,14 +175,14 @@ impl Model {
         }
     }
 
-    /// What `Shared::hurry` makes the writer do.
-    fn hurry(&mut self) {
-        if self.lost != Lost::Hurry {
+    /// Does what `Shared::request_flush` makes the writer do.
+    fn request_flush(&mut self) {
+        if self.lost != Lost::FlushRequest {
             self.alarm = self.list.next_end();
         }
     }
 
-    /// What `Gatherer::wait` does when the writer's time has come.
+    /// Does what `Batcher::wait` does when the deadline has passed.
     fn let_time_pass(&mut self) {
         self.ticks = self.ticks.saturating_sub(1);
         self.now += OFFER_MAX;
@@ -242,7 +242,8 @@ impl Model {
         counted.map(|(_, place)| place).sum()
     }
 
-    /// All but those that are kept get through, in so many turns of the writer.
+    /// All callers except those that are kept get through, within a bounded number of turns of the
+    /// writer.
     fn get_through(mut self, is_kept: impl Fn(usize) -> bool) {
         for _ in 0..3 * self.callers.len() {
             for caller in 0..self.callers.len() {
@@ -260,7 +261,7 @@ impl Model {
         }
     }
 
-    /// All that decides what can happen from here on.
+    /// Everything that determines what can happen from here on.
     fn key(&self) -> String {
         let since = |time: Instant| time.saturating_duration_since(self.now);
         let offered: Vec<_> = self
@@ -278,7 +279,7 @@ impl Model {
     }
 }
 
-/// Returns how many states there are.
+/// Returns the number of states.
 fn explore(places: &[usize], lost: Lost) -> usize {
     let first = Model::new(places, lost);
     let mut seen = HashSet::from([first.key()]);
@@ -323,7 +324,7 @@ fn every_lost_wake_up_is_found() {
         Lost::OnGiveBack,
         Lost::OnPassOver,
         Lost::OnClose,
-        Lost::Hurry,
+        Lost::FlushRequest,
     ];
     for lost in mutants {
         let found = std::panic::catch_unwind(|| explore(&[2, 3, 1, 2], lost));

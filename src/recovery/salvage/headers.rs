@@ -8,7 +8,7 @@ use crate::recovery::salvage::{Salvage, Salvaged, len_of};
 use crate::storage::Dir;
 
 impl Salvage {
-    /// Sorts the names of a directory by what they stand for.
+    /// Sorts the names in a directory by the kind of file.
     pub(super) fn list(dir: &Dir) -> Result<Self> {
         let mut salvage = Self::default();
         let mut bases = Vec::new();
@@ -27,7 +27,7 @@ impl Salvage {
         Ok(salvage)
     }
 
-    /// Returns what is wrong with the headers, each with the index of its file.
+    /// Reads all headers. Returns the errors, each with the index of its file.
     pub(super) fn read_headers(&mut self, dir: &Dir) -> Vec<(usize, Error)> {
         let mut problems = Vec::new();
         for (index, segment) in self.segments.iter_mut().enumerate() {
@@ -45,7 +45,7 @@ impl Salvage {
         self.head = head.unwrap_or(0);
     }
 
-    /// A file that the log does not need cannot be wrong, unless it is another log's.
+    /// Errors of a file that the log does not need do not count, unless it belongs to another log.
     pub(super) fn note_problems(&mut self, dir: &Dir, problems: Vec<(usize, Error)>) {
         let head = self.head;
         let needed = problems.into_iter().filter(|(index, _)| *index >= head);
@@ -58,7 +58,7 @@ impl Salvage {
         }
     }
 
-    /// A truncated segment is one of this log.
+    /// Checks that truncated segments belong to this log.
     fn check_stale(&mut self, dir: &Dir) {
         let log_id = |meta: &SegmentMeta| meta.header.log_id;
         let own = self.segments[self.head].meta().map(log_id);

@@ -1,14 +1,14 @@
 //! Reading a log that may be damaged, for the tools: everything that can be read of it, and everything
 //! that is wrong.
 //!
-//! Where a recovery stops at the first damage, this continues. It reads the header of each file, finds the
-//! head of the log, and checks how the files link ([`headers`]). Then it scans segment by segment. Where a
-//! scan stops before the last record that is known to have been durable, it notes the damage and resumes
-//! at the next sound record ([`records`]). At the end, neighbors tell more exactly which records an
-//! unreadable file held ([`narrow`]).
+//! A recovery stops at the first damage. A salvage continues. It reads the header of each file,
+//! finds the head of the log, and checks how the files link ([`headers`]). Then it scans segment by
+//! segment. If a scan stops before the last record that is known to have been durable, it records
+//! the damage and resumes at the next valid record ([`records`]). At the end, the neighbors of an
+//! unreadable file show more exactly which records it held ([`narrow`]).
 //!
-//! Headers, links, records and the end of the newest segment are judged by the same functions as in a
-//! recovery. So a salvage finds nothing wrong in a log that a recovery reads.
+//! The same functions as in a recovery judge headers, links, records and the end of the newest
+//! segment. So a salvage finds no damage in a log that a recovery reads.
 
 mod headers;
 mod narrow;
@@ -24,17 +24,17 @@ use crate::storage::{Dir, Mode};
 
 pub(crate) use crate::recovery::chunk::Keep;
 
-/// Sees what a salvage reads, while it reads.
+/// Observes what a salvage reads.
 pub(crate) trait Visitor {
-    /// So many bytes more were read.
+    /// Called when `count` more bytes were read.
     fn bytes(&mut self, count: u64);
-    /// The records that it wants to see. No other payload is kept in memory.
+    /// The records that the visitor wants. No other payload is kept in memory.
     fn keep(&self) -> Keep;
-    /// Records that can be read. After damage they need not follow the last ones.
+    /// Called with records that can be read. After damage there may be a gap before them.
     fn records(&mut self, records: Vec<Record>);
 }
 
-/// A visitor that wants to see nothing.
+/// A visitor that wants nothing.
 pub(crate) struct NoVisitor;
 
 impl Visitor for NoVisitor {
@@ -58,7 +58,7 @@ pub(crate) enum Extent {
     Everything,
 }
 
-/// What a directory holds.
+/// The contents of a directory.
 #[derive(Debug, Default)]
 pub(crate) struct Salvage {
     /// Every file with a segment's name, oldest first.
@@ -66,9 +66,9 @@ pub(crate) struct Salvage {
     /// The index of the head. The files below it were truncated.
     pub(crate) head: usize,
     pub(crate) damages: Vec<Corruption>,
-    /// The number of damages beyond those that are listed.
+    /// The number of damaged places beyond those that are listed.
     pub(crate) damages_left_out: u64,
-    /// What the system could not read, and formats that are not known.
+    /// Files that the system could not read, and segments of unknown formats.
     pub(crate) read_errors: Vec<Error>,
     /// Where and why the log ends, if it was not closed.
     pub(crate) torn_tail: Option<TornTail>,
@@ -83,28 +83,28 @@ pub(crate) struct Salvage {
 pub(crate) struct Salvaged {
     /// The LSN in its name.
     pub(crate) base: Lsn,
-    /// Its length in bytes, 0 if that is not known.
+    /// Its length in bytes, or 0 if that is unknown.
     pub(crate) len: u64,
-    /// What its header says, if that is sound.
+    /// Its header block, if the header is valid.
     pub(crate) file: Option<SegmentFile>,
     /// Whether the next file names it as its predecessor.
     pub(crate) is_linked: bool,
-    /// What was read of its records.
+    /// The result of reading its records.
     pub(crate) records: Option<RecordsRead>,
 }
 
 /// The records of one segment.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct RecordsRead {
-    /// How many can be read.
+    /// The number of readable records.
     pub(crate) count: u64,
     /// The bytes of their payloads.
     pub(crate) payload_bytes: u64,
-    /// The last of those that follow each other from the first one on.
+    /// The last record of the run without a gap that begins with the first record.
     pub(crate) end: Lsn,
-    /// Where that one ends in the file.
+    /// The offset in the file at which that record ends.
     pub(crate) end_offset: u64,
-    /// From here to there nothing proves that the bytes are durable.
+    /// From here to `end_offset`, nothing proves that the bytes are durable.
     pub(crate) unproven_from: u64,
     /// The last LSN that is known to have been durable.
     pub(crate) proven: Lsn,
@@ -167,7 +167,7 @@ impl Salvage {
         index + 1 == self.segments.len()
     }
 
-    /// Lists an error as a damage or as a read error.
+    /// Adds an error to the damages or to the read errors.
     fn note(&mut self, error: Error) {
         match error {
             Error::Corrupt(damage) => self.note_damage(*damage),
@@ -195,7 +195,7 @@ impl Salvaged {
         }
     }
 
-    /// What its header block says, if that is sound.
+    /// The segment's metadata, if its header is valid.
     pub(crate) fn meta(&self) -> Option<&SegmentMeta> {
         self.file.as_ref().map(|file| &file.meta)
     }
@@ -204,7 +204,7 @@ impl Salvaged {
         self.records.is_some_and(|records| records.is_whole)
     }
 
-    /// Whether it needs no predecessor.
+    /// Whether the segment needs no predecessor.
     fn is_head(&self) -> bool {
         self.file.as_ref().is_some_and(|file| file.is_head)
     }
@@ -214,11 +214,11 @@ impl Salvaged {
     }
 }
 
-/// The length of a segment's file, 0 if that is not known.
+/// The length of a segment's file, or 0 if that is unknown.
 fn len_of(dir: &Dir, base: Lsn) -> u64 {
     let file = dir.open(&names::segment(base), Mode::Read);
     file.and_then(|file| file.len()).unwrap_or(0)
 }
 
-/// The damages that are listed. A longer list says no more.
+/// The most damaged places that are listed. A longer list would be of no use.
 const DAMAGES_MAX: usize = 10_000;

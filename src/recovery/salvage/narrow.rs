@@ -1,4 +1,4 @@
-//! Which records an unreadable file held, from what its neighbors say.
+//! Determines which records an unreadable file held, from its neighbors.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,8 @@ use crate::recovery::salvage::{Salvage, Salvaged};
 use crate::storage::Dir;
 
 impl Salvage {
-    /// Corrects the LSNs of damages that were noted before the neighbors of their files were read.
+    /// Corrects the LSNs of damages that were recorded before the neighbors of their files were
+    /// read.
     pub(super) fn narrow_down(&mut self, dir: &Dir) {
         let path = |segment: &Salvaged| dir.path_of(&names::segment(segment.base));
         let paths = self.segments.iter().map(path).zip(0..);
@@ -27,7 +28,7 @@ impl Salvage {
             CorruptionKind::ChainBroken | CorruptionKind::ForeignSegment if index > self.head => {
                 self.narrow_first(damage, index);
             }
-            // The unreadable page is behind the header block, so a record was expected there.
+            // The unreadable page is after the header block, so a record was expected there.
             CorruptionKind::Unreadable if damage.offset > 0 => {}
             CorruptionKind::HeaderDamaged
             | CorruptionKind::NameMismatch
@@ -41,7 +42,7 @@ impl Salvage {
         }
     }
 
-    /// What is missing before a file begins behind what the file before it holds.
+    /// The missing records before a file begin after the last record of the file before it.
     fn narrow_first(&self, damage: &mut Corruption, index: usize) {
         let before = self.segments[index - 1].records;
         let first = before.map(|records| records.end.next());
@@ -49,8 +50,8 @@ impl Salvage {
         damage.first = first.unwrap_or(damage.first);
     }
 
-    /// An unreadable file ends before the next one begins. If the one before it holds the same records, it
-    /// was never one of the log.
+    /// An unreadable file ends before the next one begins. If the file before it holds the same
+    /// records, it never belonged to the log.
     fn narrow_last(&self, damage: &mut Corruption, index: usize) {
         let base = self.segments[index].base;
         let before = index
@@ -62,7 +63,7 @@ impl Salvage {
         damage.last = next.map_or(damage.last, |next| next.base.prev());
     }
 
-    /// Of a file that is too short, what is missing begins behind what can be read.
+    /// In a file that is too short, the missing records begin after the readable ones.
     fn narrow_short(&self, damage: &mut Corruption, index: usize) {
         if let Some(records) = self.segments[index].records {
             (damage.first, damage.offset) = (records.end.next(), 0);

@@ -1,4 +1,4 @@
-//! The records of each segment, on both sides of what is damaged.
+//! The records of each segment, before and after damage.
 
 use crate::error::{Corruption, CorruptionKind, IoFailure};
 use crate::format::statement::{Statement, StatementKind};
@@ -58,7 +58,7 @@ impl Salvage {
         next.filter(|_| self.segments[index].is_linked).cloned()
     }
 
-    /// Whether the segment holds everything up to where it has to end.
+    /// Judges whether the segment holds everything up to where it must end.
     fn judge(
         &mut self,
         dir: &Dir,
@@ -84,8 +84,9 @@ impl Salvage {
         Ok((None, rest))
     }
 
-    /// The end of a segment by the name of the next file, if that can be the next segment. A file whose
-    /// header is sound is not: it does not link to this one, so another file is missing between them.
+    /// The end of a segment according to the name of the next file, if that can be the next
+    /// segment. A file with a valid header cannot: it does not link to this one, so a file between
+    /// them is missing.
     fn expected_end(&self, index: usize) -> Lsn {
         let next = &self.segments[index + 1];
         match next.file {
@@ -94,7 +95,7 @@ impl Salvage {
         }
     }
 
-    /// Lists what is damaged in a segment, and reads what is not.
+    /// Lists the damage in a segment, and reads the rest.
     fn note_damages(
         &mut self,
         dir: &Dir,
@@ -125,11 +126,11 @@ impl Salvage {
     }
 }
 
-/// What is damaged at the end of a segment, and what the frames behind its end say.
+/// Damage at the end of a segment, and what the frames after its end prove.
 type Judged = (Option<Corruption>, Rest);
 
-/// Judges a segment whose successor is missing or unreadable. It was complete, and its statement, its
-/// records and the name of the next file say up to where.
+/// Judges a segment whose successor is missing or unreadable. It was complete. Its statement, its
+/// records and the name of the next file show where it ended.
 fn judge_unlinked(dir: &Dir, scan: &Scan, stop: Stop, expected: Lsn) -> Result<Judged, IoFailure> {
     let statement = scan.segment.statement;
     let is_read = |end: Statement| end.is_end() && end.lsn <= scan.end().0;
@@ -143,20 +144,20 @@ fn judge_unlinked(dir: &Dir, scan: &Scan, stop: Stop, expected: Lsn) -> Result<J
     Ok((damage, rest))
 }
 
-/// The LSN up to which the segment's statement says that it is durable.
+/// The durable LSN according to the segment's statement.
 fn stated(scan: &Scan) -> Lsn {
     let statement = scan.segment.statement;
     statement.map_or(Lsn::ZERO, |statement| statement.lsn)
 }
 
-/// A scan that continues behind damage.
+/// A scan that continues after damage.
 struct Reading<'a> {
     scan: Scan,
     visitor: &'a mut dyn Visitor,
     count: u64,
     payload_bytes: u64,
     highest: Lsn,
-    /// The bytes of the file of which the visitor knows that they were read.
+    /// The number of bytes of the file that were reported to the visitor.
     told: u64,
 }
 
@@ -172,7 +173,7 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Reads until something does not continue the log.
+    /// Reads until something does not continue the log, and returns why.
     fn read_on(&mut self) -> Result<Stop, IoFailure> {
         loop {
             let mut chunk = Chunk::new(self.visitor.keep());
@@ -215,8 +216,8 @@ impl<'a> Reading<'a> {
         }
     }
 
-    /// Reports each damaged range up to the last record that `damage` names, and reads what is between
-    /// them. Damage other than an unreadable page is of this `kind`.
+    /// Reports each damaged range up to the last record that `damage` names, and reads the records
+    /// between them. Damage other than an unreadable page has this `kind`.
     fn read_behind(
         &mut self,
         dir: &Dir,
@@ -242,7 +243,7 @@ impl<'a> Reading<'a> {
         Ok(())
     }
 
-    /// A newest segment that has lost records of its own may have lost its successor too.
+    /// If the newest segment has lost records, its successor may be missing too.
     fn missing_successor(&self, dir: &Dir) -> Option<Corruption> {
         let link = self.scan.segment.statement?;
         (link.kind == StatementKind::Link).then(|| Corruption {
@@ -253,7 +254,7 @@ impl<'a> Reading<'a> {
         })
     }
 
-    /// Adds what was read behind the first damage, and what frames that are no records say.
+    /// Adds the records after the first damage, and what frames that are no records prove.
     fn finish(mut self, records: RecordsRead, rest: Rest) -> RecordsRead {
         self.tell(self.scan.capacity());
         let stated = stated(&self.scan);

@@ -1,4 +1,4 @@
-//! Reading on behind damage.
+//! Continuing after damage.
 
 use bytes::Bytes;
 
@@ -11,10 +11,10 @@ use crate::recovery::pages::next_page;
 use crate::recovery::scan::{BLOCK_LEN, Scan, Stop};
 
 impl Scan {
-    /// Goes to the first frame of a later record, and no later one than `upto`. The search begins behind
-    /// the record where reading stopped, if that is known to be one. Says whether there is such a frame.
+    /// Moves to the first frame of a later record, up to `upto`. The search begins after the record
+    /// at which reading stopped, if its header is valid. Returns whether there is such a frame.
     ///
-    /// Every byte is looked at once, however many frames are found: what is searched is what was read.
+    /// Every byte is examined once, however many frames are found.
     pub(in crate::recovery) fn resume(&mut self, stop: Stop, upto: Lsn) -> Result<bool, IoFailure> {
         let search = Search::behind(&self.walker, &self.segment.header);
         let (expected, limit) = (self.walker.last().next(), self.walker.limit());
@@ -52,7 +52,7 @@ impl Scan {
         lsn <= upto
     }
 
-    /// The bytes from `offset` on, as many as are in memory; another block if there is no header's length.
+    /// The bytes in memory from `offset` on. Reads another block if they are shorter than a header.
     fn bytes_at(&mut self, offset: u64) -> Result<Bytes, IoFailure> {
         let index = |scan: &Self| usize::try_from(offset.checked_sub(scan.block.at)?).ok();
         let is_read = |scan: &Self| {

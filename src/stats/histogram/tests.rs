@@ -1,4 +1,4 @@
-//! Figures that can be worked out by hand.
+//! Histograms whose figures can be calculated by hand.
 
 use super::*;
 

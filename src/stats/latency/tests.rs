@@ -1,4 +1,4 @@
-//! That what is timed stands for all.
+//! The timed appends represent all appends.
 
 use std::thread;
 
@@ -26,7 +26,7 @@ fn a_small_batch_between_large_ones_changes_little() {
     assert_eq!((0..8).fold(8, |period, _| period_after(period, 1)), 0);
 }
 
-/// Of any stretch of appends, and of each second or third of them alone.
+/// For any run of appends, and for every second or third of them alone.
 #[test]
 fn the_weights_add_up_to_the_number_of_appends() {
     for (period, stride) in [(1, 1), (4, 1), (4, 2), (4, 3), (6, 2), (8, 1), (8, 8)] {

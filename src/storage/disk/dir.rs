@@ -1,4 +1,4 @@
-//! A directory that is held open, by its descriptor.
+//! A directory that is held open by its descriptor.
 
 use std::fs::File;
 use std::io;
@@ -10,7 +10,7 @@ use rustix::fs::{AtFlags, Mode as Permissions, OFlags, Stat, fstat, fsync, opena
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::format::names;
-use crate::storage::access::{Access, DirKey, FileId, Held, LockOwner};
+use crate::storage::access::{Access, DirKey, FileId, LockOwner, SystemLock};
 use crate::storage::backend::{Backend, BackendFile, Found, Locator, Mode, Onto};
 use crate::storage::disk::file::DiskFile;
 use crate::storage::disk::{DiskPath, LOCK_TABLE, lock_file, random, regular};
@@ -19,11 +19,11 @@ use crate::storage::lock_table::LockTable;
 /// A directory of the machine's file system.
 pub(super) struct OpenDir {
     pub(super) descriptor: Arc<OwnedFd>,
-    /// The directory that it was opened in, if it was.
+    /// The directory in which it was opened, if any.
     #[cfg(feature = "tools")]
     parent: Option<Arc<OwnedFd>>,
     stat: Stat,
-    /// Whether it could not be synced when it was opened, and may be used all the same.
+    /// Whether it could not be synced when it was opened, and is used nevertheless.
     pub(super) is_never_synced: bool,
 }
 
@@ -38,12 +38,12 @@ impl OpenDir {
         })
     }
 
-    /// What root creates belongs to whom the directory belongs to: a service that runs as that user has
-    /// to open it.
+    /// Files that root creates get the owner of the directory, because a service that runs as that
+    /// user must be able to open them.
     pub(super) fn give(&self, created: impl AsFd) {
         let (owner, group) = (self.stat.st_uid, self.stat.st_gid);
         if owner != 0 && fstat(&created).is_ok_and(|stat| stat.st_uid == 0) {
-            // Where that is not allowed, such as on a remote disk, it stays root's.
+            // If that is not allowed, as on a remote disk, root stays the owner.
             let _ = std::os::unix::fs::fchown(created, Some(owner), Some(group));
         }
     }
@@ -54,7 +54,7 @@ impl OpenDir {
         Ok(file)
     }
 
-    /// The lock file. Only who means to append creates it; reading changes nothing.
+    /// Opens the lock file. It is created only for appending, because reading changes nothing.
     fn open_lock_file(&self, access: Access) -> io::Result<Option<File>> {
         let how = match access {
             Access::Append => OFlags::RDWR,
@@ -70,9 +70,13 @@ impl OpenDir {
         }
     }
 
-    /// Locks the lock file; `None` if its name is another file's in the meantime, so that it keeps out no
-    /// one.
-    fn lock_lock_file(&self, file: File, access: Access) -> io::Result<Option<(Held, FileId)>> {
+    /// Locks the lock file. `None` if another file has its name by now, so the lock keeps no
+    /// process out.
+    fn lock_lock_file(
+        &self,
+        file: File,
+        access: Access,
+    ) -> io::Result<Option<(SystemLock, FileId)>> {
         let id = regular::id(&fstat(&file)?);
         let held = lock_file(file, access)?;
         let named = regular::look_up(&self.descriptor, names::LOCK);
@@ -94,8 +98,9 @@ impl Backend for OpenDir {
         &LOCK_TABLE
     }
 
-    /// By a description of its own: a lock belongs to that, and a second one would change the first.
-    fn try_lock(&self, access: Access) -> io::Result<Option<Held>> {
+    /// Uses an open file description of its own. A lock belongs to a description, so a second lock
+    /// through the same one would change the first.
+    fn try_lock(&self, access: Access) -> io::Result<Option<SystemLock>> {
         let itself = open_directory(&self.descriptor, ".")?;
         match lock_file(itself.into(), access) {
             Err(error) if cannot_be_locked(&error) => Ok(None),
@@ -107,7 +112,7 @@ impl Backend for OpenDir {
         is_remote(&self.descriptor)
     }
 
-    fn try_lock_file(&self, access: Access) -> io::Result<Option<(Held, Option<FileId>)>> {
+    fn try_lock_file(&self, access: Access) -> io::Result<Option<(SystemLock, Option<FileId>)>> {
         for _ in 0..LOCK_ROUNDS {
             let file = match self.open_lock_file(access) {
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => continue,
@@ -139,7 +144,8 @@ impl Backend for OpenDir {
     fn list(&self) -> io::Result<Vec<String>> {
         let mut found = Vec::new();
         for entry in rustix::fs::Dir::read_from(&self.descriptor)? {
-            // A name that is not Unicode is not ours: what replaces the rest of it is in none of ours.
+            // A name that is not Unicode does not belong to the log: no name of the log has the
+            // replacement character.
             let name = entry?.file_name().to_string_lossy().into_owned();
             if ![".", ".."].contains(&&*name) {
                 found.push(name);
@@ -236,7 +242,7 @@ pub(super) fn sync(directory: impl AsFd) -> Result<(), Errno> {
     retry_on_intr(|| fsync(&directory))
 }
 
-/// Beyond the disk's own cache, where the file system can do that.
+/// Syncs through the disk's own cache, if the file system supports it.
 #[cfg(target_vendor = "apple")]
 pub(super) fn sync(directory: impl AsFd) -> Result<(), Errno> {
     match retry_on_intr(|| rustix::fs::fcntl_fullfsync(&directory)) {
@@ -247,19 +253,19 @@ pub(super) fn sync(directory: impl AsFd) -> Result<(), Errno> {
     }
 }
 
-/// Whether the reason for a failed sync is that the file system does not sync directories. An error of the
-/// disk is none, and neither is `EROFS`: ext4 says so when it has given up on a disk.
+/// Whether a sync failed because the file system does not sync directories. An error of the disk is
+/// no such reason, and neither is `EROFS`: ext4 returns it after it has aborted its journal.
 pub(super) fn is_no_sync(error: Errno) -> bool {
     let reasons = [Errno::INVAL, Errno::NOTSUP, Errno::OPNOTSUPP, Errno::NOSYS];
     reasons.contains(&error)
 }
 
-/// The same of a directory that the log is not in, and that may not be this user's.
+/// The same for a parent directory, which may belong to another user.
 pub(super) fn is_no_sync_of_parent(error: Errno) -> bool {
     is_no_sync(error) || [Errno::ROFS, Errno::ACCESS, Errno::PERM].contains(&error)
 }
 
-/// Whether the reason is that the file system does not lock directories.
+/// Whether a lock failed because the file system does not lock directories.
 fn cannot_be_locked(error: &io::Error) -> bool {
     let reasons = [
         Errno::BADF,
@@ -272,7 +278,7 @@ fn cannot_be_locked(error: &io::Error) -> bool {
     Errno::from_io_error(error).is_some_and(|error| reasons.contains(&error))
 }
 
-/// Says which file it was.
+/// Adds the name of the lock file to the error.
 fn name_lock_file(error: &io::Error) -> io::Error {
     io::Error::new(error.kind(), format!("{}: {error}", names::LOCK))
 }
@@ -297,7 +303,7 @@ fn rename_to_free_name(dir: &OwnedFd, from: &str, to: &str) -> io::Result<()> {
     look_and_rename(dir, from, to)
 }
 
-/// Where the system cannot do both at once. Those who respect the lock do not come in between.
+/// For systems that cannot do both in one call. Processes that respect the lock do not interfere.
 fn look_and_rename(dir: &OwnedFd, from: &str, to: &str) -> io::Result<()> {
     match regular::look_up(dir, to) {
         Ok(_) => Err(io::ErrorKind::AlreadyExists.into()),
@@ -306,8 +312,8 @@ fn look_and_rename(dir: &OwnedFd, from: &str, to: &str) -> io::Result<()> {
     }
 }
 
-/// Whether other machines may use the directory too. Their locks of a file are seen here; those of a
-/// directory are not.
+/// Whether other machines may use the directory too. Their locks of files are visible here, but not
+/// their locks of directories.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 #[allow(
     clippy::cast_possible_truncation,
@@ -324,7 +330,7 @@ fn is_remote(_: &OwnedFd) -> bool {
     true
 }
 
-/// Of NFS, SMB (three of them), Ceph, 9P, AFS, FUSE, GFS2, OCFS2 and Lustre.
+/// NFS, SMB (three numbers), Ceph, 9P, AFS, FUSE, GFS2, OCFS2 and Lustre.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const REMOTE: [u32; 11] = [
     0x6969,
@@ -340,18 +346,19 @@ const REMOTE: [u32; 11] = [
     0x0bd0_0bd0,
 ];
 
-/// How often the lock file may be exchanged while it is locked. Where inode numbers change by themselves it
-/// always is.
+/// How often locking is repeated because the lock file was replaced in the meantime. If inode
+/// numbers change by themselves, it always looks replaced.
 const LOCK_ROUNDS: usize = 10;
 
-/// A log's directory, and one of a repair, is its owner's.
+/// The directory of a log or a repair is accessible to its owner only.
 pub(super) const PRIVATE: Permissions = Permissions::RWXU;
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    /// Ext4 answers so once it has given up on its journal; the parent of a log may be on a read-only disk.
+    /// Ext4 returns this error after it has aborted its journal. Only the parent of a log's
+    /// directory may be on a read-only disk.
     #[test]
     fn regression_a_disk_that_has_become_read_only_is_no_file_system_without_directory_syncs() {
         for error in [Errno::ROFS, Errno::ACCESS, Errno::PERM] {

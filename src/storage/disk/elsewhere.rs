@@ -1,7 +1,7 @@
-//! A directory of a system without calls that name a file relative to an open directory.
+//! Directories on systems that have no calls for names relative to an open directory.
 //!
-//! The absolute path is fixed when the directory is opened. On Windows the directory is kept open, in a
-//! way in which no one can rename or remove it.
+//! The absolute path is fixed when the directory is opened. On Windows the directory is kept open
+//! in such a way that no process can rename or remove it.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;
@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::error::IoFailure;
 use crate::format::names;
-use crate::storage::access::{Access, DirKey, FileId, Held, LockOwner};
+use crate::storage::access::{Access, DirKey, FileId, LockOwner, SystemLock};
 use crate::storage::backend::{Backend, BackendFile, Found, Locator, Mode, Onto, Opening};
 use crate::storage::disk::file::DiskFile;
 use crate::storage::disk::{DiskPath, LOCK_TABLE, lock_file, random};
@@ -36,7 +36,7 @@ impl PathDir {
     }
 
     fn of(path: &Path) -> io::Result<Self> {
-        // The one path that stands for it, whatever links the given one has.
+        // The canonical path, with all links resolved.
         let path = fs::canonicalize(path)?;
         if !path.is_dir() {
             return Err(io::ErrorKind::NotADirectory.into());
@@ -61,7 +61,7 @@ impl Backend for PathDir {
         &LOCK_TABLE
     }
 
-    fn try_lock(&self, _: Access) -> io::Result<Option<Held>> {
+    fn try_lock(&self, _: Access) -> io::Result<Option<SystemLock>> {
         Ok(None)
     }
 
@@ -69,7 +69,7 @@ impl Backend for PathDir {
         true
     }
 
-    fn try_lock_file(&self, access: Access) -> io::Result<Option<(Held, Option<FileId>)>> {
+    fn try_lock_file(&self, access: Access) -> io::Result<Option<(SystemLock, Option<FileId>)>> {
         let append = access == Access::Append;
         let opened = OpenOptions::new()
             .read(true)
@@ -90,7 +90,8 @@ impl Backend for PathDir {
     fn list(&self) -> io::Result<Vec<String>> {
         let mut found = Vec::new();
         for entry in fs::read_dir(&self.path)? {
-            // A name that is not Unicode is not ours: what replaces the rest of it is in none of ours.
+            // A name that is not Unicode does not belong to the log: no name of the log has the
+            // replacement character.
             found.push(entry?.file_name().to_string_lossy().into_owned());
         }
         Ok(found)
@@ -129,7 +130,7 @@ impl Backend for PathDir {
         fs::remove_file(self.path.join(name))
     }
 
-    /// Directories cannot be synced; their entries are as durable as the file system makes them
+    /// Directories cannot be synced. Their entries are as durable as the file system makes them
     /// (`docs/durability.md`, "Assumptions").
     fn sync(&self) -> io::Result<()> {
         Ok(())
@@ -164,7 +165,7 @@ impl Backend for PathDir {
     }
 }
 
-/// Others may write in it, and neither rename nor remove it.
+/// Other processes can write in it, but can neither rename nor remove it.
 #[cfg(windows)]
 fn keep_open(path: &Path) -> io::Result<Option<File>> {
     use std::os::windows::fs::OpenOptionsExt;

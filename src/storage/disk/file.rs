@@ -1,4 +1,4 @@
-//! A file that is open, and what the system can do with it.
+//! An open file and the system calls on it.
 
 use std::fs;
 use std::io::{self, IoSlice};
@@ -14,17 +14,18 @@ pub(super) struct DiskFile {
     blocks: Blocks,
 }
 
-/// Which of a file's blocks hold data as far as the file system's journal goes. A sync of what is written over
-/// them does not depend on the journal.
+/// Which blocks of a file the file system has recorded as holding data. A sync of writes to these
+/// blocks does not depend on the journal.
 ///
 /// What the file system says of them (`SEEK_HOLE`) is not enough: it takes blocks that only have their space for
 /// data while what was read of them is in the cache.
 struct Blocks {
-    /// All blocks up to here, in bytes, at the last sync.
+    /// All blocks up to this offset, at the last sync.
     settled: u64,
-    /// All blocks up to here, with what was written since then.
+    /// All blocks up to this offset, including writes since the last sync.
     written: u64,
-    /// Whether anything else was written, or space was taken or given back. At first that is not known.
+    /// Whether anything else was written, or space was allocated or freed. At first this is
+    /// unknown.
     is_other_changed: bool,
 }
 
@@ -127,8 +128,8 @@ impl BackendFile for DiskFile {
         self.blocks.assume_settled(end);
     }
 
-    /// `sync_data` is enough: it includes the file's length and the place of its blocks, and leaves
-    /// out only times. On macOS the standard library makes it a full flush of the drive.
+    /// `sync_data` is enough: it includes the file's length and block map, and omits only the
+    /// times. On macOS the standard library makes it a full flush of the drive.
     fn poll_sync(&mut self, _: &mut Context<'_>) -> Poll<io::Result<()>> {
         Poll::Ready(self.sync())
     }
@@ -150,7 +151,7 @@ impl DiskFile {
         Ok(())
     }
 
-    /// Takes space the slow way, where the file system cannot reserve it.
+    /// Allocates space by writing zeros, on file systems that cannot reserve it.
     fn extend_with_zeros(&mut self, len: u64) -> io::Result<()> {
         let zeros = vec![0; 64 * 1024];
         let mut at = self.len()?;
@@ -250,6 +251,6 @@ fn evict(_: &fs::File, _: u64, _: u64) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 
-/// The most that Linux takes in one call: `IOV_MAX`.
+/// The most pieces that Linux takes in one call: `IOV_MAX`.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 const PIECES_AT_ONCE: usize = 1024;

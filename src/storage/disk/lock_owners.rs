@@ -1,4 +1,4 @@
-//! Which processes have a file locked, as Linux says it.
+//! Which processes have a file locked, as Linux reports it.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use rustix::fs::{Stat, major, minor};
 
 use crate::storage::access::LockOwner;
 
-/// The processes that hold a lock of one of these files, by their numbers.
+/// The processes that hold a lock of one of these files.
 pub(super) fn of(files: &[Option<Stat>]) -> Vec<LockOwner> {
     let locks = fs::read_to_string("/proc/locks").unwrap_or_default();
     let is_wanted = |lock: &Line| files.iter().flatten().any(|file| lock.is_of(file));
@@ -37,7 +37,7 @@ struct Line {
 impl Line {
     fn parse(line: &str) -> Option<Self> {
         let words: Vec<_> = line.split_whitespace().collect();
-        // One that waits has an arrow for its second word.
+        // A waiting lock has an arrow as its second word.
         let [_, "FLOCK", _, mode, pid, file, ..] = words[..] else {
             return None;
         };
@@ -46,15 +46,15 @@ impl Line {
         let device = (hex()?, hex()?);
         Some(Self {
             is_exclusive: mode == "WRITE",
-            // A process of another namespace has no number here.
+            // A process of another namespace has no process id here.
             pid: pid.parse().ok().filter(|&pid| pid > 0)?,
             device,
             inode: numbers.next()?.parse().ok()?,
         })
     }
 
-    /// Some file systems say another device here than elsewhere; then the process has to have the file
-    /// open.
+    /// Some file systems report a different device here than elsewhere. In that case the process
+    /// must have the file open.
     fn is_of(&self, file: &Stat) -> bool {
         let device = (major(file.st_dev), minor(file.st_dev));
         self.inode == file.st_ino && (self.device == device || self.has_open(file))

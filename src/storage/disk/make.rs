@@ -1,4 +1,4 @@
-//! Opening a directory by its path, and creating it durably where it is missing.
+//! Opening a directory by its path, and creating it durably if it is missing.
 
 use std::io;
 use std::os::fd::OwnedFd;
@@ -14,7 +14,7 @@ use crate::storage::disk::dir::{
     OpenDir, PRIVATE, is_no_sync, is_no_sync_of_parent, open_directory, sync,
 };
 
-/// Opens the directory that a path stands for. `shown` is what messages call it.
+/// Opens the directory at a path. Messages use the path `shown`.
 pub(super) fn open(path: &Path, shown: &Path, opening: Opening) -> Result<OpenDir, IoFailure> {
     if !opening.create {
         let opened = open_existing(path);
@@ -29,7 +29,7 @@ pub(super) fn open(path: &Path, shown: &Path, opening: Opening) -> Result<OpenDi
     check_syncable(dir, shown, opening)
 }
 
-/// A log that could not make its files' names durable says so at once, not after its recovery.
+/// A directory that cannot be synced is reported at once, not after the recovery.
 fn check_syncable(mut dir: OpenDir, shown: &Path, opening: Opening) -> Result<OpenDir, IoFailure> {
     if opening.access == Access::Read {
         return Ok(dir);
@@ -45,7 +45,7 @@ fn check_syncable(mut dir: OpenDir, shown: &Path, opening: Opening) -> Result<Op
 }
 
 enum MakeError {
-    /// A directory was created and may not be there after a power cut.
+    /// A directory was created, and may be missing after a power cut.
     Unsynced(IoFailure),
     Other(io::Error),
 }
@@ -62,8 +62,8 @@ impl From<Errno> for MakeError {
     }
 }
 
-/// One level at a time, each durable before the next: then only the deepest level that exists can be
-/// one that an earlier attempt made and did not get to sync.
+/// Creates one level at a time, each durable before the next. So at most the deepest existing level
+/// can be one that an earlier attempt created and did not sync.
 fn make(path: &Path, opening: Opening, permissions: Mode) -> Result<OpenDir, MakeError> {
     match open_existing(path) {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -82,7 +82,7 @@ fn make(path: &Path, opening: Opening, permissions: Mode) -> Result<OpenDir, Mak
     match sync(&parent.descriptor) {
         Err(error) if !(opening.allow_unsynced && is_no_sync_of_parent(error)) => {
             if is_new {
-                // So that the next attempt does not take it for one that is durable.
+                // Otherwise the next attempt would take it for a durable one.
                 let _ = unlinkat(&parent.descriptor, name, AtFlags::REMOVEDIR);
             }
             let fault = IoFailure::new("sync the directory", parent_path, error.into());
@@ -98,8 +98,8 @@ fn open_existing(path: &Path) -> io::Result<OpenDir> {
     OpenDir::new(opened)
 }
 
-/// The name of a directory that was there before is the concern of those who made it, as far as it cannot
-/// be synced at all.
+/// If a parent directory cannot be synced at all, the durability of a directory that existed before
+/// is the concern of the program that created it.
 fn sync_parent(dir: &OpenDir) -> Result<(), Errno> {
     let synced = open_directory(&dir.descriptor, "..").and_then(sync);
     match synced {
@@ -108,7 +108,8 @@ fn sync_parent(dir: &OpenDir) -> Result<(), Errno> {
     }
 }
 
-/// Makes a directory in another one and opens it. Another process may have made it in the meantime.
+/// Creates a directory in another one and opens it. Another process may have created it in the
+/// meantime.
 fn make_unsynced(
     parent: &OpenDir,
     name: &Path,
@@ -126,7 +127,7 @@ fn make_unsynced(
     Ok((is_new, opened))
 }
 
-/// Makes a directory in another one, durably, and opens it.
+/// Creates a directory in another one durably, and opens it.
 #[cfg(feature = "tools")]
 pub(super) fn make_in(parent: &OpenDir, name: &str, permissions: Mode) -> io::Result<OwnedFd> {
     let (_, made) = make_unsynced(parent, Path::new(name), permissions)?;
@@ -134,5 +135,5 @@ pub(super) fn make_in(parent: &OpenDir, name: &str, permissions: Mode) -> io::Re
     Ok(made)
 }
 
-/// What the process's mask leaves of it.
+/// The process's umask reduces this.
 const PARENT: Mode = Mode::from_raw_mode(0o777);

@@ -1,8 +1,9 @@
 //! The disk of the machine: the only user of `std::fs`.
 //!
-//! A directory is held open and its files are named relative to it ([`dir`]), so that nothing that is
-//! done to its path makes the log write elsewhere. Where the system has no such calls, the absolute path
-//! is fixed when the directory is opened, and the directory kept from being renamed ([`elsewhere`]).
+//! A directory is held open and its files are named relative to it ([`dir`]), so a change of its
+//! path cannot make the log write elsewhere. On systems without such calls, the absolute path is
+//! fixed when the directory is opened, and the directory is protected from being renamed
+//! ([`elsewhere`]).
 
 #[cfg(target_os = "linux")]
 mod aborted;
@@ -26,16 +27,16 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use crate::error::IoFailure;
-use crate::storage::access::{Access, Held};
+use crate::storage::access::{Access, SystemLock};
 use crate::storage::backend::{Backend, Locator, Opening};
 use crate::storage::dir::Location;
 use crate::storage::lock_table::LockTable;
 
 /// A path on the machine's file system.
 pub(crate) struct DiskPath {
-    /// As it was given.
+    /// The path as it was given.
     shown: PathBuf,
-    /// As it is resolved: the process may change its working directory at any time.
+    /// The absolute path, because the process may change its working directory at any time.
     absolute: PathBuf,
 }
 
@@ -43,7 +44,7 @@ impl DiskPath {
     fn new(path: &Path) -> Self {
         Self {
             shown: path.to_owned(),
-            // An empty path stays so, and is refused when it is opened.
+            // An empty path stays empty, and is refused when it is opened.
             absolute: std::path::absolute(path).unwrap_or_else(|_| path.to_owned()),
         }
     }
@@ -76,7 +77,7 @@ static LOCK_TABLE: LockTable = LockTable::new();
 /// A file, or a directory, while it is locked.
 struct HeldLock {
     file: fs::File,
-    /// The process that has locked it.
+    /// The id of the process that has locked it.
     process: u32,
 }
 
@@ -88,8 +89,9 @@ impl HeldLock {
 }
 
 impl Drop for HeldLock {
-    /// Closing the file would not do: a process that is being started holds a copy of it for a moment. In a
-    /// process that was forked off it is closed and nothing else: its lock is that of the parent, too.
+    /// Unlocks explicitly, because closing the file is not enough: a process that is being started
+    /// holds a copy of the descriptor for a moment. A forked process only closes the file, because
+    /// the lock is the parent's too.
     fn drop(&mut self) {
         if self.process == std::process::id() {
             let _ = self.file.unlock();
@@ -97,7 +99,7 @@ impl Drop for HeldLock {
     }
 }
 
-fn lock_file(file: fs::File, access: Access) -> io::Result<Held> {
+fn lock_file(file: fs::File, access: Access) -> io::Result<SystemLock> {
     let locked = match access {
         Access::Append => file.try_lock(),
         Access::Read => file.try_lock_shared(),
@@ -110,8 +112,9 @@ fn lock_file(file: fs::File, access: Access) -> io::Result<Held> {
 }
 
 fn random() -> u64 {
-    // The standard library seeds each `RandomState` from the system's source of randomness and then
-    // counts on; hashing the time as well keeps two calls apart across processes.
+    // The standard library seeds `RandomState` from the system's source of randomness once per
+    // thread and then increments the seed. Hashing the time as well makes equal results in two
+    // processes unlikely.
     let mut hasher = RandomState::new().build_hasher();
     let since_epoch = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH);
     hasher.write_u128(since_epoch.map_or(0, |elapsed| elapsed.as_nanos()));
@@ -123,7 +126,7 @@ fn random() -> u64 {
 mod tests {
     use super::*;
 
-    /// A clone of the file stands for the parent's, as a fork leaves it.
+    /// A clone of the file represents the parent's descriptor after a fork.
     #[test]
     fn regression_a_process_that_was_forked_off_does_not_give_back_its_parents_lock() {
         let dir = tempfile::tempdir().expect("there is room for a directory");

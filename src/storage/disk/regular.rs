@@ -1,4 +1,4 @@
-//! Regular files, and nothing else that may bear a file's name.
+//! Opening and creating regular files only.
 
 use std::io;
 use std::os::fd::AsFd;
@@ -9,10 +9,11 @@ use rustix::io::retry_on_intr;
 use crate::storage::access::FileId;
 use crate::storage::backend::Found;
 
-/// Opens a file that exists, if it is a regular one.
+/// Opens an existing file if it is a regular one.
 ///
-/// It is looked at before it is opened, because opening a device does something, and again afterwards,
-/// because it may have been exchanged in between. No link is followed, and no FIFO waited for.
+/// The file is looked up before it is opened, because opening a device has effects, and again
+/// afterwards, because it may have been replaced in between. Links are not followed, and opening a
+/// FIFO does not block.
 pub(super) fn open(dir: impl AsFd, name: &str, access: OFlags) -> io::Result<std::fs::File> {
     check(&look_up(&dir, name)?)?;
     let how = access | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY | OFlags::CLOEXEC;
@@ -21,14 +22,14 @@ pub(super) fn open(dir: impl AsFd, name: &str, access: OFlags) -> io::Result<std
     Ok(file.into())
 }
 
-/// Creates a file that only its owner may read.
+/// Creates a file that only its owner can read.
 pub(super) fn create(dir: impl AsFd, name: &str) -> io::Result<std::fs::File> {
     let how = OFlags::RDWR | OFlags::CREATE | OFlags::EXCL | OFlags::NOFOLLOW | OFlags::CLOEXEC;
     let file = retry_on_intr(|| openat(&dir, name, how, Mode::RUSR | Mode::WUSR))?;
     Ok(file.into())
 }
 
-/// What a name stands for; of a link, the link itself.
+/// The file that a name refers to. For a link, the link itself.
 pub(super) fn look_up(dir: impl AsFd, name: &str) -> io::Result<Stat> {
     let stat = retry_on_intr(|| statat(&dir, name, AtFlags::SYMLINK_NOFOLLOW));
     Ok(stat?)

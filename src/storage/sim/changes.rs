@@ -24,7 +24,7 @@ pub(super) enum Edit {
     Write { offset: usize, bytes: Vec<u8> },
 }
 
-/// A change to a directory's entries; each is atomic.
+/// A change to a directory's entries. Each is atomic.
 #[derive(Clone, Hash)]
 pub(super) enum EntryEdit {
     Create {
@@ -42,7 +42,7 @@ pub(super) enum EntryEdit {
 }
 
 impl Edit {
-    /// The bytes that it is about, in a file of this length.
+    /// The bytes that the edit changes, in a file of this length.
     pub(super) fn range(&self, len: usize) -> Range<usize> {
         match self {
             Self::Clear { from } => *from..len.max(*from),
@@ -65,7 +65,7 @@ impl Edit {
 }
 
 impl EntryEdit {
-    /// Whether it gives this file a name.
+    /// Whether the edit gives this file a name.
     pub(super) fn names(&self, file: InodeId) -> bool {
         match self {
             Self::Create { inode, .. } | Self::Rename { inode, .. } => *inode == file,

@@ -11,12 +11,12 @@ impl Model {
         &self.inodes[inode].live
     }
 
-    /// How many bytes can be read there.
+    /// How many bytes of the range can be read.
     pub(super) fn readable(&self, inode: InodeId, range: Range<usize>) -> io::Result<usize> {
         self.inodes[inode].pages.read(range)
     }
 
-    /// How many bytes can be written there.
+    /// How many bytes of the range can be written.
     pub(super) fn writable(&mut self, inode: InodeId, range: Range<usize>) -> io::Result<usize> {
         let len = self.inodes[inode].live.len();
         self.inodes[inode].pages.write(range, len)
@@ -38,8 +38,8 @@ impl Model {
         Ok(())
     }
 
-    /// Whether a file has these bytes there, and has them whatever becomes of what is volatile. Zeros over
-    /// zeros need not be one more choice at each power cut.
+    /// Whether a file has these bytes there, whichever volatile changes survive. So zeros written
+    /// over zeros do not add a choice at each power cut.
     fn is_there(&self, inode: InodeId, offset: usize, bytes: &[u8]) -> bool {
         let range = offset..offset + bytes.len();
         let Inode {
@@ -66,7 +66,7 @@ impl Model {
         Ok(())
     }
 
-    /// Gives space back; or does not, as some file systems do not.
+    /// Frees space, or does nothing, as on some file systems.
     pub(super) fn clear(&mut self, inode: InodeId, from: usize) {
         if self.coin() {
             self.edit(inode, Edit::Clear { from });
@@ -92,7 +92,7 @@ impl Model {
         }
     }
 
-    /// What a failed sync does: the changes stay readable and will never be durable.
+    /// The effect of a failed sync: the changes stay readable and will never be durable.
     pub(super) fn forget(&mut self, inode: InodeId) {
         self.volatile.retain(
             |change| !matches!(change, Change::Data { inode: other, .. } if *other == inode),
@@ -104,7 +104,7 @@ impl Model {
         self.volatile.push(Change::Data { inode, edit });
     }
 
-    /// Reads again from the disk what the cache does not have to write.
+    /// Drops clean pages from the cache, so they are read from the disk again.
     pub(super) fn evict(&mut self, inode: InodeId, offset: usize, len: usize) {
         let mut bytes = self.inodes[inode].durable.clone();
         self.inodes[inode].pages.evict(&(offset..offset + len));

@@ -103,7 +103,7 @@ impl Model {
         Ok(())
     }
 
-    /// A file that has lost its last name takes no space any more.
+    /// A file that has lost its last name takes no space.
     pub(super) fn note_nameless(&mut self, inode: InodeId) {
         self.inodes[inode].removed = self.links(inode) == 0;
     }
@@ -124,15 +124,15 @@ impl Model {
             .for_each(|change: Change| self.settle(change));
     }
 
-    /// What a failed sync of a directory does: the names are found until the power goes, and will never be
-    /// durable.
+    /// The effect of a failed sync of a directory: the names are visible until the power is cut,
+    /// and will never be durable.
     pub(super) fn forget_names(&mut self, dir: DirId) {
         self.volatile
             .retain(|change| !matches!(change, Change::Entry { dir: other, .. } if *other == dir));
     }
 
     fn edit_entries(&mut self, dir: DirId, edit: EntryEdit) -> io::Result<()> {
-        // Nothing gets a name in a directory that was removed.
+        // No file gets a name in a directory that was removed.
         self.path_of(dir).ok_or(io::ErrorKind::NotFound)?;
         edit.apply(&mut self.dirs[dir].live);
         self.volatile.push(Change::Entry { dir, edit });

@@ -11,7 +11,7 @@ use tokio::time::Sleep;
 
 use crate::error::IoFailure;
 use crate::format::{HEADER_BLOCK_LEN, names};
-use crate::storage::access::{Access, DirKey, FileId, Held, LockOwner};
+use crate::storage::access::{Access, DirKey, FileId, LockOwner, SystemLock};
 use crate::storage::backend::{Backend, BackendFile, Found, Locator, Mode, Onto, Opening};
 use crate::storage::lock_table::LockTable;
 use crate::storage::sim::changes::{DirId, InodeId};
@@ -42,7 +42,7 @@ impl Locator for SimPath {
         &self.path
     }
 
-    /// Making a directory is not part of the model: it is there, durably, at once.
+    /// Creating a directory is not modeled: the directory exists, durably, at once.
     fn open(&self, opening: Opening) -> Result<Arc<dyn Backend>, IoFailure> {
         let mut model = self.disk.model();
         let dir = match opening.create {
@@ -65,14 +65,15 @@ impl Locator for SimPath {
 struct SimDir {
     disk: SimDisk,
     dir: DirId,
-    /// The directory that it was opened in, if it was.
+    /// The directory in which it was opened, if any.
     #[cfg(feature = "tools")]
     parent: Option<DirId>,
     generation: u64,
 }
 
 impl SimDir {
-    /// One operation: `work` does it. If the power goes in the meantime it fails, though it was done.
+    /// Performs one operation, which is `work`. If the power is cut in the meantime, it fails
+    /// although it was done.
     fn perform<T>(
         &self,
         operation: Operation,
@@ -82,7 +83,8 @@ impl SimDir {
         perform(&self.disk, self.generation, operation, on, work)
     }
 
-    /// What is no operation: it changes nothing and does not fail by plan.
+    /// A look at the disk that does not count as an operation: it changes nothing, and no planned
+    /// failure applies to it.
     fn look<T>(&self, look: impl FnOnce(&mut Model) -> io::Result<T>) -> io::Result<T> {
         let mut model = self.disk.model();
         if model.off || model.generation != self.generation {
@@ -91,7 +93,7 @@ impl SimDir {
         look(&mut model)
     }
 
-    fn lock(&self, what: Lockable, access: Access) -> io::Result<Held> {
+    fn lock(&self, what: Lockable, access: Access) -> io::Result<SystemLock> {
         self.look(|model| model.try_lock(what, access))?;
         Ok(Box::new(HeldLock {
             disk: self.disk.clone(),
@@ -123,7 +125,7 @@ impl Backend for SimDir {
         self.disk.locks()
     }
 
-    fn try_lock(&self, access: Access) -> io::Result<Option<Held>> {
+    fn try_lock(&self, access: Access) -> io::Result<Option<SystemLock>> {
         if !self.look(|model| Ok(model.locks_directories))? {
             return Ok(None);
         }
@@ -134,7 +136,7 @@ impl Backend for SimDir {
         false
     }
 
-    fn try_lock_file(&self, access: Access) -> io::Result<Option<(Held, Option<FileId>)>> {
+    fn try_lock_file(&self, access: Access) -> io::Result<Option<(SystemLock, Option<FileId>)>> {
         match self.look(|model| Ok(model.lock_file(self.dir, access)))? {
             Some(file) => {
                 let held = self.lock(file, access)?;
@@ -195,7 +197,7 @@ impl Backend for SimDir {
     fn rename(&self, from: &str, to: &str, onto: Onto) -> io::Result<()> {
         self.perform(Operation::Rename, On::Name(from), |model| {
             model.rename(self.dir, from, to, onto)?;
-            model.mishaps.fail_late(from)
+            model.faults.fail_late(from)
         })
     }
 
@@ -212,7 +214,7 @@ impl Backend for SimDir {
                 model.sync_dir(self.dir);
                 Ok(())
             }
-            // The power went before the sync was through: what is volatile stays so.
+            // The power was cut before the sync completed, so volatile changes stay volatile.
             Ok(true) => Err(power_is_off()),
             Err(error) => {
                 if !model.off {
@@ -263,9 +265,9 @@ struct SimFile {
     inode: InodeId,
     id: FileId,
     generation: u64,
-    /// The rest of a slow sync.
+    /// The remaining time of a slow sync.
     stall: Option<Pin<Box<Sleep>>>,
-    /// Whether records were written through it.
+    /// Whether records were written through this handle.
     appends: bool,
 }
 
@@ -306,7 +308,7 @@ impl BackendFile for SimFile {
                 model.check_read(self.inode, offset + count)?;
             }
             buffer[..count].copy_from_slice(&rest[..count]);
-            Ok(model.mishaps.shorten(Operation::Read, count))
+            Ok(model.faults.shorten(Operation::Read, count))
         })
     }
 
@@ -317,7 +319,7 @@ impl BackendFile for SimFile {
             .flat_map(|piece| piece.iter().copied())
             .collect();
         let count = self.perform(Operation::Write, |model| {
-            let count = model.mishaps.shorten(Operation::Write, bytes.len());
+            let count = model.faults.shorten(Operation::Write, bytes.len());
             let count = model.writable(self.inode, offset..offset + count)?;
             model.write(self.inode, offset, &bytes[..count])?;
             Ok(count)
@@ -344,7 +346,8 @@ impl BackendFile for SimFile {
         })
     }
 
-    /// Is no operation that can fail or be cut: nothing of it reaches the disk.
+    /// Not an operation that can fail or at which the power can be cut: it changes nothing on the
+    /// disk.
     fn evict(&mut self, offset: u64, len: u64) -> io::Result<()> {
         let (offset, len) = (to_index(offset)?, to_index(len)?);
         self.disk.model().evict(self.inode, offset, len);

@@ -1,4 +1,4 @@
-//! Who has locked the directories of a simulated disk, and their lock files.
+//! The locks on the directories of a simulated disk and on their lock files.
 
 use std::io;
 
@@ -6,14 +6,14 @@ use crate::storage::access::Access;
 use crate::storage::sim::changes::DirId;
 use crate::storage::sim::model::{DirState, Model};
 
-/// Who holds the lock of something.
+/// The holders of one lock.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Locked {
     readers: usize,
     appenders: usize,
 }
 
-/// What is locked.
+/// What can be locked.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Lockable {
     Directory(DirId),
@@ -21,7 +21,8 @@ pub(super) enum Lockable {
 }
 
 impl Model {
-    /// The lock file that has the name, which is created for appending.
+    /// The current lock file of a directory. It is created when the directory is opened for
+    /// appending.
     pub(super) fn lock_file(&mut self, dir: DirId, access: Access) -> Option<Lockable> {
         let state = &mut self.dirs[dir];
         if !state.has_lock_file {
@@ -34,7 +35,7 @@ impl Model {
         Some(Lockable::LockFile(dir, state.lock_files.len() - 1))
     }
 
-    /// The number of the lock file that has the name.
+    /// The number of the current lock file.
     pub(super) fn lock_file_id(&self, dir: DirId) -> io::Result<usize> {
         match self.dirs[dir].has_lock_file {
             true => Ok(self.dirs[dir].lock_files.len()),

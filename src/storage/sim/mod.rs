@@ -50,9 +50,9 @@
 mod changes;
 mod contents;
 mod directories;
+mod faults;
 mod handles;
 mod locks;
-mod mishaps;
 mod model;
 mod outsider;
 mod pages;
@@ -72,7 +72,7 @@ use crate::storage::sim::model::Model;
 #[derive(Clone)]
 pub struct SimDisk {
     model: Arc<Mutex<Model>>,
-    /// The logs that the process has open.
+    /// The logs that this process has open.
     locks: Arc<LockTable>,
 }
 
@@ -89,8 +89,8 @@ impl SimDisk {
     /// A second disk with the same contents, volatile and durable, and the same random choices to
     /// come.
     ///
-    /// A log that is open on this disk is not open on the second one. One run can so be continued
-    /// in several ways.
+    /// A log that is open on this disk is not open on the second one. One run can therefore be
+    /// continued in several ways.
     #[must_use]
     pub fn fork(&self) -> Self {
         Self {
@@ -99,8 +99,8 @@ impl SimDisk {
         }
     }
 
-    /// The same disk as another process of the same machine sees it: a log that is closing there is
-    /// not known here, and only the system's locks are between the two.
+    /// The same disk as another process of the same machine sees it. The two processes share only
+    /// the system's locks: neither knows which logs are closing in the other.
     #[must_use]
     pub fn another_process(&self) -> Self {
         Self {
@@ -195,30 +195,28 @@ impl SimDisk {
         self.fail_on(operation, "", skip, error);
     }
 
-    /// As [`fail`](Self::fail), but only operations on files whose names end with `file` count: `.spare`
-    /// or `.wal`, say, or a whole name.
+    /// Like [`fail`](Self::fail), but counts only operations on files whose names end with `file`,
+    /// such as `.spare`, `.wal` or a whole name.
     ///
     /// A renamed or linked file counts under its old name. A directory has no name.
     pub fn fail_on(&self, operation: Operation, file: &str, skip: u64, error: io::ErrorKind) {
-        self.model()
-            .mishaps
-            .plan_error(operation, file, skip, error);
+        self.model().faults.plan_error(operation, file, skip, error);
     }
 
     /// Makes the rename that comes after `skip` others, of a file whose name ends with `file`,
     /// succeed and still report an error, once.
     ///
-    /// A remote file system does this if an answer is lost and it asks again: then the old name is
-    /// not found, or the new one is taken.
+    /// A remote file system does this if an answer is lost and the request is repeated: the old
+    /// name is then missing, or the new one is taken.
     pub fn fail_after_rename(&self, file: &str, skip: u64, error: io::ErrorKind) {
-        self.model().mishaps.plan_late_error(file, skip, error);
+        self.model().faults.plan_late_error(file, skip, error);
     }
 
     /// The operations that were made to fail since the disk was started, or since
     /// [`clear_faults`](Self::clear_faults), with the names of their files.
     #[must_use]
     pub fn failed_operations(&self) -> Vec<(Operation, String)> {
-        self.model().mishaps.failed()
+        self.model().faults.failed()
     }
 
     /// Makes the read or write that comes after `skip` others move only half of its bytes, once.
@@ -226,13 +224,13 @@ impl SimDisk {
     /// This is not an error. For a disk that fills up in the middle of a write, follow the short
     /// write with a [failing](Self::fail) one.
     pub fn short_io(&self, operation: Operation, skip: u64) {
-        self.model().mishaps.plan_short(operation, skip);
+        self.model().faults.plan_short(operation, skip);
     }
 
     /// Makes the sync of a file that comes after `skip` others take this much longer, once, on the
     /// clock of the tokio runtime. [`Duration::MAX`] is forever.
     pub fn stall(&self, skip: u64, time: Duration) {
-        self.model().mishaps.plan_stall(skip, time);
+        self.model().faults.plan_stall(skip, time);
     }
 
     /// Forgets the failures, short operations and stalls that have not happened yet, and returns
@@ -242,7 +240,7 @@ impl SimDisk {
         reason = "the number is news to some callers only"
     )]
     pub fn clear_faults(&self) -> usize {
-        std::mem::take(&mut self.model().mishaps).len()
+        std::mem::take(&mut self.model().faults).len()
     }
 
     /// Limits the bytes that all files take together, or removes the limit.
@@ -257,14 +255,15 @@ impl SimDisk {
         self.model().sync_time = time;
     }
 
-    /// Whether the sync of a file makes its own new name durable too. Default: `false`, which is
-    /// what POSIX promises. Most current file systems do.
+    /// Whether the sync of a file also makes its new name durable. Default: `false`, because POSIX
+    /// does not promise it. Most current file systems do it.
     pub fn set_fsync_persists_name(&self, keeps: bool) {
         self.model().keeps_names = keeps;
     }
 
-    /// Whether reading records of a segment fails while they are appended to it through another descriptor.
-    /// Default: `false`, as on a real disk. It is for tests that a reader keeps to finished segments.
+    /// Whether reading the records of a segment fails while another descriptor appends to it.
+    /// Default: `false`, as on a real disk. For tests that check that a reader reads only finished
+    /// segments.
     pub fn set_refuses_shared_reads(&self, refuses: bool) {
         self.model().appended = refuses.then(Default::default);
     }
@@ -283,8 +282,8 @@ impl SimDisk {
         self.model().read_file(path.as_ref())
     }
 
-    /// Changes the bytes of a file behind the log's back, durably: flips bits, zeroes sectors,
-    /// shortens the file. Returns whether the file existed.
+    /// Changes the bytes of a file without the log's knowledge, durably: flips bits, zeroes
+    /// sectors, shortens the file. Returns whether the file existed.
     ///
     /// ```
     /// # let disk = tidewal::sim::SimDisk::new(1);
@@ -313,7 +312,7 @@ impl SimDisk {
         self.model().make_unreadable(path, offset, is_cached)
     }
 
-    /// Writes a file, durably: something foreign, or a copy of another file.
+    /// Writes a file, durably, such as a foreign file or a copy of another one.
     pub fn write_file(&self, path: impl AsRef<Path>, bytes: Vec<u8>) {
         self.model().plant_file(path.as_ref(), bytes);
     }
@@ -324,7 +323,7 @@ impl SimDisk {
         self.model().destroy_file(path.as_ref())
     }
 
-    /// Gives a file a second name behind the log's back, durably, as a hard-link backup does.
+    /// Gives a file a second name without the log's knowledge, durably, as a hard-link backup does.
     ///
     /// # Errors
     ///
@@ -333,11 +332,12 @@ impl SimDisk {
         self.model().link_file(path.as_ref(), second.as_ref())
     }
 
-    /// Moves a directory behind the log's back, durably. A log that is open in it moves with it.
+    /// Moves a directory without the log's knowledge, durably. A log that is open in it moves with
+    /// it.
     ///
     /// # Errors
     ///
-    /// If there is no such directory, or one with that path already.
+    /// If there is no such directory, or if there is one at the new path already.
     pub fn move_dir(&self, from: impl AsRef<Path>, to: impl AsRef<Path>) -> io::Result<()> {
         self.model().move_dir(from.as_ref(), to.as_ref())
     }
@@ -351,7 +351,7 @@ impl SimDisk {
         self.model().copy_dir(from.as_ref(), to.as_ref())
     }
 
-    /// Removes a directory behind the log's back, durably, with all that is in it.
+    /// Removes a directory without the log's knowledge, durably, with everything in it.
     ///
     /// # Errors
     ///
@@ -360,8 +360,8 @@ impl SimDisk {
         self.model().remove_dir(dir.as_ref())
     }
 
-    /// Whether a directory can be locked, as almost everywhere, or only a file in it. Default:
-    /// `true`.
+    /// Whether a directory itself can be locked, as on almost every file system, or only a file in
+    /// it. Default: `true`.
     pub fn set_directory_locks(&self, can: bool) {
         self.model().locks_directories = can;
     }
@@ -397,11 +397,12 @@ pub enum Survival {
     Everything,
     /// The first ones, in the order in which they were made.
     Prefix(usize),
-    /// The pieces whose bits are set, the lowest bit being the oldest piece: see
-    /// [`SimDisk::volatile_pieces`]. From the 65th on they are lost.
+    /// The pieces whose bits are set, where the lowest bit is the oldest piece: see
+    /// [`SimDisk::volatile_pieces`]. The 65th piece and those after it are lost.
     Pieces(u64),
-    /// Any of them, and of a write any of its 512-byte sectors or 4 KiB pages, by the disk's seed.
-    /// A file may also have grown without its data, and then holds zeros or garbage.
+    /// A random subset, chosen by the disk's seed. A write can survive in part, by 512-byte sectors
+    /// or 4 KiB pages. A file may also have grown without its data, and then holds zeros or
+    /// garbage.
     Random,
 }
 

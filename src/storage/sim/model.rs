@@ -1,4 +1,4 @@
-//! What the simulated disk holds, and what becomes of it when the power goes.
+//! The state of the simulated disk, and what a power cut does to it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::hash::{DefaultHasher, Hash, Hasher};
@@ -10,17 +10,17 @@ use crate::format::{HEADER_BLOCK_LEN, names};
 use crate::rng::SplitMix64;
 use crate::storage::sim::Operation;
 use crate::storage::sim::changes::{Change, DirId, InodeId};
+use crate::storage::sim::faults::Faults;
 use crate::storage::sim::locks::Locked;
-use crate::storage::sim::mishaps::Mishaps;
 use crate::storage::sim::pages::BadPages;
 
-/// The disk's state. Everything is in here, behind one lock.
+/// The disk's whole state, behind one lock.
 #[derive(Clone)]
 pub(super) struct Model {
-    /// Which life of the machine this is; handles of an earlier one are dead.
+    /// Which life of the machine this is. Handles of an earlier life are invalid.
     pub(super) generation: u64,
     pub(super) operations: u64,
-    /// Of all writes that were done.
+    /// The bytes of all writes that were done.
     pub(super) written_bytes: u64,
     pub(super) cut_at: Option<u64>,
     pub(super) off: bool,
@@ -31,18 +31,18 @@ pub(super) struct Model {
     /// Changes that are not durable yet, oldest first.
     pub(super) volatile: Vec<Change>,
     pub(super) inodes: Vec<Inode>,
-    /// Files to which records are written by an open descriptor, if no other one is to read them.
+    /// Files that an open descriptor appends records to, if no other descriptor may read them.
     pub(super) appended: Option<BTreeSet<InodeId>>,
-    /// Which directory a path stands for; durable at once.
+    /// The directory at each path. Changes are durable at once.
     pub(super) paths: BTreeMap<PathBuf, DirId>,
     pub(super) dirs: Vec<DirState>,
-    /// Whether directories can be locked, and not lock files only.
+    /// Whether directories can be locked, or only lock files.
     pub(super) locks_directories: bool,
-    pub(super) mishaps: Mishaps,
+    pub(super) faults: Faults,
     rng: SplitMix64,
 }
 
-/// What an operation is done to.
+/// The target of an operation.
 #[derive(Clone, Copy)]
 pub(super) enum On<'a> {
     Directory,
@@ -63,7 +63,7 @@ pub(super) struct DirState {
     pub(super) live: BTreeMap<String, InodeId>,
     pub(super) durable: BTreeMap<String, InodeId>,
     pub(super) lock: Locked,
-    /// The lock files that there were. Only the last one has the name, if any has.
+    /// All lock files of the directory so far. At most the last one still has the name.
     pub(super) lock_files: Vec<Locked>,
     pub(super) has_lock_file: bool,
 }
@@ -84,14 +84,14 @@ impl Model {
             paths: BTreeMap::new(),
             dirs: Vec::new(),
             locks_directories: true,
-            mishaps: Mishaps::default(),
+            faults: Faults::default(),
             keeps_names: false,
             rng: SplitMix64::new(seed),
         }
     }
 
-    /// Counts an operation and decides its fate. `Ok(true)` means that the power goes while it is
-    /// under way.
+    /// Counts an operation and decides its outcome. `Ok(true)` means that the power is cut while it
+    /// runs.
     pub(super) fn begin(
         &mut self,
         generation: u64,
@@ -105,9 +105,9 @@ impl Model {
             self.off = self.cut_at == Some(self.operations);
             self.operations += 1;
         }
-        if self.mishaps.awaits(operation) {
+        if self.faults.awaits(operation) {
             let file = self.name_of(on);
-            self.mishaps.fail(operation, &file)?;
+            self.faults.fail(operation, &file)?;
         }
         Ok(self.off)
     }
@@ -122,7 +122,7 @@ impl Model {
         Ok(())
     }
 
-    /// The name that a file has now; none for a directory, and for a file that has lost its name.
+    /// The current name of a file. Empty for a directory and for a file that has lost its name.
     fn name_of(&self, on: On<'_>) -> String {
         match on {
             On::Directory => String::new(),
@@ -135,9 +135,9 @@ impl Model {
         }
     }
 
-    /// How long the sync that begins now takes.
+    /// How long the sync that begins now will take.
     pub(super) fn time_of_sync(&mut self) -> Duration {
-        self.sync_time.saturating_add(self.mishaps.stall())
+        self.sync_time.saturating_add(self.faults.stall())
     }
 
     pub(super) fn fingerprint(&self) -> u64 {

@@ -1,4 +1,4 @@
-//! What is done to a simulated disk behind the log's back.
+//! Changes that other programs make to a simulated disk without the log's knowledge.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -37,8 +37,8 @@ impl Model {
         true
     }
 
-    /// A file that exists already keeps its inode, so that a handle to it sees the change, and
-    /// a disk that is damaged again and again does not grow.
+    /// An existing file keeps its inode, so a handle to it sees the change, and a disk that is
+    /// damaged repeatedly does not grow.
     pub(super) fn plant_file(&mut self, path: &Path, bytes: Vec<u8>) {
         let Ok((dir, name)) = split(path) else {
             return;
@@ -74,7 +74,7 @@ impl Model {
     }
 
     fn destroy(&mut self, dir: DirId, name: &str) -> bool {
-        // What was to become of the name comes before it goes.
+        // Pending changes of the name come before its removal.
         self.sync_dir(dir);
         let state = &mut self.dirs[dir];
         state.durable.remove(name);
@@ -85,7 +85,7 @@ impl Model {
         true
     }
 
-    /// Gives a file a second name, durably, and everything that it holds with it.
+    /// Gives a file a second name, durably, and makes its contents durable.
     pub(super) fn link_file(&mut self, path: &Path, second: &Path) -> io::Result<()> {
         let inode = self.find_file(path)?;
         let (dir, name) = split(second)?;
@@ -97,7 +97,7 @@ impl Model {
         Ok(())
     }
 
-    /// Moves a directory, with those in it.
+    /// Moves a directory, with the directories in it.
     pub(super) fn move_dir(&mut self, from: &Path, to: &Path) -> io::Result<()> {
         self.find_dir(from)?;
         if self.find_dir(to).is_ok() {
@@ -130,7 +130,7 @@ impl Model {
         Ok(())
     }
 
-    /// Removes a directory and all that is in it.
+    /// Removes a directory and everything in it.
     pub(super) fn remove_dir(&mut self, path: &Path) -> io::Result<()> {
         let dir = self.find_dir(path)?;
         for name in self.names(dir) {

@@ -1,4 +1,4 @@
-//! Pages of a file that the medium does not give back.
+//! Pages of a file that the medium cannot read.
 
 use std::collections::BTreeSet;
 use std::io;
@@ -15,7 +15,7 @@ pub(super) struct BadPages {
 }
 
 impl BadPages {
-    /// Makes the page that holds a byte bad.
+    /// Marks the page that holds a byte as bad.
     pub(super) fn plant(&mut self, offset: usize, is_cached: bool) {
         let page = offset / PAGE;
         self.bad.insert(page);
@@ -36,8 +36,8 @@ impl BadPages {
         Self::up_to(self.first_unreadable(&range), range)
     }
 
-    /// How many bytes of a range can be written: the cache has to read a page that is written in part.
-    /// What is written is cached.
+    /// How many bytes of a range can be written. To write a part of a page, the cache must read the
+    /// rest. Written pages are cached.
     pub(super) fn write(&mut self, range: Range<usize>, len: usize) -> io::Result<usize> {
         let in_part = [range.start / PAGE, range.end.saturating_sub(1) / PAGE];
         let refused = in_part
@@ -49,17 +49,17 @@ impl BadPages {
         Ok(count)
     }
 
-    /// The cache has the pages of a range.
+    /// Adds the pages of a range to the cache.
     pub(super) fn note_cached(&mut self, range: &Range<usize>) {
         self.cached.extend(self.bad.range(pages(range)).copied());
     }
 
-    /// The system writes each page of a range that it has in its cache, as a whole.
+    /// The system writes each cached page of a range as a whole, which heals it.
     pub(super) fn heal_touched(&mut self, range: &Range<usize>) {
         self.heal(pages(range));
     }
 
-    /// What reaches the disk of a range heals the pages that it fills.
+    /// Heals the pages that a range fills when it reaches the disk.
     pub(super) fn heal_filled(&mut self, range: &Range<usize>, len: usize) {
         let filled: Vec<_> = pages(range)
             .filter(|page| is_whole(*page, range, len))
@@ -69,13 +69,13 @@ impl BadPages {
             .for_each(|page| self.heal(page..page + 1));
     }
 
-    /// The cache forgets the pages of a range.
+    /// Drops the pages of a range from the cache.
     pub(super) fn evict(&mut self, range: &Range<usize>) {
         let pages = pages(range);
         self.cached.retain(|page| !pages.contains(page));
     }
 
-    /// The cache forgets everything.
+    /// Drops every page from the cache.
     pub(super) fn lose_cache(&mut self) {
         self.cached.clear();
     }
@@ -94,7 +94,7 @@ impl BadPages {
         bad.find(|page| !self.cached.contains(page)).copied()
     }
 
-    /// The length of a range up to a page; an error if nothing of it is before that.
+    /// The length of a range up to a page, or an error if the range begins in that page.
     fn up_to(page: Option<usize>, range: Range<usize>) -> io::Result<usize> {
         if range.is_empty() {
             return Ok(0);
@@ -112,10 +112,10 @@ fn pages(range: &Range<usize>) -> Range<usize> {
     range.start / PAGE..range.end.div_ceil(PAGE)
 }
 
-/// Whether a range has all of a page, as far as the file goes.
+/// Whether a range covers all of a page, up to the end of the file.
 fn is_whole(page: usize, range: &Range<usize>, len: usize) -> bool {
     range.start <= page * PAGE && range.end >= ((page + 1) * PAGE).min(len)
 }
 
-/// What the system's cache reads and writes as a whole.
+/// The unit in which the system's cache reads and writes.
 const PAGE: usize = 4096;

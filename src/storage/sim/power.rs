@@ -1,10 +1,10 @@
-//! The end of a machine's life: what of the volatile changes reached the disk.
+//! Power cuts and kills: which of the volatile changes reached the disk.
 
 use std::collections::BTreeSet;
 
 use crate::storage::sim::Survival;
 use crate::storage::sim::changes::{Change, Edit};
-use crate::storage::sim::mishaps::Mishaps;
+use crate::storage::sim::faults::Faults;
 use crate::storage::sim::model::{DirState, Inode, Model};
 
 impl Model {
@@ -24,14 +24,14 @@ impl Model {
         self.wake();
     }
 
-    /// Ends the process, and not the machine: what is volatile stays.
+    /// Ends the process but not the machine, so volatile changes stay.
     pub(super) fn kill(&mut self) {
         self.end_handles();
         (self.off, self.cut_at) = (false, None);
-        self.mishaps = Mishaps::default();
+        self.faults = Faults::default();
     }
 
-    /// What is durable is all there is, and nothing is open.
+    /// Starts with the durable state only, and with nothing open.
     fn wake(&mut self) {
         for inode in &mut self.inodes {
             inode.live.clone_from(&inode.durable);
@@ -108,7 +108,7 @@ impl Model {
         }
     }
 
-    /// The length reaches the disk, and what stands there then is zeros, or anything.
+    /// The length reaches the disk without the data: the new bytes are zeros or garbage.
     fn grow_without_data(&mut self, change: &Change) {
         let Change::Data { inode, edit } = change else {
             return;
@@ -150,7 +150,7 @@ impl Model {
 }
 
 impl Change {
-    /// The parts of it that reach the disk independently of each other.
+    /// The parts of a change that reach the disk independently of each other.
     fn into_pieces(self, unit: usize) -> Vec<Self> {
         match self {
             Self::Data {
@@ -179,8 +179,8 @@ fn pieces(offset: usize, bytes: &[u8], unit: usize) -> impl Iterator<Item = (usi
         .chain(rest.map(move |(index, piece)| (offset + first + index * unit, piece)))
 }
 
-/// What a disk writes as a whole.
+/// The unit that a disk writes atomically.
 const SECTOR: usize = 512;
 
-/// What the system's cache writes as a whole.
+/// The unit in which the system's cache writes.
 const PAGE: usize = 4096;

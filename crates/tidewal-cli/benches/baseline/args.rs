@@ -23,7 +23,7 @@ pub struct Args {
     /// Scenarios to run, such as s1 s9; all of them if none is named
     pub scenarios: Vec<String>,
 
-    /// Show the scenarios and leave
+    /// List the scenarios and exit
     #[arg(long)]
     pub list: bool,
 
@@ -35,11 +35,11 @@ pub struct Args {
     #[arg(long, value_parser = seconds)]
     seconds: Option<Duration>,
 
-    /// Fewer and shorter slices: to see that it works, and roughly what comes out
+    /// Fewer and shorter slices: for a quick check and rough figures
     #[arg(long)]
     quick: bool,
 
-    /// Where to write, if neither to `TIDEWAL_BENCH_DIR` nor to target/
+    /// Where to write, instead of `TIDEWAL_BENCH_DIR` or target/
     #[arg(long)]
     dir: Option<PathBuf>,
 
@@ -55,11 +55,11 @@ pub struct Args {
     #[arg(long, value_name = "FILE")]
     pub plot: Option<PathBuf>,
 
-    /// What this process is started for by S10
+    /// Used by S10 to start this process
     #[arg(long, hide = true)]
     pub memory_probe: Option<Probe>,
 
-    // What cargo, and those who run tests with it, pass to every bench.
+    // Passed to every benchmark by cargo and test runners.
     #[arg(long, hide = true)]
     bench: bool,
     #[arg(long, hide = true)]

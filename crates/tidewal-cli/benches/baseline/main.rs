@@ -1,4 +1,4 @@
-//! How near the log comes to the disk's own limit, on the disk of whoever runs it:
+//! Measures how close the log comes to the limit of your disk:
 //!
 //! ```sh
 //! cargo bench -p tidewal-cli --bench baseline
@@ -6,16 +6,16 @@
 //! ```
 //!
 //! Everything is measured in one run and in turns: a round is a short slice of each method, and the
-//! next round begins with another method. What is compared is compared within a round, so that a
-//! machine that is slow for a minute is slow for all; what is printed is the median of the rounds, and
-//! the smallest and the largest. The methods are the bare disk (one thread, a write and a sync, into a
-//! file of which every byte was written before), the log on a memory file system (what it costs
-//! without a disk), and the log on the disk, as a service has it after its first minutes: in segments
-//! that were written before, with a spare one ready.
+//! next round begins with another method. Methods are compared within a round, so a machine that is
+//! slow for a minute is slow for all. The output has the median, the minimum and the maximum over
+//! the rounds. The methods are the bare disk (one thread that writes and syncs, into a file of
+//! which every byte was written before), the log on a memory file system (its cost without a disk),
+//! and the log on the disk as after a service's first minutes: in segments that were written
+//! before, with a spare one ready.
 //!
-//! A wait is what one append took as its caller saw it. Producers append again only when they have
-//! their answer, so that it is the wait of a producer under that load, and says nothing about
-//! callers who arrive at times of their own (who would also wait for those before them).
+//! The latency is the time of an append as its caller sees it. Producers append again only when
+//! they have their answer, so it holds for a producer under this load. Callers that arrive on their
+//! own schedule would also wait for the callers before them.
 //!
 //! `docs/benchmarks.md` has the scenarios, their targets, and figures.
 
@@ -43,7 +43,8 @@ use crate::measure::plan::Scale;
 use crate::measure::{Scenario, plot, report};
 use crate::scenarios::{ALL, PLOTTED, memory};
 
-/// Counts, for S10. It adds about two nanoseconds to an allocation, in counters of each thread's own.
+/// Counts allocations for S10, in counters per thread. It adds about two nanoseconds to an
+/// allocation.
 #[global_allocator]
 static ALLOCATOR: alloc_tracker::Allocator<System> = alloc_tracker::Allocator::system();
 
@@ -100,7 +101,7 @@ fn measure(args: &Args) -> io::Result<()> {
     Ok(())
 }
 
-/// A test writes what nobody asked for, and shows no figures, because they mean nothing.
+/// A test also writes the output files, and shows no figures, because they mean nothing.
 fn rehearse(
     setting: &Setting,
     context: &BenchContext,
@@ -124,9 +125,9 @@ fn sweep<'a>(outcomes: &'a [(&'static Scenario, Outcome)]) -> Option<&'a Sweep> 
         .find_map(|(_, outcome)| outcome.sweep.as_ref())
 }
 
-/// The scenarios that were asked for, in their own order.
+/// The requested scenarios, in their order.
 ///
-/// `cargo bench` hands its filters to every bench, so that a name which is not one of ours is no error.
+/// `cargo bench` passes its filters to every benchmark, so an unknown name is not an error.
 fn choose(names: &[String]) -> Vec<&'static Scenario> {
     let is = |scenario: &Scenario, name: &String| scenario.name.eq_ignore_ascii_case(name);
     let known = |name: &&String| ALL.iter().any(|scenario| is(scenario, name));

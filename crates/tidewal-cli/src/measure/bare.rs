@@ -1,4 +1,4 @@
-//! The baseline: what the disk takes for a write and a sync by one thread, with nothing around it.
+//! The baseline: one thread that writes and syncs, without a log.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Seek, Write};
@@ -30,7 +30,7 @@ impl Method {
         Self::DirectDsync,
     ];
 
-    /// What the log does too, and so what it is compared with.
+    /// The method that the log uses too, so the log is compared with it.
     pub const BASELINE: Self = Self::Fdatasync;
 
     pub const fn name(self) -> &'static str {
@@ -72,8 +72,8 @@ impl Method {
     }
 }
 
-/// A file of which every byte was written, so that a sync has no metadata to write, and the bytes to
-/// write into it.
+/// A file of which every byte was written before, so a sync has no metadata to write, and the bytes
+/// to write into it.
 pub struct Bare {
     file: File,
     method: Method,
@@ -84,7 +84,7 @@ pub struct Bare {
 }
 
 impl Bare {
-    /// `None` if the file system does not have the method.
+    /// `None` if the file system does not support the method.
     pub fn open(context: &BenchContext, method: Method, piece_len: usize) -> Option<Self> {
         let dir = context.scratch();
         let path = dir.path().join("bare");
@@ -120,7 +120,7 @@ impl Bare {
         Slice::new(count, bytes, now - start, &waits)
     }
 
-    /// One after the other, and from the start again at the end.
+    /// Writes at the next position, and starts again at the beginning of the file after its end.
     fn write_and_sync(&mut self) -> io::Result<()> {
         let piece = self.piece.get();
         if self.offset + piece.len() > self.file_len {
@@ -149,7 +149,7 @@ fn write_ahead(path: &Path, len: usize) -> io::Result<()> {
     file.sync_all()
 }
 
-/// Bytes that begin where a page does, as direct writes want them.
+/// Page-aligned bytes, as direct writes require.
 struct Aligned {
     bytes: Vec<u8>,
     start: usize,
@@ -168,5 +168,5 @@ impl Aligned {
     }
 }
 
-/// What direct writes are aligned to, and a multiple of what every disk asks for.
+/// The alignment of direct writes: a multiple of what every disk requires.
 pub const PAGE: usize = 4096;

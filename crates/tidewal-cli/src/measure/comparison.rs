@@ -1,4 +1,4 @@
-//! Methods that take turns.
+//! Methods that are measured in turns.
 
 use std::time::Duration;
 
@@ -35,7 +35,7 @@ impl<'a> Comparison<'a> {
         self
     }
 
-    /// Writes of so many bytes to the bare disk, if it has the method.
+    /// Adds writes of `piece_len` bytes to the bare disk, if it supports the method.
     pub fn enter_bare(self, method: Method, piece_len: usize) -> Self {
         let time = self.context.slice;
         match Bare::open(self.context, method, piece_len) {
@@ -44,7 +44,7 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// A log under a load, if there is one.
+    /// Adds a log under a load, if there is one.
     pub fn enter_log(self, name: impl Into<String>, log: Option<&'a Log>, load: Load) -> Self {
         let time = self.context.slice;
         self.enter_log_for(name, log, load, time)
@@ -64,7 +64,8 @@ impl<'a> Comparison<'a> {
         }
     }
 
-    /// All rounds; each begins with the next method, so that none always comes after the same one.
+    /// Runs all rounds. Each begins with the next method, so no method always comes after the same
+    /// one.
     pub fn run(mut self) -> Runs {
         let mut runs: Vec<_> = self
             .entrants
@@ -93,18 +94,18 @@ impl<'a> Comparison<'a> {
 pub struct Runs(Vec<(String, Vec<Slice>)>);
 
 impl Runs {
-    /// Those of a method; `None` if it was not there.
+    /// The slices of a method, or `None` if it was not measured.
     pub fn of(&self, name: &str) -> Option<&[Slice]> {
         let (_, slices) = self.0.iter().find(|(entrant, _)| *entrant == name)?;
         Some(slices)
     }
 
-    /// A figure of a method in every round.
+    /// The figure of a method in every round.
     pub fn each(&self, name: &str, figure: impl Fn(&Slice) -> f64) -> Option<Vec<f64>> {
         Some(self.of(name)?.iter().map(figure).collect())
     }
 
-    /// A figure of one method relative to another one in the same round.
+    /// The figure of one method relative to that of another one in the same round.
     pub fn ratio(
         &self,
         name: &str,

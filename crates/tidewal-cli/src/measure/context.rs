@@ -1,4 +1,4 @@
-//! Where and how long is measured.
+//! Where and for how long a scenario is measured.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -12,7 +12,7 @@ use crate::measure::plan::{Plan, Scale};
 use crate::measure::scratch::{MIB, scratch_in};
 
 pub struct BenchContext {
-    /// That of the producers: multi-threaded, with as many workers as it likes.
+    /// The multi-threaded runtime of the producers.
     pub runtime: Runtime,
     pub scale: Scale,
     pub rounds: usize,
@@ -50,7 +50,7 @@ impl BenchContext {
         self.progress.set_message("getting ready");
     }
 
-    /// Prints results, but not those of a test.
+    /// Prints results, except in a test.
     pub fn say(&self, text: &str) {
         if self.scale != Scale::Test {
             self.progress.suspend(|| print!("{text}"));
@@ -73,7 +73,7 @@ impl BenchContext {
         Some(Log::open(&self.runtime, dir, self.sized(shape)))
     }
 
-    /// A test has no time to write large segments ahead.
+    /// Smaller in a test, which has no time to write large segments ahead.
     fn sized(&self, shape: Shape) -> Shape {
         let segment_len = self.scale.or_in_test(shape.segment_len, MIB);
         Shape {
@@ -94,5 +94,5 @@ fn progress(len: u64) -> ProgressBar {
     ProgressBar::new(len).with_style(style)
 }
 
-/// A round on the progress bar, which moves with each method.
+/// The length of a round on the progress bar, which advances with each method.
 pub const ROUND_STEPS: u64 = 1000;

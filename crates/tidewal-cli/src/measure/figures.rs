@@ -1,4 +1,4 @@
-//! Results: a figure is a series of rounds, with a target if it has one.
+//! Results: a figure is a series of rounds, with an optional target.
 
 /// What a scenario found.
 #[derive(Default)]
@@ -6,7 +6,7 @@ pub struct Outcome {
     pub figures: Vec<Figure>,
     pub tables: Vec<Table>,
     pub notes: Vec<String>,
-    /// What S9 has to draw.
+    /// The data of the plot of S9.
     pub sweep: Option<Sweep>,
 }
 
@@ -17,7 +17,7 @@ pub struct Figure {
     pub target: Option<Target>,
 }
 
-/// The same thing in several rounds.
+/// One value in several rounds.
 #[derive(Clone)]
 pub struct Series {
     pub unit: Unit,
@@ -41,12 +41,12 @@ pub enum Target {
     AtLeast(f64),
 }
 
-/// Many figures of a kind.
+/// Many figures of the same kind.
 pub struct Table {
     pub title: String,
     pub columns: Vec<String>,
     pub rows: Vec<Row>,
-    /// Whether the smallest and the largest are shown too.
+    /// Whether the smallest and the largest value are shown too.
     pub spread: bool,
 }
 
@@ -55,12 +55,12 @@ pub struct Row {
     pub cells: Vec<Series>,
 }
 
-/// Throughput and waits over the interval between syncs.
+/// Throughput and latency against the interval between syncs.
 pub struct Sweep {
-    /// In milliseconds; `None` is a sync as soon as the disk is free.
+    /// In milliseconds. `None` means to sync as soon as the disk is free.
     pub intervals: Vec<Option<f64>>,
     pub lines: Vec<Line>,
-    /// The waits for a bare write and sync.
+    /// The latency of a bare write and sync.
     pub baseline: Point,
 }
 
@@ -70,7 +70,7 @@ pub struct Line {
     pub points: Vec<Point>,
 }
 
-/// Medians; times in seconds.
+/// Medians. Times are in seconds.
 #[derive(Clone, Copy)]
 pub struct Point {
     pub rate: f64,
@@ -80,12 +80,12 @@ pub struct Point {
 }
 
 impl Outcome {
-    /// A figure without a target. What could not be measured is left out.
+    /// Adds a figure without a target. A figure that could not be measured is left out.
     pub fn show(&mut self, what: impl Into<String>, unit: Unit, rounds: Option<Vec<f64>>) {
         self.add(what.into(), unit, rounds, None);
     }
 
-    /// A figure with a target.
+    /// Adds a figure with a target.
     pub fn aim(
         &mut self,
         what: impl Into<String>,
@@ -113,7 +113,7 @@ impl Outcome {
 }
 
 impl Figure {
-    /// Whether the median is as good as was wanted.
+    /// Whether the median meets the target.
     pub fn is_met(&self) -> Option<bool> {
         Some(self.target?.admits(self.series.median()))
     }

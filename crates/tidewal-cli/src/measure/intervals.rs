@@ -35,7 +35,7 @@ pub fn run(context: &BenchContext) -> Outcome {
     plan.sum_up(&runs)
 }
 
-/// Many logs are open at once: smaller segments than usual take less of the disk.
+/// Many logs are open at once, so the segments are smaller than usual to take less of the disk.
 fn open(context: &BenchContext, policy: SyncPolicy) -> Log {
     context.log(Shape {
         policy,
@@ -44,7 +44,7 @@ fn open(context: &BenchContext, policy: SyncPolicy) -> Log {
     })
 }
 
-/// There are many cells. Long enough for some syncs.
+/// The time for one of many cells: long enough for a few syncs.
 fn slice_of(context: &BenchContext, policy: SyncPolicy) -> Duration {
     let syncs = match context.scale {
         Scale::Full => 10,
@@ -58,7 +58,7 @@ fn slice_of(context: &BenchContext, policy: SyncPolicy) -> Duration {
     }
 }
 
-/// What is varied.
+/// The values that are varied.
 struct Plan {
     policies: Vec<SyncPolicy>,
     producers: Vec<usize>,

@@ -1,4 +1,4 @@
-//! Producers.
+//! The load: producers and what they append.
 
 use std::collections::VecDeque;
 use std::convert::Infallible;
@@ -12,35 +12,35 @@ use tokio::task::JoinSet;
 
 use crate::measure::slice::{Slice, Work, nanos};
 
-/// What producers do.
+/// A load of concurrent producers.
 #[derive(Clone)]
 pub struct Load {
     pub producers: usize,
-    /// Appends that each has submitted and not yet heard of. With one it is a closed loop.
+    /// The appends that each producer keeps in flight. With one, it is a closed loop.
     pub in_flight: usize,
     pub payload: Bytes,
     pub durability: Durability,
     pub think: Think,
-    /// One append in so many is timed.
+    /// Which appends are timed.
     pub timed: Timed,
-    /// Appends after which each stops even if there is time left.
+    /// The number of appends after which each producer stops, even if there is time left.
     pub most: u64,
-    /// Whether the log is truncated meanwhile, as a service does after its snapshots.
+    /// Whether the log is truncated in the meantime, as a service does after its snapshots.
     pub truncates: bool,
 }
 
-/// What a producer does between its answer and its next append.
+/// What a producer does between an answer and its next append.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub enum Think {
     Not,
-    /// Works for so long, giving way to others all the time.
+    /// Works for this long, and yields in between.
     Work(Duration),
-    /// Waits for another producer.
+    /// Sleeps for this long.
     Sleep(Duration),
 }
 
-/// Which appends are timed. Two readings of the clock and a place to keep the result are nothing
-/// beside a sync, but they are much beside a thousandth of one.
+/// Which appends are timed. Two clock readings and storing the result are negligible compared to a
+/// sync, but not compared to a thousandth of one.
 #[derive(Clone, Copy, Eq, PartialEq)]
 pub enum Timed {
     Never,
@@ -48,7 +48,8 @@ pub enum Timed {
 }
 
 impl Load {
-    /// A closed loop without a pause. Small records of many producers are timed now and then only.
+    /// A closed loop without a pause. With many producers of small records, only some appends are
+    /// timed.
     pub fn new(producers: usize, payload_len: usize) -> Self {
         Self {
             producers,
@@ -62,9 +63,9 @@ impl Load {
         }
     }
 
-    /// Holds of every slice: each append was answered well (or a producer would have panicked), all
-    /// are in the log's own count, and since each sync answers no more appends than there were under way,
-    /// there were as many syncs as that takes.
+    /// Checks every slice. Each append was answered with `Ok` (otherwise a producer would have
+    /// panicked), and the log's own count agrees. Each sync answers at most as many appends as were
+    /// in flight, so there were enough syncs.
     pub fn check(&self, slice: &Slice) {
         let Work { records, syncs, .. } = slice.work;
         assert_eq!(records, slice.count, "the log counts other appends than we");
@@ -79,7 +80,7 @@ impl Load {
     }
 }
 
-/// Runs it for so long. The time counts until the last answer.
+/// Runs a load for `time`. The measured time ends with the last answer.
 pub async fn run(wal: &Wal, load: &Load, time: Duration) -> Slice {
     let stop = Arc::new(AtomicBool::new(false));
     let truncator = load
@@ -101,7 +102,7 @@ pub async fn run(wal: &Wal, load: &Load, time: Duration) -> Slice {
     let elapsed = start.elapsed();
     if let Some(truncator) = truncator {
         truncator.abort();
-        // Its only end is that it was aborted, or that a truncation failed.
+        // The task ends only when it is aborted or a truncation fails.
         assert!(truncator.await.is_err_and(|error| error.is_cancelled()));
     }
     sum_up(&tallies, load, elapsed)
@@ -117,7 +118,7 @@ fn sum_up(tallies: &[Tally], load: &Load, elapsed: Duration) -> Slice {
     Slice::new(count, count * load.payload.len() as u64, elapsed, &waits)
 }
 
-/// Truncates whenever a segment was left.
+/// Truncates whenever the log has moved to another segment.
 async fn truncate_as_it_goes(wal: Wal) {
     let mut seen = wal.stats().segments;
     loop {
@@ -135,12 +136,12 @@ struct Producer {
     wal: Wal,
     load: Load,
     stop: Arc<AtomicBool>,
-    /// Submissions until the next one that is timed.
+    /// The number of submissions until the next timed one.
     until_timed: u64,
     tally: Tally,
 }
 
-/// What a producer has to say at the end.
+/// The results of one producer.
 #[derive(Default)]
 struct Tally {
     appends: u64,
@@ -152,10 +153,10 @@ impl Producer {
     fn new(wal: &Wal, load: &Load, stop: &Arc<AtomicBool>, number: usize) -> Self {
         let until_timed = match load.timed {
             Timed::Never => u64::MAX,
-            // Not all at once.
+            // Producers begin at different offsets.
             Timed::OneIn(every) => number as u64 % every,
         };
-        // Callers of a service do not share their bytes, nor the count of those who hold them.
+        // Callers of a service share neither their bytes nor a reference count.
         let payload = Bytes::copy_from_slice(&load.payload);
         Self {
             wal: wal.clone(),
@@ -215,7 +216,7 @@ impl Producer {
         appends >= self.load.most || self.stop.load(Ordering::Relaxed)
     }
 
-    /// The time, if this append is one to be timed.
+    /// The current time, if this append is timed.
     fn time(&mut self) -> Option<Instant> {
         if self.until_timed > 0 {
             self.until_timed -= 1;
@@ -258,5 +259,5 @@ impl Think {
     }
 }
 
-/// How soon it is noticed that a segment was left.
+/// How often the truncating task checks for a new segment.
 const TRUNCATION_POLL: Duration = Duration::from_millis(5);

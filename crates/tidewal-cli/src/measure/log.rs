@@ -1,4 +1,4 @@
-//! A log to be measured: opened, and brought to where it is after a service's first minutes.
+//! A log to be measured: opened, and brought to the state after a service's first minutes.
 
 use std::time::Duration;
 
@@ -43,8 +43,8 @@ pub struct Log {
 }
 
 impl Log {
-    /// Opens a log in an empty directory, and leaves its first segments behind, which were not written
-    /// ahead.
+    /// Opens a log in an empty directory, and fills its first segments, which were not
+    /// preallocated.
     pub fn open(runtime: &Runtime, dir: TempDir, shape: Shape) -> Self {
         let options = Wal::options()
             .sync_policy(shape.policy)
@@ -64,7 +64,7 @@ impl Log {
         log
     }
 
-    /// Leaves the open segment, and recycles it. The next one then holds one filler.
+    /// Rotates and recycles the old segment. The new one then holds one filler record.
     pub fn move_on(&self, runtime: &Runtime) {
         runtime.block_on(async {
             fill_segment(&self.wal).await;
@@ -72,7 +72,7 @@ impl Log {
         });
     }
 
-    /// Runs a load on it and checks the log's own account of it.
+    /// Runs a load on the log, and checks it against the log's own counts.
     pub fn run(&self, runtime: &Runtime, load: &Load, time: Duration) -> Slice {
         let before = self.wal.stats();
         let slice = runtime.block_on(load::run(&self.wal, load, time));
@@ -102,15 +102,16 @@ async fn fill_segment(wal: &Wal) {
     }
 }
 
-/// Gives everything free, once it is durable.
+/// Truncates everything that is durable.
 async fn truncate(wal: &Wal) {
     let end = wal.sync().await.expect("the log syncs");
     let truncated = wal.truncate_before(end.next()).await;
     truncated.expect("what is durable can be truncated");
 }
 
-/// Then there is one recycled segment in use, one ready to be the next, and one to be ready after it.
+/// After this many segments, one recycled segment is in use, one is ready as the next one, and one
+/// will be ready after it.
 const SEGMENTS_TO_SETTLE: usize = 3;
 
-/// What segments are filled up with.
+/// The payload size of records that fill segments.
 pub const FILLER_LEN: usize = 256 * KIB;

@@ -1,4 +1,4 @@
-//! What the figures were measured on.
+//! The machine on which the figures were measured.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -6,13 +6,13 @@ use std::process::Command;
 
 use crate::measure::context::BenchContext;
 
-/// The block above the figures.
+/// The facts printed above the figures.
 pub struct Setting {
     pub facts: Vec<(&'static str, String)>,
     pub warnings: Vec<String>,
 }
 
-/// What can be found out; Linux tells most of it.
+/// Collects the facts that the system reports, most of them on Linux.
 pub fn describe(context: &BenchContext) -> Setting {
     let facts = [
         ("Date", said_by("date", &["-u", "+%F"])),
@@ -27,7 +27,8 @@ pub fn describe(context: &BenchContext) -> Setting {
     }
 }
 
-/// What else counts where the log is also measured in memory, by a program that was just built.
+/// Adds the facts that matter if the log is also measured in memory, by a program that was just
+/// built.
 pub fn describe_memory(context: &BenchContext, setting: &mut Setting) {
     let compiler = ("Compiler", said_by("rustc", &["--version"]));
     setting.facts.push(known(compiler));
@@ -77,7 +78,7 @@ fn load_average() -> Option<f64> {
     text.split_whitespace().next()?.parse().ok()
 }
 
-/// The value behind `name` in a file of `name : value` lines.
+/// The value for `name` in a file of `name : value` lines.
 pub fn field<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines().find_map(|line| {
         let (key, value) = line.split_once(':')?;
@@ -92,7 +93,7 @@ struct Mount {
     options: String,
 }
 
-/// File system, its options, and what the kernel takes the disk's write cache for.
+/// The file system, its options, and the disk's write cache mode according to the kernel.
 fn place(dir: &Path) -> Option<String> {
     let Mount {
         device,
@@ -106,13 +107,13 @@ fn place(dir: &Path) -> Option<String> {
     Some(format!("{kind} ({options}) on {device}{cache}"))
 }
 
-/// The mount that a directory is on, which need not exist yet.
+/// The mount of a directory, which need not exist yet.
 fn mount_of(dir: &Path) -> Option<Mount> {
     let dir = dir.ancestors().find_map(|dir| fs::canonicalize(dir).ok())?;
     let mounts = fs::read_to_string("/proc/self/mounts").ok()?;
     let mounts = mounts.lines().filter_map(parse_mount);
     let over = mounts.filter(|mount| dir.starts_with(&mount.point));
-    // Of equal ones the later lies over the earlier.
+    // Of two mounts at the same point, the later one covers the earlier one.
     over.max_by_key(|mount| mount.point.components().count())
 }
 
@@ -126,10 +127,10 @@ fn parse_mount(line: &str) -> Option<Mount> {
     })
 }
 
-/// What the disk below a directory was given to write so far, by whomever.
+/// The bytes that all processes have written to the disk under a directory so far.
 ///
-/// The kernel's count for a single process would not do: it counts the whole of each piece of the cache
-/// that was changed, and such a piece can have a megabyte, of which one block is written.
+/// The kernel's count for a single process is useless here: it counts whole pieces of the page
+/// cache that were changed. Such a piece can have a megabyte, of which one block is written.
 pub fn bytes_written(dir: &Path) -> Option<u64> {
     let block = block_device(&mount_of(dir)?.device)?;
     let text = fs::read_to_string(block.join("stat")).ok()?;
@@ -137,7 +138,7 @@ pub fn bytes_written(dir: &Path) -> Option<u64> {
     Some(sectors * 512)
 }
 
-/// A partition has no queue of its own; the disk that it is on has.
+/// A partition has no queue of its own, but its disk has one.
 fn write_cache(device: &str) -> Option<String> {
     let block = block_device(device)?;
     let text = block
@@ -147,7 +148,7 @@ fn write_cache(device: &str) -> Option<String> {
     Some(text.trim().to_owned())
 }
 
-/// Where the kernel tells about a device.
+/// The kernel's directory for a device.
 fn block_device(device: &str) -> Option<PathBuf> {
     let name = fs::canonicalize(device).ok()?;
     fs::canonicalize(Path::new("/sys/class/block").join(name.file_name()?)).ok()

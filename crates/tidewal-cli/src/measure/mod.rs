@@ -1,4 +1,4 @@
-//! How a log is measured beside the bare disk.
+//! Measuring a log beside the bare disk.
 
 pub mod bare;
 pub mod comparison;
@@ -27,6 +27,6 @@ pub struct Scenario {
 /// The payload of most scenarios.
 pub const SMALL: usize = 100;
 
-/// A record of it in the file: `docs/format.md`, "Frame".
+/// The size of such a record in the file: `docs/format.md`, "Frame".
 pub const SMALL_RECORD: usize = FRAME_HEADER + SMALL;
 pub const FRAME_HEADER: usize = 20;

@@ -1,4 +1,4 @@
-//! How much is measured, and where.
+//! How much to measure, and where.
 
 use std::path::PathBuf;
 use std::time::Duration;
@@ -7,11 +7,11 @@ pub struct Plan {
     pub scale: Scale,
     /// How often each method is measured.
     pub rounds: usize,
-    /// How long each time.
+    /// How long each measurement takes.
     pub slice: Duration,
     /// A directory on the disk in question.
     pub dir: PathBuf,
-    /// A directory on a memory file system, if something is to be compared with it.
+    /// A directory on a memory file system, if the log is measured there too.
     pub memory: Option<PathBuf>,
 }
 
@@ -19,12 +19,12 @@ pub struct Plan {
 pub enum Scale {
     Full,
     Quick,
-    /// Only so much as shows that it runs.
+    /// Only checks that it runs.
     Test,
 }
 
 impl Scale {
-    /// Either, and the second one in a test.
+    /// The first value, or the second one in a test.
     pub fn or_in_test<T>(self, value: T, in_test: T) -> T {
         if self == Self::Test { in_test } else { value }
     }

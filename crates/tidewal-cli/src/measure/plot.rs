@@ -1,4 +1,4 @@
-//! S9 as a picture: throughput, syncs and waits against the fsync interval.
+//! The plot of S9: throughput, syncs and latency against the fsync interval.
 
 use std::io;
 use std::ops::Range;
@@ -41,7 +41,7 @@ fn subtitle(setting: &Setting) -> String {
         let found = setting.facts.iter().find(|(name, _)| *name == wanted);
         found.map_or("", |(_, value)| value.as_str())
     };
-    // Mount options follow it.
+    // The mount options follow, and are left out.
     let system = fact("Log directory on").split(" (").next().unwrap_or("");
     format!(
         "100 B records, {}, {system}, {}",
@@ -132,7 +132,7 @@ impl Panel {
         }
         for (number, line) in sweep.lines.iter().enumerate() {
             let (color, points) = (color(number, sweep), self.points(sweep, line));
-            // What syncs at once has no interval: it is beside the axis, not on its line.
+            // `Always` has no interval, so its point is beside the line.
             let timed = points.iter().copied().filter(|&(x, _)| x > ALWAYS_AT);
             chart.draw_series(LineSeries::new(timed, color.stroke_width(2)))?;
             let dot = |&at| Circle::new(at, 4, color.filled());
@@ -146,11 +146,11 @@ impl Panel {
         places.zip(line.points.iter().map(self.value)).collect()
     }
 
-    /// Whole decades around all values of its unit.
+    /// Whole decades around all values of the unit.
     fn range(&self, sweep: &Sweep) -> Range<f64> {
         let baseline = self.has_baseline.then_some(&sweep.baseline);
         let points = sweep.lines.iter().flat_map(|line| &line.points);
-        // Those with the same unit can be compared.
+        // Panels with the same unit have the same range, so they can be compared.
         let shown: Vec<_> = PANELS
             .iter()
             .filter(|panel| panel.unit == self.unit)
@@ -169,7 +169,7 @@ impl Panel {
             Unit::PerSecond => Unit::PerSecond.text(value).replace("/s", ""),
             unit => unit.text(value),
         };
-        // A power of ten needs no digits behind the point.
+        // A power of ten needs no digits after the decimal point.
         text.replace(".00", "").replace(".0", "")
     }
 }
@@ -224,7 +224,7 @@ fn decades(range: &Range<f64>) -> Vec<f64> {
         .collect()
 }
 
-/// From few producers to many as from cold to warm.
+/// From cold colors for few producers to warm ones for many.
 fn color(number: usize, sweep: &Sweep) -> RGBColor {
     let last = sweep.lines.len().saturating_sub(1).max(1);
     COLORS[number * (COLORS.len() - 1) / last]
@@ -243,13 +243,13 @@ fn left_aligned() -> TextStyle<'static> {
 const SIZE: (u32, u32) = (1280, 1060);
 const HEAD_HEIGHT: u32 = 90;
 const FOOT_HEIGHT: u32 = 54;
-/// Widths in the legend: of its title, of a line with its name, and of the baseline.
+/// Widths in the legend: the title, a line with its name, and the baseline.
 const LEGEND_NAME: i32 = 112;
 const LEGEND_STEP: i32 = 110;
 const LEGEND_FLOOR: i32 = 270;
 const FONT: &str = "Helvetica, Arial, sans-serif";
 
-/// The ends of the axis of intervals, in milliseconds, and the place of those that are none.
+/// The ends of the interval axis in milliseconds, and the position of `Always`.
 const LEFT: f64 = 0.035;
 const RIGHT: f64 = 150.0;
 const ALWAYS_AT: f64 = 0.06;

@@ -1,4 +1,4 @@
-//! Results as text: Markdown tables, which read well in a terminal too, and JSON.
+//! Results as text: Markdown tables, which are also readable in a terminal, and JSON.
 
 use serde_json::{Value, json};
 
@@ -89,7 +89,7 @@ fn figure_cells(figure: &Figure) -> [String; 4] {
     ]
 }
 
-/// In the unit of the median: `138 µs (135..141)`.
+/// Median and range, in the unit of the median: `138 µs (135..141)`.
 fn with_spread(series: &Series) -> String {
     let (unit, median) = (series.unit.of(series.median()), series.median());
     if series.rounds.len() < 2 {
@@ -163,7 +163,7 @@ impl Unit {
         self.of(value).text(value)
     }
 
-    /// The unit in which this value has few digits.
+    /// Scales the unit so this value has few digits.
     fn of(self, value: f64) -> Scaled {
         let (size, suffix) = match self {
             Self::Ratio => (1.0, " x"),
@@ -219,7 +219,7 @@ pub fn thousands(number: u64) -> String {
     }
 }
 
-/// Everything, with every round.
+/// All results, with every round.
 pub fn json(
     setting: &Setting,
     context: &BenchContext,

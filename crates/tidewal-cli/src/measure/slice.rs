@@ -1,4 +1,4 @@
-//! What one method did in one slice of time.
+//! The results of one method in one slice of time.
 
 use std::time::Duration;
 
@@ -8,13 +8,13 @@ use tidewal::Stats;
 /// A slice of one method.
 #[derive(Clone)]
 pub struct Slice {
-    /// Appends, or bare writes, or records read.
+    /// The number of appends, bare writes or records read.
     pub count: u64,
     /// Bytes of payload.
     pub bytes: u64,
     pub elapsed: Duration,
     waits: Histogram<u64>,
-    /// What the log says that it did in the meantime; all zero for a bare method.
+    /// What the log has done in the meantime, by its own counters. Zero for a bare method.
     pub work: Work,
 }
 
@@ -31,7 +31,7 @@ pub struct Work {
 impl Slice {
     /// `waits` are in nanoseconds, and may be a sample.
     pub fn new(count: u64, bytes: u64, elapsed: Duration, waits: &[u64]) -> Self {
-        // With no bounds given it grows as it has to.
+        // Without bounds, it grows as necessary.
         let mut histogram = Histogram::new(DIGITS).expect("three digits are allowed");
         for &wait in waits {
             histogram
@@ -61,7 +61,7 @@ impl Slice {
         self.bytes as f64 / self.elapsed.as_secs_f64()
     }
 
-    /// The wait that this share of all did not exceed, in seconds.
+    /// The latency in seconds that this share of all appends did not exceed.
     pub fn wait(&self, share: f64) -> f64 {
         self.waits.value_at_quantile(share) as f64 / 1e9
     }
@@ -86,7 +86,7 @@ impl Slice {
         self.work.syncs as f64 / self.elapsed.as_secs_f64()
     }
 
-    /// Becomes a longer slice.
+    /// Adds another slice to this one.
     pub fn add(&mut self, other: &Self) {
         self.count += other.count;
         self.bytes += other.bytes;
@@ -122,5 +122,5 @@ pub fn nanos(time: Duration) -> u64 {
     u64::try_from(time.as_nanos()).unwrap_or(u64::MAX)
 }
 
-/// Significant digits of a wait.
+/// Significant digits of a latency.
 const DIGITS: u8 = 3;

@@ -92,7 +92,7 @@ fn a_reader_of_lsns_that_leaves_early_is_an_error_and_the_log_is_closed() {
     drop(child.stdout.take());
     let mut stdin = child.stdin.take().unwrap();
     writeln!(stdin, "one").unwrap();
-    // It ends although its input does not.
+    // The command ends although its input does not.
     let output = child.wait_with_output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(
@@ -106,7 +106,7 @@ fn a_reader_of_lsns_that_leaves_early_is_an_error_and_the_log_is_closed() {
     assert_eq!(json["end"], 1);
 }
 
-/// Where the system allows it: a file system of its own that is full soon.
+/// Uses a small file system that fills up quickly, if the system allows mounting one.
 #[test]
 fn on_a_full_disk_quiet_says_how_far_it_got() {
     let log = Log::empty();

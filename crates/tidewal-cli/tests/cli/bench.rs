@@ -4,7 +4,7 @@ use std::process::Command;
 
 use crate::helpers::{Log, Ran, command, missing, tidewal};
 
-/// Only so much as shows that it runs.
+/// Only checks that it runs.
 fn rehearse(arguments: &[&str]) -> Ran {
     let mut command = command(arguments);
     let output = command.env("TIDEWAL_BENCH_REHEARSE", "1").output();

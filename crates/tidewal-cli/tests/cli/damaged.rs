@@ -1,4 +1,4 @@
-//! Damaged logs: what `verify` says, what `repair` does.
+//! Damaged logs: the output of `verify`, and the effect of `repair`.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use tidewal::{Lsn, Wal};
 
 use crate::helpers::{Log, tidewal, wait_for};
 
-/// A byte of the payload of the first record behind the header block.
+/// A byte in the payload of the first record after the header block.
 const FIRST_PAYLOAD: u64 = 4096 + 20 + 3;
 
 #[test]
@@ -188,8 +188,8 @@ fn a_later_format_is_not_touched() {
     assert_eq!(fs::read(path).unwrap(), bytes);
 }
 
-/// A flipped bit in a byte without a meaning looks like a later version. What to do about it is said, and
-/// works.
+/// A flipped bit in an unused byte looks like a later version. The command says what to do about
+/// it, and that works.
 #[test]
 fn a_damaged_reserved_byte_can_be_set_to_zero_in_a_copy() {
     let log = Log::make();
@@ -210,7 +210,7 @@ fn a_damaged_reserved_byte_can_be_set_to_zero_in_a_copy() {
     assert_eq!(tidewal(&["verify", log.path()]).code, 0);
 }
 
-/// What the note in the folder tells a person to do.
+/// The instructions of the note in the folder work.
 #[test]
 fn kept_files_can_be_read_in_a_directory_of_their_own() {
     let log = Log::make();
@@ -266,7 +266,7 @@ fn two_logs_in_one_directory_are_for_a_person_to_part() {
     )
     .unwrap();
     let ran = tidewal(&["repair", log.path(), "--yes"]);
-    // Its header says another place, which is not what this is about.
+    // Its header names another position, which does not matter here.
     ran.assert_ok();
     fs::copy(&other.segments()[0], &log.segments()[0]).unwrap();
     let ran = tidewal(&["repair", log.path(), "--yes"]);
@@ -285,7 +285,7 @@ fn two_logs_in_one_directory_are_for_a_person_to_part() {
     );
 }
 
-/// The log of a raft node: a repair would take votes back that the node has given.
+/// The log of a raft node: a repair would roll back votes that the node has given.
 #[test]
 fn regression_the_log_of_a_raft_node_is_not_repaired() {
     let log = Log::empty();
@@ -322,7 +322,7 @@ fn regression_the_log_of_a_raft_node_is_not_repaired() {
 /// Changes a segment's file.
 type Harm<'a> = &'a dyn Fn(&std::path::Path);
 
-/// Nothing says that a log is empty whose newest header cannot be read.
+/// A log whose newest header cannot be read may not be empty.
 #[test]
 fn a_log_whose_end_cannot_be_read_is_not_called_empty() {
     let later = |path: &std::path::Path| {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tidewal::{Wal, WalOptions};
 
-/// What the command did.
+/// The result of a command.
 pub struct Ran {
     pub code: i32,
     pub stdout: Vec<u8>,
@@ -31,7 +31,7 @@ impl Ran {
             .unwrap_or_else(|error| panic!("{error}: {}", self.text()))
     }
 
-    /// It failed, and said what to do.
+    /// Checks that the command failed and said what to do.
     pub fn assert_failed(&self, code: i32, why: &str) -> &Self {
         assert_eq!(self.code, code, "{}", self.stderr);
         assert!(self.stderr.starts_with("tidewal: "), "{}", self.stderr);
@@ -75,7 +75,7 @@ pub fn tidewal_with_input(arguments: &[&str], input: &[u8]) -> Ran {
     let mut stdin = child.stdin.take().unwrap();
     let input = input.to_owned();
     let writer = std::thread::spawn(move || {
-        // It need not read all of it.
+        // The command need not read all of its input.
         let _ = stdin.write_all(&input);
     });
     let output = child.wait_with_output().unwrap();

@@ -1,4 +1,4 @@
-//! `tidewal inspect` and `verify` of logs that are in order, and of what is no log.
+//! `tidewal inspect` and `verify` for sound logs, and for directories without a log.
 
 use std::fs;
 use std::io::{BufRead, BufReader, Write};
@@ -83,7 +83,7 @@ fn verify_says_sound_and_changes_nothing() {
 fn a_torn_tail_is_no_damage() {
     let log = Log::make();
     let newest = log.segments().pop().unwrap();
-    // As a crash leaves it: no seal, and a record that is half there.
+    // As after a crash: no seal, and an incomplete record.
     let mut bytes = fs::read(&newest).unwrap();
     bytes[1024..1044].fill(0);
     fs::write(&newest, &bytes).unwrap();
@@ -124,7 +124,7 @@ fn an_empty_directory_is_an_empty_log_and_is_left_empty() {
         .unwrap()
         .map(|entry| entry.unwrap().file_name())
         .collect();
-    // A repair takes the lock, if nothing else.
+    // A repair only creates the lock file.
     assert!(names.iter().all(|name| name == "LOCK"), "{names:?}");
 }
 
@@ -168,8 +168,8 @@ fn damage_that_is_seen_is_in_the_exit_status_and_in_the_json() {
     assert_eq!(tidewal(&["inspect", log.path()]).code, 1);
 }
 
-/// The newest syncs are recorded by later writes only: a log that was killed must not look like one that
-/// lost records.
+/// The newest syncs are recorded only by later writes. A log after a kill must not look like one
+/// that lost records.
 #[test]
 fn a_log_that_was_killed_does_not_read_like_loss() {
     let log = Log::empty();
@@ -202,7 +202,7 @@ fn a_log_that_was_killed_does_not_read_like_loss() {
     assert!(text.contains("durable    up to LSN 5, the end"), "{text}");
 }
 
-/// What a copy of its files holds.
+/// The last LSN in a copy of its files.
 fn last_lsn(log: &Log) -> u64 {
     let json = tidewal(&["inspect", log.copy().path(), "--json"]).json();
     json["end"].as_u64().unwrap()

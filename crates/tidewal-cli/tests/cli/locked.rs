@@ -1,4 +1,4 @@
-//! A log that somebody has open.
+//! Logs that another process has open.
 
 use std::io::{BufRead, BufReader, Write};
 

@@ -1,4 +1,4 @@
-//! Help, completions, manual pages, colours.
+//! Help, completions, manual pages and colors.
 
 use crate::helpers::{Log, command, tidewal};
 

@@ -1,5 +1,5 @@
-//! What is no regular file and has the name of one of the log's: no command opens it, follows it or waits
-//! for it.
+//! Irregular files with the name of one of the log's files: no command opens them, follows them or
+//! waits for them.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -41,7 +41,7 @@ fn at_once(arguments: &[&str]) -> Ran {
     child.wait_with_output().unwrap().into()
 }
 
-/// The commands that have to read the log, and what they are given beside its directory.
+/// The commands that read the log, and their arguments besides its directory.
 const READING: [&[&str]; 5] = [
     &["inspect"],
     &["verify"],
@@ -96,7 +96,7 @@ fn a_lock_file_that_is_no_regular_file_is_named_at_once_by_each_command() {
     }
 }
 
-/// It is not needed, so it keeps no log from opening.
+/// The spare is not needed, so it does not prevent opening.
 #[test]
 fn a_spare_that_is_no_regular_file_is_passed_over_by_each_command() {
     for (what, make) in THINGS {

@@ -1,5 +1,5 @@
-//! A server that speaks S3: moto's, a Python package (`pip install 'moto[server]'`). Where it is missing, who
-//! needs it is skipped, and says so.
+//! An S3 server: that of moto, a Python package (`pip install 'moto[server]'`). If it is missing,
+//! the tests that need it are skipped and say so.
 
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -8,14 +8,14 @@ use std::time::Duration;
 
 pub const BUCKET: &str = "logs";
 
-/// A server that ends with this.
+/// A server that ends when this is dropped.
 pub struct Server {
     process: Child,
     pub address: String,
 }
 
 impl Server {
-    /// `None` if there is none to be had.
+    /// `None` if no server is available.
     pub fn start() -> Option<Self> {
         let has_moto = Command::new("python3")
             .args(["-c", "import moto.server, flask"])
@@ -47,7 +47,7 @@ impl Server {
         Some(Self { process, address })
     }
 
-    /// Waits until it serves, and makes the bucket.
+    /// Waits until it serves, and creates the bucket.
     pub async fn make_bucket(&self) {
         for _ in 0..600 {
             if self
@@ -61,7 +61,8 @@ impl Server {
         panic!("the server does not serve");
     }
 
-    /// The one request that no client library is worth: the first line of the answer.
+    /// Sends the one request for which a client library would be too much. Returns the first line
+    /// of the answer.
     fn put_bucket(&self) -> std::io::Result<String> {
         let host = self.address.trim_start_matches("http://");
         let mut connection = TcpStream::connect(host)?;

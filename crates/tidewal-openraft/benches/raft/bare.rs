@@ -1,11 +1,11 @@
-//! What the disk does without a log: a write of one command into a file that has its size, and a sync.
+//! The disk without a log: writes of one command into a preallocated file, each with a sync.
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-/// The median of the times that it takes, in microseconds.
+/// The median time of a write and sync in microseconds.
 pub fn median_sync(dir: &Path, size: usize, time: Duration) -> f64 {
     let file = File::create(dir.join("bare")).expect("the directory can be written");
     let block = vec![0; 1024 * 1024];

@@ -1,4 +1,5 @@
-//! Many raft logs in one `Wal`: appends per second with so many in flight, in one group and in many.
+//! Many raft logs in one `Wal`: appends per second with the same number in flight, in one group and
+//! in many.
 
 use std::path::Path;
 use std::time::Instant;
@@ -13,7 +14,7 @@ use tidewal_openraft::v0_10::{RaftLog, RaftLogs};
 use crate::v0_10::{Command, Types};
 use crate::{Args, Figures, Spread, histogram, record};
 
-/// Measures one group and so many, in turns.
+/// Measures one group and many groups, in turns.
 pub async fn run(args: &Args) {
     println!(
         "\n| in flight | groups | appends/s | p50 µs | p99 µs | appends/s relative to one group |"
@@ -104,7 +105,7 @@ async fn done(flushed: Flushed) {
     outcome.expect("the disk works");
 }
 
-/// Gives up what all groups hold, so that memory stays small.
+/// Purges all groups, so memory stays small.
 async fn purge(groups: &mut [RaftLog<Types>], upto: u64) {
     for log in groups {
         log.purge(log_id(upto)).await.expect("the disk works");
@@ -119,5 +120,5 @@ fn log_id(index: u64) -> LogIdOf<Types> {
     LogIdOf::<Types> { leader_id, index }
 }
 
-/// Entries of a group between two purges.
+/// The number of entries of a group between two purges.
 const PURGE_EVERY: u64 = 10_000;

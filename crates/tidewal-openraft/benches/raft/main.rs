@@ -1,6 +1,6 @@
-//! Writes per second of a raft cluster of three nodes: openraft 0.10 with the log in a `Wal` and with one
-//! in memory, and openraft 0.9 with the log in a `Wal`. And the appends per second of many raft logs in
-//! one `Wal`, beside those of one.
+//! Writes per second of a raft cluster of three nodes: openraft 0.10 with the log in a `Wal` and
+//! with one in memory, and openraft 0.9 with the log in a `Wal`. Also the appends per second of
+//! many raft logs in one `Wal`, compared with one.
 //!
 //! ```text
 //! cargo bench -p tidewal-openraft --features v0_9,v0_10 --bench raft
@@ -8,9 +8,9 @@
 //! ```
 //!
 //! All nodes are in this process, their messages are function calls, and their state machines only
-//! count: what is left is openraft and its log. The three logs share one disk. In each round everything
-//! is measured, each in a new cluster, and beside it a bare write of one command with its sync. Without
-//! `--bench`, which cargo passes, it only sees that everything works.
+//! count. So this measures openraft and its log. The three logs share one disk. Each round measures
+//! everything, each in a new cluster, and a bare write of one command with its sync. Without
+//! `--bench`, which cargo passes, it only checks that everything works.
 
 #![expect(
     clippy::cast_precision_loss,
@@ -41,14 +41,14 @@ trait Cluster: 'static {
     async fn stop(self);
 }
 
-/// Measures raft on this log beside raft on a log in memory.
+/// Compares raft on this log with raft on a log in memory.
 #[derive(Parser)]
 #[command(
     name = "raft",
     bin_name = "cargo bench -p tidewal-openraft --bench raft --"
 )]
 struct Args {
-    /// How many clients write at once
+    /// The number of concurrent clients
     #[arg(long, value_delimiter = ',', default_value = "1,64,256")]
     clients: Vec<usize>,
 
@@ -64,15 +64,15 @@ struct Args {
     #[arg(long, default_value_t = 100)]
     size: usize,
 
-    /// How many raft logs share one `Wal`, beside one
+    /// The number of raft logs that share one `Wal`, compared with one
     #[arg(long, value_delimiter = ',', default_value = "1000")]
     groups: Vec<u64>,
 
-    /// Where the logs go, if not to the directory for temporary files
+    /// The directory for the logs, instead of the one for temporary files
     #[arg(long)]
     dir: Option<PathBuf>,
 
-    // What cargo passes.
+    // Passed by cargo.
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -121,14 +121,14 @@ async fn main() {
     groups::run(&args).await;
 }
 
-/// What one log did in one round.
+/// The results of one log in one round.
 struct Figures {
     rate: f64,
     p50: f64,
     p99: f64,
 }
 
-/// What is measured beside each other.
+/// The variants that are compared.
 const CONTENDERS: [&str; 3] = ["0.10, in memory", "0.10, tidewal", "0.9, tidewal"];
 
 /// The figures of each contender, and the median of bare syncs in microseconds.
@@ -137,7 +137,7 @@ struct Round {
     bare: f64,
 }
 
-/// Measures all, each on a new cluster, beginning with another one in each round.
+/// Measures all variants, each on a new cluster, beginning with another one in each round.
 async fn run_round(round: usize, clients: usize, args: &Args) -> Round {
     let mut figures = CONTENDERS.map(|_| None);
     for nth in 0..CONTENDERS.len() {
@@ -176,7 +176,7 @@ async fn run_one(nth: usize, clients: usize, args: &Args) -> Figures {
     }
 }
 
-/// Lets the clients write, each its next command when the last one is committed.
+/// Lets the clients write. Each sends its next command when the last one is committed.
 async fn measure<C: Cluster>(cluster: C, clients: usize, args: &Args) -> Figures {
     work(&cluster, clients, args.size, args.time() / 10).await;
     let started = Instant::now();

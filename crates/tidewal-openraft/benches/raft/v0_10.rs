@@ -84,7 +84,8 @@ impl Cluster {
         cluster
     }
 
-    /// A leader writes only while it knows that the others follow. That takes a round of messages.
+    /// Waits until the leader has its lease, which takes a round of messages: it writes only while
+    /// it knows that the others follow.
     async fn wait_for_lease(&self) {
         for _ in 0..1000 {
             if self.leader.client_write(Command(Vec::new())).await.is_ok() {
@@ -116,7 +117,8 @@ impl crate::Cluster for Cluster {
     }
 }
 
-/// No elections while the disk is busy. Snapshots, which cost nothing here, so that logs are purged.
+/// No elections while the disk is busy. Snapshots cost nothing here, and let openraft purge the
+/// logs.
 fn config() -> Config {
     Config {
         heartbeat_interval: 500,
@@ -184,7 +186,7 @@ impl RaftNetworkV2<Types> for Peer {
     }
 }
 
-/// A state machine that knows how far it is, and nothing else.
+/// A state machine that knows only the last applied entry.
 #[derive(Clone, Default)]
 pub struct Machine(Arc<Mutex<SnapshotMetaOf<Types>>>);
 
@@ -255,7 +257,7 @@ impl RaftSnapshotBuilder<Types> for Machine {
     }
 }
 
-/// A raft log in memory, which forgets everything with its process: what openraft can do at best.
+/// A raft log in memory, which loses everything with the process: the best that openraft can do.
 #[derive(Clone, Default)]
 pub struct MemoryLog(Arc<Mutex<State>>);
 

@@ -83,7 +83,8 @@ impl crate::Cluster for Cluster {
     }
 }
 
-/// No elections while the disk is busy. Snapshots, which cost nothing here, so that logs are purged.
+/// No elections while the disk is busy. Snapshots cost nothing here, and let openraft purge the
+/// logs.
 fn config() -> Config {
     Config {
         heartbeat_interval: 500,
@@ -150,7 +151,7 @@ impl RaftNetwork<Types> for Peer {
     }
 }
 
-/// A state machine that knows how far it is, and nothing else.
+/// A state machine that knows only the last applied entry.
 #[derive(Clone, Default)]
 struct Machine(Arc<Mutex<SnapshotMeta<u64, BasicNode>>>);
 

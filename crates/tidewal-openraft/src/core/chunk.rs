@@ -1,17 +1,17 @@
-//! Records that are submitted as one.
+//! Records that are submitted together.
 
 use std::iter::Peekable;
 use std::vec;
 
 use bytes::Bytes;
 
-/// A record, and what it holds.
+/// A record and what it contains.
 pub(crate) struct Encoded<X> {
     pub(crate) record: Bytes,
     pub(crate) of: X,
 }
 
-/// Records that are submitted together, some after the others.
+/// Records to be submitted in chunks.
 pub(crate) struct Chunks<X>(Peekable<vec::IntoIter<Encoded<X>>>);
 
 impl<X> Chunks<X> {
@@ -23,7 +23,7 @@ impl<X> Chunks<X> {
         self.0.peek().is_none()
     }
 
-    /// The next records, as many as are submitted as one.
+    /// The next records that are submitted together.
     pub(crate) fn take(&mut self) -> (Vec<Bytes>, Vec<X>) {
         let (mut records, mut of, mut left) = (Vec::new(), Vec::new(), CHUNK_BYTES);
         let fits = |next: &Encoded<X>, left, is_first| is_first || next.record.len() <= left;
@@ -36,7 +36,7 @@ impl<X> Chunks<X> {
     }
 }
 
-/// What is submitted as one, in bytes. A segment has room for more, however small it is.
+/// The size of a chunk in bytes. Even the smallest segment has room for more.
 const CHUNK_BYTES: usize = 8 * 1024;
 
 #[cfg(test)]

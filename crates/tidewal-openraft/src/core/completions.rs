@@ -9,7 +9,7 @@ use tokio::sync::{mpsc, oneshot};
 use crate::core::marks::Marks;
 use crate::core::types::Types;
 
-/// Something to be done once records of a group, and every one before them, are durable.
+/// Work to do once records of a group, and every record before them, are durable.
 pub(crate) struct Job<T: Types> {
     pub(crate) group: u64,
     pub(crate) failure: Failure,
@@ -17,9 +17,9 @@ pub(crate) struct Job<T: Types> {
     pub(crate) then: Then<T>,
 }
 
-/// What is waited for.
+/// What a job waits for.
 pub(crate) enum Pending {
-    /// Nothing but the jobs before.
+    /// Only the jobs before it.
     Earlier,
     One(PendingAppend),
     Batch(PendingBatch),
@@ -29,12 +29,12 @@ pub(crate) enum Then<T: Types> {
     Nothing,
     Flushed(T::Flushed),
     Answer(oneshot::Sender<Result<()>>),
-    /// It was a checkpoint. What is needed beside it begins with this LSN at the earliest.
+    /// A checkpoint. The records that are needed besides it begin at this LSN or later.
     Checkpoint {
         needs: Option<Lsn>,
         answer: oneshot::Sender<Result<()>>,
     },
-    /// It was the last record of the group.
+    /// The last record of the group.
     Removed(oneshot::Sender<Result<()>>),
 }
 
@@ -43,8 +43,8 @@ pub(crate) async fn answered(durable: oneshot::Receiver<Result<()>>) -> Result<(
     durable.await.unwrap_or(Err(Error::Interrupted))
 }
 
-/// The first failure of a raft log, which every later call gets. No later record is acknowledged: the log
-/// appends in order, and takes nothing behind a record that it has refused.
+/// The first failure of a raft log, which every later call gets. No later record is acknowledged:
+/// the log appends in order, and accepts nothing after a record that it has refused.
 #[derive(Clone, Default)]
 pub(crate) struct Failure(Arc<OnceLock<Error>>);
 
@@ -53,14 +53,14 @@ impl Failure {
         self.0.get().cloned().map_or(Ok(()), Err)
     }
 
-    /// Notes a failure, and returns the first one.
+    /// Records a failure, and returns the first one.
     fn note(&self, error: Error) -> Error {
         self.0.get_or_init(|| error).clone()
     }
 }
 
 impl Pending {
-    /// Waits; returns the last LSN.
+    /// Waits until the records are durable. Returns the last LSN.
     async fn durable(self) -> Result<Lsn> {
         match self {
             Self::Earlier => Ok(Lsn::ZERO),
@@ -70,7 +70,8 @@ impl Pending {
     }
 }
 
-/// The task that sees records become durable. It ends when the log is dropped and all is answered.
+/// The task that waits for records to become durable. It ends when the log is dropped and all calls
+/// are answered.
 pub(crate) async fn complete<T: Types>(mut jobs: mpsc::Receiver<Job<T>>, marks: Arc<Marks>) {
     while let Some(job) = jobs.recv().await {
         let outcome = job.pending.durable().await;
@@ -104,7 +105,7 @@ fn finish<T: Types>(then: Then<T>, group: u64, outcome: Result<Lsn>, marks: &Mar
     }
 }
 
-/// What every call gets after the first failure.
+/// The error of every call after the first failure.
 pub(crate) fn first_cause(error: Error) -> Error {
     match error {
         Error::EarlierRefused(cause) => Error::clone(&cause),
@@ -112,14 +113,15 @@ pub(crate) fn first_cause(error: Error) -> Error {
     }
 }
 
-/// An error whose text has the causes too, because openraft keeps of a callback's error the text only.
+/// An error whose text includes the causes, because openraft keeps only the text of a callback's
+/// error.
 fn told(error: &Error) -> io::Error {
     let causes = std::iter::successors(Some(error as &dyn std::error::Error), |e| e.source());
     let texts: Vec<_> = causes.map(ToString::to_string).collect();
     io::Error::new(kind(error), texts.join(": "))
 }
 
-/// The kind that an `io::Error` of this cause has.
+/// The kind of the `io::Error` for this cause.
 pub(crate) fn kind(error: &Error) -> io::ErrorKind {
     match error {
         Error::StorageFull { .. } => io::ErrorKind::StorageFull,

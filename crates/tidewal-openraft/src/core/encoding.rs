@@ -8,32 +8,32 @@ use crate::core::types::Types;
 
 /// What a record does to the state.
 pub(crate) enum Op<T: Types> {
-    /// An entry follows the last one. With it the length of its encoding in bytes.
+    /// Adds an entry after the last one. With the length of its encoding in bytes.
     Entry(T::Entry, usize),
     Vote(T::Vote),
     Committed(Option<T::LogId>),
-    /// The entries from this index on are gone.
+    /// Removes the entries from this index on.
     Truncate(u64),
     Checkpoint(Checkpoint<T>),
-    /// Nothing: it keeps two records on different pages of the disk.
+    /// Does nothing: it keeps two records on different pages of the disk.
     Padding,
-    /// An entry that is held already, so that its older record can go.
+    /// An entry that is in memory already, so its older record can be truncated.
     Copy(T::Entry, usize),
-    /// The group is gone, with all its records.
+    /// Removes the group with all its records.
     Removed,
 }
 
-/// Everything but the entries, so that earlier records can be given up.
+/// Everything except the entries, so earlier records can be truncated.
 pub(crate) struct Checkpoint<T: Types> {
-    /// The record with this number, and those after it, hold the entries that are not purged. That of
-    /// the checkpoint itself if there are none.
+    /// The record with this number and those after it hold the entries that are not purged. If
+    /// there are none, the number of the checkpoint itself.
     pub(crate) needs: u64,
     pub(crate) vote: Option<T::Vote>,
     pub(crate) committed: Option<T::LogId>,
     pub(crate) purged: Option<T::LogId>,
 }
 
-/// Whose record it is, and which one.
+/// The owner of a record, and its number.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) struct Header {
     pub(crate) owner: Owner,
@@ -46,14 +46,14 @@ pub(crate) const FIRST_NUMBER: u64 = 1;
 /// Whose records they are.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Owner {
-    /// Of the only raft log in the `Wal`.
+    /// The only raft log in the `Wal`.
     Single,
-    /// Of one of many.
+    /// One of many groups.
     Group(u64),
 }
 
 impl Owner {
-    /// The group; of the only log, one that stands for it.
+    /// The id of the group. The only log in a `Wal` also has one.
     pub(crate) fn id(self) -> u64 {
         match self {
             Self::Single => 0,
@@ -62,7 +62,7 @@ impl Owner {
     }
 }
 
-/// A record that holds an entry, and the length of the entry's encoding in bytes.
+/// A record with an entry, and the length of the entry's encoding in bytes.
 pub(crate) fn entry(header: Header, entry: &impl Serialize) -> Result<(Bytes, usize), EncodeError> {
     let (encoder, before) = start(ENTRY, header);
     let record = encoder.with(entry)?.finish();
@@ -70,7 +70,7 @@ pub(crate) fn entry(header: Header, entry: &impl Serialize) -> Result<(Bytes, us
     Ok((record, len))
 }
 
-/// An entry's record, in place of an older one.
+/// A record that replaces an entry's older one.
 pub(crate) fn copy(header: Header, entry: &impl Serialize) -> Result<Bytes, EncodeError> {
     Ok(start(COPY, header).0.with(entry)?.finish())
 }
@@ -117,7 +117,7 @@ pub(crate) fn removed(header: Header) -> Bytes {
 /// Why something could not be encoded.
 pub(crate) type EncodeError = rmp_serde::encode::Error;
 
-/// Whose record it is, and what it does. An error is a sentence about the record.
+/// Decodes a record. An error is a sentence about the record.
 pub(crate) fn decode<T: Types>(payload: &[u8]) -> Result<(Header, Op<T>), String> {
     let Some((&[version, kind], rest)) = payload.split_first_chunk::<2>() else {
         return Err("it is too short".into());
@@ -181,7 +181,7 @@ impl Encoder {
     }
 }
 
-/// A record with its header, and the length of that.
+/// A record that has its header, and the length of the header.
 fn start(kind: u8, header: Header) -> (Encoder, usize) {
     let encoder = match header.owner {
         Owner::Single => Encoder(vec![SINGLE, kind]),
@@ -214,8 +214,8 @@ const PADDING: u8 = 6;
 const COPY: u8 = 7;
 const REMOVED: u8 = 8;
 
-/// As long as the largest unit that a disk loses at once, so that the records around it have no such
-/// unit in common.
+/// As long as the largest unit that a disk loses at once, so the records before and after it never
+/// share such a unit.
 const PADDING_LEN: usize = 4096;
 
 #[cfg(all(test, feature = "v0_9", feature = "v0_10"))]

@@ -28,7 +28,7 @@ pub(crate) struct Groups<T: Types> {
 }
 
 impl<T: Types> Groups<T> {
-    /// Reads the log once and deals its records out to the groups.
+    /// Reads the log once and distributes its records to the groups.
     pub(crate) async fn recover(
         mut recovery: Recovery,
         options: &RaftLogOptions,
@@ -48,7 +48,7 @@ impl<T: Types> Groups<T> {
         })
     }
 
-    /// Opens the log of a group, a new one if there is none.
+    /// Opens the log of a group, or makes a new one if there is none.
     pub(crate) fn open(&self, id: u64) -> Result<Log<T>, GroupError> {
         let (group, lease) = self.registry.lease(&self.journal, id)?;
         let journal = self.journal.clone();
@@ -80,7 +80,7 @@ impl<T: Types> Groups<T> {
     }
 }
 
-/// The states of all groups.
+/// Rebuilds the states of all groups.
 async fn deal_out<T: Types>(
     recovery: &mut Recovery,
     growth: &Growth,

@@ -1,4 +1,4 @@
-//! How far a log has grown, and how many bytes lie behind an LSN.
+//! How far a log has grown, and how many bytes were appended after an LSN.
 
 use std::collections::VecDeque;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -11,14 +11,14 @@ pub(crate) struct Growth {
     appended: AtomicU64,
     /// LSNs, oldest first, each with the bytes that were appended before it.
     samples: Mutex<VecDeque<(Lsn, u64)>>,
-    /// How many bytes lie between two samples.
+    /// The number of bytes between two samples.
     step: u64,
     /// Notified at each sample.
     pub(crate) grown: Notify,
 }
 
 impl Growth {
-    /// Tells distances of `distance` bytes and more well enough.
+    /// Measures distances of at least `distance` bytes precisely enough.
     pub(crate) fn new(distance: u64) -> Self {
         Self {
             appended: AtomicU64::new(0),
@@ -28,7 +28,7 @@ impl Growth {
         }
     }
 
-    /// So many bytes are appended, none of them before `lsn`.
+    /// Records that `bytes` bytes were appended, none of them before `lsn`.
     pub(crate) fn note(&self, lsn: Lsn, bytes: u64) {
         let before = self.appended.fetch_add(bytes, Relaxed);
         if before / self.step != (before + bytes) / self.step {
@@ -37,7 +37,7 @@ impl Growth {
         }
     }
 
-    /// Everything before this LSN lies more than so many bytes behind the end.
+    /// The LSN before which everything is more than `distance` bytes from the end.
     pub(crate) fn limit(&self, distance: u64) -> Option<Lsn> {
         let appended = self.appended.load(Relaxed);
         let samples = self.samples();
@@ -47,7 +47,7 @@ impl Growth {
         far.last().map(|(lsn, _)| *lsn)
     }
 
-    /// Forgets what lies before `lsn`, but for one sample.
+    /// Drops the samples before `lsn`, except for one.
     pub(crate) fn forget(&self, lsn: Lsn) {
         let mut samples = self.samples();
         while samples.get(1).is_some_and(|(second, _)| *second <= lsn) {

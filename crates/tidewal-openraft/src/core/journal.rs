@@ -1,4 +1,4 @@
-//! One `Wal`, and what the raft logs in it share.
+//! One `Wal`, and the state that the raft logs in it share.
 
 use std::pin::pin;
 use std::sync::Arc;
@@ -17,18 +17,18 @@ use crate::core::memory::{Memory, Shared};
 use crate::core::rebuild::Rebuilt;
 use crate::core::types::Types;
 
-/// A `Wal` in which raft logs are. It is closed when the last of them is dropped.
+/// A `Wal` with raft logs. It is closed when the last of them is dropped.
 pub(crate) struct Journal<T: Types> {
     wal: Wal,
     jobs: mpsc::Sender<Job<T>>,
     pub(crate) marks: Arc<Marks>,
     growth: Option<Arc<Growth>>,
-    /// What the entries of all groups take in memory, in bytes.
+    /// The memory of the entries of all groups, in bytes.
     held: AtomicU64,
 }
 
 impl<T: Types> Journal<T> {
-    /// Starts the tasks that answer and that give files back.
+    /// Starts the tasks that answer calls and that truncate the log.
     pub(crate) fn start(wal: Wal, marks: Marks, growth: Option<Growth>) -> Arc<Self> {
         let marks = Arc::new(marks);
         let (jobs, receiver) = mpsc::channel(IN_FLIGHT);
@@ -47,12 +47,12 @@ impl<T: Types> Journal<T> {
         self.growth.as_ref()
     }
 
-    /// What the entries of all groups take in memory, in bytes.
+    /// The memory of the entries of all groups, in bytes.
     pub(crate) fn held(&self) -> u64 {
         self.held.load(Relaxed)
     }
 
-    /// Changes a memory, and keeps count of what all take.
+    /// Changes the memory of a group, and updates the total.
     fn change<R>(&self, memory: &Shared<T>, change: impl FnOnce(&mut Memory<T>) -> R) -> R {
         let mut memory = memory.lock();
         let before = memory.bytes();
@@ -64,7 +64,8 @@ impl<T: Types> Journal<T> {
 }
 
 impl<T: Types> Drop for Journal<T> {
-    /// Closes the log, although the tasks still have a handle: a process that opens it then waits.
+    /// Closes the log although the tasks still have a handle, so opening it again in this process
+    /// waits.
     fn drop(&mut self) {
         let close = pin!(self.wal.clone().close());
         let _ = close.poll(&mut Context::from_waker(Waker::noop()));
@@ -84,7 +85,7 @@ pub(crate) struct Group<T: Types> {
 }
 
 struct Submitter {
-    /// Nothing behind a refused record is recorded.
+    /// Nothing after a refused record is recorded.
     appender: OrderedAppender,
     /// The number of the next record.
     next: u64,
@@ -104,7 +105,7 @@ impl<T: Types> Group<T> {
         }
     }
 
-    /// Waits until the records of this group that are being submitted have their place.
+    /// Waits until the records of this group that are being submitted are in the queue.
     pub(crate) async fn turn<'a>(&'a self, journal: &'a Journal<T>) -> Turn<'a, T> {
         let submitter = self.submitter.lock().await;
         Turn {
@@ -131,9 +132,9 @@ impl<T: Types> Turn<'_, T> {
         }
     }
 
-    /// Submits records, and changes the memory accordingly; `change` gets an LSN that the records do not
-    /// come before. From the moment that they are submitted there is no await, so that log, memory and
-    /// completions agree also when the future is dropped.
+    /// Submits records, and changes the memory accordingly. `change` gets an LSN that is not after
+    /// that of any of these records. There is no await after the submission, so log, memory and
+    /// completions agree even if the future is dropped.
     pub(crate) async fn submit(
         &mut self,
         records: Vec<Bytes>,
@@ -167,7 +168,7 @@ impl<T: Types> Turn<'_, T> {
         Ok(())
     }
 
-    /// Submits the last record of a group, which then is a new one.
+    /// Submits the last record of a group. Afterwards the group is a new one.
     pub(crate) async fn submit_last(
         &mut self,
         record: Bytes,
@@ -185,7 +186,7 @@ impl<T: Types> Turn<'_, T> {
         self.submitter.next == FIRST_NUMBER
     }
 
-    /// A group without records needs none.
+    /// Removes the mark of a group without records, which needs nothing.
     pub(crate) fn forget_mark(&self) {
         if self.is_new() {
             self.journal.marks.remove(self.group.owner.id());

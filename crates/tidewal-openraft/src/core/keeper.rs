@@ -1,9 +1,9 @@
-//! Carries idle groups forward, so that the log can be truncated behind the busy ones.
+//! Carries idle groups forward, so the log can be truncated as far as the busy groups allow.
 //!
-//! A group holds the log from the first record that it needs. One that is idle would hold it for ever.
-//! So what it needs is appended again when it lies too far back: its old entries, then a checkpoint.
-//! A group comes to that once for each `distance` bytes of growth at most, and `distance` is at least
-//! twice what all groups hold; so at most half as much again is written as the groups append.
+//! A group needs the log from its first needed record on. An idle group would keep the log forever.
+//! So if what it needs is too far back, it is appended again: its old entries, then a checkpoint.
+//! This happens to a group at most once per `distance` bytes of growth, and `distance` is at least
+//! twice what all groups hold. So this writes at most half as much as the groups append.
 
 use std::sync::{Arc, Weak};
 
@@ -15,11 +15,11 @@ use crate::core::chunk::{Chunks, Encoded};
 use crate::core::completions::{Then, answered};
 use crate::core::encoding::{self, EncodeError, Header};
 use crate::core::journal::{Group, Journal, Turn};
-use crate::core::memory::Place;
+use crate::core::memory::Position;
 use crate::core::registry::Registry;
 use crate::core::types::Types;
 
-/// The task that does it. It ends with the journal.
+/// The task that carries groups forward. It ends with the journal.
 pub(crate) fn keep<T: Types>(
     journal: &Arc<Journal<T>>,
     registry: Arc<Registry<T>>,
@@ -43,8 +43,8 @@ pub(crate) fn keep<T: Types>(
     }
 }
 
-/// Carries everything forward that a group needs before `limit`. A group that has failed stays where it
-/// is: the log can be truncated no more until it is opened again.
+/// Carries forward everything that groups need before `limit`. A group that has failed stays where
+/// it is: the log can then not be truncated until it is opened again.
 async fn carry_all<T: Types>(journal: &Journal<T>, registry: &Registry<T>, limit: Lsn) {
     let old = journal.marks.before(limit);
     for ids in old.chunks(AT_ONCE) {
@@ -53,13 +53,13 @@ async fn carry_all<T: Types>(journal: &Journal<T>, registry: &Registry<T>, limit
             answers.extend(carry(journal, &group, limit).await.ok().flatten());
         }
         for answer in answers {
-            // Its failure is that of the group, whose next call gets it.
+            // A failure belongs to the group, whose next call returns it.
             let _ = answered(answer).await;
         }
     }
 }
 
-/// Submits what a group needs before `limit` again, and a checkpoint behind it.
+/// Submits again what a group needs before `limit`, and then a checkpoint.
 async fn carry<T: Types>(
     journal: &Journal<T>,
     group: &Group<T>,
@@ -85,7 +85,7 @@ async fn carry<T: Types>(
     Ok(Some(durable))
 }
 
-/// Records of the entries that a group needs before `limit`, each with its index.
+/// New records of the entries that a group needs before `limit`, each with its index.
 fn copies<T: Types>(
     group: &Group<T>,
     mut header: Header,
@@ -112,7 +112,7 @@ async fn submit_copies<T: Types>(
         Then::Nothing,
         |memory, lsn| {
             for (number, index) in (first..).zip(indexes) {
-                memory.set_place(index, Place { number, lsn });
+                memory.set_position(index, Position { number, lsn });
             }
         },
     )

@@ -1,4 +1,4 @@
-//! The log of a raft node: what its calls record.
+//! The log of a raft node: the records that its calls write.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::core::completions::{Then, answered};
 use crate::core::encoding::{self, EncodeError, Owner};
 use crate::core::journal::{Group, Journal, Turn};
 use crate::core::marks::Marks;
-use crate::core::memory::{OutOfOrder, Place, Shared, check_order, cost};
+use crate::core::memory::{OutOfOrder, Position, Shared, check_order, cost};
 use crate::core::rebuild::Rebuilt;
 use crate::core::registry::Lease;
 use crate::core::types::Types;
@@ -21,7 +21,7 @@ use crate::options::RaftLogOptions;
 pub(crate) struct Log<T: Types> {
     journal: Arc<Journal<T>>,
     group: Arc<Group<T>>,
-    /// In a log with many groups.
+    /// Only in a log of many groups.
     _lease: Option<Lease<T>>,
     memory_limit: u64,
 }
@@ -63,7 +63,8 @@ impl<T: Types> Log<T> {
         self.group.turn(&self.journal).await
     }
 
-    /// Records entries, and calls back once they are durable. All are readable when it returns.
+    /// Records entries, and calls back once they are durable. All entries are readable when this
+    /// returns.
     pub(crate) async fn append(
         &self,
         entries: impl Iterator<Item = T::Entry>,
@@ -81,7 +82,8 @@ impl<T: Types> Log<T> {
         }
     }
 
-    /// Checks that the entries can follow, and that there is room for them, and makes records of them.
+    /// Checks that the entries follow the last one and that there is memory for them, and encodes
+    /// them.
     fn encode(
         &self,
         turn: &Turn<'_, T>,
@@ -106,11 +108,12 @@ impl<T: Types> Log<T> {
         Ok(all)
     }
 
-    /// Records a vote so that neither a crash nor damage to one page of the disk takes it back
+    /// Records a vote so that neither a crash nor damage to one page of the disk can lose it
     /// unnoticed.
     ///
-    /// What comes last in a log that was not closed can be damaged and be taken for the torn end of a
-    /// crash. So the vote is made durable, and then a second record that proves it, on another page.
+    /// Damage to the last record of a log that was not closed can be taken for a torn tail. So the
+    /// vote is made durable first, and then a second record on another page, which proves the
+    /// first.
     pub(crate) async fn save_vote(&self, vote: T::Vote) -> Result<(), WriteError<T>> {
         let first = self.submit_vote(&mut self.turn().await, &vote).await?;
         answered(first).await?;
@@ -139,7 +142,8 @@ impl<T: Types> Log<T> {
         Ok(durable)
     }
 
-    /// Records the committed log id; it is durable with what comes next, or soon.
+    /// Records the committed log id. It becomes durable with the next records, or shortly
+    /// afterwards.
     pub(crate) async fn save_committed(
         &self,
         committed: Option<T::LogId>,
@@ -154,7 +158,7 @@ impl<T: Types> Log<T> {
         Ok(())
     }
 
-    /// Takes back the entries from index `since` on.
+    /// Removes the entries from index `since` on.
     pub(crate) async fn truncate(&self, since: u64) -> Result<(), WriteError<T>> {
         let mut turn = self.turn().await;
         let record = encoding::truncate(turn.header(), since);
@@ -168,7 +172,7 @@ impl<T: Types> Log<T> {
         Ok(answered(durable).await?)
     }
 
-    /// Gives up the entries up to `upto`, that one included.
+    /// Removes the entries up to and including `upto`.
     pub(crate) async fn purge(&self, upto: T::LogId) -> Result<(), WriteError<T>> {
         let mut turn = self.turn().await;
         let header = turn.header();
@@ -198,7 +202,7 @@ async fn submit_entries<T: Types>(
     let first = turn.header().number;
     turn.submit(records, Durability::Durable, then, |memory, lsn| {
         for (number, (entry, len)) in (first..).zip(entries) {
-            memory.insert(Place { number, lsn }, entry, len);
+            memory.insert(Position { number, lsn }, entry, len);
         }
     })
     .await

@@ -1,4 +1,4 @@
-//! What each group still needs of the log, and so where the log can begin.
+//! What each group still needs of the log, which determines where the log can begin.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use tidewal::{Lsn, Wal};
 use tokio::sync::watch;
 
-/// The first LSN that each group needs. Groups that have no record need none, and are not in it.
+/// The first LSN that each group needs. Groups without records are not included.
 pub(crate) struct Marks {
     groups: Mutex<Groups>,
     low_water: watch::Sender<Lsn>,
@@ -30,7 +30,7 @@ impl Marks {
         }
     }
 
-    /// A group that had no record is about to get one, which will not lie before `lsn`.
+    /// A group without records is about to get one, which will not be before `lsn`.
     pub(crate) fn begin(&self, group: u64, lsn: Lsn) {
         let mut groups = self.groups();
         if !groups.by_group.contains_key(&group) {
@@ -38,28 +38,28 @@ impl Marks {
         }
     }
 
-    /// A group needs nothing before `lsn` any more.
+    /// A group no longer needs anything before `lsn`.
     pub(crate) fn advance(&self, group: u64, lsn: Lsn) {
         let mut groups = self.groups();
         groups.set(group, lsn);
         self.publish(&groups);
     }
 
-    /// A group needs nothing any more, its last record included.
+    /// A group no longer needs anything, including its last record.
     pub(crate) fn remove(&self, group: u64) {
         let mut groups = self.groups();
         groups.forget(group);
         self.publish(&groups);
     }
 
-    /// The groups that need something before `limit`, those that need the oldest first.
+    /// The groups that need something before `limit`, ordered by the oldest LSN that they need.
     pub(crate) fn before(&self, limit: Lsn) -> Vec<u64> {
         let groups = self.groups();
         let old = groups.by_lsn.range(..(limit, 0));
         old.map(|(_, group)| *group).collect()
     }
 
-    /// Where the log can begin, as far as was said.
+    /// The low-water mark: where the log can begin.
     pub(crate) fn low_water(&self) -> Lsn {
         *self.low_water.borrow()
     }
@@ -97,11 +97,12 @@ impl Groups {
     }
 }
 
-/// Gives files back, in a task of its own, so that no callback waits for that.
+/// Truncates the log in a separate task, so no callback waits for that.
 pub(crate) async fn trim(wal: Wal, mut low_water: watch::Receiver<Lsn>) {
     while low_water.changed().await.is_ok() {
         let before = *low_water.borrow_and_update();
-        // A failure of the log shows at its next record; files that stay are removed when it is opened.
+        // A failure of the log is reported with its next record. Files that remain are removed at
+        // the next start.
         let _ = wal.truncate_before(before).await;
     }
 }

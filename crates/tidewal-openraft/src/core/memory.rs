@@ -1,4 +1,4 @@
-//! What a raft log holds in memory: the state after everything that was submitted.
+//! A raft log in memory: the state after everything that was submitted.
 
 use std::collections::BTreeMap;
 use std::ops::{Bound, RangeBounds};
@@ -15,14 +15,14 @@ pub(crate) struct Memory<T: Types> {
     pub(crate) purged: Option<T::LogId>,
     /// By index. openraft appends without holes, but its test suite does not.
     entries: BTreeMap<u64, Stored<T::Entry>>,
-    /// What the entries take, as [`cost`] counts.
+    /// The memory of the entries, as [`cost`] counts it.
     bytes: u64,
 }
 
-/// A memory that its log and its readers share.
+/// The memory, shared by the log and its readers.
 pub(crate) struct Shared<T: Types>(Arc<Mutex<Memory<T>>>);
 
-/// An entry whose index is not above that of the entry before it.
+/// The index of an entry is not above that of the entry before it.
 #[derive(Debug, thiserror::Error)]
 #[error("entry {next} does not follow entry {prev}")]
 pub(crate) struct OutOfOrder<T: Types> {
@@ -32,16 +32,16 @@ pub(crate) struct OutOfOrder<T: Types> {
 
 /// Where an entry is in the log.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Place {
+pub(crate) struct Position {
     /// The number of its record.
     pub(crate) number: u64,
-    /// Its record has this LSN or a later one.
+    /// The LSN of its record is this or a later one.
     pub(crate) lsn: Lsn,
 }
 
 struct Stored<E> {
     entry: E,
-    place: Place,
+    position: Position,
     cost: u64,
 }
 
@@ -56,36 +56,40 @@ impl<T: Types> Memory<T> {
         }
     }
 
-    /// Adds an entry whose encoding has this length, or puts it in the place of the one with its index.
-    pub(crate) fn insert(&mut self, place: Place, entry: T::Entry, len: usize) {
+    /// Adds an entry whose encoding has this length, or replaces the one with its index.
+    pub(crate) fn insert(&mut self, position: Position, entry: T::Entry, len: usize) {
         let cost = cost::<T>(len);
         let index = T::index(&T::log_id(&entry));
-        let stored = Stored { entry, place, cost };
+        let stored = Stored {
+            entry,
+            position,
+            cost,
+        };
         let old = self.entries.insert(index, stored);
         self.bytes = self.bytes + cost - old.map_or(0, |old| old.cost);
     }
 
-    /// An entry has another record now.
-    pub(crate) fn set_place(&mut self, index: u64, place: Place) {
+    /// Records that an entry has another record now.
+    pub(crate) fn set_position(&mut self, index: u64, position: Position) {
         if let Some(stored) = self.entries.get_mut(&index) {
-            stored.place = place;
+            stored.position = position;
         }
     }
 
-    /// The entries whose records can lie before `limit`, with their indexes.
+    /// The entries whose records can be before `limit`, with their indexes.
     pub(crate) fn before(&self, limit: Lsn) -> impl Iterator<Item = (u64, &T::Entry)> {
         let entries = self.entries.iter();
-        let old = entries.filter(move |(_, stored)| stored.place.lsn < limit);
+        let old = entries.filter(move |(_, stored)| stored.position.lsn < limit);
         old.map(|(index, stored)| (*index, &stored.entry))
     }
 
-    /// Forgets the entries from `since` on.
+    /// Drops the entries from `since` on.
     pub(crate) fn truncate(&mut self, since: u64) {
         let gone = self.entries.split_off(&since);
         self.forget(&gone);
     }
 
-    /// Forgets the entries up to `upto`, and that one too.
+    /// Drops the entries up to and including `upto`.
     pub(crate) fn purge(&mut self, upto: T::LogId) {
         let index = T::index(&upto);
         let kept = self.entries.split_off(&index.saturating_add(1));
@@ -96,7 +100,7 @@ impl<T: Types> Memory<T> {
         }
     }
 
-    /// Takes over what a checkpoint says.
+    /// Takes over the values of a checkpoint.
     pub(crate) fn restore(&mut self, checkpoint: Checkpoint<T>) {
         self.vote = checkpoint.vote;
         self.committed = checkpoint.committed;
@@ -105,8 +109,8 @@ impl<T: Types> Memory<T> {
         }
     }
 
-    /// The checkpoint, as record `number`, that makes this state together with the entries it has, once
-    /// it is purged up to `upto`. With it the first LSN that can hold one of those entries.
+    /// The checkpoint that, as record `number`, describes this state without its entries after a
+    /// purge up to `upto`. Also returns the first LSN that can hold one of the remaining entries.
     pub(crate) fn checkpoint(
         &self,
         number: u64,
@@ -117,23 +121,32 @@ impl<T: Types> Memory<T> {
         let first = purged
             .as_ref()
             .map_or(0, |id| T::index(id).saturating_add(1));
-        let places = || self.entries.range(first..).map(|(_, stored)| stored.place);
+        let positions = || {
+            self.entries
+                .range(first..)
+                .map(|(_, stored)| stored.position)
+        };
         let checkpoint = Checkpoint {
-            // Not always that of the first one: entries that were copied lie behind later ones.
-            needs: places().map(|place| place.number).fold(number, u64::min),
+            // Not always that of the first entry: copied entries are after later ones in the log.
+            needs: positions()
+                .map(|position| position.number)
+                .fold(number, u64::min),
             vote: self.vote.clone(),
             committed: self.committed.clone(),
             purged,
         };
-        (checkpoint, places().map(|place| place.lsn).min())
+        (checkpoint, positions().map(|position| position.lsn).min())
     }
 
     /// The first LSN that can hold an entry, if there are entries.
     pub(crate) fn oldest(&self) -> Option<Lsn> {
-        self.entries.values().map(|stored| stored.place.lsn).min()
+        self.entries
+            .values()
+            .map(|stored| stored.position.lsn)
+            .min()
     }
 
-    /// The last entry, or if there is none the last one that was purged.
+    /// The last entry, or the last purged one if there is none.
     pub(crate) fn last(&self) -> Option<T::LogId> {
         self.last_entry().or_else(|| self.purged.clone())
     }
@@ -147,18 +160,17 @@ impl<T: Types> Memory<T> {
         self.purged.as_ref().map(T::index)
     }
 
-    /// How many entries there are.
+    /// The number of entries.
     pub(crate) fn len(&self) -> usize {
         self.entries.len()
     }
 
-    /// What the entries take, in bytes.
+    /// The memory of the entries in bytes.
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Clones of the entries in `range`: those that come first and cost `budget` at most, but one at
-    /// least.
+    /// Clones the first entries in `range` that together cost at most `budget`, and at least one.
     pub(crate) fn clone_range(&self, range: impl RangeBounds<u64>, budget: u64) -> Vec<T::Entry>
     where
         T::Entry: Clone,
@@ -199,10 +211,10 @@ impl<T: Types> Clone for Shared<T> {
     }
 }
 
-/// Checks that an entry comes after the last one.
+/// Checks that the index of an entry is above that of the last one.
 ///
-/// Holes, and entries below what was purged, are the affair of openraft: its engine makes none, and its
-/// test suite does.
+/// Gaps, and entries below the purged ones, are allowed: openraft's engine makes none, but its test
+/// suite does.
 pub(crate) fn check_order<T: Types>(
     prev: Option<T::LogId>,
     next: T::LogId,
@@ -213,14 +225,13 @@ pub(crate) fn check_order<T: Types>(
     }
 }
 
-/// What an entry takes in memory, by the length of its encoding. What it has on the heap is not known,
-/// and about as long as that.
+/// The memory of an entry, estimated from the length of its encoding. What it has on the heap is
+/// unknown, and about as long as that.
 pub(crate) fn cost<T: Types>(len: usize) -> u64 {
     (len + size_of::<Stored<T::Entry>>()) as u64
 }
 
-/// Whether nothing can lie in a range. `BTreeMap::range` panics where the bounds are the wrong way
-/// round.
+/// Whether a range is empty. `BTreeMap::range` panics if the start is after the end.
 fn is_empty(range: &impl RangeBounds<u64>) -> bool {
     let start = match range.start_bound() {
         Bound::Included(start) => *start,

@@ -1,5 +1,5 @@
-//! A raft log, whatever the version of openraft: the records, the state that they make, and when they
-//! are durable. `v0_9` and `v0_10` are thin adapters over it.
+//! A raft log, independent of the version of openraft: the records, the state that they describe,
+//! and when they are durable. `v0_9` and `v0_10` are thin adapters over it.
 
 mod chunk;
 mod completions;

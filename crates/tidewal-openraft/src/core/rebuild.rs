@@ -1,18 +1,18 @@
-//! Making the state of its records. The rules are those of `docs/openraft.md`, "Opening".
+//! Rebuilding the state from records. `docs/openraft.md`, "Opening", has the rules.
 
 use tidewal::{Lsn, Record, Recovery};
 
 use crate::core::encoding::{self, FIRST_NUMBER, Op, Owner};
-use crate::core::memory::{Memory, Place, check_order};
+use crate::core::memory::{Memory, Position, check_order};
 use crate::core::types::Types;
 use crate::error::OpenError;
 
-/// What the records of one raft log make.
+/// The state rebuilt from the records of one raft log.
 pub(crate) struct Rebuilt<T: Types> {
     pub(crate) memory: Memory<T>,
     /// The number of the next record.
     pub(crate) next: u64,
-    /// The first LSN that the state is made of, if it is made of any.
+    /// The first LSN that the state needs, if it needs any.
     pub(crate) needs: Option<Lsn>,
 }
 
@@ -26,7 +26,7 @@ impl<T: Types> Rebuilt<T> {
         }
     }
 
-    /// Reads a log to its end that is the only one in its `Wal`.
+    /// Reads the only raft log in a `Wal` to its end.
     pub(crate) async fn single(recovery: &mut Recovery) -> Result<Self, OpenError> {
         let mut replay = Replay::new();
         while let Some(record) = recovery.try_next().await? {
@@ -48,15 +48,14 @@ impl<T: Types> Rebuilt<T> {
     }
 }
 
-/// A state that is being made.
+/// A state that is being rebuilt.
 pub(crate) struct Replay<T: Types> {
     memory: Memory<T>,
     next: u64,
-    /// The first record that counts, and its number.
+    /// The first record that is not void, and its number.
     first: Option<(Lsn, u64)>,
-    /// The first record that the last checkpoint needs: an LSN that it does not lie before, and its
-    /// number. What it needed may be gone by now, or lie elsewhere, and is looked for all the same when the
-    /// log is opened.
+    /// The first record that the last checkpoint needs: an LSN that it is not before, and its
+    /// number. It may have been truncated or copied since, but opening the log still checks for it.
     needs: Option<(Lsn, u64)>,
 }
 
@@ -70,12 +69,12 @@ impl<T: Types> Replay<T> {
         }
     }
 
-    /// Whether a record counts, by its number.
+    /// Whether a record is valid and not void, judged by its number.
     ///
-    /// One that was refused for want of room is not in the log, but later ones that were submitted
-    /// with it can be, in logs that were written before appends were ordered. None of those was
-    /// acknowledged, and they do not count. The next process to open the log then continued with the
-    /// number that is missing.
+    /// A record that a full disk refused is not in the log. In logs that were written before
+    /// appends were ordered, later records that were submitted with it can be. None of those was
+    /// acknowledged, so they are void. The next process that opened the log continued with the
+    /// missing number.
     pub(crate) fn counts(&mut self, lsn: Lsn, number: u64) -> Result<bool, String> {
         let expected = match self.first {
             None if lsn == Lsn::FIRST => FIRST_NUMBER,
@@ -89,7 +88,7 @@ impl<T: Types> Replay<T> {
         Ok(number == expected)
     }
 
-    /// Takes the next record of a group. Nothing is appended behind a refused one, so that none is
+    /// Takes the next record of a group. Nothing is appended after a refused record, so none is
     /// missing.
     pub(crate) fn apply_next(&mut self, lsn: Lsn, number: u64, op: Op<T>) -> Result<(), String> {
         self.follows(number)?;
@@ -97,7 +96,7 @@ impl<T: Types> Replay<T> {
         self.apply(lsn, number, op)
     }
 
-    /// Checks that this is the number that is due.
+    /// Checks that this is the next number.
     pub(crate) fn follows(&self, number: u64) -> Result<(), String> {
         if self.first.is_some() && number != self.next {
             let due = self.next;
@@ -112,9 +111,9 @@ impl<T: Types> Replay<T> {
             Op::Entry(entry, len) => {
                 check_order::<T>(self.memory.last_entry(), T::log_id(&entry))
                     .map_err(|error| error.to_string())?;
-                self.memory.insert(Place { number, lsn }, entry, len);
+                self.memory.insert(Position { number, lsn }, entry, len);
             }
-            Op::Copy(entry, len) => self.memory.insert(Place { number, lsn }, entry, len),
+            Op::Copy(entry, len) => self.memory.insert(Position { number, lsn }, entry, len),
             Op::Vote(vote) => self.memory.vote = Some(vote),
             Op::Committed(committed) => self.memory.committed = committed,
             Op::Truncate(since) => self.memory.truncate(since),
@@ -130,7 +129,7 @@ impl<T: Types> Replay<T> {
         Ok(())
     }
 
-    /// The state, if everything was there that it is made of, in a log that ends with `end`.
+    /// The state, if the log, which ends with `end`, held everything that it needs.
     pub(crate) fn finish(self, end: Lsn) -> Result<Rebuilt<T>, OpenError> {
         let is_complete = match (self.first, self.needs) {
             (None, _) => end == Lsn::ZERO,

@@ -9,7 +9,7 @@ use crate::core::rebuild::Rebuilt;
 use crate::core::types::Types;
 use crate::error::GroupError;
 
-/// The groups that there are, by id.
+/// All groups, by id.
 pub(crate) struct Registry<T: Types>(Mutex<BTreeMap<u64, Slot<T>>>);
 
 struct Slot<T: Types> {
@@ -17,7 +17,7 @@ struct Slot<T: Types> {
     is_open: bool,
 }
 
-/// The right to use a group, which one has at a time.
+/// The exclusive right to use a group.
 pub(crate) struct Lease<T: Types> {
     registry: Weak<Registry<T>>,
     id: u64,

@@ -1,4 +1,4 @@
-//! What the core has to know of a version of openraft.
+//! What the core must know about a version of openraft.
 
 use std::fmt::{Debug, Display};
 use std::future::Future;
@@ -12,14 +12,14 @@ pub(crate) trait Types: Sized + Send + Sync + 'static {
     type Vote: Clone + Eq + Serialize + DeserializeOwned + Send + Sync + 'static;
     type LogId: Clone + Eq + Debug + Display + Serialize + DeserializeOwned + Send + Sync + 'static;
     type Entry: Serialize + DeserializeOwned + Send + Sync + 'static;
-    /// What is called once an append is durable.
+    /// The callback for a durable append.
     type Flushed: Send + 'static;
 
     fn index(log_id: &Self::LogId) -> u64;
 
     fn log_id(entry: &Self::Entry) -> Self::LogId;
 
-    /// Calls back.
+    /// Calls the callback.
     fn flushed(callback: Self::Flushed, outcome: io::Result<()>);
 
     /// Runs a task on the runtime of the raft.

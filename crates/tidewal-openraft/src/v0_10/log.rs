@@ -16,15 +16,14 @@ use crate::{OpenError, RaftLogOptions};
 
 /// The log of an openraft 0.10 node: a [`RaftLogStorage`] over one [`Wal`].
 ///
-/// See the [module](crate) for what is durable when, what it takes, and what failures do.
-/// When it is dropped, the log under it closes in the background; opening the same directory in the
-/// same process waits for that.
+/// The [crate documentation](crate) says what is durable when, how much memory the log takes, and
+/// what failures do. When it is dropped, the log under it closes in the background. Opening the
+/// same directory in the same process waits for that.
 ///
 /// # Cancel safety
 ///
-/// Every future of it can be dropped. What it was to record is then recorded or not, in the order of
-/// the calls, and of an append's entries those may be recorded that come first. The log keeps
-/// working.
+/// Every future of this type can be dropped. Its records may or may not be written, in the order of
+/// the calls, and of an append's entries only the first ones may be written. The log keeps working.
 pub struct RaftLog<C: RaftTypeConfig>(pub(super) Log<Raft<C>>);
 
 impl<C> RaftLog<C>
@@ -50,7 +49,7 @@ where
         Self::recover(Wal::recover(dir).await?, &RaftLogOptions::new()).await
     }
 
-    /// Rebuilds the state from a log that is being recovered, and goes on from there.
+    /// Rebuilds the state from a log that is being recovered, and opens the log for appending.
     ///
     /// # Errors
     ///
@@ -67,8 +66,8 @@ where
         Ok(Self(Log::recover(recovery, options).await?))
     }
 
-    /// A reader of the entries, to look at [what the log holds](LogReader::held) while a
-    /// [`Raft`](openraft::Raft) owns it.
+    /// A reader of the entries, for example to see [how much the log holds](LogReader::held) while
+    /// a [`Raft`](openraft::Raft) owns it.
     #[must_use]
     pub fn reader(&self) -> LogReader<C> {
         LogReader::new(self.0.memory().clone())

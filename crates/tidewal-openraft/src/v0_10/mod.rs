@@ -1,10 +1,10 @@
 //! For openraft 0.10, with its feature `serde`.
 //!
-//! It is a pre-release, and this crate is built for exactly one of them: name that one in your
-//! `Cargo.toml` too.
+//! openraft 0.10 is a pre-release, and this crate needs one exact version of it: use the same
+//! version in your `Cargo.toml`.
 //!
-//! Any number of appends are in flight: a leader that serves many clients has its entries share syncs,
-//! and its throughput is not bounded by the syncs that its disk does in a second.
+//! Any number of appends can be in flight. The entries of a leader that serves many clients share
+//! syncs, so its throughput is not bounded by the number of syncs per second.
 
 mod log;
 mod logs;

@@ -28,7 +28,7 @@ impl<C: RaftTypeConfig> LogReader<C> {
         Self(memory)
     }
 
-    /// The entries that are held in memory: those that are not purged.
+    /// How many entries, which are those not purged, are held in memory.
     #[must_use]
     pub fn held(&self) -> Held {
         Held::of(&self.0)
@@ -94,17 +94,17 @@ impl<C: RaftTypeConfig> fmt::Debug for LogReader<C> {
     }
 }
 
-/// The entries of a range, of which a few are cloned at a time.
+/// A stream of the entries of a range. A few of them are cloned at a time.
 ///
-/// With a leader, entries are given as long as the vote is that leader's and committed; the vote and
-/// the entries are looked at together.
+/// With a leader, the stream delivers entries as long as the vote is that leader's and committed.
+/// It checks the vote and reads the entries under one lock.
 struct EntryStream<C: RaftTypeConfig> {
     memory: Shared<Raft<C>>,
     leader: Option<LeaderIdOf<C>>,
-    /// The indexes that have not been read: from this one to before that one.
+    /// The first index that has not been read. `end` is the first index after the range.
     next: u64,
     end: u64,
-    /// Whether an entry was read, so that the next one must follow it.
+    /// Whether an entry was read already, so the next one must follow it.
     begun: bool,
     ready: VecDeque<C::Entry>,
 }
@@ -201,7 +201,7 @@ where
     }
 }
 
-/// The same where the leader does not matter.
+/// The same stream if the leader does not matter.
 struct Unbounded<C: RaftTypeConfig>(EntryStream<C>);
 
 impl<C> Stream for Unbounded<C>
@@ -221,5 +221,5 @@ where
     }
 }
 
-/// What a stream has cloned at a time, in bytes, unless a single entry is larger.
+/// The most bytes of entries that a stream clones at a time, unless a single entry is larger.
 const STREAM_BYTES: u64 = 64 * 1024;

@@ -13,13 +13,14 @@ use crate::{GroupError, OpenError, RaftLogOptions};
 
 /// The logs of many raft groups, in one [`Wal`]: all share its syncs.
 ///
-/// Each group has its vote, committed log id, entries, truncations and purges. What is common to all is the
-/// log's beginning. It moves although most groups are idle: what a group needs that lies too far back
-/// ([`RaftLogOptions::reclaim_after`]) is appended again. A purge of a group that is busy does the rest.
+/// Each group has its own vote, committed log id, entries, truncations and purges. All groups share
+/// the beginning of the log. A purge of a busy group moves it. If an idle group needs records that
+/// are too far back ([`RaftLogOptions::reclaim_after`]), they are appended again.
 ///
-/// A log of one [`RaftLog`] cannot be opened as this, nor the other way round.
+/// The log of a [`RaftLog`] cannot be opened as a `RaftLogs`, or vice versa.
 ///
-/// The log is closed in the background when this and all that was [opened](Self::open_group) is dropped.
+/// The log is closed in the background when this and every [opened](Self::open_group) group is
+/// dropped.
 ///
 /// # Examples
 ///
@@ -61,13 +62,13 @@ where
     ///
     /// # Panics
     ///
-    /// Outside of the runtime of `C`, on which the logs run three tasks together.
+    /// If it is called outside of the runtime of `C`, on which the logs run three tasks in all.
     pub async fn open(dir: impl AsRef<Path>) -> Result<Self, OpenError> {
         Self::recover(Wal::recover(dir).await?, &RaftLogOptions::new()).await
     }
 
-    /// Rebuilds the state of each group from a log that is being recovered, in one pass, and goes on from
-    /// there.
+    /// Rebuilds the state of each group from a log that is being recovered, in one pass, and opens
+    /// the log for appending.
     ///
     /// # Errors
     ///
@@ -79,17 +80,17 @@ where
     ///
     /// # Panics
     ///
-    /// Outside of the runtime of `C`, on which the logs run three tasks together.
+    /// If it is called outside of the runtime of `C`, on which the logs run three tasks in all.
     pub async fn recover(recovery: Recovery, options: &RaftLogOptions) -> Result<Self, OpenError> {
         Ok(Self(Groups::recover(recovery, options).await?))
     }
 
-    /// Opens the log of a group, to give it to `Raft::new`. It is an empty one if there is none, and nothing
-    /// is written until it has something to record.
+    /// Opens the log of a group, to be passed to `Raft::new`. If the group has no log, it is empty,
+    /// and nothing is written before its first record.
     ///
     /// # Errors
     ///
-    /// [`GroupError::Open`] if it is open already: drop that one first.
+    /// [`GroupError::Open`] if the group is open already: drop that log first.
     pub fn open_group(&self, group: u64) -> Result<RaftLog<C>, GroupError> {
         Ok(RaftLog(self.0.open(group)?))
     }
@@ -100,8 +101,9 @@ where
         self.0.ids()
     }
 
-    /// Removes the log of a group, durably. The group must have left its cluster, or the cluster must be
-    /// gone: a node that comes back without its vote may vote twice in one term.
+    /// Removes the log of a group durably. The group's node must have left its cluster, or the
+    /// cluster must no longer exist: a node that returns without its vote may vote twice in one
+    /// term.
     ///
     /// # Errors
     ///
@@ -109,8 +111,8 @@ where
     ///
     /// # Cancel safety
     ///
-    /// If it is dropped, the group is removed or not, and if it is, possibly not durably. It can be called
-    /// again.
+    /// If the future is dropped, the group may or may not be removed, and its removal may not be
+    /// durable. The call can be repeated.
     pub async fn remove_group(&self, group: u64) -> Result<(), GroupError> {
         self.0.remove(group).await
     }

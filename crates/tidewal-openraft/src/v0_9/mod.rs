@@ -1,10 +1,10 @@
 //! For openraft 0.9, with its features `serde` and `storage-v2`.
 //!
 //! openraft 0.9 waits for the callback of one append before it makes the next, and a leader appends
-//! each client's write by itself. So a leader does one sync a write, and takes at most as many writes in
-//! a second as its disk does syncs, however many clients there are. A service that needs more puts
-//! several commands into one entry, or goes to [0.10](crate#versions). (Followers append what comes in
-//! one message at once.)
+//! each client's write separately. So a leader needs one sync per write, and handles at most as
+//! many writes per second as its disk does syncs, however many clients there are. A service that
+//! needs more puts several commands into one entry, or moves to [0.10](crate#versions). (Followers
+//! append all entries of one message together.)
 
 mod log;
 mod logs;

@@ -19,7 +19,7 @@ impl<C: RaftTypeConfig> LogReader<C> {
         Self(memory)
     }
 
-    /// The entries that are held in memory: those that are not purged.
+    /// How many entries, which are those not purged, are held in memory.
     #[must_use]
     pub fn held(&self) -> Held {
         Held::of(&self.0)

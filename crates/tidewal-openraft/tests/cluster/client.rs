@@ -1,4 +1,4 @@
-//! A client, which asks one node after the other.
+//! A client that tries one node after the other.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -24,7 +24,7 @@ pub struct Client {
     /// The last value that any client wrote.
     pub values: Rc<Cell<u64>>,
     pub planted: Option<Planted>,
-    /// The node that is asked next.
+    /// The next node to ask.
     pub target: u64,
 }
 
@@ -118,7 +118,7 @@ impl Client {
         self.look_elsewhere(&node, state.is_some());
     }
 
-    /// Goes where this node says that the leader is, or anywhere.
+    /// Moves to the node that this one names as the leader, or to any node.
     fn look_elsewhere(&mut self, node: &Running, is_done: bool) {
         let leader = node.raft.metrics().borrow_watched().current_leader;
         let anywhere = 1 + self.rng.roll(self.nodes);
@@ -130,7 +130,7 @@ impl Client {
     }
 }
 
-/// What a node knows of itself.
+/// A node's view of itself, for messages.
 fn view(node: &Running) -> String {
     let metrics = node.raft.metrics().borrow_watched().clone();
     format!(
@@ -142,7 +142,7 @@ fn view(node: &Running) -> String {
     )
 }
 
-/// The state of a node, once it is known that nothing later was answered.
+/// The state of a node, once it is certain that nothing later was answered.
 pub async fn read(node: Running, id: u64, may_be_stale: bool) -> Option<State> {
     let believes = node.raft.metrics().borrow_watched().current_leader == Some(id);
     if !(may_be_stale && believes) {

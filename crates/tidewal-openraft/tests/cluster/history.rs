@@ -1,4 +1,4 @@
-//! What clients asked for and what they were told.
+//! The requests of clients and their answers.
 
 use std::collections::{BTreeMap, HashMap};
 
@@ -12,7 +12,7 @@ pub struct Call {
     pub node: u64,
     pub what: What,
     pub start: u64,
-    /// When it was answered; `None` if it is not known whether it took place.
+    /// When it was answered, or `None` if it is unknown whether it took place.
     pub end: Option<u64>,
 }
 
@@ -52,7 +52,7 @@ impl History {
         &self.calls
     }
 
-    /// Says what is not linearizable, if anything is. The state is that at the end.
+    /// Checks that the history is linearizable. `end` is the state at the end.
     pub fn check(&self, end: &State) -> Result<(), String> {
         let mut lists: BTreeMap<u64, Vec<&Call>> = BTreeMap::new();
         let mut registers: BTreeMap<u64, Vec<Op>> = BTreeMap::new();
@@ -93,11 +93,12 @@ impl Call {
     }
 }
 
-/// Whether a history of appends and reads is linearizable, of a list that is this at the end.
+/// Checks that a history of appends and reads of a list is linearizable. `last` is the list at the
+/// end.
 ///
-/// Every value is appended once, so that the list at the end is the order of the appends, and a read of
-/// so many values comes after so many of them. What is left is time: no operation may have its place
-/// before one that had ended when it began.
+/// Every value is appended once, so the list at the end has the order of the appends, and a read of
+/// n values comes after n of them. The remaining condition is time: no operation may come before
+/// one that had ended when it began.
 fn check_list(last: &[u64], calls: &[&Call]) -> Result<(), String> {
     let places: HashMap<_, _> = last.iter().zip(1..).collect();
     if places.len() < last.len() {

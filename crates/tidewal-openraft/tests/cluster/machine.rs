@@ -54,8 +54,8 @@ pub struct State {
 #[derive(Clone)]
 pub struct Machine {
     state: Arc<Mutex<State>>,
-    /// Building and installing a snapshot wait for each other, so that a snapshot is never replaced by
-    /// an older one.
+    /// Building and installing a snapshot exclude each other, so a snapshot is never replaced by an
+    /// older one.
     snapshots: Arc<tokio::sync::Mutex<Snapshots>>,
     planted: Option<Planted>,
 }

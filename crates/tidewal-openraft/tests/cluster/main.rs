@@ -1,5 +1,6 @@
-//! A cluster of openraft nodes on simulated disks and a simulated network, in virtual time, all decided
-//! by one seed, although a seed does not always give the same run twice yet. What its clients are told must be linearizable, whatever happens to it.
+//! A cluster of openraft nodes on simulated disks and a simulated network, in virtual time. One
+//! seed decides everything, although a seed does not always give the same run yet. The answers to
+//! clients must be linearizable, whatever happens to the cluster.
 
 mod client;
 mod history;
@@ -35,7 +36,7 @@ fn histories_are_linearizable_whatever_happens() {
     assert!(!happened.iter().any(is_rare), "{all:?}");
 }
 
-/// Whether one of the first seeds notices it, and how.
+/// Checks that one of the first seeds notices the bug, and prints how.
 fn is_noticed(planted: Planted) {
     let noticed = (0..1500).find_map(|seed| {
         let problem = run(tell(seed, Some(planted))).err()?;

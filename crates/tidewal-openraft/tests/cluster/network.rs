@@ -1,4 +1,4 @@
-//! A network in memory, which loses, delays, repeats and reorders messages, and can be cut in two.
+//! A network in memory that loses, delays, repeats and reorders messages, and can be partitioned.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
@@ -16,7 +16,7 @@ use crate::machine::{Raft, Snapshot, Types, Vote};
 use crate::node::Running;
 use crate::rng::Rng;
 
-/// The network, and who can be reached in it.
+/// The network, and the nodes that can be reached in it.
 #[derive(Clone)]
 pub struct Network(Arc<Mutex<State>>);
 
@@ -25,17 +25,17 @@ struct State {
     nodes: BTreeMap<u64, Running>,
     /// One side of a partition.
     minority: BTreeSet<u64>,
-    /// One message in so many is lost; none if it is 0.
+    /// One message in this many is lost, or none if it is 0.
     loss: u64,
-    /// How long a message takes at most, in microseconds.
+    /// The longest delay of a message in microseconds.
     delay: u64,
 }
 
-/// What becomes of a message.
+/// The fate of a message.
 struct Fate {
     is_lost: bool,
     delay: Duration,
-    /// It arrives a second time, so much later.
+    /// It arrives a second time, this much later.
     again: Option<Duration>,
 }
 
@@ -63,7 +63,7 @@ impl Network {
         self.0.lock().unwrap().nodes.get(&id).cloned()
     }
 
-    /// These cannot talk with the others any more.
+    /// Separates these nodes from the others.
     pub fn partition(&self, minority: BTreeSet<u64>) {
         self.0.lock().unwrap().minority = minority;
     }
@@ -93,14 +93,14 @@ impl Network {
     }
 }
 
-/// The way from one node to another.
+/// The connection from one node to another.
 pub struct Peer {
     network: Network,
     from: u64,
     target: u64,
 }
 
-/// The network as one node has it.
+/// The network as one node sees it.
 #[derive(Clone)]
 pub struct Attached(pub Network, pub u64);
 
@@ -117,7 +117,7 @@ impl RaftNetworkFactory<Types> for Attached {
 }
 
 impl Peer {
-    /// Sends a request and waits for the answer, at most so long.
+    /// Sends a request and waits for the answer, up to a timeout.
     async fn call<Q, A, F>(
         &self,
         request: Q,
@@ -137,7 +137,7 @@ impl Peer {
         }
     }
 
-    /// Sends a request and waits for the answer; `None` if one of the two is lost.
+    /// Sends a request and waits for the answer. `None` if either is lost.
     async fn exchange<Q, A, F>(
         &self,
         request: Q,

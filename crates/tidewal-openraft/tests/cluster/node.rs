@@ -18,7 +18,7 @@ pub struct Node {
     pub disk: SimDisk,
     rate: u32,
     planted: Option<Planted>,
-    /// Its disk was made to fail, so that the raft may have ended.
+    /// Its disk was made to fail, so the raft may have ended.
     pub may_end: bool,
 }
 
@@ -70,7 +70,7 @@ impl Node {
         raft.map_err(|error| format!("{error:?}"))
     }
 
-    /// The bytes that its files take.
+    /// The bytes of its files.
     pub fn used(&self) -> u64 {
         let files = |dir: &str| {
             let paths = self
@@ -85,13 +85,13 @@ impl Node {
         sizes.map(|bytes| bytes.len() as u64).sum()
     }
 
-    /// Ends the process at once. What it had not written is lost.
+    /// Kills the process. Everything that it had not written is lost.
     pub async fn kill(&mut self, network: &Network) {
         self.end(network).await;
         self.disk.kill();
     }
 
-    /// Cuts the power of the machine. What it had not synced is lost, or some of it.
+    /// Cuts the power of the machine. Some or all unsynced changes are lost.
     pub async fn cut_power(&mut self, network: &Network, survival: Survival) {
         self.disk.cut_power();
         self.end(network).await;
@@ -103,7 +103,7 @@ impl Node {
             running.process.resume();
             running.process.kill();
         }
-        // The tasks end when they are polled.
+        // The tasks end when they are polled next.
         tokio::task::yield_now().await;
         self.disk.set_quota(None);
         self.disk.clear_faults();

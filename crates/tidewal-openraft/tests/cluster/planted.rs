@@ -1,4 +1,5 @@
-//! Bugs that a store or a service of this kind can have, each planted to see that the cluster notices it.
+//! Bugs that a store or a service of this kind can have, each planted to check that the cluster
+//! test notices it.
 
 use std::io;
 
@@ -11,16 +12,16 @@ use crate::machine::{Types, Vote};
 
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Planted {
-    /// `save_vote` returns before the vote is durable. The next append makes it so.
+    /// `save_vote` returns before the vote is durable. The next append makes it durable.
     VoteNotSynced,
     /// An append is called back when it is submitted.
     FlushedEarly,
-    /// Entries that were taken back are still there.
+    /// Truncated entries are still there.
     TruncationLost,
-    /// A snapshot counts before it is durable, so that the log is purged of what it holds.
+    /// A snapshot counts before it is durable, so the log is purged too early.
     SnapshotNotDurable,
-    /// A leader that is started again goes on without an election, as openraft does by default. It may
-    /// not know how far the log was committed, and answers reads with less.
+    /// A restarted leader continues without an election, as openraft does by default. It may not
+    /// know how far the log was committed, and answers reads with an older state.
     LeaderRestored,
     /// A node that believes that it leads answers reads without asking the others.
     StaleRead,
@@ -30,7 +31,7 @@ pub enum Planted {
 pub struct Store {
     pub log: RaftLog<Types>,
     pub planted: Option<Planted>,
-    /// A vote that a crash takes, if that is planted.
+    /// A vote that a crash loses, if that bug is planted.
     pub unsynced: Option<Vote>,
 }
 

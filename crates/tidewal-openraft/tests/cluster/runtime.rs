@@ -1,5 +1,5 @@
-//! A runtime on which every node is a process of its own: its tasks can be killed and paused, and its
-//! clock runs at a rate of its own. All nodes share one thread and one seed.
+//! A runtime on which every node is a separate process: its tasks can be killed and paused, and its
+//! clock runs at its own rate. All nodes share one thread and one seed.
 
 use std::cell::{Cell, RefCell};
 use std::fmt;
@@ -24,19 +24,19 @@ struct Inner {
     /// How fast its clock runs, in thousandths.
     rate: u32,
     tasks: Mutex<Vec<AbortHandle>>,
-    /// Those that wait until the process goes on, while it is paused.
+    /// The tasks that wait while the process is paused.
     paused: Mutex<Option<Vec<Waker>>>,
 }
 
 thread_local! {
     /// The process whose task is polled.
     static CURRENT: RefCell<Option<Process>> = const { RefCell::new(None) };
-    /// What the next generator is seeded with.
+    /// The seed of the next generator.
     static SEED: Cell<u64> = const { Cell::new(0) };
     static EPOCH: Cell<Option<tokio::time::Instant>> = const { Cell::new(None) };
 }
 
-/// Begins a run: time starts, and chance is decided by the seed.
+/// Begins a run: starts the clock, and seeds the random choices.
 pub fn begin(seed: u64) {
     SEED.set(seed);
     EPOCH.set(Some(tokio::time::Instant::now()));
@@ -51,7 +51,7 @@ impl Process {
         }))
     }
 
-    /// A task of this process.
+    /// Spawns a task of this process.
     pub fn spawn<F>(&self, future: F) -> tokio::task::JoinHandle<F::Output>
     where
         F: Future<Output: Send> + Send + 'static,
@@ -63,7 +63,7 @@ impl Process {
         task
     }
 
-    /// A future that is polled as one of this process.
+    /// A future that is polled as a part of this process.
     pub fn within<F: Future>(&self, future: F) -> Within<F> {
         Within {
             process: self.clone(),
@@ -86,7 +86,7 @@ impl Process {
         waiting.into_iter().flatten().for_each(Waker::wake);
     }
 
-    /// Whether it is paused; `waker` is then woken when it goes on.
+    /// Whether it is paused. If so, `waker` is woken when it continues.
     fn is_paused(&self, waker: &Waker) -> bool {
         let mut paused = self.0.paused.lock().unwrap();
         if let Some(waiting) = &mut *paused {
@@ -120,7 +120,7 @@ fn rate() -> u32 {
     CURRENT.with_borrow(|process| process.as_ref().map_or(1000, |process| process.0.rate))
 }
 
-/// What passes of true time while so much passes by the clock of this process.
+/// The true time that corresponds to a time by the clock of this process.
 fn true_time(by_clock: Duration) -> Duration {
     by_clock * 1000 / rate() + Duration::from_micros(1)
 }
@@ -172,7 +172,7 @@ impl Sub for Moment {
     }
 }
 
-/// openraft's view of all this.
+/// The runtime as openraft sees it.
 pub struct Processes;
 
 impl fmt::Debug for Processes {

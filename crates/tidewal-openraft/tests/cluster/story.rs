@@ -21,7 +21,7 @@ use crate::planted::Planted;
 use crate::rng::Rng;
 use crate::runtime::{self, Moment};
 
-/// What happened in stories.
+/// Counts of events in all runs.
 #[derive(Debug, Default)]
 pub struct Seen {
     pub calls: u64,
@@ -44,7 +44,7 @@ struct Story {
     seen: Seen,
 }
 
-/// Lets a cluster live. An error says what is wrong with it.
+/// Runs a cluster. An error says what went wrong.
 pub async fn tell(seed: u64, planted: Option<Planted>) -> Result<(Seen, History), String> {
     runtime::begin(seed);
     let mut rng = Rng::new(seed);
@@ -125,7 +125,7 @@ impl Story {
         Ok(())
     }
 
-    /// Something happens to a node or to the network.
+    /// Makes something happen to a node or to the network.
     async fn strike(&mut self) -> Result<(), String> {
         let nth = usize::try_from(self.rng.roll(self.nodes.len() as u64)).unwrap();
         let what = self.rng.roll(13);
@@ -203,7 +203,7 @@ impl Story {
         }
     }
 
-    /// A snapshot is built, or the members change.
+    /// Makes the leader build a snapshot or change the members.
     fn ask_the_leader(&mut self, nth: usize) {
         let Some(running) = self.network.running(self.nodes[nth].id) else {
             return;
@@ -228,7 +228,7 @@ impl Story {
         drop(leader.process.spawn(change));
     }
 
-    /// Starts what is down. A raft that has ended although its disk works is a fault.
+    /// Restarts nodes that are down. A raft that has ended although its disk works is an error.
     async fn look_after_the_dead(&mut self) -> Result<(), String> {
         for nth in 0..self.nodes.len() {
             let is_off = self.nodes[nth].disk.is_off();
@@ -264,7 +264,8 @@ impl Story {
         started.map_err(|error| format!("node {} does not start: {error}", nth + 1))
     }
 
-    /// Everything works again: the cluster answers, and all nodes come to the same state.
+    /// Lets everything work again: the cluster must answer, and all nodes must reach the same
+    /// state.
     async fn end(&mut self) -> Result<State, String> {
         self.network.heal();
         self.resume();
@@ -305,7 +306,7 @@ impl Story {
         None
     }
 
-    /// Waits until a node has come as far as `state`, if it is a member, and compares.
+    /// Waits until a node, if it is a member, has reached `state`, and compares.
     async fn agrees(&self, nth: usize, state: &State) -> Result<(), String> {
         let Some(Running { machine, .. }) = self.network.running(self.nodes[nth].id) else {
             return Err(format!("node {} is down", nth + 1));
@@ -323,7 +324,7 @@ impl Story {
     }
 }
 
-/// Says what happens, if that is asked for.
+/// Prints events, if requested.
 pub fn trace(what: impl FnOnce() -> String) {
     if std::env::var_os("TIDEWAL_TRACE").is_some() {
         println!("{:?}: {}", Moment::now(), what());

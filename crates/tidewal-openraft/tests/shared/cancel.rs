@@ -1,5 +1,5 @@
-//! Futures that are polled so often and then dropped. The sentences that are quoted are those of the
-//! documentation; `tests/cancel/sentences.rs` looks for them.
+//! Futures that are dropped after a number of polls. The quoted sentences come from the
+//! documentation. `tests/cancel/sentences.rs` checks them.
 
 use std::future::Future;
 use std::pin::pin;
@@ -16,10 +16,10 @@ use crate::api::{Calls, RaftLog, Vote, callback, log_id, open as try_open};
 use crate::model::{Model, Past, entry};
 use crate::support::{DIR, options, run};
 
-/// `RaftLog`: "Every future of it can be dropped."
+/// `RaftLog`: "Every future of this type can be dropped."
 ///
-/// `RaftLog`: "What it was to record is then recorded or not, in the order of the calls, and of an
-/// append's entries those may be recorded that come first."
+/// `RaftLog`: "Its records may or may not be written, in the order of the calls, and of an append's
+/// entries only the first ones may be written."
 ///
 /// `RaftLog`: "The log keeps working."
 #[test]
@@ -36,11 +36,11 @@ fn calls_are_dropped_after_every_number_of_steps() {
     }
 }
 
-/// Returns whether anything of it was recorded, and whether it completed.
+/// Returns whether any of it was recorded, and whether it completed.
 async fn drop_one_call(kind: u8, steps: usize) -> (bool, bool) {
     let disk = SimDisk::new(1);
     disk.set_sync_time(Duration::from_millis(1));
-    // So narrow that a record has to wait until there is room for it in the queue.
+    // Such a small queue that a record must wait for room.
     let narrow = options().queue_records(1);
     let mut log = open(&disk, narrow).await;
     let first = (0..4).map(|index| entry(1, index, vec![1]));
@@ -73,7 +73,7 @@ async fn drop_one_call(kind: u8, steps: usize) -> (bool, bool) {
     (recorded, completed)
 }
 
-/// Checks that the state is one that the call can have made.
+/// Checks that the call can have led to this state.
 async fn note_possible_states(past: &mut Past, kind: u8, log: &mut RaftLog) -> bool {
     let mut state = past.now();
     let before = state.clone();
@@ -144,8 +144,8 @@ async fn open(disk: &SimDisk, options: tidewal::WalOptions) -> RaftLog {
     try_open(options, disk).await.unwrap()
 }
 
-/// Polls a future, lets the log work, and so on; drops it after so many steps. Returns whether it
-/// completed before.
+/// Alternately polls a future and lets the log work. Drops the future after `steps` steps. Returns
+/// whether it completed before.
 pub async fn drop_after<T, E: std::fmt::Debug>(
     steps: usize,
     future: impl Future<Output = Result<T, E>>,

@@ -1,4 +1,4 @@
-//! What is durable, answered and given back when.
+//! When records are durable, calls are answered and files are removed.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ async fn open(disk: &SimDisk) -> RaftLog {
     open_with(options(), disk).await
 }
 
-/// Lets everything happen that does not wait for the clock.
+/// Lets the log do everything that does not wait for the clock.
 async fn settle() {
     for _ in 0..100 {
         tokio::task::yield_now().await;

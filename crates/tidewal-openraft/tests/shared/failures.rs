@@ -1,4 +1,4 @@
-//! Disks that fail or are full, and directories that hold something else.
+//! Disks that fail or are full, and directories with other contents.
 
 use std::io;
 use std::time::Duration;
@@ -14,10 +14,10 @@ use crate::api::{
 use crate::model::{Model, entry};
 use crate::support::{DIR, options, run};
 
-/// The records of a vote: the vote, the padding behind it, and its proof.
+/// The number of records of a vote: the vote, the padding and its proof.
 const VOTE: u64 = 3;
 
-/// Every record a batch of its own, and no spare files.
+/// Every record is a separate batch, and there are no spare files.
 async fn open(disk: &SimDisk) -> RaftLog {
     let options = options().max_batch_records(1).spare_segments(0);
     try_open(options, disk).await.unwrap()
@@ -63,7 +63,8 @@ fn a_failure_while_nothing_waits_reaches_the_next_call() {
     });
 }
 
-/// Fills the disk, so that a large entry is refused, and with it a small one behind it that has room.
+/// Fills the disk, so a large entry is refused, and with it a small one after it for which there is
+/// room.
 async fn refuse_some(disk: &SimDisk, log: &mut RaftLog) {
     let next = Model::of(log).await.next_index();
     log.append_durably([entry(1, next, vec![0; 9000])])
@@ -87,8 +88,8 @@ async fn refuse_some(disk: &SimDisk, log: &mut RaftLog) {
     disk.set_quota(None);
 }
 
-/// A log without one of its records, of which those behind it count for nothing: what an appender leaves
-/// that goes on behind a refusal. This crate's does not, and reads it all the same.
+/// A log that lacks one of its records, so the records after it are void, as an appender that
+/// continues after a refusal leaves it. This crate does not write such logs, but reads them.
 async fn without(missing: Lsn, log: RaftLog, disk: &SimDisk) -> SimDisk {
     drop(log);
     let mut records = options().recover_on(disk, DIR).await.unwrap();
@@ -103,7 +104,7 @@ async fn without(missing: Lsn, log: RaftLog, disk: &SimDisk) -> SimDisk {
     copy
 }
 
-/// A node with a vote and one entry, which lives on as if there were nothing behind them.
+/// A node with a vote and one entry, which continues as if nothing came after them.
 async fn live_on_behind_one_entry(disk: &SimDisk) {
     for life in 0..3 {
         disk.restart(Survival::Nothing);
@@ -151,8 +152,8 @@ fn what_follows_a_missing_record_counts_for_nothing() {
     });
 }
 
-/// Void records can be the first of a segment. Since a log that was opened goes on in another one, the
-/// log never begins with such a segment.
+/// Void records can be the first ones of a segment. Since a reopened log continues in another
+/// segment, the log never begins with such a segment.
 #[test]
 fn void_records_in_a_segment_of_their_own_go_with_it() {
     run(async {
@@ -184,7 +185,7 @@ fn void_records_in_a_segment_of_their_own_go_with_it() {
     });
 }
 
-/// There is no room for the next such operation, and then there is.
+/// The next such operation fails because the disk is full, and later ones succeed.
 #[test]
 fn what_is_refused_at_a_rotation_takes_what_follows_with_it() {
     let tried = [Operation::Allocate, Operation::Create, Operation::Write]

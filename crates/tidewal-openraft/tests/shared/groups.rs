@@ -133,7 +133,7 @@ fn logs_of_one_and_of_many_are_told_apart() {
     });
 }
 
-/// 200 groups of which one is busy: the log stays small, and the others lose nothing.
+/// With 200 groups, one of which is busy, the log stays small and the others lose nothing.
 #[test]
 fn the_log_is_truncated_although_most_groups_are_idle() {
     run(async {
@@ -159,7 +159,7 @@ fn the_log_is_truncated_although_most_groups_are_idle() {
                 most = most.max(disk.files(DIR).len());
             }
         }
-        // The groups hold some 40 kB, and twice what memory takes for that is the distance.
+        // The groups hold about 40 kB, and the distance is twice the memory for that.
         assert!(most * 16 * 1024 < 400 * 1024, "{most} files");
         assert!(appended > 1_000_000);
         drop((busy, logs));
@@ -172,10 +172,10 @@ fn the_log_is_truncated_although_most_groups_are_idle() {
     });
 }
 
-/// `RaftLogs::remove_group`: "If it is dropped, the group is removed or not, and if it is, possibly not
-/// durably."
+/// `RaftLogs::remove_group`: "If the future is dropped, the group may or may not be removed, and
+/// its removal may not be durable."
 ///
-/// `RaftLogs::remove_group`: "It can be called again."
+/// `RaftLogs::remove_group`: "The call can be repeated."
 #[test]
 fn a_removal_that_is_dropped_leaves_the_group_or_none() {
     let mut outcomes = BTreeSet::new();
@@ -242,8 +242,9 @@ async fn a_directory_whose_open_was_dropped_is_free() {
     }
 }
 
-/// A group was recovered whose entries had been taken back since its last checkpoint. Another one moved the
-/// log's beginning to that checkpoint, which still asked for them, and the log could not be opened.
+/// A group was recovered whose entries had been truncated since its last checkpoint. Another group
+/// moved the log's beginning to that checkpoint, which still needed them, and the log could not be
+/// opened.
 #[test]
 fn regression_what_a_checkpoint_asks_for_stays_until_the_next() {
     run(async {
@@ -273,7 +274,7 @@ fn regression_what_a_checkpoint_asks_for_stays_until_the_next() {
     });
 }
 
-/// Groups come, work, idle and go, with deaths between and within.
+/// Groups are created, work, idle and are removed, with crashes at any time.
 #[test]
 fn random_groups_and_deaths() {
     let seeds = std::env::var("TIDEWAL_SEEDS").map_or(200, |seeds| seeds.parse().unwrap());
@@ -284,7 +285,7 @@ fn random_groups_and_deaths() {
     assert!(truncated > seeds / 2, "{truncated}");
 }
 
-/// Whether the log did not begin with its first record any more, at the end.
+/// Returns whether the log was truncated at the end.
 async fn live_and_die(seed: u64) -> bool {
     let mut rng = Rng::new(seed);
     let disk = SimDisk::new(seed);
@@ -309,7 +310,8 @@ async fn live_and_die(seed: u64) -> bool {
     reader.report().oldest > tidewal::Lsn::FIRST
 }
 
-/// Every group has a state that its calls made, no older than what was acknowledged.
+/// Checks that every group has the state after a prefix of its calls that includes every
+/// acknowledged one.
 async fn compare(logs: &RaftLogs, pasts: &mut BTreeMap<u64, Past>, seed: u64) {
     for group in logs.groups() {
         assert!(
@@ -326,7 +328,7 @@ async fn compare(logs: &RaftLogs, pasts: &mut BTreeMap<u64, Past>, seed: u64) {
 
 async fn work(logs: &RaftLogs, rng: &mut Rng, pasts: &mut BTreeMap<u64, Past>) {
     for _ in 0..rng.count(150) {
-        // Group 0 is busy, the others idle for long.
+        // Group 0 is busy, and the others are mostly idle.
         let group = if rng.once_in(4) { rng.roll(12) } else { 0 };
         let mut log = logs.open_group(group).unwrap();
         let past = pasts.entry(group).or_insert_with(|| {
@@ -348,7 +350,7 @@ async fn work(logs: &RaftLogs, rng: &mut Rng, pasts: &mut BTreeMap<u64, Past>) {
     }
 }
 
-/// One call, which is acknowledged; `None` if the power has gone.
+/// Makes one acknowledged call. `None` if the power was cut.
 async fn call(log: &mut RaftLog, rng: &mut Rng, past: &mut Past) -> Option<()> {
     let mut state = past.now();
     let call = match rng.roll(8) {

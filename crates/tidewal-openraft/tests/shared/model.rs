@@ -1,4 +1,4 @@
-//! What a raft log holds, as a plain value, and what it may hold after a death.
+//! The state of a raft log as a plain value, and the possible states after a crash.
 
 use std::collections::BTreeMap;
 
@@ -11,12 +11,12 @@ pub struct Model {
     pub vote: Option<Vote>,
     pub committed: Option<LogId>,
     pub purged: Option<LogId>,
-    /// Term, length and the byte that all its bytes are, by index.
+    /// The term, the length and the repeated byte of each entry, by index.
     pub entries: BTreeMap<u64, (u64, usize, Option<u8>)>,
 }
 
 impl Model {
-    /// What a log says it holds.
+    /// The state of a log.
     pub async fn of(log: &mut RaftLog) -> Self {
         let entries = log.entries(..).await;
         let state = log.get_log_state().await.unwrap();
@@ -65,23 +65,23 @@ pub struct Past {
 }
 
 impl Past {
-    /// The state after all that was asked for.
+    /// The state after all calls.
     pub fn now(&self) -> Model {
         self.states.last().cloned().unwrap_or_default()
     }
 
-    /// Notes a call by the state that it makes. Returns its number.
+    /// Records a call by the resulting state. Returns its number.
     pub fn ask(&mut self, state: Model) -> usize {
         self.states.push(state);
         self.states.len() - 1
     }
 
-    /// A call was acknowledged, and so were those before it.
+    /// Records that a call, and every call before it, was acknowledged.
     pub fn acknowledge(&mut self, call: usize) {
         self.acknowledged = self.acknowledged.max(call);
     }
 
-    /// A log was recovered with this state, which is where it goes on.
+    /// Records that a log was recovered with this state, and continues from it.
     pub fn recovered(&mut self, state: Model) {
         let possible = self.states.get(self.acknowledged..).unwrap_or_default();
         assert!(

@@ -1,5 +1,5 @@
-//! Random calls, many in flight; processes killed, power cut and disks full at random moments; after
-//! each death the state is that after some prefix of the calls which holds all that was acknowledged.
+//! Random calls, many in flight, with kills, power cuts and full disks at random moments. After
+//! each crash the state is that after a prefix of the calls that includes every acknowledged one.
 
 use std::future::Future;
 use std::io::ErrorKind;
@@ -32,7 +32,7 @@ fn random_calls_and_deaths() {
     );
 }
 
-/// Seed 22,870 of a long run: its process was killed before it had made the directory of the log, and
+/// Seed 22,870 of a long run: the process was killed before it had created the log's directory, and
 /// its records could not be read.
 #[test]
 fn regression_a_process_that_is_killed_at_once_has_promised_nothing() {
@@ -44,7 +44,7 @@ fn regression_a_process_that_is_killed_at_once_has_promised_nothing() {
     Story::new(22_870).live_and_die(&mut seen);
 }
 
-/// What happened in all stories.
+/// Counts of events in all runs.
 #[derive(Debug, Default)]
 struct Seen {
     calls: u64,
@@ -52,9 +52,9 @@ struct Seen {
     kills: u64,
     /// Lives that a full disk ended.
     full: u64,
-    /// Logs that held records which count for nothing.
+    /// Logs with void records.
     voids: u64,
-    /// Logs that did not begin with the first record any more.
+    /// Logs that were truncated.
     truncated: u64,
 }
 
@@ -149,7 +149,7 @@ impl Story {
     }
 
     async fn open(&mut self) -> Option<RaftLog> {
-        // Small batches, so that one can be refused and the next one not.
+        // Small batches, so one can be refused and the next one appended.
         let options = options()
             .spare_segments(self.rng.count(2) - 1)
             .max_batch_records(self.rng.count(6));
@@ -200,7 +200,7 @@ impl Story {
         Ok(())
     }
 
-    /// A vote whose future is dropped: saved or not, but nothing between.
+    /// A vote whose future is dropped: it is saved or not, but never in part.
     async fn cancelled_vote(&mut self, log: &mut RaftLog) {
         let vote = Vote::new(self.rng.roll(50), 2);
         let _ = log.save_vote(&vote).now_or_never();
@@ -232,7 +232,7 @@ impl Story {
                 entry(term, next + place, vec![fill; self.rng.len() / 2])
             })
             .collect();
-        // Nothing is promised by an append of nothing, which is the state at the beginning.
+        // An empty append promises nothing, which is the state at the beginning.
         let mut call = 0;
         for entry in &entries {
             state.append(entry);
@@ -257,7 +257,8 @@ impl Story {
         Ok(())
     }
 
-    /// Usually up to an entry; now and then beyond the last one, as when a snapshot is installed.
+    /// Usually purges up to an entry, sometimes beyond the last one, as when a snapshot is
+    /// installed.
     async fn purge(&mut self, log: &mut RaftLog) -> Result<(), StoreError> {
         let mut state = self.past.now();
         let nth = self.rng.count(state.entries.len() as u64 + 1) - 1;
@@ -273,7 +274,7 @@ impl Story {
         Ok(())
     }
 
-    /// Looks at, or waits for, the callbacks of appends. They come in order.
+    /// Checks, or waits for, the callbacks of appends, which come in order.
     async fn settle(&mut self, wait: bool) -> Result<(), StoreError> {
         while let Some((call, flushed)) = self.in_flight.first_mut() {
             let outcome = match wait {
@@ -295,11 +296,11 @@ impl Story {
         Ok(())
     }
 
-    /// Looks at the records of a dead log: at their numbers, in bytes 2 to 9.
+    /// Checks the numbers of a crashed log's records, in bytes 2 to 9.
     async fn look(&mut self, seen: &mut Seen) {
         let mut reader = match options().read_on(&self.disk, DIR).await {
             Ok(reader) => reader,
-            // A process that is killed at once has made no directory, and promised nothing.
+            // A process that is killed at once has created no directory, and promised nothing.
             Err(Error::Io(fault)) if fault.io_error().kind() == ErrorKind::NotFound => {
                 return assert_eq!(self.past.now(), Model::default());
             }
@@ -320,7 +321,7 @@ impl Story {
     }
 }
 
-/// Says which seed failed.
+/// Prints the seed that failed.
 struct Label(u64);
 
 impl Drop for Label {

@@ -1,4 +1,4 @@
-//! A vote that was saved is never taken back unnoticed.
+//! A saved vote is never lost unnoticed.
 
 use tidewal::sim::{SimDisk, Survival};
 
@@ -6,11 +6,11 @@ use crate::api::openraft_traits::RaftLogStorage;
 use crate::api::{Calls, Vote, open};
 use crate::support::{DIR, options, run};
 
-/// The bytes that a disk loses at once.
+/// The units that a disk loses at once, in bytes.
 const UNITS: [usize; 3] = [1, 512, 4096];
 
-/// What is acknowledged last before a crash can be damaged and be taken for a torn end. A vote that is
-/// lost so lets a node vote twice in one term.
+/// Damage to the last acknowledged record before a crash can be taken for a torn tail. If a vote is
+/// lost in this way, a node can vote twice in one term.
 #[test]
 fn damage_to_one_page_never_takes_a_vote_back_unnoticed() {
     let mut noticed = 0;
@@ -30,7 +30,7 @@ fn damage_to_one_page_never_takes_a_vote_back_unnoticed() {
     assert!(noticed > 100, "{noticed}");
 }
 
-/// A log that has voted, and whose machine has lost its power.
+/// A log with a vote, after a power cut.
 async fn voted() -> SimDisk {
     let disk = SimDisk::new(1);
     let mut log = open(options().spare_segments(0), &disk).await.unwrap();
@@ -41,7 +41,7 @@ async fn voted() -> SimDisk {
     disk
 }
 
-/// Whether damage there is noticed, and not harmless.
+/// Returns whether damage there is noticed, instead of harmless.
 async fn damaged(name: &str, at: usize, unit: usize) -> bool {
     let disk = voted().await;
     disk.corrupt(name, |bytes| {

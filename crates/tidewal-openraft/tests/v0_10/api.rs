@@ -1,4 +1,4 @@
-//! openraft 0.10, as the tests need it that both versions share.
+//! openraft 0.10, as the tests that both versions share need it.
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -43,7 +43,7 @@ pub async fn open_with(
     RaftLog::recover(options.recover_on(disk, DIR).await?, raft).await
 }
 
-/// A callback, and what it is called with.
+/// A callback, and a receiver of its result.
 pub fn callback() -> (
     IOFlushed<Types>,
     impl Future<Output = Result<(), StoreError>> + Send,
@@ -54,7 +54,7 @@ pub fn callback() -> (
     (IOFlushed::signal(sender), outcome)
 }
 
-/// The traits, by names that both versions have.
+/// The traits, under names that both versions have.
 pub mod openraft_traits {
     pub use openraft::storage::RaftLogStorage;
 }

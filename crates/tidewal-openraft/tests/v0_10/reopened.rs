@@ -1,4 +1,4 @@
-//! A raft log whose process or machine dies before and during every call.
+//! A raft log that crashes before and during every call.
 
 use std::fmt::Debug;
 use std::io;
@@ -15,31 +15,31 @@ use crate::machine::Types;
 use crate::rng::Rng;
 use crate::support::options;
 
-/// How a log dies.
+/// How a log crashes.
 #[derive(Clone, Copy, Debug)]
 pub enum Death {
     /// The process is killed between two calls.
     Kill,
-    /// The power is cut between two calls, and of what was not synced this survives.
+    /// The power is cut between two calls, and these unsynced changes survive.
     Cut(Survival),
-    /// The power is cut at some operation of the call too; the call fails and is made again.
+    /// The power is also cut at some operation of the call. The call fails and is repeated.
     CutWithin,
-    /// Nothing is killed: the log is dropped, and opened by the same process.
+    /// No crash: the log is dropped, and opened by the same process.
     Drop,
 }
 
-/// A raft log that dies, and is recovered, before each call.
+/// A raft log that crashes and is recovered before each call.
 pub struct Reopened {
     disk: SimDisk,
     death: Death,
-    /// How often the call under way has failed.
+    /// How often the current call has failed.
     failures: u64,
     rng: Arc<Mutex<Rng>>,
     log: Option<RaftLog>,
     reader: Follower,
 }
 
-/// A reader of the log that is open. The suite reads through one that it got before it appended.
+/// A reader of the open log. The suite reads through one that it got before it appended.
 #[derive(Clone)]
 pub struct Follower(Arc<Mutex<LogReader<Types>>>);
 
@@ -84,7 +84,7 @@ impl Reopened {
         }
     }
 
-    /// Dies and is recovered.
+    /// Crashes and is recovered.
     async fn reopened(&mut self) -> &mut RaftLog {
         match self.death {
             Death::Kill => self.disk.kill(),
@@ -109,7 +109,7 @@ impl Reopened {
         self.log.as_mut().unwrap()
     }
 
-    /// Whether a call that failed is to be made again.
+    /// Whether a failed call must be repeated.
     fn again<T>(&mut self, outcome: &Result<T, io::Error>) -> bool {
         if let Err(error) = outcome {
             assert!(self.disk.is_off(), "{error}");
@@ -146,7 +146,7 @@ impl RaftLogStorage<Types> for Reopened {
     async fn save_committed(&mut self, committed: Option<LogId>) -> Result<(), io::Error> {
         let log = self.reopened().await;
         log.save_committed(committed).await?;
-        // It need not survive. With a durable record behind it, it does, so that the suite checks it.
+        // It need not survive. With a durable record after it, it does, so the suite checks it.
         let vote = log.saved_vote().await.unwrap_or(Vote::new(0, 0));
         log.save_vote(&vote).await
     }
@@ -166,7 +166,7 @@ impl RaftLogStorage<Types> for Reopened {
             let log = self.doomed().await;
             let last = log.get_log_state().await?.last_log_id;
             if last != before {
-                // A first part of them was appended by the call that failed.
+                // The failed call may have appended the first ones.
                 entries.retain(|entry| last.is_none_or(|last| entry.log_id.index > last.index));
             }
             let outcome = log.append_durably(entries.clone()).await;

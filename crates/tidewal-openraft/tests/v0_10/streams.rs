@@ -1,4 +1,4 @@
-//! Streams of entries, which are read a few at a time.
+//! Streams of entries, which read a few entries at a time.
 
 use futures::StreamExt;
 use openraft::RaftLogReader;
@@ -10,7 +10,7 @@ use crate::api::{Calls, RaftLog, Vote, log_id, open};
 use crate::model::entry;
 use crate::support::run;
 
-/// A log of twenty entries of 10 kB, which are more than a stream reads at a time.
+/// A log of twenty entries of 10 kB, more than a stream reads at a time.
 async fn twenty() -> RaftLog {
     let mut log = open(Wal::options(), &SimDisk::new(1)).await.unwrap();
     let entries = (0..20).map(|index| entry(1, index, vec![7; 10_000]));
@@ -49,7 +49,7 @@ fn a_stream_tells_what_was_purged_while_it_was_read() {
         assert!(before.iter().all(Result::is_ok) && before.len() < 15);
         let error = last.as_ref().unwrap_err().to_string();
         assert!(error.contains("was purged"), "{error}");
-        // One that begins behind them has what is left.
+        // A stream over all of them has the remaining ones.
         assert_eq!(reader.entries_stream(0..20).await.count().await, 4);
     });
 }

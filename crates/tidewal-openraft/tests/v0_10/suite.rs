@@ -1,5 +1,5 @@
-//! openraft's own test suite for stores, unchanged: on a disk, and over and over again on a log that
-//! dies before each call.
+//! openraft's own test suite for stores, unchanged: on a disk, and repeatedly on a log that crashes
+//! before each call.
 
 use openraft::StorageError;
 use openraft::testing::log::{StoreBuilder, Suite};
@@ -22,7 +22,7 @@ impl StoreBuilder<Types, RaftLog<Types>, Machine, TempDir> for OnDisk {
     }
 }
 
-/// Makes logs that die.
+/// Makes logs that crash.
 struct Dying(Death, u64);
 
 impl StoreBuilder<Types, Reopened, Machine> for Dying {

@@ -1,4 +1,4 @@
-//! openraft 0.9, as the tests need it that both versions share.
+//! openraft 0.9, as the tests that both versions share need it.
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -38,7 +38,7 @@ pub async fn open_with(
     RaftLog::recover(options.recover_on(disk, DIR).await?, raft).await
 }
 
-/// The traits, by names that both versions have.
+/// The traits, under names that both versions have.
 pub mod openraft_traits {
     pub use openraft09::storage::RaftLogStorage;
 }
@@ -97,7 +97,7 @@ pub fn is_out_of_order(error: &StoreError) -> bool {
     matches!(error, StorageError::Defensive { .. })
 }
 
-/// An error of this kind, to see what the tests look for.
+/// Shows the form of errors that the tests look for.
 #[test]
 fn errors_are_told_with_their_causes() {
     let cause = AnyError::error("the disk is full");

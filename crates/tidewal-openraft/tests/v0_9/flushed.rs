@@ -1,4 +1,4 @@
-//! Callbacks of appends. openraft keeps their constructor to itself, and makes one for every store.
+//! Callbacks of appends. Their constructor is private to openraft, which makes one for every store.
 
 use std::fmt::Debug;
 use std::future::Future;
@@ -11,7 +11,7 @@ use openraft09::{Entry, LogId, LogState, OptionalSend, RaftLogReader, StorageErr
 
 use crate::machine::Types;
 
-/// A callback, and what it is called with.
+/// A callback, and a receiver of its result.
 pub fn callback() -> (
     LogFlushed<Types>,
     impl Future<Output = Result<(), StorageError<u64>>> + Send,
@@ -24,7 +24,7 @@ pub fn callback() -> (
     (callback, outcome)
 }
 
-/// A store that does nothing but keep the callback it is given.
+/// A store that only keeps the callback that it gets.
 struct Catcher(Arc<Mutex<Option<LogFlushed<Types>>>>);
 
 impl RaftLogStorage<Types> for Catcher {

@@ -1,4 +1,4 @@
-//! A raft log whose process or machine dies before and during every call.
+//! A raft log that crashes before and during every call.
 
 use std::fmt::Debug;
 use std::ops::RangeBounds;
@@ -14,24 +14,24 @@ use crate::machine::Types;
 use crate::rng::Rng;
 use crate::support::{DIR, options};
 
-/// How a log dies.
+/// How a log crashes.
 #[derive(Clone, Copy, Debug)]
 pub enum Death {
     /// The process is killed between two calls.
     Kill,
-    /// The power is cut between two calls, and of what was not synced this survives.
+    /// The power is cut between two calls, and these unsynced changes survive.
     Cut(Survival),
-    /// The power is cut at some operation of the call too; the call fails and is made again.
+    /// The power is also cut at some operation of the call. The call fails and is repeated.
     CutWithin,
-    /// Nobody is killed: the log is dropped, and opened by the same process.
+    /// No crash: the log is dropped, and opened by the same process.
     Drop,
 }
 
-/// A raft log that dies, and is recovered, before each call.
+/// A raft log that crashes and is recovered before each call.
 pub struct Reopened {
     disk: SimDisk,
     death: Death,
-    /// How often the call under way has failed.
+    /// How often the current call has failed.
     failures: u64,
     rng: Arc<Mutex<Rng>>,
     log: Option<RaftLog<Types>>,
@@ -59,7 +59,7 @@ impl Reopened {
         );
     }
 
-    /// Dies and is recovered.
+    /// Crashes and is recovered.
     async fn reopened(&mut self) -> &mut RaftLog<Types> {
         match self.death {
             Death::Kill => self.disk.kill(),
@@ -83,7 +83,7 @@ impl Reopened {
         self.log.as_mut().unwrap()
     }
 
-    /// Whether a call that failed is to be made again.
+    /// Whether a failed call must be repeated.
     fn again<T>(&mut self, outcome: &Result<T, StorageError<u64>>) -> bool {
         if let Err(error) = outcome {
             assert!(self.disk.is_off(), "{error}");
@@ -126,7 +126,7 @@ impl RaftLogStorage<Types> for Reopened {
     ) -> Result<(), StorageError<u64>> {
         let log = self.reopened().await;
         log.save_committed(committed).await?;
-        // It need not survive. With a durable record behind it, it does, so that the suite checks it.
+        // It need not survive. With a durable record after it, it does, so the suite checks it.
         let vote = log.read_vote().await?.expect("the suite has voted");
         log.save_vote(&vote).await
     }
@@ -150,7 +150,7 @@ impl RaftLogStorage<Types> for Reopened {
             let log = self.doomed().await;
             let last = log.get_log_state().await?.last_log_id;
             if last != before {
-                // A first part of them was appended by the call that failed.
+                // The failed call may have appended the first ones.
                 entries.retain(|entry| last.is_none_or(|last| entry.log_id.index > last.index));
             }
             let outcome = log.blocking_append(entries.clone()).await;

@@ -1,5 +1,5 @@
-//! openraft's own test suite for stores, unchanged: on a disk, and over and over again on a log that
-//! dies before each call.
+//! openraft's own test suite for stores, unchanged: on a disk, and repeatedly on a log that crashes
+//! before each call.
 
 use openraft09::StorageError;
 use openraft09::testing::{StoreBuilder, Suite};
@@ -21,7 +21,7 @@ impl StoreBuilder<Types, RaftLog<Types>, Machine, TempDir> for OnDisk {
     }
 }
 
-/// Makes logs that die.
+/// Makes logs that crash.
 struct Dying(Death, u64);
 
 impl StoreBuilder<Types, Reopened, Machine> for Dying {
@@ -57,7 +57,7 @@ fn the_suite_passes_when_what_survives_a_cut_is_chance() {
 
 #[test]
 fn the_suite_passes_when_power_is_cut_within_the_calls_too() {
-    // At once, because most of the suite's time is spent asleep.
+    // Concurrently, because the suite sleeps most of the time.
     std::thread::scope(|scope| {
         for seed in 0..8 {
             scope.spawn(move || Suite::test_all(Dying(Death::CutWithin, seed)).unwrap());

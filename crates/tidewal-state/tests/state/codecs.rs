@@ -24,7 +24,7 @@ impl Logged for Add {
     type Codec = Json;
 }
 
-/// Its codec panics where that is planned.
+/// An output whose codec panics where a test plans it.
 #[derive(Debug, PartialEq)]
 struct Position(u64);
 
@@ -91,8 +91,8 @@ async fn open(disk: &SimDisk) -> StateMachine<Count> {
     options().open_on(disk, DIR).await.unwrap()
 }
 
-/// The panic ended the task that applies. The state had the effect, its place did not, and so a snapshot of
-/// it had the command applied again by the next start.
+/// The panic ended the task that applies commands. The state had the effect of the command but not its LSN,
+/// so the next start applied the command again to a snapshot of that state.
 #[test]
 fn regression_a_command_whose_output_cannot_be_kept_is_applied_once() {
     run(async {
@@ -121,7 +121,7 @@ fn regression_a_command_whose_output_cannot_be_kept_is_applied_once() {
     });
 }
 
-/// Two of the same on their way: the second one gets what the first one has left.
+/// The same request twice in flight: the second one gets the stored output of the first one.
 #[test]
 fn regression_an_output_that_cannot_be_decoded_ends_no_other_request() {
     run(async {

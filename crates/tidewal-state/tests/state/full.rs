@@ -1,4 +1,4 @@
-//! A disk that is full.
+//! Full disks.
 
 use std::time::Duration;
 
@@ -20,8 +20,9 @@ async fn fill(machine: &Machine, from: u64) -> u64 {
     panic!("the disk is not full");
 }
 
-/// Today's key-value service never left a full disk: its snapshot had no room. Here the space for one is set
-/// aside, one is tried by itself, and commands are taken again.
+/// Space for a snapshot is reserved, the state machine takes one on its own, and commands are
+/// accepted again. (An earlier key-value service never recovered from a full disk, because its
+/// snapshot had no room.)
 #[test]
 fn a_full_disk_gets_free_by_itself() {
     run(async {
@@ -45,7 +46,8 @@ fn a_full_disk_gets_free_by_itself() {
     });
 }
 
-/// Without space set aside it stays full until there is room, and then works again by itself.
+/// Without reserved space the disk stays full until there is room. Then the state machine works
+/// again on its own.
 #[test]
 fn without_space_set_aside_it_waits_for_room() {
     run(async {
@@ -70,7 +72,7 @@ fn without_space_set_aside_it_waits_for_room() {
     });
 }
 
-/// A service whose clients hammer at a full disk does not take one snapshot for each refusal.
+/// If clients keep sending commands to a full disk, not every refusal leads to a snapshot.
 #[test]
 fn a_full_disk_is_not_made_busy_with_snapshots() {
     run(async {
@@ -85,10 +87,10 @@ fn a_full_disk_is_not_made_busy_with_snapshots() {
             machine.execute(padded(next, 700)).await.unwrap_err();
         }
         tokio::time::sleep(Duration::from_millis(1)).await;
-        // Each refusal has tried to make a segment, which is one operation or two.
+        // Each refusal has tried to create a segment, which is one or two operations.
         assert!(disk.operations() - before < 450);
     });
 }
 
-/// Room for seven segments, and for nothing else.
+/// Room for seven segments only.
 const SEGMENTS_ONLY: u64 = 7 * 16 * 1024 + 100;

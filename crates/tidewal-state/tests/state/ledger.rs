@@ -1,5 +1,5 @@
-//! The state that the tests use: transfers between accounts, and a history of what was applied, so that
-//! what a start finds can be compared with what was answered.
+//! The state that the tests use: transfers between accounts, and a history of applied commands, so
+//! the state after a start can be compared with the answers.
 
 use std::collections::BTreeMap;
 
@@ -15,7 +15,7 @@ pub type Machine = StateMachine<Ledger>;
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
 pub struct Ledger {
     pub balances: BTreeMap<u64, i64>,
-    /// Which transfer came with which record.
+    /// The record and the id of each transfer.
     pub history: Vec<(u64, u64)>,
 }
 
@@ -30,9 +30,9 @@ pub struct Transfer {
 
 #[derive(Clone, Debug, Deserialize, PartialEq, Serialize)]
 pub struct Receipt {
-    /// How many transfers came before.
+    /// How many transfers were applied before.
     pub position: usize,
-    /// Refused by the state, if there was not enough.
+    /// An error if the state has refused the transfer, because there was not enough.
     pub balance: Result<i64, String>,
 }
 
@@ -67,7 +67,7 @@ impl State for Ledger {
 
 const OPENING: i64 = 100;
 
-/// An amount that `apply` panics at.
+/// An amount for which `apply` panics.
 pub const PANICS: i64 = i64::MIN;
 
 pub const DIR: &str = "state";
@@ -82,7 +82,7 @@ pub fn transfer(id: u64) -> Transfer {
     }
 }
 
-/// One whose record takes about so many bytes more.
+/// A transfer whose record is larger by about `bytes`.
 pub fn padded(id: u64, bytes: usize) -> Transfer {
     Transfer {
         pad: "p".repeat(bytes),
@@ -90,7 +90,7 @@ pub fn padded(id: u64, bytes: usize) -> Transfer {
     }
 }
 
-/// Small segments, requests, and no snapshot that is not asked for.
+/// Small segments, exactly-once requests, and snapshots only on request.
 pub fn options() -> Options<Ledger> {
     let policy = SnapshotPolicy::default().only_when_asked();
     StateMachine::options()
@@ -104,7 +104,7 @@ pub async fn open(disk: &SimDisk) -> Machine {
     options().open_on(disk, DIR).await.unwrap()
 }
 
-/// The ids that were applied, in their order.
+/// The ids of applied transfers, in order.
 pub fn ids(machine: &Machine) -> Vec<u64> {
     let history = machine.query(|ledger| ledger.history.clone()).unwrap();
     history.into_iter().map(|(_, id)| id).collect()

@@ -1,4 +1,4 @@
-//! Executed, queried, closed, opened again.
+//! The life of a state machine: execute, query, close, reopen.
 
 use futures::future::join_all;
 use tidewal::sim::{SimDisk, Survival};
@@ -23,7 +23,7 @@ fn what_was_answered_is_there_after_a_power_cut() {
     });
 }
 
-/// The same on threads and the machine's disk, many at once.
+/// The same with threads on the real disk, many calls at once.
 #[test]
 fn it_works_on_the_machines_disk() {
     within_a_minute(|| {
@@ -65,7 +65,7 @@ fn a_refusal_is_decided_in_the_order_of_the_log() {
             amount,
             ..transfer(id)
         };
-        // Each is enough for itself, and they are not enough for each other.
+        // Each of them fits alone, but not both together.
         let both = tokio::join!(machine.execute(large(0, 80)), machine.execute(large(3, 80)));
         assert_eq!(both.0.unwrap().balance, Ok(20));
         both.1.unwrap().balance.unwrap_err();
@@ -75,7 +75,7 @@ fn a_refusal_is_decided_in_the_order_of_the_log() {
     });
 }
 
-/// Whoever is not polled, or dropped, leaves no gap and is applied.
+/// A future that is not polled, or is dropped, leaves no gap, and its command is applied.
 #[test]
 fn a_dropped_future_leaves_no_gap() {
     run(async {
@@ -93,9 +93,10 @@ fn a_dropped_future_leaves_no_gap() {
     });
 }
 
-/// Room is not set aside for who waits: a future that is kept and not polled keeps nobody waiting.
+/// Room is not reserved for a waiting caller: a future that is kept without being polled makes no
+/// other caller wait.
 #[test]
-fn a_future_that_is_not_polled_keeps_nobody_waiting() {
+fn a_future_that_is_not_polled_makes_no_other_caller_wait() {
     run(async {
         let disk = SimDisk::new(1);
         let machine = options()
@@ -241,7 +242,7 @@ fn closing_answers_what_was_submitted() {
     });
 }
 
-/// The last handle that goes closes the log, also while a snapshot waits for its time.
+/// Dropping the last handle closes the log, even while a snapshot is due later.
 #[test]
 fn dropping_the_last_handle_closes_the_log() {
     run(async {
@@ -258,7 +259,7 @@ fn dropping_the_last_handle_closes_the_log() {
     });
 }
 
-/// While the log is truncated a task holds a handle of it, too.
+/// A task holds a handle of the log while it is truncated.
 #[test]
 fn dropping_the_last_handle_while_the_log_is_truncated() {
     run(async {
@@ -280,9 +281,9 @@ fn dropping_the_last_handle_while_the_log_is_truncated() {
     });
 }
 
-/// The tasks are gone with their runtime: whoever calls is told so, and does not wait.
+/// The tasks end with their runtime: callers get an error and do not wait.
 #[test]
-fn a_runtime_that_ends_leaves_nobody_waiting() {
+fn a_runtime_that_ends_leaves_no_caller_waiting() {
     within_a_minute(|| {
         let dir = tempfile::tempdir().unwrap();
         let first = tokio::runtime::Runtime::new().unwrap();
@@ -294,7 +295,7 @@ fn a_runtime_that_ends_leaves_nobody_waiting() {
         first.shutdown_background();
         let second = tokio::runtime::Runtime::new().unwrap();
         second.block_on(async {
-            // The tasks may need a moment to go.
+            // The tasks may need a moment to end.
             let outcome = machine.execute(transfer(1)).await;
             assert!(outcome.is_ok() || matches!(outcome, Err(Error::Interrupted)));
             let snapshot = machine.snapshot().await;
@@ -319,7 +320,7 @@ fn a_poisoned_log_still_answers_queries() {
         let refused = machine.execute(transfer(2)).await.unwrap_err();
         assert!(!refused.is_outcome_unknown(), "{refused:?}");
         assert_eq!(ids(&machine), [0]);
-        // What is durable can still be kept.
+        // The durable state is kept.
         machine.snapshot().await.unwrap_err();
         drop(machine);
         disk.restart(Survival::Nothing);

@@ -1,7 +1,7 @@
 //! Random commands, snapshots, full disks, failing calls, power cuts and kills: five lives each, checked
 //! against a model.
 //!
-//! `TIDEWAL_STATE_SEEDS=n` runs so many seeds, `TIDEWAL_STATE_SEED=n` repeats one.
+//! `TIDEWAL_STATE_SEEDS=n` runs n seeds, `TIDEWAL_STATE_SEED=n` repeats one.
 
 use std::cell::RefCell;
 use std::time::Duration;
@@ -59,7 +59,7 @@ pub struct Deaths {
     full: u64,
 }
 
-/// What goes from life to life.
+/// The state that is kept between lives.
 struct World {
     disk: SimDisk,
     random: Random,
@@ -105,7 +105,7 @@ impl World {
         let machine = match options.open_on(&self.disk, DIR).await {
             Ok(machine) => machine,
             Err(Error::Snapshot(error @ SnapshotError::Diverged { .. })) => panic!("{error}"),
-            // Only what was planned keeps it from opening.
+            // Only planned faults prevent it from opening.
             Err(Error::Log(_) | Error::Snapshot(_)) => return,
             Err(Error::NoSnapshot { skipped, .. }) if is_unreadable(&skipped) => return,
             Err(error) => panic!("{error:?}"),
@@ -130,12 +130,12 @@ impl World {
         match self.random.below(3) {
             0 => drop(machine.close().await),
             1 => drop(machine),
-            // It is still open when the process ends.
+            // The state machine is still open when the process ends.
             _ => std::mem::forget(machine),
         }
     }
 
-    /// Plans what goes wrong in this life.
+    /// Plans the faults of this life.
     fn plan(&mut self) {
         let random = &mut self.random;
         if random.below(5) > 0 {
@@ -168,13 +168,13 @@ impl World {
     }
 }
 
-/// Whether a read has failed, which only a plan makes it do.
+/// Whether a read has failed, which only a planned fault causes.
 fn is_unreadable(skipped: &[SnapshotFile]) -> bool {
     let mut states = skipped.iter().map(|file| file.state);
     states.any(|state| state == SnapshotState::Unreadable)
 }
 
-/// One client at work in one life.
+/// A client in one life.
 struct Worker<'a, 'b> {
     machine: &'a Machine,
     disk: &'a SimDisk,
@@ -250,7 +250,7 @@ impl Worker<'_, '_> {
         }
     }
 
-    /// Polls once and drops.
+    /// Polls a call once and drops it.
     async fn give_up(&mut self) {
         let transfer = self.transfer();
         let mut execute = Box::pin(self.machine.execute(transfer));

@@ -1,4 +1,4 @@
-//! A state machine on the simulated disk, and on the machine's own.
+//! A state machine on the simulated disk and on the real one.
 
 mod codecs;
 mod full;

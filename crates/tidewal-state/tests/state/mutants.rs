@@ -1,5 +1,4 @@
-//! Whether these tests can fail: each of a list of bugs is put in, and each instrument says whether it
-//! notices.
+//! Tests the tests: each mutant is activated in turn, and each test reports whether it notices.
 //!
 //!     RUSTC_WORKSPACE_WRAPPER=$PWD/.ci/mutants cargo test -p tidewal-state --test state mutants -- --nocapture
 
@@ -25,7 +24,7 @@ const INSTRUMENTS: [Instrument; 5] = [
     ),
 ];
 
-/// Who notices, of the instruments.
+/// The tests that notice the active mutant.
 fn noticed_by() -> Vec<&'static str> {
     let notices =
         |(_, instrument): &Instrument| catch_unwind(AssertUnwindSafe(instrument)).is_err();

@@ -1,4 +1,4 @@
-//! A request that is sent again.
+//! Requests that are sent again.
 
 use futures::future::join_all;
 use tidewal::sim::{SimDisk, Survival};
@@ -22,12 +22,12 @@ fn a_retry_gets_the_first_output() {
         let again = machine.execute_once(request(session, 1), transfer(1)).await;
         assert_eq!(again.unwrap(), first.unwrap());
         assert_eq!(ids(&machine), [1, 2]);
-        // A retry of what is known needs no record.
+        // A retry of a known request needs no record.
         assert_eq!(machine.stats().applied.get(), 3);
     });
 }
 
-/// Two of the same at once: both are in the log, and one is applied.
+/// Two concurrent attempts: both are in the log, and one is applied.
 #[test]
 fn a_retry_while_the_first_is_on_its_way() {
     run(async {
@@ -108,7 +108,7 @@ fn what_cannot_be_told_is_not_executed() {
     });
 }
 
-/// Other limits in a later life change nothing of what was decided.
+/// Other limits in a later life do not change earlier decisions.
 #[test]
 fn a_start_decides_as_it_was_decided() {
     run(async {
@@ -124,7 +124,7 @@ fn a_start_decides_as_it_was_decided() {
             .execute_once(request(first, 1), transfer(1))
             .await
             .unwrap();
-        // Both are on their way before the first session goes.
+        // Both are in flight before the first session expires.
         let (second, late) = tokio::join!(
             machine.open_session(),
             machine.execute_once(request(first, 2), transfer(2))
@@ -180,8 +180,8 @@ fn a_log_with_requests_needs_the_option() {
     });
 }
 
-/// Every request is sent until it is answered, through power cuts at random operations, and each is applied
-/// once. `TIDEWAL_STATE_RETRIES=n` asks for so many retries.
+/// Every request is sent until it is answered, through power cuts at random operations, and each is
+/// applied once. `TIDEWAL_STATE_RETRIES=n` sets the number of retries.
 #[test]
 fn exactly_once_through_power_cuts() {
     let wanted = std::env::var("TIDEWAL_STATE_RETRIES");
@@ -219,7 +219,8 @@ pub fn retries_through_power_cuts(wanted: u64) {
     println!("{retries} retries in {lives} lives, each request applied once");
 }
 
-/// Sends each request twice or more, and goes on to the next once it was answered. Returns the retries.
+/// Sends each request at least twice, and continues with the next one once it was answered. Returns
+/// the number of retries.
 async fn send_until_the_power_goes(
     machine: &Machine,
     disk: &SimDisk,

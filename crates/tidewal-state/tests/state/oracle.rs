@@ -1,4 +1,4 @@
-//! What has to be true of what a start finds.
+//! Checks of the state after a start.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,16 +7,16 @@ use tidewal_state::{Error, State};
 
 use crate::ledger::{Ledger, Receipt, Transfer};
 
-/// What was asked for and answered, in all lives.
+/// The requests and answers of all lives.
 #[derive(Default)]
 pub struct Oracle {
     sent: BTreeMap<u64, Transfer>,
     answered: BTreeMap<u64, Receipt>,
     refused: BTreeSet<u64>,
-    /// What some query has shown, or a start.
+    /// The history that a query or a start has shown.
     seen: Vec<(u64, u64)>,
     shown: BTreeSet<u64>,
-    /// What was answered since.
+    /// The commands answered since.
     to_be_shown: Vec<u64>,
 }
 
@@ -29,7 +29,7 @@ impl Oracle {
         self.sent.insert(transfer.id, transfer.clone());
     }
 
-    /// Notes an answer. A retry must get the same as the first time.
+    /// Records an answer. A retry must get the first answer again.
     pub fn note(&mut self, id: u64, outcome: &Result<Receipt, Error>) {
         match outcome {
             Ok(receipt) => {
@@ -47,14 +47,16 @@ impl Oracle {
         }
     }
 
-    /// As [`note`](Self::note), for a request that may be sent again: a refusal says nothing of earlier ones.
+    /// Like [`note`](Self::note), for a request that may be sent again: a refusal says nothing
+    /// about earlier attempts.
     pub fn note_request(&mut self, id: u64, outcome: &Result<Receipt, Error>) {
         if outcome.is_ok() {
             self.note(id, outcome);
         }
     }
 
-    /// Checks what a query shows: what was shown before, in any life, and all that was answered.
+    /// Checks that a query shows everything that was shown before, in any life, and everything that
+    /// was answered.
     pub fn query(&mut self, ledger: &Ledger) {
         let len = self.seen.len();
         assert!(
@@ -72,7 +74,7 @@ impl Oracle {
         }
     }
 
-    /// Checks what a start has found.
+    /// Checks the state after a start.
     pub fn start(&mut self, ledger: &Ledger) {
         self.query(ledger);
         let mut model = Ledger::default();

@@ -1,4 +1,4 @@
-//! The README's example is the one that is compiled.
+//! Checks that the README has the compiled example.
 
 #[test]
 fn the_readme_has_the_example() {

@@ -1,5 +1,5 @@
-//! A log that was repaired has given LSNs out again: a snapshot of the records before is not combined with
-//! it.
+//! A repaired log has given LSNs out again: a snapshot of the earlier records must not be combined
+//! with it.
 
 use tidewal::sim::SimDisk;
 use tidewal::snapshot::SnapshotError;
@@ -15,8 +15,8 @@ async fn fill(machine: &Machine, ids: std::ops::Range<u64>) {
     }
 }
 
-/// Snapshots of 20 and 50 records, and a log of 80 of which the repair keeps fewer than 50. Returns the
-/// newer snapshot's file.
+/// Makes snapshots of 20 and 50 records, and a log of 80 records, of which the repair keeps fewer
+/// than 50. Returns the newer snapshot's file.
 async fn repaired(disk: &SimDisk) -> String {
     let machine = open(disk).await;
     fill(&machine, 0..20).await;
@@ -50,13 +50,13 @@ pub fn a_snapshot_of_what_a_repair_has_cut_is_never_used() {
         let disk = SimDisk::new(1);
         let name = repaired(&disk).await;
         assert_refused(&disk).await;
-        // As the error says: it is moved away, and the one before it serves.
+        // As the error says: the file is moved away, and the snapshot before it is used.
         let snapshot = disk.read(&name).unwrap();
         disk.remove_file(&name);
         let machine = open(&disk).await;
         let kept = ids(&machine).len() as u64;
         assert!((20..50).contains(&kept));
-        // The LSNs of what was cut are given out again, to other commands.
+        // The LSNs of the cut records are given out again, to other commands.
         fill(&machine, 1000..1080).await;
         machine.close().await.unwrap();
         disk.write_file(&name, snapshot);
@@ -67,7 +67,7 @@ pub fn a_snapshot_of_what_a_repair_has_cut_is_never_used() {
     });
 }
 
-/// As long as the log has not got to the snapshot's record again, nor to a new segment.
+/// Before the log reaches the snapshot's record again or a new segment.
 #[test]
 fn a_repaired_log_that_ends_in_the_segment_of_its_snapshot_is_refused_too() {
     run(async {

@@ -1,4 +1,4 @@
-//! Taken by policy and by hand, kept, passed over.
+//! Snapshots by policy and on request, kept and skipped.
 
 use std::time::Duration;
 
@@ -55,7 +55,7 @@ fn a_snapshot_without_anything_new_is_the_one_there_is() {
     });
 }
 
-/// The end of the pause was no time that there is, and no snapshot was taken any more.
+/// The end of the pause could not be represented, and no more snapshots were taken.
 #[test]
 fn regression_a_pause_may_be_as_long_as_can_be() {
     run(async {
@@ -72,7 +72,7 @@ fn regression_a_pause_may_be_as_long_as_can_be() {
     });
 }
 
-/// By records or bytes, and not more often than the pause allows.
+/// By records or bytes, but not more often than the pause allows.
 #[test]
 fn the_policy_takes_snapshots_by_itself() {
     run(async {
@@ -128,7 +128,7 @@ pub fn a_damaged_snapshot_is_passed_over() {
             let machine = open(&fork).await;
             assert_eq!(machine.query(Ledger::clone).unwrap(), expected, "byte {at}");
             assert_eq!(machine.stats().records_since_snapshot, 30);
-            // The next one takes its place, and the damaged one goes in time.
+            // The next one replaces it, and the damaged one is removed later.
             fill(&machine, 200..201).await;
             machine.snapshot().await.unwrap();
             fill(&machine, 201..202).await;
@@ -140,7 +140,7 @@ pub fn a_damaged_snapshot_is_passed_over() {
     });
 }
 
-/// The disk fails on its header, or on what is behind it.
+/// The disk fails to read its header or the rest.
 #[test]
 fn a_snapshot_that_cannot_be_read_is_passed_over() {
     run(async {
@@ -187,7 +187,7 @@ fn without_a_usable_snapshot_the_start_says_so() {
                 .iter()
                 .all(|file| file.state == SnapshotState::Damaged)
         );
-        // The same if they are gone.
+        // The same if they are missing.
         for name in files(&disk, "snapshot") {
             disk.remove_file(format!("{DIR}/{name}"));
         }
@@ -249,7 +249,7 @@ fn a_foreign_snapshot_is_passed_over() {
     });
 }
 
-/// A crash at every operation of a snapshot: the state is what was answered, whatever is left.
+/// A crash at every operation of a snapshot: the state matches the answers, whatever survives.
 #[test]
 pub fn a_crash_at_every_operation_of_a_snapshot() {
     let mut cuts = 0;
@@ -284,7 +284,7 @@ pub fn a_crash_at_every_operation_of_a_snapshot() {
     assert!(cuts > 20, "{cuts} cuts");
 }
 
-/// A snapshot that cannot be written is reported, costs nothing else, and the next one works.
+/// A snapshot that cannot be written is reported and has no other effect, and the next one works.
 #[test]
 fn a_failed_snapshot_is_reported_and_tried_again() {
     run(async {
@@ -301,7 +301,7 @@ fn a_failed_snapshot_is_reported_and_tried_again() {
     });
 }
 
-/// Commands go on while a snapshot is written: its sync takes an hour here.
+/// Commands continue while a snapshot is written: its sync takes an hour here.
 #[test]
 fn commands_go_on_while_a_snapshot_is_written() {
     run(async {

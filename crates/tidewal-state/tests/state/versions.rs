@@ -1,4 +1,4 @@
-//! The type of a state and of its commands changes.
+//! Changes of the types of a state and its commands.
 
 use std::io::{Read, Write};
 
@@ -11,7 +11,7 @@ use tidewal_testing::support::{self, run};
 
 use crate::ledger::DIR;
 
-/// A sum, whose second version counts as well, and knows one command more.
+/// A sum, whose second version also has a counter and one more command.
 #[derive(Default)]
 struct Sum<const VERSION: u32> {
     sum: u64,
@@ -135,12 +135,12 @@ fn a_command_that_is_not_known_names_its_record() {
             panic!("{refused:?}");
         };
         assert_eq!((lsn.get(), source.to_string().as_str()), (2, "not known"));
-        // Nothing was changed: the version that knows it still opens.
+        // Nothing was changed on disk: the version that knows the command still opens it.
         options::<2>().open_on(&disk, DIR).await.unwrap();
     });
 }
 
-/// A record that no state machine has written.
+/// A record that no state machine wrote.
 #[test]
 fn a_log_of_something_else_is_refused() {
     run(async {
@@ -164,7 +164,7 @@ fn a_log_of_something_else_is_refused() {
     });
 }
 
-/// What is written in one format is not taken for another.
+/// Bytes of one format are not taken for another.
 #[test]
 fn bytes_that_are_left_over_are_an_error() {
     run(async {

@@ -1,5 +1,6 @@
-//! Power cuts and kills at every operation of a workload, with every part of what was volatile
-//! surviving; and again while the log recovers from that, and again while it recovers from that.
+//! Power cuts and kills at every operation of a workload, with every subset of the volatile changes
+//! surviving. Then the same while the log recovers from that, and once more while it recovers from
+//! that.
 
 use std::collections::HashSet;
 use std::collections::hash_map::DefaultHasher;
@@ -18,8 +19,8 @@ use crate::harness::steps::Step::{
 use crate::harness::{Label, note_trial};
 use crate::support::{DIR, options, run};
 
-/// What a service can do with a log. A record of 12,000 bytes is alone in its segment, so that the
-/// log rotates.
+/// What a service can do with a log. A record of 12,000 bytes is alone in its segment, so the log
+/// rotates.
 pub const ALPHABET: &[&[Step]] = &[
     &[Append(10)],
     &[Append(6000)],
@@ -31,7 +32,7 @@ pub const ALPHABET: &[&[Step]] = &[
     &[Step::Drop],
 ];
 
-/// What matters to followers: records that memory holds and that it does not, finished and open segments.
+/// The steps that matter to followers: records in memory and on disk, finished and open segments.
 pub const FOLLOWED: &[&[Step]] = &[
     &[Append(3000)],
     &[Append(12_000)],
@@ -43,22 +44,23 @@ pub const FOLLOWED: &[&[Step]] = &[
     &[Reopen],
 ];
 
-/// What is tried.
+/// The campaign.
 pub struct Cuts {
     pub options: WalOptions,
-    /// Every subset of the volatile pieces survives if there are at most so many; else every prefix
-    /// of the changes, and some subsets by chance.
+    /// Every subset of the volatile pieces survives if there are at most this many. Otherwise every
+    /// prefix of the changes and some random subsets survive.
     pub pieces_max: usize,
-    /// Subsets by chance.
+    /// The number of random subsets.
     pub samples: u64,
-    /// How many cuts in a row.
+    /// The number of crashes in a row.
     pub generations: u32,
-    /// Whether the medium also loses a page of the newest segment of each disk, while the system's cache has it
-    /// and while it has not.
+    /// Whether the medium also loses a page of the newest segment of each disk, with and without a
+    /// cached copy.
     pub loses_pages: bool,
-    /// Whether the log is followed and held in each life: what a follower got survives the cut.
+    /// Whether the log has followers and a hold in each life. What a follower got survives the crash.
     pub has_followers: bool,
-    /// Disks that were tried, with what was promised on them: the same one twice shows nothing new.
+    /// The disks, with their promises, that were tried already: the same one again shows nothing
+    /// new.
     tried: HashSet<u64>,
     pub tally: Tally,
 }
@@ -66,23 +68,23 @@ pub struct Cuts {
 /// How a life ends.
 #[derive(Clone, Copy, Debug)]
 enum End {
-    /// The process is killed, and the machine's cache lives on.
+    /// The process is killed, and the machine's cache stays.
     Kill,
-    /// The power goes, and this much of what was volatile survives.
+    /// The power is cut, and these volatile changes survive.
     Cut(Survival),
 }
 
-/// What was done.
+/// The counts of a campaign.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tally {
     pub workloads: u64,
-    /// Ends of a life: kills, and power cuts with one choice of survivors each.
+    /// Ends of a life: kills, and power cuts with one choice of surviving changes each.
     pub ends: u64,
-    /// Of these, how many left a disk that no other had left before.
+    /// How many of these left a disk that was not seen before.
     pub different: u64,
-    /// Pages that were lost.
+    /// The number of lost pages.
     pub lost_pages: u64,
-    /// Records that followers got before a cut.
+    /// Records that followers got before a crash.
     pub followed: u64,
 }
 
@@ -100,7 +102,7 @@ impl Cuts {
         }
     }
 
-    /// With followers, one of which is always behind what memory holds.
+    /// A campaign with followers, one of which always reads behind the records in memory.
     pub fn followed() -> Self {
         let follow_buffer = 8000;
         Self {
@@ -111,7 +113,7 @@ impl Cuts {
         }
     }
 
-    /// Cuts everywhere in one workload.
+    /// Crashes at every operation of one workload.
     pub fn everywhere(&mut self, steps: &[Step]) {
         let operations = self.operations_of(steps).1;
         self.at(steps, 0..operations);
@@ -123,8 +125,8 @@ impl Cuts {
         self.extend(&mut Vec::new(), alphabet, depth);
     }
 
-    /// A cut in a workload is one in its beginning, or in its last step and what goes on after that: so
-    /// each workload is cut in its last step only.
+    /// A crash in a workload is either one in a shorter workload, or one in its last step or after
+    /// it. So each workload is interrupted from its last step on only.
     fn extend(&mut self, word: &mut Vec<Step>, alphabet: &[&[Step]], depth: usize) {
         if depth == 0 {
             return;
@@ -139,7 +141,7 @@ impl Cuts {
         }
     }
 
-    /// How many operations there were when the last step was done, and when the log was closed.
+    /// The number of operations before the last step, and when the log was closed.
     fn operations_of(&self, steps: &[Step]) -> (u64, u64) {
         let (disk, _, at_end) = self.run_until(u64::MAX, steps);
         (at_end, disk.operations())
@@ -155,7 +157,7 @@ impl Cuts {
         }
     }
 
-    /// Runs a workload on a disk whose power goes at operation `cut`.
+    /// Runs a workload on a disk whose power is cut at operation `cut`.
     fn run_until(&self, cut: u64, steps: &[Step]) -> (SimDisk, Oracle, u64) {
         run(async {
             let disk = SimDisk::new(1);
@@ -240,7 +242,8 @@ impl Cuts {
         self.open_below_cache(&lost(true), oracle.clone(), choice);
     }
 
-    /// What is before the page is delivered, and an error says that it cannot be read; or it is not needed.
+    /// Either the records before the page are delivered and an error names it, or the page is not
+    /// needed.
     fn read_without_page(&self, disk: &SimDisk, oracle: &Oracle) {
         let before = disk.fingerprint();
         let (records, error) = run(async {
@@ -268,7 +271,7 @@ impl Cuts {
         }
     }
 
-    /// Opening the log gives up no readable copy, wherever the process is killed in it.
+    /// Opening the log never loses a readable copy, wherever the process is killed.
     fn open_below_cache(&self, disk: &SimDisk, mut oracle: Oracle, choice: u64) {
         let whole = disk.fork();
         let operations = {
@@ -308,7 +311,7 @@ impl Cuts {
             .collect()
     }
 
-    /// The log recovers and goes on; and the power is cut at every operation of that.
+    /// The log recovers and continues, with crashes at every operation of that.
     fn live_on(&mut self, disk: &SimDisk, oracle: &Oracle, generation: u32) {
         let operations = self.live(&disk.fork(), oracle.clone());
         if generation == self.generations {
@@ -356,7 +359,7 @@ fn assert_only_the_cut_fails<T>(disk: &SimDisk, outcome: &Result<T, Error>) {
     }
 }
 
-/// What is on a disk, and what has to be on it.
+/// A hash of the disk and of the promises on it.
 fn state_of(disk: &SimDisk, oracle: &Oracle) -> u64 {
     let mut hasher = DefaultHasher::new();
     (disk.fingerprint(), oracle).hash(&mut hasher);
@@ -375,5 +378,5 @@ impl End {
     }
 }
 
-/// What the medium loses.
+/// The unit that the medium loses.
 const PAGE_LEN: usize = 4096;

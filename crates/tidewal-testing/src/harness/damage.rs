@@ -1,5 +1,5 @@
-//! Damage to the files of a log (promise P4): each outcome is either harmless, or an error that names
-//! the place; never a shorter log, never wrong bytes.
+//! Damage to the files of a log (promise P4): each outcome is either harmless or an error that
+//! names the place, never a shorter log or wrong bytes.
 //!
 //! The one exception is damage that reaches to the very end of a log that was not closed
 //! (`docs/durability.md`, "What can go unnoticed"), and it is counted.
@@ -22,15 +22,15 @@ pub const SEGMENT_LEN: usize = 16 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Stop {
     Clean,
-    /// The power went after the log had been idle, and the mark survived.
+    /// The power was cut after the log had been idle, and the mark survived.
     Idle,
-    /// The power went right after the last acknowledgment.
+    /// The power was cut directly after the last acknowledgment.
     PowerCut,
 }
 
 pub const STOPS: [Stop; 3] = [Stop::Clean, Stop::Idle, Stop::PowerCut];
 
-/// Three segments, all of it acknowledged. The last of them holds two batches.
+/// Three segments of acknowledged records. The last one holds two batches.
 const THREE_SEGMENTS: &[Step] = &[
     Append(9000),
     Batch(2, 4000),
@@ -54,7 +54,7 @@ const RECYCLED: &[Step] = &[
     Append(20),
 ];
 
-/// A log to be damaged, and what it holds.
+/// A log to be damaged, and its records.
 pub struct Sound {
     pub disk: SimDisk,
     pub stop: Stop,
@@ -115,7 +115,7 @@ impl Sound {
             .collect()
     }
 
-    /// Damages one segment after the other in each way, and tallies what recovery makes of it.
+    /// Damages one segment after the other in each way, and counts the outcomes of recovery.
     pub fn damage_everywhere<I>(&self, damages: impl Fn(&[u8]) -> I) -> Tally
     where
         I: Iterator<Item = Damage>,
@@ -160,7 +160,7 @@ pub fn measure_everywhere(sound: &Sound) {
 
 const READ_AHEAD: u64 = 3 * 1024 * 1024;
 
-/// What happens to one file.
+/// Damage to one file.
 #[derive(Clone, Copy, Debug)]
 pub enum Damage {
     FlippedBit(usize),
@@ -187,7 +187,7 @@ pub async fn read(disk: &SimDisk) -> Result<Vec<Record>, Error> {
     Ok(records)
 }
 
-/// What became of a log that was damaged.
+/// The outcomes for damaged logs.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Tally {
     pub harmless: u64,

@@ -1,5 +1,5 @@
-//! Every call to the disk goes wrong once (promise P5): nothing acknowledged is lost, no caller hangs, the
-//! cause reaches every waiting caller, and reopening works.
+//! Every call to the disk fails once (promise P5): nothing acknowledged is lost, no caller hangs,
+//! every waiting caller gets the cause, and reopening works.
 
 use std::error::Error as _;
 use std::io;
@@ -16,19 +16,19 @@ use crate::harness::steps::Step::{
 use crate::harness::{Label, note_trial};
 use crate::support::{DIR, options, run};
 
-/// What goes wrong with a call.
+/// How a call fails.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Mishap {
     Error(io::ErrorKind),
-    /// It is done, and reports this error all the same. For renames.
+    /// It is done, and still reports this error. For renames.
     LateError(io::ErrorKind),
-    /// It moves half of the bytes, and the rest finds the disk full.
+    /// It transfers half of the bytes, and the rest fails because the disk is full.
     ShortThenFull,
     /// It takes an hour.
     Stall,
 }
 
-/// What can go wrong with each kind of call.
+/// The failures of each kind of call.
 pub const MISHAPS: &[(Operation, &[Mishap])] = {
     use io::ErrorKind::{AlreadyExists, NotFound, Other, PermissionDenied, StorageFull};
     const BROKEN: Mishap = Mishap::Error(Other);
@@ -74,7 +74,7 @@ pub const EVERYTHING: &[Step] = &[
     Reopen,
 ];
 
-/// A workload in which things go wrong.
+/// A workload with failing calls.
 pub struct Scenario<'a> {
     pub policy: SyncPolicy,
     pub steps: &'a [Step],
@@ -83,18 +83,18 @@ pub struct Scenario<'a> {
 /// What a failed call does to the log (docs/durability.md, "What a failed call does").
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Consequence {
-    /// It is not reported.
+    /// The failure is not reported.
     Nothing,
-    /// Appends are certainly not appended, and the next ones are.
+    /// Appends are refused, and later ones succeed.
     Refused,
-    /// The caller that opens or truncates the log hears of it, and can try again.
+    /// The caller that opens or truncates the log gets the error, and can try again.
     Reported,
-    /// The log takes nothing any more.
+    /// The log accepts nothing more.
     Poisoned,
 }
 
 impl Scenario<'_> {
-    /// Lets every call go wrong, one in each run, and returns how many there were.
+    /// Makes every call fail, one in each run. Returns the number of calls.
     pub fn fail_everywhere(&self, operation: Operation, mishap: Mishap) -> u64 {
         (0..u64::MAX)
             .take_while(|&skip| self.fail_once(operation, skip, mishap))
@@ -121,7 +121,7 @@ impl Scenario<'_> {
         })
     }
 
-    /// Does all steps, a refused one a second time, and says what became of the one call that failed.
+    /// Runs all steps, a refused one a second time. Returns the consequence of the failed call.
     async fn work(&self, driver: &mut Driver<'_>, mishap: Mishap) -> Consequence {
         let mut consequence = Consequence::Nothing;
         let mut wal = match driver.start(&[]).await {
@@ -129,7 +129,7 @@ impl Scenario<'_> {
             Err(error) => return of(&error, mishap),
         };
         for step in self.steps {
-            // A handle that is kept would keep the log open.
+            // Keeping a handle would keep the log open.
             let kept = (!matches!(step, Reopen | Drop)).then(|| wal.clone());
             wal = match (driver.go_on(wal, &[*step]).await, kept) {
                 (Ok(wal), _) => wal,
@@ -149,8 +149,8 @@ impl Scenario<'_> {
         consequence
     }
 
-    /// Whatever failed: what was acknowledged is there when the log is opened again, and also when the
-    /// power is cut before that.
+    /// Whichever call failed, acknowledged records are in the log when it is reopened, with and
+    /// without a power cut before.
     async fn reopen(&self, disk: &SimDisk, oracle: &Oracle) {
         for power_cut in [false, true] {
             let _label = Label(format!("power cut: {power_cut}"));
@@ -165,7 +165,7 @@ impl Scenario<'_> {
             driver.is_manual = self.policy == SyncPolicy::Manual;
             let wal = driver.recover_and_append().await.unwrap();
             wal.close().await.unwrap();
-            // What the failed call left in the cache is nothing that the next life may rely on.
+            // The next life must not rely on what the failed call left in the cache.
             disk.restart(Survival::Nothing);
             driver.oracle.forget_written();
             driver.recover().await.unwrap();
@@ -177,7 +177,7 @@ impl Scenario<'_> {
     }
 }
 
-/// What an error says of the failed call, whose cause it has to carry.
+/// The consequence according to an error, which must carry the cause of the failed call.
 fn of(error: &Error, mishap: Mishap) -> Consequence {
     let kind = cause(error).map(io::Error::kind);
     assert_eq!(kind, mishap.kind(), "{error:?}");
@@ -191,7 +191,8 @@ fn of(error: &Error, mishap: Mishap) -> Consequence {
     }
 }
 
-/// The rows of the table, as far as what failed and the file's name tell them apart.
+/// Checks the consequence against the rows of the table, identified by the failed call and the
+/// file's name.
 fn assert_is_documented(disk: &SimDisk, mishap: Mishap, consequence: Consequence) {
     use Consequence::{Nothing, Poisoned, Refused, Reported};
     let failed = disk.failed_operations();

@@ -1,5 +1,5 @@
-//! Followers and holds beside a workload: each gets every durable record once and in order, never one that
-//! a crash can still take, and what is held is never truncated.
+//! Followers and holds beside a workload: each follower gets every durable record once and in
+//! order, and never one that a crash could still lose. Held records are never truncated.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -8,32 +8,32 @@ use tidewal::{DurableLsns, Error, Follower, Hold, Lsn, Record, Wal};
 
 use crate::harness::rng::Rng;
 
-/// The followers of one life, and what they got.
+/// The records that the followers of one life got.
 #[derive(Clone, Default)]
 pub struct Followed(Arc<Mutex<Seen>>);
 
-/// How slow those are that do not read from the end of the log.
+/// The pace of the followers that do not read from the end of the log.
 pub enum Paces {
     Random(Rng),
-    /// They get one record at once, and the rest in the next pause of the workload ([`PAUSE`]).
+    /// They get one record immediately, and the rest in the next pause of the workload ([`PAUSE`]).
     Behind,
 }
 
-/// A pause of a workload that lets followers which are [`Paces::Behind`] read everything.
+/// A pause of the workload in which followers with [`Paces::Behind`] read everything.
 pub const PAUSE: Duration = Duration::from_millis(100);
 
 #[derive(Default)]
 pub struct Seen {
     pub records: Vec<Record>,
-    /// How followers failed: whether they had a hold, and why.
+    /// The errors of followers, and whether they had a hold.
     pub failures: Vec<(bool, Error)>,
-    /// What must never be.
+    /// Violations of the promises.
     pub broken: Vec<String>,
 }
 
 impl Followed {
-    /// Starts followers of a log that was just opened: one at its end, one from its beginning, one that
-    /// is slow and holds what it has not read.
+    /// Starts followers of a newly opened log: one at its end, one from its beginning, and a slow
+    /// one with a hold.
     pub fn start(&self, wal: &Wal, paces: &mut Paces) {
         self.spawn(wal, wal.durable_lsn().next(), None, Duration::ZERO);
         let (pace, holder) = paces.next();
@@ -44,7 +44,7 @@ impl Followed {
         }
     }
 
-    /// What was seen since it was taken before.
+    /// Takes everything that was seen since the last call.
     pub fn take(&self) -> Seen {
         std::mem::take(&mut *self.0.lock().unwrap_or_else(PoisonError::into_inner))
     }
@@ -107,7 +107,8 @@ impl Followed {
 }
 
 impl Paces {
-    /// Of the follower from the beginning, and of the one with a hold if there is to be one.
+    /// The pause between records of the follower from the beginning, and of the follower with a hold, if
+    /// there is one.
     fn next(&mut self) -> (Duration, Option<Duration>) {
         let Self::Random(rng) = self else {
             return (SLOW, Some(SLOW));

@@ -1,4 +1,4 @@
-//! Futures that are polled once and kept. No one else waits for them.
+//! Futures that are polled once and kept. No other caller waits for them.
 
 use std::pin::Pin;
 
@@ -10,7 +10,8 @@ use tokio_test::task;
 use crate::harness::note_trial;
 use crate::support::{DIR, options, run};
 
-/// Any of eight futures are kept behind a full queue while the log closes; the others complete.
+/// Any subset of eight futures is kept behind a full queue while the log closes. The others
+/// complete.
 pub fn no_one_waits_for_a_kept_future() {
     for seed in 0..256 {
         note_trial();
@@ -29,7 +30,7 @@ async fn close_with_kept_futures(seed: u64) {
     let mut waiting: Vec<_> = futures.enumerate().collect();
     waiting.retain_mut(|(_, future)| future.poll().is_pending());
     wal.close().await.unwrap();
-    // They are polled because they were woken, and not because the test knows what has happened.
+    // They are polled only because they were woken.
     for (kind, future) in &waiting {
         assert!(future.is_woken(), "{kind} waits for a closed log");
     }

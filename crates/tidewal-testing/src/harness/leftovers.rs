@@ -1,4 +1,5 @@
-//! Records that a crash left beyond a hole in a file that becomes a segment again, and again fits them.
+//! Records that a crash left after a hole in a file that is recycled, and that fit into the new
+//! segment.
 
 use tidewal::sim::{SimDisk, Survival};
 
@@ -8,20 +9,20 @@ use crate::harness::steps::Step::{Append, Idle, Together, Truncate};
 use crate::harness::{Label, note_trial};
 use crate::support::{DIR, options, run};
 
-/// With their headers they take two sectors each.
+/// With its header, each record takes two sectors.
 const LEN: usize = 1024 - 20;
 
 /// Alone in its segment.
 const LARGE: usize = 11_000;
 
-/// Of records 2 to 5 the power cut takes the first sector, so that the log ends before them. Record 4
-/// comes to stand in the same file, the first one in it, and ends where the old record 5 begins.
+/// The power cut loses the first sector of records 2 to 5, so the log ends before them. The new
+/// record 4 is the first one in the same file, and ends where the old record 5 begins.
 pub fn leftovers_never_come_back() {
     let with_leftovers = (0..16).filter(|&seed| bring_back(seed)).count();
     assert!(with_leftovers > 0, "no file had anything left in it");
 }
 
-/// Returns whether the old record 5 was still there.
+/// Returns whether the old record 5 was still in the file.
 fn bring_back(seed: u64) -> bool {
     let _label = Label(format!("seed {seed}"));
     note_trial();
@@ -38,7 +39,7 @@ fn bring_back(seed: u64) -> bool {
     disk.restart(Survival::Pieces(0b1111_1110));
     driver.options = &options;
     run(async {
-        // Without room for a copy of the segment the file is used as it is.
+        // Without room for a copy of the segment, the file itself is used.
         let lens = disk.files(DIR).into_iter();
         let lens = lens.filter_map(|name| disk.read(format!("{DIR}/{name}")));
         disk.set_quota(Some(lens.map(|file| file.len() as u64).sum()));

@@ -1,11 +1,12 @@
 //! Whether a history of reads and writes of one key is linearizable.
 //!
-//! Every write has a value of its own. A write and the reads that returned its value are then a
-//! *cluster*, whose operations take effect one right after the other. Let `first_end` be the earliest
-//! end in it and `last_start` the latest start. If `first_end` comes first, the value is the key's all
-//! the time between the two: a *forward zone*. If not, a moment between the two is enough: a *backward
-//! zone*. The history is linearizable if and only if no two forward zones overlap and no backward
-//! zone lies within a forward one (Gibbons and Korach, "Testing shared memories", 1997).
+//! Every write has a unique value. A write and the reads that returned its value are then a
+//! *cluster*, whose operations take effect one right after the other. Let `first_end` be the
+//! earliest end in it and `last_start` the latest start. If `first_end` comes first, the key has
+//! the value all the time between the two: a *forward zone*. Otherwise a moment between the two is
+//! enough: a *backward zone*. The history is linearizable if and only if no two forward zones
+//! overlap and no backward zone is inside a forward one (Gibbons and Korach, "Testing shared
+//! memories", 1997).
 
 use std::collections::HashMap;
 
@@ -19,7 +20,7 @@ pub struct Op {
     /// What was written or read.
     pub value: u64,
     pub start: u64,
-    /// When it was answered; `None` if it is not known whether it took place.
+    /// When it was answered, or `None` if it is unknown whether it took place.
     pub end: Option<u64>,
 }
 
@@ -29,7 +30,7 @@ pub enum Kind {
     Write,
 }
 
-/// Says what is wrong with the history of a key, if anything is.
+/// Checks the history of a key. The error says what is wrong.
 pub fn check(history: &[Op]) -> Result<(), String> {
     let clusters = clusters(history)?;
     for (index, one) in clusters.iter().enumerate() {
@@ -66,9 +67,9 @@ impl Cluster {
         self.first_end < self.last_start
     }
 
-    /// Whether this is a forward zone that leaves no place for the other one.
+    /// Whether this is a forward zone that excludes the other one.
     fn excludes(&self, other: &Self) -> bool {
-        // For a backward zone this says that it lies within, for a forward one that the two overlap.
+        // For a backward zone this means that it is inside, for a forward one that the two overlap.
         self.is_forward() && self.first_end < other.last_start && other.first_end < self.last_start
     }
 }
@@ -163,7 +164,7 @@ mod tests {
         check(&back).unwrap_err();
     }
 
-    /// Every order of the operations, tried out.
+    /// Tries every order of the operations.
     fn is_linearizable(value: u64, left: &[Op]) -> bool {
         let required = |op: &&Op| op.end.is_some();
         if !left.iter().any(|op| required(&op)) {

@@ -1,5 +1,5 @@
-//! Random workloads and options; machines that lose their power at random places, and processes that
-//! are killed at random moments; four lives in a row, also while a crash is being recovered from.
+//! Random workloads and options, with power cuts at random operations and kills at random moments,
+//! also during the recovery from a crash. Four lives in a row.
 
 use std::time::Duration;
 
@@ -13,16 +13,16 @@ use crate::harness::steps::{Driver, Step};
 use crate::harness::{Label, note_trial};
 use crate::support::run;
 
-/// How lives ended.
+/// The ends of lives.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Deaths {
-    /// The machine lost its power.
+    /// Power cuts.
     pub cuts: u64,
-    /// The process was killed.
+    /// Kills.
     pub kills: u64,
 }
 
-/// Lives through one workload: four lives, of which all but the last may end early.
+/// Runs one workload in four lives, of which all but the last may end early.
 pub fn live_and_die(seed: u64, deaths: &mut Deaths) {
     let _label = Label(format!("seed {seed}"));
     let mut rng = Rng::new(seed);
@@ -58,19 +58,19 @@ pub fn live_and_die(seed: u64, deaths: &mut Deaths) {
     }
 }
 
-/// How a life is to end.
+/// How a life ends.
 #[derive(Clone, Copy, Debug)]
 enum End {
-    /// With the work.
+    /// When the work is done.
     Peaceful,
-    /// The power goes after so many operations.
+    /// The power is cut after this many operations.
     Cut(u64),
-    /// The process is killed after so long: the machine, and what it has cached, lives on.
+    /// The process is killed after this time. The machine and its cache stay.
     Kill(Duration),
 }
 
 fn random_end(rng: &mut Rng) -> End {
-    // Often early enough to hit the recovery.
+    // Often early enough to interrupt the recovery.
     let reach = if rng.once_in(2) { 12 } else { 120 };
     if rng.once_in(4) {
         End::Kill(Duration::from_micros(rng.roll(reach * 100)))
@@ -114,7 +114,7 @@ fn random_step(rng: &mut Rng) -> Step {
     }
 }
 
-/// Nothing that is an error: calls that are short, are interrupted, or take long.
+/// Plans events that are not errors: short, interrupted and slow calls.
 fn plan_mishaps(disk: &SimDisk, rng: &mut Rng) {
     disk.set_sync_time(Duration::from_micros(rng.roll(3) * 100));
     disk.short_io(Operation::Read, rng.roll(50));
@@ -127,7 +127,7 @@ fn plan_mishaps(disk: &SimDisk, rng: &mut Rng) {
     disk.stall(rng.roll(20), Duration::from_millis(rng.roll(200)));
 }
 
-/// Opens the log, works until the end comes, and lets the log close if it can.
+/// Opens the log, works until the end, and lets the log close if it can.
 fn one_life(mut driver: Driver<'_>, steps: &[Step], end: End) {
     let disk = driver.disk;
     if let End::Cut(after) = end {

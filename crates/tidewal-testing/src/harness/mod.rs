@@ -1,5 +1,5 @@
-//! The instrument of the crash tests: workloads, an oracle of what was promised, and ways to
-//! make life hard for a log. Each panics when a promise is broken, and counts its trials.
+//! The harness of the crash tests: workloads, an oracle of the promises, and campaigns against a
+//! log. Each campaign panics when a promise is broken, and counts its trials.
 
 pub mod copies;
 pub mod cuts;
@@ -25,17 +25,17 @@ thread_local! {
     static TRIALS: Cell<u64> = const { Cell::new(0) };
 }
 
-/// Counts a power cut, a fault, a damaged file: whatever is tried.
+/// Counts a trial: a power cut, a fault, a damaged file.
 pub fn note_trial() {
     TRIALS.set(TRIALS.get() + 1);
 }
 
-/// How many trials this thread has made.
+/// The number of trials on this thread.
 pub fn trials() -> u64 {
     TRIALS.get()
 }
 
-/// A number from the environment, or one that suits every day.
+/// A number from the environment, or the default.
 pub fn number(name: &str, otherwise: u64) -> u64 {
     let asked = std::env::var(name).ok();
     asked.map_or(otherwise, |number| {
@@ -45,7 +45,7 @@ pub fn number(name: &str, otherwise: u64) -> u64 {
     })
 }
 
-/// Says what was being tried when a test failed, however it did.
+/// Prints the current trial if a test fails.
 pub struct Label(pub String);
 
 impl Drop for Label {

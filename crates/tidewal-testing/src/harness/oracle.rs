@@ -1,5 +1,4 @@
-//! What the log was asked for and what it promised, and the checks of the promises P1 to P3
-//! (`docs/durability.md`).
+//! The oracle: requests to a log, its promises, and the checks of P1 to P3 (`docs/durability.md`).
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -7,20 +6,20 @@ use tidewal::{Error, Lsn, Record};
 
 use crate::harness::followers::Seen;
 
-/// What the log was asked for and what it promised.
+/// The requests to a log, and its promises.
 #[derive(Clone, Debug, Default, Hash)]
 pub struct Oracle {
-    /// How many appends were begun.
+    /// The number of appends that were begun.
     begun: usize,
-    /// The payloads of each that may be in the log.
+    /// The payloads of each append that may be in the log.
     asked: Vec<Vec<Vec<u8>>>,
     /// Records that were acknowledged as durable, by LSN.
     pub durable: BTreeMap<Lsn, Vec<u8>>,
-    /// Records that were acknowledged as written: they outlive the process, not the machine.
+    /// Records that were acknowledged as written: they survive a kill, but not a power cut.
     written: BTreeMap<Lsn, Vec<u8>>,
-    /// Records that followers got: they are as durable as those that were acknowledged.
+    /// Records that followers got, which must be as durable as acknowledged ones.
     pub followed: BTreeMap<Lsn, Vec<u8>>,
-    /// The highest mark that `truncate_before` was asked for.
+    /// The highest LSN passed to `truncate_before`.
     mark: Lsn,
 }
 
@@ -55,8 +54,8 @@ impl Oracle {
         );
     }
 
-    /// Notes what followers got, and checks that nothing is wrong with it. `is_off` says whether the machine
-    /// has lost its power: then any error is to be expected.
+    /// Records what followers got, and checks it. `is_off` says whether the power was cut, after
+    /// which any error is expected.
     pub fn note_followed(&mut self, seen: Seen, is_off: bool) {
         let Seen {
             records,
@@ -86,7 +85,7 @@ impl Oracle {
         self.mark = self.mark.max(mark);
     }
 
-    /// The machine has died: what was only written may be gone.
+    /// Drops written records after a power cut: they may be lost.
     pub fn forget_written(&mut self) {
         self.written.clear();
     }
@@ -99,7 +98,7 @@ impl Oracle {
             .unwrap_or(Lsn::ZERO)
     }
 
-    /// Checks what a recovery delivered against what was promised.
+    /// Checks the records of a recovery against the promises.
     pub fn check(&self, records: &[Record]) {
         for pair in records.windows(2) {
             assert_eq!(pair[0].lsn.next(), pair[1].lsn, "P2: LSNs are dense");
@@ -137,7 +136,8 @@ impl Oracle {
         self.check_batches(&delivered);
     }
 
-    /// Checks what a recovery delivered before it stopped at `first`, which cannot be read.
+    /// Checks the records that a recovery delivered before it stopped at `first`, which cannot be
+    /// read.
     pub fn check_before(&self, first: Lsn, records: &[Record]) {
         let delivered: BTreeMap<_, _> = records
             .iter()
@@ -152,8 +152,8 @@ impl Oracle {
         }
     }
 
-    /// Takes what a recovery delivered for what stands: from now on it has to stay, and what is not
-    /// there must never come back.
+    /// Adopts the records of a recovery: from now on they must stay, and missing ones must never
+    /// come back.
     pub fn adopt(&mut self, records: Vec<Record>) {
         let delivered: HashSet<_> = records.iter().map(|record| &record.payload[..]).collect();
         let is_there = |payload: &Vec<u8>| delivered.contains(&payload[..]);
@@ -167,7 +167,7 @@ impl Oracle {
         self.followed.clear();
     }
 
-    /// P3: whatever was asked for is there as a whole or not at all, and nothing else is there.
+    /// P3: each requested batch is in the log completely or not at all, and nothing else is.
     fn check_batches(&self, delivered: &BTreeMap<Lsn, Vec<u8>>) {
         let lsns: BTreeMap<&[u8], Lsn> = delivered
             .iter()

@@ -1,8 +1,8 @@
-//! Appends that rely on each other, and a disk that is full now and then (promise P9).
+//! Appends that rely on each other, on a disk that is sometimes full (promise P9).
 //!
-//! Some owners of an ordered appender submit records of all sizes, so that one is refused that needs
-//! another segment while a smaller one behind it would fit. Of what each appender was given, the first
-//! so many are acknowledged and recovered, and no more.
+//! The owners of ordered appenders submit records of all sizes, so a record that needs another
+//! segment is refused while a smaller one after it would fit. Of the records of each appender,
+//! exactly a prefix must be acknowledged and recovered.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -17,7 +17,7 @@ use crate::harness::rng::Rng;
 use crate::harness::{Label, note_trial};
 use crate::support::{DIR, options, run};
 
-/// What happened, so that a test can see that it was not nothing.
+/// Counts, so a test can check that something happened.
 #[derive(Debug, Default)]
 pub struct Tally {
     pub acknowledged: usize,
@@ -32,12 +32,12 @@ pub fn nothing_behind_a_refusal_is_appended(seed: u64, tally: &mut Tally) {
     run(live(seed, tally));
 }
 
-/// What one appender was given, in its order.
+/// The submissions of one appender, in order.
 struct Sequence {
     owner: u64,
     appender: OrderedAppender,
     submitted: Vec<Submitted>,
-    /// Whether something was submitted, or not, that is not in the list.
+    /// Whether a dropped submission, which may or may not have happened, is missing in the list.
     has_dropped: bool,
 }
 
@@ -149,7 +149,7 @@ impl Sequence {
     }
 }
 
-/// Waits for an answer, and asks for a sync until it is there: a sync fails where a record of its batch
+/// Waits for an answer, and requests syncs until it is there: a sync fails if a record of its batch
 /// was refused.
 async fn answer(wal: &Wal, mut pending: PendingBatch) -> tidewal::Result<RangeInclusive<Lsn>> {
     loop {
@@ -183,7 +183,7 @@ async fn end(disk: &SimDisk, wal: Wal, rng: &mut Rng, sequences: &mut [Sequence]
     cuts
 }
 
-/// How many records there are of each name.
+/// The number of records of each name.
 async fn recover(disk: &SimDisk) -> BTreeMap<String, usize> {
     let mut recovery: Recovery = options().recover_on(disk, DIR).await.unwrap();
     let mut found = BTreeMap::new();
@@ -195,7 +195,8 @@ async fn recover(disk: &SimDisk) -> BTreeMap<String, usize> {
     found
 }
 
-/// Behind what was refused nothing is appended, and what is acknowledged is there.
+/// Checks that nothing after a refused record is appended, and that acknowledged records are in the
+/// log.
 fn check(
     sequence: &Sequence,
     recovered: &BTreeMap<String, usize>,

@@ -1,5 +1,5 @@
-//! What others do to the directory of a log while the log is open: it is moved, exchanged, removed, and
-//! so are its files. Nothing that a log acknowledges afterwards is lost.
+//! Changes that other programs make to the directory of an open log: it and its files are moved,
+//! replaced and removed. No record that the log acknowledges afterwards is lost.
 
 use tidewal::sim::{SimDisk, Survival};
 use tidewal::{Error, Wal};
@@ -7,7 +7,7 @@ use tidewal::{Error, Wal};
 use crate::harness::{Label, note_trial};
 use crate::support::{DIR, options, run};
 
-/// What others do.
+/// A change by another program.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 enum Act {
     /// The directory gets another path.
@@ -16,7 +16,7 @@ enum Act {
     ExchangeForCopy,
     /// A new log takes its path.
     ExchangeForNew,
-    /// The lock file goes, and another process opens the log.
+    /// The lock file is removed, and another process opens the log.
     RemoveLockFile,
     RemoveDirectory,
     RemoveSegment,
@@ -36,7 +36,7 @@ impl Act {
         Self::CutSegmentShort,
     ];
 
-    /// Whether records that were acknowledged before go with it.
+    /// Whether it destroys records that were acknowledged before.
     fn destroys(self) -> bool {
         matches!(
             self,
@@ -48,8 +48,8 @@ impl Act {
     }
 }
 
-/// Tries every act after every number of appends up to two segments, where directories can be locked and
-/// where they cannot.
+/// Tries every change after every number of appends up to two segments, with and without directory
+/// locks.
 pub fn nothing_acknowledged_is_lost_to_others() {
     for act in Act::ALL {
         for before in 1..=26 {
@@ -63,12 +63,12 @@ pub fn nothing_acknowledged_is_lost_to_others() {
     }
 }
 
-/// A log that others do something to, and another one that they open.
+/// A log whose directory is changed, and another log that is opened.
 struct Trial {
     disk: SimDisk,
     before: u64,
     locks_directories: bool,
-    /// Where the log is in the end, and how many of its appends were acknowledged.
+    /// Where the log is at the end. `acknowledged` counts its acknowledged appends.
     home: &'static str,
     acknowledged: u64,
 }
@@ -93,7 +93,7 @@ impl Trial {
         let outcome = self.append(&wal, 30).await;
         match (act, &outcome) {
             _ if act.destroys() => assert!(outcome.is_err() && self.acknowledged == self.before),
-            // The other process has the log now.
+            // The other process has the log open now.
             (Act::RemoveLockFile, Err(_)) => assert!(!self.locks_directories),
             (_, Err(error)) => panic!("{error:?}"),
             (_, Ok(())) => {}
@@ -102,7 +102,7 @@ impl Trial {
         if let Some(other) = other {
             opened = Some(self.append_to_other(other, act).await);
         }
-        // After an error it says the same again.
+        // After an error, `close` returns the same error again.
         let closed = wal.close().await;
         assert_eq!(closed.is_ok(), outcome.is_ok());
         self.disk.restart(Survival::Nothing);
@@ -118,7 +118,7 @@ impl Trial {
 
     async fn act(&mut self, act: Act) -> Option<Wal> {
         let disk = self.disk.clone();
-        // Digits and `.wal`; a spare ends otherwise.
+        // Digits and `.wal`. A spare has another suffix.
         let is_segment = |name: &String| name.strip_suffix(".wal").is_some();
         let newest = disk.files(DIR).into_iter().rfind(is_segment);
         let newest = format!("{DIR}/{}", newest.unwrap());
@@ -152,7 +152,7 @@ impl Trial {
         self.disk.move_dir(DIR, self.home).unwrap();
     }
 
-    /// No other process gets in if the directory itself is locked.
+    /// If the directory itself is locked, no other process can open the log.
     async fn remove_lock_file(&self) -> Option<Wal> {
         assert!(self.disk.remove_file(format!("{DIR}/LOCK")));
         let opened = options().open_on(&self.disk.another_process(), DIR).await;
@@ -173,7 +173,7 @@ impl Trial {
         Ok(())
     }
 
-    /// Returns how many records that log holds then.
+    /// Returns the number of records of that log.
     async fn append_to_other(&self, other: Wal, act: Act) -> u64 {
         let first = match act {
             Act::ExchangeForNew => 1,

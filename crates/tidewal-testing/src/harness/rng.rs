@@ -1,6 +1,6 @@
-//! Random numbers that a seed decides.
+//! Random numbers from a seed.
 
-/// A small generator, so that a seed means the same run forever.
+/// A small generator of our own, so a seed always gives the same run.
 pub struct Rng(u64);
 
 impl Rng {
@@ -17,7 +17,7 @@ impl Rng {
         (self.0.wrapping_mul(0x2545_f491_4f6c_dd1d) >> 33) % sides
     }
 
-    /// True once in so many times.
+    /// True with probability 1 / `times`.
     pub fn once_in(&mut self, times: u64) -> bool {
         self.roll(times) == 0
     }

@@ -1,7 +1,7 @@
-//! Pages that the medium does not give back, with and without a copy in the system's cache (promise P4).
+//! Pages that the medium cannot read, with and without a copy in the system's cache (promise P4).
 //!
-//! Reading delivers everything before such a page, then an error that names it. Where the cache still has
-//! it, a log that is opened for appending loses nothing by that, however the opening ends.
+//! Reading delivers everything before such a page, then an error that names it. If the page is
+//! still cached, opening the log for appending loses nothing, however the opening ends.
 
 use tidewal::sim::{Operation, SimDisk, Survival};
 use tidewal::{CorruptionKind, Error, Record, Wal, WalOptions};
@@ -31,7 +31,7 @@ impl Segment {
         self.records.last().map_or(DATA_OFFSET, |place| place.end)
     }
 
-    /// How many of its records are in whole units before a page.
+    /// How many of its records are in complete units before a page.
     fn whole_before(&self, page: u64) -> u64 {
         let before = self.records.iter().take_while(|place| place.end <= page);
         let count = before.clone().count();
@@ -41,7 +41,7 @@ impl Segment {
         (count - if is_torn { torn } else { 0 }) as u64
     }
 
-    /// Whether a reader needs a page: one that has records, or the header of the one that would be next.
+    /// Whether a reader needs a page: one with records, or with the header of the next one.
     fn needs(&self, page: u64, stop: Stop) -> bool {
         let looks_further = self.is_newest && stop != Stop::Clean;
         let end = self.end() + if looks_further { HEADER_LEN } else { 0 };
@@ -49,7 +49,7 @@ impl Segment {
     }
 }
 
-/// Where the records are, by the lengths in their headers (docs/format.md).
+/// The positions of the records, from the lengths in their headers (docs/format.md).
 fn segments(sound: &Sound) -> Vec<Segment> {
     let paths = sound.segments();
     let number = |path: &str| path[DIR.len() + 1..][..20].parse::<u64>().unwrap();
@@ -80,7 +80,7 @@ fn segments(sound: &Sound) -> Vec<Segment> {
     segments
 }
 
-/// Delivers what can be read, and the error that ended it.
+/// Returns the records that can be read, and the error that ended reading.
 async fn read_on(disk: &SimDisk) -> (Vec<Record>, Option<Error>) {
     let mut records = Vec::new();
     let mut reader = match Wal::options().read_on(disk, DIR).await {
@@ -101,7 +101,7 @@ fn sound_logs() -> impl Iterator<Item = Sound> {
     fresh.chain(STOPS.into_iter().map(Sound::recycled))
 }
 
-/// Each page of each segment, one at a time, is gone.
+/// Each page of each segment becomes unreadable, one at a time.
 pub fn a_bad_page_costs_that_page() {
     for sound in sound_logs() {
         let first = sound.records[0].lsn.get();
@@ -144,7 +144,7 @@ fn assert_is_unreadable(error: Option<&Error>, segment: &Segment, page: u64, fir
     assert_eq!(corruption.first.get(), first);
 }
 
-/// Each page of the newest segment, one at a time, is in the cache only, while the log is opened.
+/// Each page of the newest segment, one at a time, is in the cache only while the log is opened.
 pub fn the_only_readable_copy_is_not_given_up() {
     for sound in sound_logs() {
         let newest = segments(&sound).pop().unwrap();
@@ -158,7 +158,7 @@ pub fn the_only_readable_copy_is_not_given_up() {
     }
 }
 
-/// Opens the log, ends that in each way, and reads what is there then.
+/// Opens the log, interrupts that in each way, and reads the result.
 fn open_and_die(disk: &SimDisk, sound: &Sound) {
     let before = disk.operations();
     let whole = disk.fork();
@@ -180,7 +180,7 @@ fn open_and_die(disk: &SimDisk, sound: &Sound) {
         let fails = |&skip: &u64| fail_and_die(disk, sound, operation, skip);
         (0..u64::MAX).take_while(fails).for_each(drop);
     }
-    // What nothing proves to be durable was made so: the cache is not needed any more.
+    // Everything that was not proven durable was made durable, so the cache is no longer needed.
     if sound.stop == Stop::PowerCut {
         whole.restart(Survival::Nothing);
         let (records, error) = run(read_on(&whole));

@@ -14,18 +14,18 @@ use crate::support::DIR;
 /// One step of a workload.
 #[derive(Clone, Copy, Debug)]
 pub enum Step {
-    /// One append of so many bytes.
+    /// One append of this many bytes.
     Append(usize),
     /// The same, acknowledged when written.
     Written(usize),
-    /// An atomic batch of so many records of so many bytes.
+    /// An atomic batch: the number of records and the bytes of each.
     Batch(usize, usize),
-    /// So many appends at once, of so many bytes each.
+    /// Concurrent appends: their number and the bytes of each.
     Together(usize, usize),
     /// The same, all dropped after they were polled once.
     Cancelled(usize, usize),
     Sync,
-    /// Truncate everything acknowledged so far but the last so many records.
+    /// Truncate everything acknowledged so far except this many records.
     Truncate(u64),
     /// Finish the open segment.
     Rotate,
@@ -39,14 +39,14 @@ pub enum Step {
     Drop,
 }
 
-/// A service at work.
+/// A service that runs steps.
 pub struct Driver<'a> {
     pub disk: &'a SimDisk,
     pub options: &'a WalOptions,
     pub oracle: &'a mut Oracle,
     /// Whether the log syncs only on request.
     pub is_manual: bool,
-    /// Those who follow the log, if any do, and how slow they are.
+    /// The followers of the log, if any, and their pace.
     pub followers: Option<(Followed, Paces)>,
 }
 
@@ -61,7 +61,7 @@ impl<'a> Driver<'a> {
         }
     }
 
-    /// Opens the log and runs steps until one fails. Returns the log if none did.
+    /// Opens the log and runs steps until one fails. Returns the log if none fails.
     pub async fn start(&mut self, steps: &[Step]) -> Result<Wal, Error> {
         let wal = self.open().await?;
         self.go_on(wal, steps).await
@@ -69,8 +69,8 @@ impl<'a> Driver<'a> {
 
     /// Recovers the log and checks it against the oracle. Returns it open.
     ///
-    /// What was read from the disk stays. What was read from the cache of a machine whose process was
-    /// killed is sure to stay only once the log is open.
+    /// Records that were read from the disk must stay. Records that were read from the cache after
+    /// a kill must stay only once the log is open.
     pub async fn recover(&mut self) -> Result<Wal, Error> {
         let is_cache_clean = self.disk.volatile_changes() == 0;
         let mut recovery = self.options.clone().recover_on(self.disk, DIR).await?;
@@ -96,7 +96,7 @@ impl<'a> Driver<'a> {
         self.go_on(wal, &[Step::Append(10)]).await
     }
 
-    /// Runs steps until one fails. Returns the log if none did.
+    /// Runs steps until one fails. Returns the log if none fails.
     pub async fn go_on(&mut self, mut wal: Wal, steps: &[Step]) -> Result<Wal, Error> {
         for step in steps {
             wal = self.step(wal, *step).await?;
@@ -197,8 +197,8 @@ impl<'a> Driver<'a> {
         wal.truncate_before(mark).await
     }
 
-    /// Waits for something that a sync completes, which under [`SyncPolicy::Manual`] a caller has to
-    /// ask for.
+    /// Waits for something that a sync completes. Under [`SyncPolicy::Manual`] it requests the
+    /// sync.
     async fn durable<T>(
         &self,
         wal: &Wal,

@@ -115,7 +115,7 @@ async fn a_lost_snapshot_is_noticed() {
     }
     let (status, text) = process::start_in_vain(dir.path()).await;
     assert!(!status.success());
-    assert!(text.contains("no snapshot reaches so far"), "{text}");
+    assert!(text.contains("no sound snapshot covers"), "{text}");
 }
 
 #[tokio::test]

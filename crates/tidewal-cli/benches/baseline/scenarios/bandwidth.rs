@@ -32,7 +32,7 @@ pub fn run(context: &BenchContext) -> Outcome {
     outcome
 }
 
-/// What the log writes at once under this load, in whole pages, as the bare methods then do.
+/// The bytes that the log writes at once under this load, in whole pages, for the bare methods.
 fn batch_len(context: &BenchContext, log: &Log, load: &Load) -> usize {
     let slice = log.run(&context.runtime, load, context.slice);
     let mean = slice.work.written_bytes / slice.work.batches.max(1);

@@ -1,5 +1,5 @@
-//! How much memory a log takes at its peak. Each figure is that of a process that does nothing else:
-//! in one that has done other things before, old memory would be used again and not be seen.
+//! The peak memory of a log. Each figure comes from a process that does nothing else: a process
+//! that has done other work would reuse old memory, which would not be counted.
 
 use std::process::Command;
 
@@ -15,7 +15,7 @@ use crate::measure::machine;
 use crate::measure::plan::Scale;
 use crate::measure::scratch::{KIB, MIB};
 
-/// What such a process does.
+/// The load of such a process.
 #[derive(Clone, Copy, ValueEnum)]
 pub enum Probe {
     Closed,
@@ -43,8 +43,8 @@ impl Probe {
         }
     }
 
-    /// What waits in the queue, the bytes of a batch, for which up to twice as much is kept, and what
-    /// any log takes: code, stacks, and the piece of zeros with which files are written ahead.
+    /// The queue, up to twice the bytes of a batch, and what any log takes: code, stacks, and the
+    /// zeros with which files are written ahead.
     pub fn bound(self) -> f64 {
         let bytes = match self {
             Self::Closed | Self::Pipelined => DEFAULT_QUEUE + 2 * DEFAULT_BATCH + FIXED,
@@ -59,19 +59,19 @@ impl Probe {
     }
 }
 
-/// How the system's allocator divides its memory.
+/// The number of arenas of the system's allocator.
 ///
-/// What one thread has allocated and another has freed is not used again by a third: with an arena for
-/// each thread, as glibc has them, a process holds more than it uses. With one arena it is nearly what
-/// the log holds.
+/// With an arena for each thread, as in glibc, memory that one thread allocated and another freed
+/// is not reused by a third, so a process holds more than it uses. With one arena, it holds little
+/// more than the log uses.
 #[derive(Clone, Copy)]
 pub enum Arenas {
     One,
     AsTheyCome,
 }
 
-/// The peak of another process, above what it had before it opened the log; `None` where the system
-/// does not tell.
+/// The peak memory of another process, minus what it had before it opened the log. `None` if the
+/// system does not report it.
 pub fn peak(context: &BenchContext, probe: Probe, arenas: Arenas) -> Option<f64> {
     let program = std::env::current_exe().expect("this program has a path");
     let mut command = Command::new(program);
@@ -91,7 +91,7 @@ pub fn peak(context: &BenchContext, probe: Probe, arenas: Arenas) -> Option<f64>
     String::from_utf8(output.stdout).ok()?.trim().parse().ok()
 }
 
-/// That process: prints the figure.
+/// Runs in that process and prints the figure.
 pub fn run_probe(context: &BenchContext, probe: Probe) {
     let dir = context.scratch();
     let before = resident("VmRSS");
@@ -123,7 +123,7 @@ async fn put_load(context: &BenchContext, probe: Probe, wal: &Wal) {
     }
 }
 
-/// Each payload is memory of its own.
+/// Each payload has its own memory.
 async fn flood(wal: Wal, records: usize) {
     for _ in 0..records {
         let submitted = wal.submit(Bytes::from(vec![0x5a; 4 * KIB])).await;

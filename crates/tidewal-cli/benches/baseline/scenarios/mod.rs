@@ -1,4 +1,4 @@
-//! What is measured.
+//! The scenarios.
 
 mod bandwidth;
 pub mod memory;
@@ -11,7 +11,7 @@ mod think;
 use crate::measure::scratch::KIB;
 use crate::measure::{Scenario, intervals};
 
-/// In the order in which they run.
+/// All scenarios, in the order in which they run.
 pub const ALL: &[Scenario] = &[
     Scenario {
         name: "s1",
@@ -70,12 +70,12 @@ pub const ALL: &[Scenario] = &[
     },
 ];
 
-/// The one that can be drawn.
+/// The scenario that can be plotted.
 pub const PLOTTED: &str = "s9";
 
-/// What stands before the first record of a segment.
+/// The bytes before the first record of a segment.
 const SEGMENT_HEADER: usize = 4 * KIB;
 
-/// How the log is named among the methods, on the disk and in memory.
+/// The names of the log among the methods, on the disk and in memory.
 const ON_DISK: &str = "tidewal";
 const IN_MEMORY: &str = "tidewal in memory";

@@ -1,4 +1,5 @@
-//! S7: reading a log back, beside a bare reader of the same files: one thread that checks each record.
+//! S7: reading a log back, compared with a bare reader of the same files: one thread that checks
+//! each record.
 
 use std::fs::File;
 use std::hint::black_box;
@@ -44,7 +45,7 @@ pub fn run(context: &BenchContext) -> Outcome {
         payload_len: 64 * KIB,
         records: context.scale.or_in_test(16 * 1024, 64),
     };
-    // A second comparison, of which the progress bar does not know.
+    // A second comparison, which the progress bar does not include.
     context
         .progress
         .inc_length(context.rounds as u64 * ROUND_STEPS);
@@ -78,7 +79,7 @@ fn measure(context: &BenchContext, shape: Shape) -> Runs {
     context.runtime.block_on(write_log(dir.path(), shape));
     let extents = extents(dir.path(), shape);
     let recover = || context.runtime.block_on(recover(dir.path(), shape));
-    // The cache is warm, and both have been through once.
+    // Warms up the cache and both methods.
     read_bare(&extents, shape);
     recover();
     Comparison::new(context)
@@ -87,7 +88,7 @@ fn measure(context: &BenchContext, shape: Shape) -> Runs {
         .run()
 }
 
-/// What a log holds.
+/// The contents of a log.
 #[derive(Clone, Copy)]
 struct Shape {
     payload_len: usize,
@@ -116,7 +117,7 @@ async fn write_log(dir: &Path, shape: Shape) {
     let payload = Bytes::from(vec![0x5a; shape.payload_len]);
     for _ in 0..shape.records {
         let submitted = wal.submit(payload.clone()).await;
-        // The answer is not needed: closing makes it durable.
+        // The answer is not needed, because closing makes the record durable.
         drop(submitted.expect("the queue takes it"));
     }
     wal.close().await.expect("the log closes");
@@ -141,7 +142,7 @@ struct Extent {
     len: u64,
 }
 
-/// Where the records end in each segment, which its name and that of the next one tell.
+/// Where the records end in each segment, from its name and that of the next one.
 fn extents(dir: &Path, shape: Shape) -> Vec<Extent> {
     let mut bases = segment_bases(dir);
     bases.push(shape.records + 1);
@@ -163,7 +164,7 @@ fn segment_bases(dir: &Path) -> Vec<u64> {
     bases
 }
 
-/// What reading takes at least: reads of 1 MiB, from record to record, and the checksum of each.
+/// The minimal work of reading: reads of 1 MiB, walking the records, and the checksum of each.
 fn read_bare(extents: &[Extent], shape: Shape) -> Slice {
     let start = Instant::now();
     let mut piece = vec![0; MIB];
@@ -185,7 +186,7 @@ fn read_bare(extents: &[Extent], shape: Shape) -> Slice {
     shape.slice(start)
 }
 
-/// How many whole records there are. Their checksums hold.
+/// The number of complete records with valid checksums.
 fn pass_records(bytes: &[u8], payload_len: usize) -> u64 {
     let mut records = 0;
     for record in bytes.chunks_exact(FRAME_HEADER + payload_len) {

@@ -66,7 +66,7 @@ fn show_allocations(outcome: &mut Outcome, context: &BenchContext, log: &Log) {
     }
 }
 
-/// Those of all threads, less what it takes to start and to stop the producers.
+/// The allocations of all threads, minus those for starting and stopping the producers.
 fn allocations_per_append(context: &BenchContext, log: &Log, load: &Load) -> f64 {
     let one_each = Load {
         most: 1,
@@ -117,7 +117,7 @@ fn show_bytes(outcome: &mut Outcome, context: &BenchContext, log: &Log) {
         AtMost(1.25),
     );
     outcome.show(
-        "bytes given to the disk, by anybody, by bytes of payload",
+        "bytes written to the disk, by all processes, per byte of payload",
         Unit::Ratio,
         to_device.into_iter().collect(),
     );

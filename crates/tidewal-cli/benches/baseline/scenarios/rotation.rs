@@ -1,4 +1,4 @@
-//! S8: what the end of a segment costs those who wait at it.
+//! S8: what a rotation costs the callers that wait for it.
 
 use std::time::Duration;
 
@@ -26,8 +26,8 @@ pub fn run(context: &BenchContext) -> Outcome {
         truncates: false,
         ..load.clone()
     };
-    // A group commit answers a thousand at once, so that a thousandth of all appends are those of
-    // every thousandth commit: it takes many commits to say how long those are.
+    // A group commit answers a thousand appends at once, so the slowest thousandth of the appends
+    // come from every thousandth commit. It takes many commits to measure these.
     let time = context.slice * 4;
     let runs = Comparison::new(context)
         .enter(CALM, || calm.run(&load, time))
@@ -40,7 +40,7 @@ pub fn run(context: &BenchContext) -> Outcome {
     judge(&runs)
 }
 
-/// A log that is never at the end of a segment while it is measured.
+/// A log that never rotates while it is measured.
 struct Calm<'a> {
     context: &'a BenchContext,
     log: Log,
@@ -55,7 +55,7 @@ impl<'a> Calm<'a> {
         Self { context, log, room }
     }
 
-    /// A slice in several parts, between which the log moves on.
+    /// Measures a slice in several parts, and rotates between them.
     fn run(&mut self, load: &Load, time: Duration) -> Slice {
         let mut slice = self.run_part(load, time);
         while let Some(left) = time.checked_sub(slice.elapsed + SHORTEST_PART) {
@@ -68,7 +68,7 @@ impl<'a> Calm<'a> {
         if self.room < room_of(&self.log) / 4 {
             self.log.move_on(&self.context.runtime);
             self.room = room_of(&self.log);
-            // What that has written shall not be in the way.
+            // Waits, so the writes of the rotation do not disturb the measurement.
             std::thread::sleep(REST);
         }
         let load = Load {
@@ -82,7 +82,7 @@ impl<'a> Calm<'a> {
     }
 }
 
-/// Records that a segment has room for behind a filler.
+/// The number of records that fit into a segment after a filler.
 fn room_of(log: &Log) -> usize {
     (log.segment_len - SEGMENT_HEADER - FRAME_HEADER - FILLER_LEN) / SMALL_RECORD
 }
@@ -133,9 +133,9 @@ fn judge(runs: &Runs) -> Outcome {
 }
 
 const CALM: &str = "without rotation";
-/// Truncated as it goes, so that the next segment is an old one.
+/// Truncated all the time, so the next segment is a recycled one.
 const RECYCLING: &str = "every 4 MiB, recycled";
-/// Never truncated, so that each segment is a new file, written ahead in the background.
+/// Never truncated, so each segment is a new file, preallocated in the background.
 const GROWING: &str = "every 4 MiB, new files";
 
 const SHORTEST_PART: Duration = Duration::from_millis(20);

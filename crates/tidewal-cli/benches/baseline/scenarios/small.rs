@@ -64,7 +64,7 @@ fn busy_polling(context: &BenchContext) -> Runs {
     runs
 }
 
-/// S2. The baseline is a sync of one record, which is a little less than that of 64.
+/// S2. The baseline is a sync of one record, which is a little faster than one of 64.
 pub fn many_producers(context: &BenchContext) -> Outcome {
     let producers = 64;
     let best = |log: &Slice, baseline: &Slice| log.rate() / (producers as f64 / baseline.p50());
@@ -78,7 +78,7 @@ pub fn many_producers(context: &BenchContext) -> Outcome {
     outcome
 }
 
-/// Producers that share a sync, beside a sync of one record.
+/// Producers that share a sync, compared with a sync of one record.
 fn shared_sync(context: &BenchContext, producers: usize, p50_bound: f64) -> (Outcome, Runs) {
     let runs = beside_the_baseline(context, &Load::new(producers, SMALL), SMALL_RECORD);
     let mut outcome = Outcome::default();
@@ -110,7 +110,7 @@ pub fn pipelines(context: &BenchContext) -> Outcome {
     throughput(context, &load, 4e6, None)
 }
 
-/// Where the processor is the limit, or nearly.
+/// Loads for which the processor is almost the limit.
 fn throughput(context: &BenchContext, load: &Load, rate: f64, of_memory: Option<f64>) -> Outcome {
     let under_way = load.producers * load.in_flight;
     let runs = beside_the_baseline(context, load, under_way * SMALL_RECORD);
@@ -154,7 +154,7 @@ fn beside_the_baseline(context: &BenchContext, load: &Load, piece_len: usize) ->
     runs
 }
 
-/// What each method did.
+/// Shows the latency of each method.
 fn show_waits(outcome: &mut Outcome, runs: &Runs) {
     for method in [Method::Fdatasync, Method::Dsync] {
         show_wait(outcome, runs, method.name());

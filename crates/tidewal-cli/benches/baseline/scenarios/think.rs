@@ -1,5 +1,5 @@
-//! Producers that do something between their appends. The log waits a moment for producers that it has
-//! just answered; those who do not come back at once must not pay for that.
+//! Producers that do something between their appends. The log lingers for producers that it has
+//! just answered. Producers that do not come back at once must not pay for that.
 
 use std::time::Duration;
 

@@ -1,4 +1,4 @@
-//! The bytes of records: the same under both versions of openraft, and the same for ever.
+//! The bytes of records: the same under both versions of openraft, now and later.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -74,8 +74,8 @@ fn a_record_of_a_group_is_laid_out_as_documented() {
     assert_eq!(record, expected.as_slice());
 }
 
-/// A vote of term 3 for node 1, byte by byte: the form must not change, also not with a new version of
-/// openraft or of the serializer.
+/// A vote of term 3 for node 1, byte by byte: the encoding must not change, not even with a new
+/// version of openraft or of the serializer.
 #[test]
 fn a_vote_is_laid_out_as_documented() {
     let body = b"\x82\xa9leader_id\x82\xa4term\x03\xa7node_id\x01\xa9committed\xc2";

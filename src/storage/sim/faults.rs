@@ -1,23 +1,23 @@
-//! What is planned to go wrong.
+//! Planned faults.
 
 use std::io;
 use std::time::Duration;
 
 use crate::storage::sim::Operation;
 
-/// Plans for single operations. Each comes about once.
+/// Faults planned for single operations. Each happens once.
 #[derive(Clone, Default)]
-pub(super) struct Mishaps {
+pub(super) struct Faults {
     /// The operations that were made to fail, and the names of their files.
     failed: Vec<(Operation, String)>,
     errors: Vec<(Planned, io::ErrorKind)>,
-    /// For renames that are done, and then reported as failed.
+    /// Renames that are done, and then reported as failed.
     late_errors: Vec<(Planned, io::ErrorKind)>,
     shorts: Vec<(Planned, ())>,
     stalls: Vec<(Planned, Duration)>,
 }
 
-/// The operation of this kind that comes after so many others, on files whose names end so.
+/// The operation of this kind that comes after `skip` others, on files whose names end with `file`.
 #[derive(Clone)]
 struct Planned {
     operation: Operation,
@@ -36,7 +36,7 @@ impl Planned {
     }
 }
 
-impl Mishaps {
+impl Faults {
     pub(super) fn plan_error(
         &mut self,
         operation: Operation,
@@ -69,7 +69,7 @@ impl Mishaps {
             .push((Planned::any(Operation::Sync, skip), time));
     }
 
-    /// Whether an operation of this kind may be made to fail, so that the name of its file matters.
+    /// Whether a fault is planned for an operation of this kind, so the name of its file matters.
     pub(super) fn awaits(&self, operation: Operation) -> bool {
         let mut planned = self.errors.iter();
         planned.any(|(planned, _)| planned.operation == operation)
@@ -79,7 +79,7 @@ impl Mishaps {
         self.failed.clone()
     }
 
-    /// How many have not come about.
+    /// How many faults have not happened yet.
     pub(super) fn len(&self) -> usize {
         self.errors.len() + self.late_errors.len() + self.shorts.len() + self.stalls.len()
     }
@@ -89,7 +89,7 @@ impl Mishaps {
         self.note_failed(due, operation, file)
     }
 
-    /// Of a rename that was done.
+    /// Takes the error for a rename that was done.
     pub(super) fn fail_late(&mut self, file: &str) -> io::Result<()> {
         let due = take_due(&mut self.late_errors, Operation::Rename, file);
         self.note_failed(due, Operation::Rename, file)
@@ -108,7 +108,7 @@ impl Mishaps {
         Err(error.into())
     }
 
-    /// How many of `len` bytes an operation moves.
+    /// How many of `len` bytes an operation transfers.
     pub(super) fn shorten(&mut self, operation: Operation, len: usize) -> usize {
         let is_short = take_due(&mut self.shorts, operation, "").is_some();
         if is_short { len.div_ceil(2) } else { len }
@@ -119,7 +119,7 @@ impl Mishaps {
     }
 }
 
-/// Counts one operation, and takes out what was planned for it.
+/// Counts one operation, and takes the fault that was planned for it.
 fn take_due<T: Copy>(plans: &mut Vec<(Planned, T)>, operation: Operation, file: &str) -> Option<T> {
     let mut due = None;
     plans.retain_mut(|(planned, what)| {

@@ -1,11 +1,11 @@
-//! The stall monitor: watches the writer while the writer waits for the disk.
+//! The stall monitor: watches the writer while it waits for the disk.
 //!
-//! A writer that is blocked in a call to a stalled disk cannot report itself. So a task of its
-//! own looks at the start of the work under way, warns while it is slow (feature `tracing`), and
-//! publishes for how long it has been running, and what waits in the queue (feature `metrics`).
+//! A writer that is blocked in a call to a stalled disk cannot report itself. So a separate task
+//! looks at the start of the current work. It warns while the work is slow (feature `tracing`), and
+//! publishes its age and what is waiting in the queue (feature `metrics`).
 //!
-//! The writer wakes it only after it has gone to sleep for want of anything to look at, so that a busy
-//! log pays for one look a second, and an idle one for none.
+//! The writer wakes the task only if it has fallen asleep because there was nothing to watch. So a
+//! busy log pays for one check a second, and an idle log for none.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering, fence};
@@ -20,14 +20,14 @@ use crate::queue::{Inbox, Watched};
 use crate::storage::Dir;
 use crate::writer::slow::Slow;
 
-/// The writer's side. The task ends when this is dropped.
-pub(super) struct Watch {
-    nap: Arc<Nap>,
+/// The writer's end. The task ends when this is dropped.
+pub(super) struct StallMonitor {
+    idle: Arc<Idle>,
     slow: Slow,
     _end: oneshot::Sender<()>,
 }
 
-impl Watch {
+impl StallMonitor {
     /// Starts the task, for the log in `dir`.
     pub(super) fn start(
         dir: &Dir,
@@ -35,49 +35,50 @@ impl Watch {
         options: &WalOptions,
         inbox: &Inbox,
     ) -> Result<Self, IoFailure> {
-        let nap = Arc::new(Nap::default());
+        let idle = Arc::new(Idle::default());
         let slow = Slow::new(dir, options);
         let (end, ended) = oneshot::channel();
         let watcher = Watcher {
             executor,
             watched: inbox.watched(),
-            nap: Arc::clone(&nap),
+            idle: Arc::clone(&idle),
             slow: slow.clone(),
         };
         executor.run("tidewal-watch", dir.path(), watcher.run(ended))?;
         Ok(Self {
-            nap,
+            idle,
             slow,
             _end: end,
         })
     }
 
-    /// Says that the writer is about to wait for the disk, which must have been noted.
+    /// Reports that the writer is about to wait for the disk. The counters must have recorded it
+    /// before.
     pub(super) fn begun(&self) {
         fence(Ordering::SeqCst);
-        if self.nap.is_asleep.load(Ordering::Relaxed) {
-            self.nap.woken.notify_one();
+        if self.idle.is_asleep.load(Ordering::Relaxed) {
+            self.idle.woken.notify_one();
         }
     }
 
-    /// Says that the disk took so long.
+    /// Reports how long the disk took.
     pub(super) fn ended(&self, took: Duration) {
         self.slow.ended(took);
     }
 }
 
-/// Where the task sleeps while nothing happens.
+/// The idle state of the task.
 #[derive(Default)]
-struct Nap {
+struct Idle {
     is_asleep: AtomicBool,
     woken: Notify,
 }
 
-impl Nap {
-    /// Waits to be woken, unless there is something to look at already.
+impl Idle {
+    /// Waits to be woken, unless there is something to watch already.
     async fn take(&self, is_over: impl FnOnce() -> bool) {
         self.is_asleep.store(true, Ordering::Relaxed);
-        // Either the writer sees the sleeper, or its work is seen here.
+        // Either the writer sees that this task is asleep, or this task sees the writer's work.
         fence(Ordering::SeqCst);
         if !is_over() {
             self.woken.notified().await;
@@ -89,14 +90,14 @@ impl Nap {
 struct Watcher {
     executor: Executor,
     watched: Watched,
-    nap: Arc<Nap>,
+    idle: Arc<Idle>,
     slow: Slow,
 }
 
 impl Watcher {
     async fn run(mut self, ended: oneshot::Receiver<()>) {
         race(self.look_on(), async {
-            // An error is the end, too.
+            // An error also means the end.
             let _ = ended.await;
         })
         .await;
@@ -113,7 +114,7 @@ impl Watcher {
             let begun = self.watched.counters().disk_works();
             if since.is_none() && begun == seen {
                 let counters = self.watched.counters();
-                self.nap.take(|| counters.disk_works() != seen).await;
+                self.idle.take(|| counters.disk_works() != seen).await;
             } else {
                 self.executor.sleep_until(Some(next)).await;
             }
@@ -122,5 +123,5 @@ impl Watcher {
     }
 }
 
-/// How often a log at work is looked at.
+/// How often a busy log is checked.
 const LOOK_EVERY: Duration = Duration::from_secs(1);

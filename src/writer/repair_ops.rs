@@ -1,4 +1,4 @@
-//! What a repair writes: the statements and marks of a running log, on one that is not running.
+//! What a repair writes: the same statements and marks as an open log, into one that is not open.
 
 use crate::error::IoFailure;
 use crate::format::segment::Header;
@@ -11,7 +11,8 @@ use crate::writer::spares::{Spare, create_free};
 use crate::writer::unshare::open_to_change;
 use crate::writer::write_ahead::WriteAhead;
 
-/// Opens a segment without records, and seals it. If that fails before it has its name, its file goes.
+/// Creates a segment without records, and seals it. If that fails before the file has its name, the
+/// file is removed.
 pub(crate) async fn begin(dir: &Dir, header: &Header) -> Result<(), IoFailure> {
     let (name, file) = create_free(dir)?;
     let begun = begin_in(dir, name.clone(), file, header).await;
@@ -30,13 +31,13 @@ async fn begin_in(dir: &Dir, name: String, file: File, header: &Header) -> Resul
     }
 }
 
-/// Says, durably, that the log begins with this segment.
+/// Writes and syncs the head mark of this segment.
 pub(crate) async fn mark_as_head(dir: &Dir, header: &Header) -> Result<(), IoFailure> {
     segment::mark_as_head(dir, header).await?;
     Ok(())
 }
 
-/// Makes a file as long as it should be. If there is no room, it takes no more space than before.
+/// Extends a file to its full length. If there is no room, it takes no more space than before.
 pub(crate) async fn extend(dir: &Dir, name: &str, len: u64) -> Result<(), IoFailure> {
     let file = open_to_change(dir, name, u64::MAX).await?;
     let before = file.len()?;
@@ -49,13 +50,13 @@ pub(crate) async fn extend(dir: &Dir, name: &str, len: u64) -> Result<(), IoFail
     }
 }
 
-/// Removes names, in this order, and makes that durable.
+/// Removes files, in this order, and makes the removal durable.
 pub(crate) fn remove(dir: &Dir, names: &[String]) -> Result<(), IoFailure> {
     names.iter().try_for_each(|name| dir.remove(name))?;
     dir.sync().map(drop)
 }
 
-/// Makes the records of a segment durable up to its new end, and says that it ends there.
+/// Makes the records of a segment durable up to its new end, and seals it there.
 pub(crate) async fn end(dir: &Dir, segment: &LastSegment, last: Lsn) -> Result<(), IoFailure> {
     adopt::adopt_last(dir, segment, last).await
 }

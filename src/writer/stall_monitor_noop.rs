@@ -1,4 +1,4 @@
-//! The twin of `watch.rs` without the features that need it.
+//! The counterpart of `stall_monitor.rs` without the features that need it.
 
 use std::time::Duration;
 
@@ -8,11 +8,11 @@ use crate::options::WalOptions;
 use crate::queue::Inbox;
 use crate::storage::Dir;
 
-pub(super) struct Watch;
+pub(super) struct StallMonitor;
 
-#[expect(clippy::unused_self, reason = "its twin uses it")]
-impl Watch {
-    #[expect(clippy::unnecessary_wraps, reason = "its twin can fail")]
+#[expect(clippy::unused_self, reason = "its counterpart uses it")]
+impl StallMonitor {
+    #[expect(clippy::unnecessary_wraps, reason = "its counterpart can fail")]
     pub(super) fn start(
         _: &Dir,
         _: Executor,
