@@ -167,6 +167,20 @@ fn the_bug_of_copies_is_noticed() {
     assert!(noticed.is_some());
 }
 
+/// By the cuts on disks that also lose a page, in the cache of which the log's only copy may be.
+#[test]
+fn a_copy_that_is_given_up_is_noticed_where_pages_are_lost() {
+    let lost_pages = || {
+        let mut cuts = Cuts::new();
+        (cuts.generations, cuts.loses_pages) = (1, true);
+        cuts.all_of(ALPHABET, 2);
+    };
+    assert_eq!(notice(None, lost_pages), None);
+    let noticed = notice(Some(Mutant::AdoptedInPart), lost_pages);
+    println!("AdoptedInPart: {noticed:?}");
+    assert!(noticed.is_some());
+}
+
 /// By each of the two instruments whose workloads are followed.
 #[test]
 fn the_bugs_of_followers_and_holds_are_noticed() {
