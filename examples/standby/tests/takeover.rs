@@ -122,13 +122,23 @@ async fn regression_a_standby_that_connects_again_at_once_takes_each_record_once
     let wal = Wal::options().open_on(&slow, "wal").await.unwrap();
     slow.set_sync_time(Duration::from_millis(500));
     let dir = tempfile::tempdir().unwrap();
-    for _ in 0..3 {
-        let stream = TcpStream::connect(&address).await.unwrap();
-        let broken = tokio::time::sleep(Duration::from_millis(200));
-        tokio::select! {
-            ended = follow(&wal, dir.path(), stream) => panic!("{ended:?}"),
-            () = broken => {}
+    let written = async {
+        while wal.stats().records < 5 {
+            tokio::task::yield_now().await;
         }
+    };
+    let mut durable = wal.subscribe_durable();
+    let reached = async { while durable.next().await.unwrap() < Lsn::new(5) {} };
+    let stream = TcpStream::connect(&address).await.unwrap();
+    tokio::select! {
+        ended = follow(&wal, dir.path(), stream) => panic!("{ended:?}"),
+        () = written => {}
+    }
+    // The connection is broken before anything is durable.
+    let stream = TcpStream::connect(&address).await.unwrap();
+    tokio::select! {
+        ended = follow(&wal, dir.path(), stream) => panic!("{ended:?}"),
+        () = reached => {}
     }
     assert_eq!(wal.sync().await.unwrap(), Lsn::new(5));
 }

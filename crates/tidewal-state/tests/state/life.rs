@@ -152,8 +152,11 @@ fn regression_a_query_may_ask_for_figures_while_a_command_waits_for_it() {
             let pending = machine.submit(transfer(1)).await.unwrap();
             let applied = tokio::task::block_in_place(|| {
                 machine.query(|_| {
-                    // Long enough for the second command to become durable.
-                    std::thread::sleep(std::time::Duration::from_millis(300));
+                    while machine.log_stats().durable_lsn.get() < 2 {
+                        std::thread::yield_now();
+                    }
+                    // The task that applies gets there now, or had no need of the lock.
+                    std::thread::sleep(std::time::Duration::from_millis(50));
                     (machine.stats().applied, format!("{machine:?}"))
                 })
             });
