@@ -221,7 +221,8 @@ pub enum Error {
 
     /// `start_at` named an LSN below the oldest record that is kept.
     ///
-    /// Next: start from a newer snapshot, or leave out `start_at` and read what there is.
+    /// Next: find the snapshot that covers the records up to `oldest - 1` or later, or restore a backup.
+    /// Without `start_at` the log opens, but a state that is built from it lacks everything before `oldest`.
     #[error("LSN {asked} was truncated: the oldest record kept is LSN {oldest}")]
     #[non_exhaustive]
     Truncated {

@@ -1,13 +1,15 @@
 //! A write-ahead log for tokio services: await an append, get its LSN once it is on disk.
 //!
 //! ```
-//! use tidewal::Wal;
+//! use tidewal::{Lsn, Wal};
 //!
 //! # tokio_test::block_on(async {
 //! # let dir = tempfile::tempdir().unwrap();
 //! # let dir = dir.path().join("data/wal");
-//! // On start: read the log back.
-//! let mut recovery = Wal::recover(&dir).await?;
+//! # let snapshot: Option<Lsn> = None;
+//! // On start: read back what the snapshot does not hold.
+//! let first = snapshot.map_or(Lsn::FIRST, Lsn::next);
+//! let mut recovery = Wal::options().start_at(first).recover(&dir).await?;
 //! while let Some(record) = recovery.try_next().await? {
 //!     println!("{}: {} bytes", record.lsn, record.payload.len());
 //! }
@@ -16,12 +18,16 @@
 //! // From any number of tasks: append.
 //! let lsn = wal.append("put answer=42").await?; // Ok: on disk, survives a power cut
 //!
-//! // After a snapshot of everything up to `lsn`: give space back.
+//! // Once a snapshot of every record up to `lsn` is durable: free the segments that it covers.
 //! wal.truncate_before(lsn.next()).await?;
 //! # wal.close().await?;
 //! # Ok::<(), tidewal::Error>(())
 //! # }).unwrap();
 //! ```
+//!
+//! Appends return in any order. Tasks that apply their records to one state must apply them in the order of
+//! their LSNs: a snapshot at `lsn` must hold every record up to `lsn`, not only those whose append has
+//! returned. [`submit`](Wal::submit) under a lock gives that order, and the package `tidewal-state` does it all.
 //!
 //! A background writer batches concurrent appends: one write and one fsync per batch (group
 //! commit). Each caller gets the LSN of its record. Recovery is a separate stream over the files.

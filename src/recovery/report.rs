@@ -87,7 +87,8 @@ impl fmt::Display for TornTail {
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum TornTailReason {
-    /// No record: nothing was being written, or the start of the write did not reach the disk.
+    /// No record: the log was not closed, as after a crash. Nothing was being written, or the start of the
+    /// write did not reach the disk.
     NoRecord,
     /// An incomplete record: its payload is not all there.
     TornRecord,

@@ -136,7 +136,8 @@ impl Snapshots {
     ///
     /// `contents` is called on a thread of its own (on a simulated disk, on the caller's runtime)
     /// and writes to an [`io::Write`]. It must write the effect of all records up to `lsn`, and of
-    /// no other record. Appends continue in the meantime. A second call waits for the first.
+    /// no other record. The LSN that an append returned is not enough for that where other tasks append: a
+    /// record with a lower LSN may not be applied yet. Appends continue in the meantime. A second call waits for the first.
     ///
     /// The snapshot is written into the [reserved](Self::reserve) space, if there is any. It gets
     /// its name, `<20 digits of the LSN>.snapshot`, only when the file is durable. If there is a

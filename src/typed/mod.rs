@@ -39,7 +39,7 @@
 //!
 //! let command = Command::Put { key: "answer".into(), value: 42 };
 //! let lsn = wal.append(&command).await?; // on disk
-//! apply(command);
+//! apply(command); // in the order of the LSNs: where several tasks append, see `Wal::submit`
 //! # assert_eq!(lsn, tidewal::Lsn::FIRST);
 //! # wal.close().await?;
 //! # Ok::<(), tidewal::Error>(())

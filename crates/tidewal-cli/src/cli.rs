@@ -86,7 +86,7 @@ pub struct Inspect {
 /// largest record. Stops at damage with an error and exit status 1. With --salvage it continues after the
 /// damage.
 ///
-/// A log cannot be followed while a service appends to it, because it is open either for appending or for
+/// A log cannot be followed from another process while a service appends to it, because it is open either for appending or for
 /// reading. With --wait the command waits until the service closes the log. Then --from continues after the
 /// last record seen.
 #[expect(
@@ -202,6 +202,9 @@ pub struct Repair {
 /// Prints the LSN of each record, one per line and in order, once the record is durable. Many records are
 /// in flight at once. If the disk is slow, the input is read more slowly. The log is created if it does not
 /// exist.
+///
+/// Do not append to the log of a service that has its own encoding, such as one built on tidewal-state or
+/// openraft: it refuses to start when it finds a record that it cannot decode.
 ///
 /// append checks only how the log ends, so it does not notice damage in an older segment. Run
 /// verify first if the log may be damaged.

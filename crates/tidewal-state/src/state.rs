@@ -104,6 +104,11 @@ pub trait State: Default + Send + Sync + 'static {
 /// # let counter = Bytes::read(1, &mut [7, 0, 0, 0].as_slice()).unwrap();
 /// # assert_eq!(counter.0, 7);
 /// ```
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` cannot write snapshots of `{S}`",
+    note = "for `Json`, turn on the feature `json` of tidewal-state, not only of tidewal; the state must be \
+            `Clone`, `Serialize`, `DeserializeOwned` and `Send`"
+)]
 pub trait SnapshotFormat<S>: 'static {
     /// The state at one LSN.
     type Frozen: Send + 'static;
