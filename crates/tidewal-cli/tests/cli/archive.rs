@@ -144,7 +144,11 @@ fn an_object_that_changed_is_named() {
     for command in ["inspect", "verify", "dump", "repair"] {
         let ran = tidewal(&[command, &copy]);
         ran.assert_failed(2, "is not finished");
-        assert!(ran.stderr.contains("next: restore again"), "{}", ran.stderr);
+        assert!(
+            ran.stderr.contains("next: run `tidewal restore STORE "),
+            "{}",
+            ran.stderr
+        );
     }
     let ran = tidewal(&["repair", "--yes", &copy]);
     ran.assert_failed(2, "is not finished");
