@@ -12,10 +12,12 @@ use futures_core::Stream;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use crate::error::{Error, Result};
+use crate::executor::race;
 use crate::follow::source::Source;
 use crate::format::names;
 use crate::format::segment::Header;
 use crate::lsn::Lsn;
+use crate::queue::Progress;
 use crate::recovery::FinishedScan;
 use crate::retention::{Kept, Place, Sealed};
 use crate::wal::Wal;
@@ -53,10 +55,11 @@ impl Wal {
     /// ```
     pub fn finished_segments(&self, from: Lsn) -> FinishedSegments {
         let source = Arc::new(Source::of(self));
-        let news = source.retention.subscribe();
+        let (news, progress) = (source.retention.subscribe(), self.progress());
         FinishedSegments {
-            changed: changed(news.clone()),
+            changed: changed(news.clone(), progress.clone()),
             news,
+            progress,
             source,
             next: from,
             has_ended: false,
@@ -76,27 +79,37 @@ impl Wal {
 pub struct FinishedSegments {
     source: Arc<Source>,
     news: watch::Receiver<Kept>,
+    progress: watch::Receiver<Progress>,
     changed: Changed,
     /// The first record of the next segment.
     next: Lsn,
     has_ended: bool,
 }
 
-/// A wait for the next change, which owns the receiver that it waits on.
+/// A wait for the next change, which owns the receivers that it waits on.
 type Changed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-fn changed(mut news: watch::Receiver<Kept>) -> Changed {
-    // The sender lives as long as the retention, which the stream keeps alive.
-    Box::pin(async move { drop(news.changed().await) })
+fn changed(mut news: watch::Receiver<Kept>, mut progress: watch::Receiver<Progress>) -> Changed {
+    Box::pin(async move {
+        // The sender of the one lives as long as the retention, which the stream keeps alive. That the
+        // sender of the other has gone is a change.
+        race(async { drop(news.changed().await) }, async {
+            let _ = progress.wait_for(|progress| progress.end.is_some()).await;
+        })
+        .await;
+    })
 }
 
 impl FinishedSegments {
-    /// The next segment, once it is finished, or `None` once the log is closed.
+    /// The next segment, once it is finished, or `None` once the log is closed and each finished segment
+    /// was delivered.
     ///
     /// # Errors
     ///
     /// [`Error::Truncated`] if the next segment was truncated. [`Error::BeyondEnd`] if the
-    /// requested first record is more than one beyond the last durable one. After an error the
+    /// requested first record is more than one beyond the last durable one. [`Error::Closed`] if the log
+    /// was closed before all finished segments were delivered. [`Error::Poisoned`],
+    /// [`Error::OutcomeUnknown`] and [`Error::Interrupted`] if it ended with that. After an error the
     /// stream has ended.
     pub async fn try_next(&mut self) -> Result<Option<FinishedSegment>> {
         poll_fn(|context| Pin::new(&mut *self).poll_next(context))
@@ -116,13 +129,27 @@ impl FinishedSegments {
             Lsn::ZERO => kept.oldest().unwrap_or(end.next()),
             asked => asked,
         };
-        match kept.place_of(first) {
-            Place::Closing => Some(Ok(None)),
+        let (place, is_behind) = (kept.place_of(first), kept.has_finished(first));
+        drop(kept);
+        match place {
+            Place::Closing => self.end(is_behind),
             Place::Finished(sealed) => Some(Ok(Some(sealed))),
             Place::Truncated { oldest } if first <= end => {
                 Some(Err(Error::Truncated { asked, oldest }))
             }
             Place::Open | Place::Truncated { .. } => None,
+        }
+    }
+
+    /// How the stream ends, once that is known of a log that is closing.
+    fn end(&self, is_behind: bool) -> Option<Result<Option<Sealed>>> {
+        let end = self.progress.borrow().end.clone();
+        match end {
+            Some(Ok(())) if is_behind => Some(Err(Error::Closed)),
+            Some(Ok(())) => Some(Ok(None)),
+            Some(Err(error)) => Some(Err(error)),
+            None if self.progress.has_changed().is_err() => Some(Err(Error::Interrupted)),
+            None => None,
         }
     }
 }
@@ -146,7 +173,7 @@ impl Stream for FinishedSegments {
                 return Poll::Ready(segment);
             }
             ready!(self.changed.as_mut().poll(context));
-            self.changed = changed(self.news.clone());
+            self.changed = changed(self.news.clone(), self.progress.clone());
         }
     }
 }

@@ -48,6 +48,11 @@ impl Kept {
         self.open.is_none_or(|open| lsn < open.base)
     }
 
+    /// Whether there is a finished segment with `lsn` or a later record.
+    pub(crate) fn has_finished(&self, lsn: Lsn) -> bool {
+        self.sealed.last().is_some_and(|sealed| lsn <= sealed.last)
+    }
+
     pub(crate) fn place_of(&self, lsn: Lsn) -> Place {
         let found = self.sealed.partition_point(|sealed| sealed.last < lsn);
         let sealed = self.sealed.get(found);

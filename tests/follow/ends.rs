@@ -172,7 +172,8 @@ fn regression_those_who_read_and_hold_end_with_a_writer_that_has_panicked() {
         }
         end_by_a_panic(&wal).await;
         assert!(segments.is_woken());
-        assert!(assert_ready!(segments.poll_next()).is_none());
+        let end = assert_ready!(segments.poll_next());
+        assert!(matches!(end, Some(Err(Error::Interrupted))), "{end:?}");
         assert_ready!(released.poll());
         let records = rest(follower.into_inner()).await;
         let last = records.last().unwrap();

@@ -1,5 +1,8 @@
 //! Finished segments as values.
 
+use std::io::ErrorKind;
+
+use tidewal::sim::Operation;
 use tidewal::{Error, FinishedSegment, Lsn};
 use tokio_test::{assert_pending, assert_ready, task};
 
@@ -114,6 +117,43 @@ fn a_segment_that_has_gone_says_so() {
         wal.close().await.unwrap();
         assert!(matches!(second.verify().await, Err(Error::Closed)));
         assert!(matches!(bytes_of(&second).await, Err(Error::Closed)));
+    });
+}
+
+/// A log that is poisoned was told as one that is closed.
+#[test]
+fn regression_the_stream_of_segments_says_how_the_log_ended() {
+    run(async {
+        let (disk, wal) = log(options()).await;
+        append(&wal, 1).await;
+        let mut finished = wal.finished_segments(Lsn::ZERO);
+        let mut next = task::spawn(finished.try_next());
+        assert_pending!(next.poll());
+        disk.fail(Operation::Sync, 0, ErrorKind::Other);
+        wal.append("a sync fails").await.unwrap_err();
+        settle().await;
+        assert!(next.is_woken());
+        let error = assert_ready!(next.poll()).unwrap_err();
+        assert!(matches!(error, Error::Poisoned(_)), "{error:?}");
+    });
+}
+
+#[test]
+fn a_log_that_is_closed_too_early_for_the_stream_of_segments_says_so() {
+    run(async {
+        let (_, wal) = log(options()).await;
+        append(&wal, 40).await;
+        let mut all = wal.finished_segments(Lsn::ZERO);
+        let mut early = wal.finished_segments(Lsn::ZERO);
+        early.try_next().await.unwrap().unwrap();
+        let count = usize::try_from(wal.stats().segments_kept - 1).unwrap();
+        for _ in 0..count {
+            all.try_next().await.unwrap().unwrap();
+        }
+        wal.close().await.unwrap();
+        assert!(all.try_next().await.unwrap().is_none());
+        assert!(matches!(early.try_next().await, Err(Error::Closed)));
+        assert!(early.try_next().await.unwrap().is_none(), "it has ended");
     });
 }
 
