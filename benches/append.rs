@@ -225,7 +225,7 @@ impl Log {
         }
     }
 
-    /// Gives everything free, once it is durable.
+    /// Truncates everything that is durable.
     async fn truncate(&self) {
         let end = self.wal.sync().await.expect("the log syncs");
         let truncated = self.wal.truncate_before(end.next()).await;
@@ -319,7 +319,7 @@ impl Prewritten {
         }
     }
 
-    /// One after the other, and from the start again at the end.
+    /// Writes at the next position, and starts again at the beginning of the file after its end.
     fn write_and_sync(&mut self, bytes: &[u8]) {
         if self.offset + bytes.len() > self.len {
             self.file.rewind().expect("the file seeks");

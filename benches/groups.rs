@@ -59,11 +59,11 @@ struct Args {
     #[arg(long, default_value_t = 1.0)]
     seconds: f64,
 
-    /// Where to write, if neither to `TIDEWAL_BENCH_DIR` nor to target/
+    /// Where to write, instead of `TIDEWAL_BENCH_DIR` or target/
     #[arg(long)]
     dir: Option<PathBuf>,
 
-    // What cargo, and those who run tests with it, pass to every bench.
+    // Passed to every benchmark by cargo and test runners.
     #[arg(long, hide = true)]
     bench: bool,
     #[arg(long, hide = true)]

@@ -90,7 +90,7 @@ async fn write_log(dir: &Path, shape: Shape) {
     let wal = Wal::open(dir).await.expect("an empty directory opens");
     let payload = Bytes::from(vec![0x5a; shape.payload_len]);
     for _ in 0..shape.records() {
-        // The answer is not needed: closing makes it durable.
+        // The answer is not needed, because closing makes the record durable.
         drop(
             wal.submit(payload.clone())
                 .await
@@ -117,7 +117,7 @@ struct Extent {
     len: u64,
 }
 
-/// Where the records end in each segment, which its name and that of the next one tell.
+/// Where the records end in each segment, from its name and that of the next one.
 fn extents(dir: &TempDir, shape: Shape) -> Vec<Extent> {
     let mut bases = segment_bases(dir.path());
     bases.push(shape.records() + 1);

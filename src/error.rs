@@ -93,9 +93,9 @@ pub enum Error {
     #[error("the hold exceeded its bound and was released: its records may be gone")]
     HoldReleased,
 
-    /// There is a lasting hold of this name, and its owner still has it.
+    /// A lasting hold of this name exists and still has an owner.
     ///
-    /// Next: use the one that there is, drop it first, or choose another name.
+    /// Next: use the existing hold, drop it first, or choose another name.
     #[error("the log has a hold \"{name}\" already")]
     #[non_exhaustive]
     HoldTaken {

@@ -98,8 +98,8 @@ impl Executor {
         }
     }
 
-    /// Keeps the calling thread asleep for so long. On a runtime it does nothing: its other tasks would wait
-    /// too.
+    /// Puts the calling thread to sleep for `time`. On a runtime it does nothing, because its other
+    /// tasks would wait too.
     #[cfg(feature = "snapshot")]
     pub(crate) fn pause(self, time: Duration) {
         match self {

@@ -48,8 +48,8 @@ impl Wal {
     ///
     /// # Errors
     ///
-    /// The errors of [`hold`](Self::hold). [`Error::HoldTaken`] if the hold is to be
-    /// [lasting](HoldOptions::lasting), and the one of its name has an owner.
+    /// The errors of [`hold`](Self::hold). [`Error::HoldTaken`] if the hold is
+    /// [lasting](HoldOptions::lasting) and the existing one of this name has an owner.
     pub fn hold_with(&self, from: Lsn, options: HoldOptions) -> Result<Hold> {
         let terms = Terms {
             name: options.name.into(),
@@ -113,7 +113,7 @@ impl Hold {
         self.retention.place_of_hold(self.id)
     }
 
-    /// What it keeps; `None` if it was released.
+    /// The name of the hold and what it keeps, or `None` if it was released.
     #[must_use]
     pub fn info(&self) -> Option<HoldInfo> {
         let kept = self.retention.subscribe();
@@ -215,11 +215,12 @@ impl HoldOptions {
         self
     }
 
-    /// Whether the hold stays when its owner drops it, until the log ends. Default: `false`.
+    /// Whether the hold remains after its owner drops it, until the log ends. Default: `false`.
     ///
-    /// The next lasting hold of this name then takes it over, with its own bound, and begins where the old one
-    /// was or later. While a lasting hold has an owner, another of its name is refused. For a consumer that
-    /// may be restarted while the log stays open, and of which there must not be two.
+    /// The next lasting hold of this name then replaces it, with its own bound, and begins where
+    /// the old one was or later. While a lasting hold has an owner, a second one of this name is
+    /// refused. This is for a consumer that may be restarted while the log stays open, and that
+    /// must not run twice.
     pub fn lasting(mut self, is_lasting: bool) -> Self {
         self.is_lasting = is_lasting;
         self

@@ -196,18 +196,18 @@ impl WalOptions {
     /// finds the log idle for its answer. Default: zero, which means that they sleep at once.
     /// Maximum: 1 ms.
     ///
-    /// An append wakes a sleeping thread twice, which takes some 10 us each time. Where a sync takes 100 us,
-    /// that is a part of the latency of a lone producer. Where it takes 10 us, or where an append waits for
-    /// the write only ([`Durability::Written`]), it is most of it: with one producer 254,000 appends/s
-    /// instead of 20,000 to 40,000 (`docs/benchmarks.md`). A useful value is a little more than such an
-    /// append takes.
+    /// An append wakes a sleeping thread twice, which takes about 10 µs each time. If a sync takes
+    /// 100 µs, that is a part of the latency of a lone producer. If a sync takes 10 µs, or if an
+    /// append waits for the write only ([`Durability::Written`]), it is most of the latency: with
+    /// polling, one producer reaches 254,000 appends/s instead of 20,000 to 40,000
+    /// (`docs/benchmarks.md`). A useful value is a little more than such an append takes.
     ///
-    /// The price: whenever the log becomes idle, the writer uses a processor for this long. An
-    /// [`append`](crate::Wal::append) that finds the log idle occupies its *caller's* thread for up to this
-    /// long. Other tasks of that thread wait meanwhile. Each of the two needs a processor that no other
-    /// thread wants. Without one the option only adds to an append's latency. An append that finds the log
-    /// busy waits as always, and so does the future that [`submit`](crate::Wal::submit) returns. On the
-    /// simulated disk the option does nothing.
+    /// The cost: whenever the log becomes idle, the writer occupies a processor for this long. An
+    /// [`append`](crate::Wal::append) that finds the log idle blocks its *caller's* thread for up
+    /// to this long, and other tasks of that thread wait in the meantime. Both threads need a
+    /// processor that no other thread wants. Without one, polling only makes appends slower. An
+    /// append that finds the log busy waits as usual, and so does the future that
+    /// [`submit`](crate::Wal::submit) returns. On the simulated disk the option does nothing.
     pub fn busy_poll(mut self, time: Duration) -> Self {
         self.busy_poll = time;
         self

@@ -58,7 +58,7 @@ pub(crate) struct Kept {
     holds: BTreeMap<HoldId, Hold>,
     /// The terms of the holds that callers took.
     terms: BTreeMap<HoldId, Terms>,
-    /// The lasting holds whose owners have gone.
+    /// The lasting holds that have no owner.
     ownerless: BTreeSet<HoldId>,
     /// The segments whose files are open for reading.
     pins: Vec<Lsn>,
@@ -283,7 +283,8 @@ mod tests {
         }
     }
 
-    /// It came between the owner's look at what waits and its move of the hold.
+    /// The truncation came between the owner's check for a postponed truncation and its move of the
+    /// hold.
     #[test]
     fn regression_a_truncation_beside_a_move_of_the_hold_is_never_forgotten() {
         for round in 0..2000 {
@@ -363,7 +364,7 @@ mod tests {
         assert_eq!(retention.move_hold(hold, Lsn::new(11)), None);
     }
 
-    /// An owner that went away between its move of the hold and the truncation that follows.
+    /// An owner that was dropped between its move of the hold and the truncation after that.
     #[test]
     fn a_truncation_that_its_owner_did_not_live_to_ask_for_is_found_by_the_next_one() {
         let retention = Retention::default();

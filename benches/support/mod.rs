@@ -32,16 +32,15 @@ pub fn scratch_in(root: &Path) -> TempDir {
         .expect("the directory for benches can be written")
 }
 
-/// Where the benches write unless told otherwise.
+/// Where benchmarks write by default.
 pub fn scratch_root() -> PathBuf {
     std::env::var_os("TIDEWAL_BENCH_DIR")
         .map_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from)
 }
 
-/// Whether the benches have to show only that they run: under `cargo test --benches`, or with
-/// `--test`.
+/// Whether the benchmarks only check that they run: under `cargo test --benches`, or with `--test`.
 ///
-/// This is criterion's own rule. Cargo passes `--bench` if it wants figures, and nothing if it tests.
+/// This is criterion's rule. Cargo passes `--bench` to measure, and nothing to test.
 pub fn is_test() -> bool {
     let has = |flag: &str| std::env::args().any(|argument| argument == flag);
     has("--test") || !has("--bench")

@@ -49,7 +49,7 @@ pub fn options() -> WalOptions {
 /// A disk with these files.
 pub fn disk_with(files: &Files) -> SimDisk {
     let disk = SimDisk::new(3);
-    // So that the directory exists: others' files are nobody's business.
+    // Creates the directory first. Foreign files in it must not matter.
     disk.write_file(format!("{DIR}/{BYSTANDER}"), Vec::new());
     for (name, bytes) in files {
         disk.write_file(format!("{DIR}/{name}"), bytes.clone());
@@ -98,7 +98,7 @@ pub fn read_files(files: &Files) -> Reading {
     run(read(&disk_with(files), options()))
 }
 
-/// Reads with nobody keeping the records.
+/// Reads without keeping the records.
 ///
 /// Every byte of a file makes at most a few of memory: the block that it is read into, and 40 for a
 /// record that takes 20 on disk, in a vector that may just be moving. An unchecked length would ask for

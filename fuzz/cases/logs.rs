@@ -203,7 +203,7 @@ impl Maker {
         Ok(())
     }
 
-    /// What was promised is there, and nothing that nobody asked for.
+    /// Every acknowledged record is there, and no record that was never appended.
     fn check(&self, reading: &Reading) {
         let end = reading.outcome.as_ref().expect("the log is sound").lsn;
         assert!(end >= self.durable, "it was acknowledged");

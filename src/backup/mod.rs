@@ -1,10 +1,10 @@
 //! A consistent copy of a log that is open for appending.
 //!
-//! Nothing is asked of the writer but a sync. What is durable then never changes any more: complete segments
-//! are held against truncation, and of the segment that is being written only the records before that point
-//! are read. Every record is checked as it is copied, and header blocks are made anew, so that the copy is a
-//! log that was closed ([`segment`]). Until all of it is durable the directory says that it is no log yet
-//! ([`Target`]).
+//! A backup needs only a sync from the writer. What is durable then does not change any more:
+//! complete segments are held against truncation, and of the open segment only the records before
+//! that point are read. Every record is checked as it is copied. Header blocks are written anew, so
+//! the copy is a log that was closed ([`segment`]). Until all of it is durable, a file marks the
+//! directory as unfinished ([`Target`]).
 
 mod segment;
 

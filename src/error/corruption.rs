@@ -11,7 +11,7 @@ use crate::lsn::Lsn;
 pub struct Corruption {
     /// What kind of damage it is.
     pub kind: CorruptionKind,
-    /// The file that is damaged, or whose neighbour is missing.
+    /// The file that is damaged, or whose neighbor is missing.
     pub segment: PathBuf,
     /// Where in that file, in bytes from its start.
     pub offset: u64,

@@ -19,7 +19,7 @@ use crate::retention::Kept;
 use crate::wal::Wal;
 
 impl Wal {
-    /// The segments of the log, and when they change. The value does not keep the log open.
+    /// The segments of the log and their changes. The value does not keep the log open.
     ///
     /// # Examples
     ///
@@ -47,9 +47,9 @@ impl Wal {
     }
 }
 
-/// The segments of a log: what there is, and when it changes. [`Wal::segments`] makes one.
+/// The segments of a log and their changes. Made by [`Wal::segments`].
 ///
-/// It does not keep the log open. [`Wal::finished_segments`] is the stream of those that are finished.
+/// It does not keep the log open. [`Wal::finished_segments`] is a stream of the finished segments.
 #[derive(Clone)]
 pub struct Segments {
     source: Arc<Source>,
@@ -57,7 +57,7 @@ pub struct Segments {
 }
 
 impl Segments {
-    /// The segments that there are now.
+    /// The current segments.
     #[must_use]
     pub fn list(&mut self) -> SegmentList {
         let kept = self.news.borrow_and_update();
@@ -67,7 +67,7 @@ impl Segments {
             log_id: kept.log_id,
             finished: finished.collect(),
             open: kept.open,
-            // After the segments were looked at: every record of a finished one is durable.
+            // Read after the segments, so every record of a finished one is at or below it.
             durable: self.source.feed.durable_end(),
         }
     }
@@ -82,16 +82,16 @@ impl Segments {
         if self.news.borrow().is_closing {
             return false;
         }
-        // There is a sender as long as there is a retention.
+        // The sender lives as long as the retention.
         let _ = self.news.changed().await;
         !self.news.borrow().is_closing
     }
 
-    /// As [`Wal::rotate_if_older_than`].
+    /// Like [`Wal::rotate_if_older_than`].
     ///
     /// # Errors
     ///
-    /// The same as [`Wal::rotate_if_older_than`]; [`Error::Closed`] if the log has ended.
+    /// The errors of [`Wal::rotate_if_older_than`], and [`Error::Closed`] if the log has ended.
     ///
     /// # Cancel safety
     ///
@@ -109,15 +109,16 @@ impl fmt::Debug for Segments {
     }
 }
 
-/// The segments of a log at one moment: [`Segments::list`].
+/// The segments of a log at one moment. Returned by [`Segments::list`].
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct SegmentList {
-    /// The id of the log. `None` until it has its first segment: before, no id would survive a crash.
+    /// The id of the log, or `None` until it has its first segment. Before that, no id would
+    /// survive a crash.
     pub log_id: Option<u64>,
-    /// The segments that are finished, oldest first. One without a record is not among them.
+    /// The finished segments, oldest first. Segments without records are not among them.
     pub finished: Vec<FinishedSegment>,
-    /// The segment that is being written. `None` until one was opened.
+    /// The open segment, or `None` until one was opened.
     pub open: Option<Header>,
     /// The last durable record.
     pub durable: Lsn,

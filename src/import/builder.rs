@@ -18,13 +18,15 @@ use crate::storage::sim::SimDisk;
 
 /// Builds a log in a directory from the bytes of its segments, oldest first.
 ///
-/// For each segment: [`begin_segment`](Self::begin_segment), [`write`](Self::write) its bytes from the first
-/// one on, [`end_segment`](Self::end_segment). Then [`finish`](Self::finish). The bytes are written as they
-/// are: check them with a [`SegmentChecker`](super::SegmentChecker).
+/// For each segment, call [`begin_segment`](Self::begin_segment), then [`write`](Self::write) with
+/// all its bytes in order, then [`end_segment`](Self::end_segment). After the last segment, call
+/// [`finish`](Self::finish). The bytes are written without a check: check them with a
+/// [`SegmentChecker`](super::SegmentChecker).
 ///
-/// Until `finish` has returned, or if it is never called, the directory cannot be opened
-/// ([`UnfinishedRestore`](Error::UnfinishedRestore)), and another builder may begin in it again. It is locked
-/// meanwhile, and worked in by a thread of its own, named `tidewal-import`.
+/// Until `finish` has returned, the directory cannot be opened as a log
+/// ([`UnfinishedRestore`](Error::UnfinishedRestore)). If the builder is dropped before that,
+/// another builder can start again in the directory. The builder keeps the directory locked and
+/// does its I/O on its own thread, named `tidewal-import`.
 pub struct LogBuilder {
     orders: mpsc::Sender<Order>,
     done: oneshot::Receiver<Result<()>>,
@@ -38,8 +40,8 @@ enum Order {
 }
 
 impl LogBuilder {
-    /// Begins in a directory that is missing or empty, or in which an earlier builder was cut short. Missing
-    /// parents are created.
+    /// Begins in a directory that does not exist or is empty, or in which an earlier builder was
+    /// interrupted. Missing parents are created.
     ///
     /// # Errors
     ///
@@ -52,7 +54,7 @@ impl LogBuilder {
         Self::create_in(Environment::on_disk(dir.as_ref())).await
     }
 
-    /// As [`create`](Self::create), on a simulated disk.
+    /// Like [`create`](Self::create), on a simulated disk.
     ///
     /// # Errors
     ///
@@ -84,12 +86,13 @@ impl LogBuilder {
         }
     }
 
-    /// Begins the next segment. If it names no predecessor, it gets the segment before it.
+    /// Begins the next segment. If its header names no predecessor, the header gets the previous
+    /// segment as its predecessor.
     ///
     /// # Errors
     ///
-    /// [`Error::Corrupt`] if it does not follow the segment before it; [`Error::Io`], and the errors of what
-    /// was asked for before.
+    /// [`Error::Corrupt`] if it does not follow the previous segment; [`Error::Io`]; and the errors
+    /// of earlier calls.
     ///
     /// # Cancel safety
     ///
@@ -112,8 +115,8 @@ impl LogBuilder {
         self.order(Order::Write(bytes)).await
     }
 
-    /// Ends the segment with the record `last`, which ends at the offset `end`. What was written behind that
-    /// does not become a part of the log.
+    /// Ends the segment with the record `last`, which ends at the offset `end`. Bytes that were
+    /// written after `end` do not become part of the log.
     ///
     /// # Errors
     ///
@@ -126,7 +129,8 @@ impl LogBuilder {
         self.order(Order::End { last, end }).await
     }
 
-    /// Makes everything durable, and then the directory a log. It opens as one that was closed.
+    /// Makes everything durable, and then makes the directory a log. It opens as a log that was
+    /// closed.
     ///
     /// # Errors
     ///
@@ -147,7 +151,7 @@ impl LogBuilder {
         }
     }
 
-    /// Why no order is taken any more.
+    /// The error that ended the import thread.
     async fn failure(&mut self) -> Error {
         self.answer().await.err().unwrap_or(Error::Interrupted)
     }
@@ -164,16 +168,16 @@ impl fmt::Debug for LogBuilder {
     }
 }
 
-/// Carries out the orders. Without one to finish there is no log.
+/// Carries out the orders. The directory becomes a log only by the order to finish.
 async fn build(
     location: Location,
     begun: oneshot::Sender<()>,
     mut orders: mpsc::Receiver<Order>,
 ) -> Result<()> {
     let mut target = Target::begin_again(&location).await?;
-    // A caller that has gone gives no orders either.
+    // A dropped caller gives no orders either.
     let _ = begun.send(());
-    // Bytes that have come of the segment.
+    // The bytes of the segment received so far.
     let mut seen = 0;
     while let Some(order) = orders.recv().await {
         match order {
@@ -189,7 +193,7 @@ async fn build(
     Err(Error::Interrupted)
 }
 
-/// Writes what is behind the header block, which is written in the end.
+/// Writes the bytes after the header block. The header block is written last.
 fn write(target: &mut Target, seen: &mut u64, mut bytes: Bytes) -> Result<(), IoFailure> {
     let of_block = DATA_OFFSET.saturating_sub(*seen);
     *seen += bytes.len() as u64;

@@ -1,4 +1,4 @@
-//! Checking a segment's bytes as they come. No I/O.
+//! Checks a segment's bytes as they arrive. No I/O.
 
 use std::fmt;
 
@@ -7,38 +7,39 @@ use crate::format::walk::{Checker, Flaw, Walker};
 use crate::format::{DATA_OFFSET, HEADER_BLOCK_LEN};
 use crate::lsn::Lsn;
 
-/// Checks the bytes of a finished segment as they come, and keeps none: header, every record, and that the
-/// records follow each other.
+/// Checks the bytes of a finished segment as they arrive, and keeps none of them: the header, every
+/// record, and the order of the records.
 ///
-/// The bytes are those that [`FinishedSegment::bytes`](crate::FinishedSegment::bytes) gives out, from the
-/// first one on, in pieces of any size. A file of a log holds more in its header block.
+/// The bytes must be those that [`FinishedSegment::bytes`](crate::FinishedSegment::bytes) returns,
+/// starting with the first one, in pieces of any size. The file of a segment differs: its header
+/// block holds more.
 pub struct SegmentChecker {
     header: Header,
-    /// The header block, as far as it has come.
+    /// The part of the header block received so far.
     block: Vec<u8>,
     checker: Checker,
-    /// What goes beyond this record does not count.
+    /// Records after this one are not checked.
     upto: Lsn,
 }
 
-/// What is wrong with the bytes of a segment, and where.
+/// A flaw in the bytes of a segment.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct SegmentFlaw {
-    /// In bytes from the start of the segment.
+    /// Where the flaw is, in bytes from the start of the segment.
     pub offset: u64,
-    /// What is wrong.
+    /// The kind of flaw.
     pub reason: &'static str,
 }
 
 impl SegmentChecker {
-    /// At the start of the segment with this header.
+    /// Creates a checker for the segment with this header.
     #[must_use]
     pub fn new(header: Header) -> Self {
         Self::up_to(header, Lsn::new(u64::MAX))
     }
 
-    /// The same, but what follows the record `upto` is not looked at.
+    /// Like [`new`](Self::new), but ignores everything after the record `upto`.
     #[must_use]
     pub fn up_to(header: Header, upto: Lsn) -> Self {
         Self {
@@ -53,7 +54,8 @@ impl SegmentChecker {
     ///
     /// # Errors
     ///
-    /// A [`SegmentFlaw`] if they are not those of the segment. Nothing can be checked after that.
+    /// A [`SegmentFlaw`] if the bytes do not belong to the segment. The checker cannot be used
+    /// after that.
     pub fn feed(&mut self, bytes: &[u8]) -> Result<(), SegmentFlaw> {
         let mut records = self.feed_block(bytes)?;
         while !records.is_empty() && !self.is_done() {
@@ -69,13 +71,13 @@ impl SegmentChecker {
         self.checker.walker().end()
     }
 
-    /// Whether what may follow is not looked at.
+    /// Whether any further bytes are ignored.
     #[must_use]
     pub fn is_done(&self) -> bool {
         self.checker.walker().last() >= self.upto
     }
 
-    /// Takes what belongs to the header block, and returns the rest.
+    /// Takes the bytes of the header block, and returns the rest.
     fn feed_block<'a>(&mut self, bytes: &'a [u8]) -> Result<&'a [u8], SegmentFlaw> {
         let missing = HEADER_BLOCK_LEN - self.block.len();
         let (block, records) = bytes.split_at(bytes.len().min(missing));
@@ -86,7 +88,7 @@ impl SegmentChecker {
         Ok(records)
     }
 
-    /// Beside the header there is nothing in what is given out.
+    /// The header block must hold nothing except the header.
     fn check_block(&self) -> Result<(), SegmentFlaw> {
         let header = self.block.first_chunk().map(Header::decode);
         let is_bare = self.block[segment::HEADER_LEN..].iter().all(|&at| at == 0);

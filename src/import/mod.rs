@@ -1,7 +1,7 @@
-//! A log made from the bytes of segments: for restoring what [`FinishedSegment::bytes`] gave out.
+//! Builds a log from the bytes of segments, to restore what [`FinishedSegment::bytes`] returned.
 //!
-//! [`SegmentChecker`] checks a segment's bytes as they come, without I/O. [`LogBuilder`] writes segments into
-//! a directory that is no log before all of them are durable.
+//! [`SegmentChecker`] checks a segment's bytes as they arrive, without I/O. [`LogBuilder`] writes
+//! segments into a directory, which becomes a log only when all of them are durable.
 //!
 //! [`FinishedSegment::bytes`]: crate::FinishedSegment::bytes
 //!

@@ -1,7 +1,7 @@
 //! The directory of a log that is under construction.
 //!
-//! From its first step to its last it holds a file that says that it is no log yet. Creating that file keeps
-//! others out, and removing it is the last step.
+//! From the first step to the last, it holds a file that marks it as unfinished. Creating that file
+//! keeps others out. Removing it is the last step.
 
 use crate::error::{Corruption, CorruptionKind, Error, IoFailure, Result};
 use crate::format::names;
@@ -17,28 +17,28 @@ use crate::storage::{Access, Dir, File, Location, Mode, Opening};
 /// A directory under construction. Segments are written in the order of their LSNs.
 pub(crate) struct Target {
     dir: Dir,
-    /// Keeps others out where the directory may hold what an earlier import left.
+    /// Excludes other imports if the directory may hold the files of an interrupted one.
     #[cfg(feature = "import")]
     _lock: Option<Lock>,
-    /// What was created in it, first of all the file that says that it is no log.
+    /// The names of the files created in it. The first one marks the directory as unfinished.
     made: Vec<String>,
     newest: Option<Draft>,
     /// The last record of the segment before the newest one, and how that segment ended.
     before: Option<(Lsn, Predecessor)>,
 }
 
-/// A segment that is being written: its records first, its header block when they are all there.
+/// A segment that is being written. Its records are written first, and its header block last.
 struct Draft {
     file: File,
     header: Header,
     /// Where the next bytes go.
     offset: u64,
-    /// The last record, and where it ends.
+    /// The last record, and the offset of its end.
     end: (Lsn, u64),
 }
 
 impl Target {
-    /// Begins in a directory that is missing or empty.
+    /// Begins in a directory that does not exist or is empty.
     pub(crate) async fn begin(location: &Location) -> Result<Self> {
         let mut target = Self::new(open(location)?);
         if let Some(file) = files(&target.dir)?.into_iter().next() {
@@ -53,8 +53,8 @@ impl Target {
         }
     }
 
-    /// Begins in a directory that is missing or empty, or in which an earlier import was cut short. What that
-    /// has left is removed.
+    /// Begins in a directory that does not exist or is empty, or in which an earlier import was
+    /// interrupted. The files of that import are removed.
     #[cfg(feature = "import")]
     pub(crate) async fn begin_again(location: &Location) -> Result<Self> {
         let dir = open(location)?;
@@ -87,7 +87,7 @@ impl Target {
         }
     }
 
-    /// Says durably that a log is being made, before anything else is done to the directory.
+    /// Marks the directory as unfinished, durably, before any other change to it.
     async fn mark_unfinished(&mut self) -> Result<()> {
         let mark = self.create(names::RESTORING)?;
         mark.write_at(UNFINISHED, 0)?.0.sync().await?;
@@ -95,7 +95,7 @@ impl Target {
         Ok(())
     }
 
-    /// What an import that was cut short has left. Anything else is not to be touched.
+    /// The files of an interrupted import. Other files must not be touched.
     #[cfg(feature = "import")]
     fn leftovers(&self) -> Result<Vec<String>> {
         let mut files = files(&self.dir)?;
@@ -122,8 +122,8 @@ impl Target {
         Ok(file)
     }
 
-    /// Begins the next segment. The one before it gets a link. If it names no predecessor although there is
-    /// one, it gets that.
+    /// Begins the next segment. The previous one gets a link. If the header names no predecessor
+    /// although there is a previous segment, it gets that one.
     pub(crate) async fn begin_segment(&mut self, mut header: Header) -> Result<()> {
         self.end_newest(StatementKind::Link).await?;
         if let Some((last, end)) = self.before {
@@ -164,7 +164,7 @@ impl Target {
         })
     }
 
-    /// Makes durable what was written of the segment, so that a later sync has less to do.
+    /// Syncs the bytes of the segment written so far, so a later sync has less to do.
     pub(crate) async fn sync_segment(&mut self) -> Result<(), IoFailure> {
         if let Some(draft) = self.newest.take() {
             let (file, _) = draft.file.sync().await?;
@@ -173,7 +173,8 @@ impl Target {
         Ok(())
     }
 
-    /// Ends the segment's records with `last`, at `end`. What was written behind that is cleared.
+    /// Ends the segment's records with `last`, at `end`. Bytes that were written after `end` are
+    /// cleared.
     pub(crate) fn end_segment(&mut self, last: Lsn, end: u64) -> Result<(), IoFailure> {
         self.change(|draft| {
             Ok(Draft {
@@ -184,7 +185,7 @@ impl Target {
         })
     }
 
-    /// After a failure there is nothing left to change.
+    /// Changes the open file. After a failure there is no file to change.
     fn change(
         &mut self,
         change: impl FnOnce(Draft) -> Result<Draft, IoFailure>,
@@ -205,7 +206,7 @@ impl Target {
         draft.finish(kind, is_first).await
     }
 
-    /// All of the log is durable before the directory is one.
+    /// Removes the mark once all of the log is durable.
     pub(crate) async fn finish(&mut self) -> Result<()> {
         self.end_newest(StatementKind::Seal).await?;
         skip_next_sync(Mutant::UnfinishedMarkRemovedEarly);
@@ -215,14 +216,14 @@ impl Target {
         Ok(())
     }
 
-    /// Removes what was created, so that the directory can be used again. If that fails, what is left stays
-    /// beside the file that says that it is no log.
+    /// Removes what was created, so the directory can be used again. If that fails, the files that
+    /// remain are still marked as unfinished.
     pub(crate) fn give_up(self) {
         let _ = self.remove_all();
     }
 
-    /// What says that the directory is no log goes last. It may be another import's, which was a moment
-    /// faster.
+    /// Removes the files. The mark goes last, because it may belong to another import that was a
+    /// moment faster.
     fn remove_all(&self) -> Result<()> {
         let mut made = self.made.iter();
         let Some(mark) = made.next() else {
@@ -235,7 +236,7 @@ impl Target {
 }
 
 impl Draft {
-    /// Gives the segment its header block and its length. Behind the records it has a hole.
+    /// Gives the segment its header block and its length. After the records, the file has a hole.
     async fn finish(self, kind: StatementKind, is_first: bool) -> Result<(), IoFailure> {
         let block = self.header_block(kind, is_first);
         let (file, _) = self.file.write_at(&block, 0)?;
@@ -269,7 +270,7 @@ fn open(location: &Location) -> Result<Dir, IoFailure> {
     })
 }
 
-/// Writes zeros over what was written and is not wanted.
+/// Overwrites unwanted bytes with zeros.
 fn clear(mut file: File, from: u64, to: u64) -> Result<File, IoFailure> {
     let zeros = [0; HEADER_BLOCK_LEN];
     let mut offset = from;
@@ -282,7 +283,7 @@ fn clear(mut file: File, from: u64, to: u64) -> Result<File, IoFailure> {
     Ok(file)
 }
 
-/// What is in the directory, but for what a file system of its own has in its root.
+/// The files in the directory, except those that a file system has in its root.
 fn files(dir: &Dir) -> Result<Vec<String>, IoFailure> {
     let mut files = dir.list()?;
     files.retain(|name| name != LOST_AND_FOUND);
@@ -301,7 +302,7 @@ mod tests {
     use super::*;
     use crate::storage::disk::DiskPath;
 
-    /// Both had found the directory empty. The second one removed the word that it is no log yet.
+    /// Both backups found the directory empty. The second one removed the mark of the first one.
     #[tokio::test]
     async fn regression_a_backup_that_another_one_overtakes_leaves_its_files_alone() {
         let scratch = tempfile::tempdir().expect("there is room for a directory");

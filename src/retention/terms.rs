@@ -15,14 +15,14 @@ pub(crate) struct Terms {
     /// Whether the hold is released when it exceeds its bound. Otherwise no further segment is
     /// opened.
     pub(crate) is_released: bool,
-    /// Whether it stays when its owner drops it, for the next owner of this name.
+    /// Whether it remains after its owner drops it, for the next owner of this name.
     pub(crate) is_lasting: bool,
 }
 
-/// Why a hold is not taken.
+/// Why a hold is refused.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub(crate) enum Refusal {
-    /// The record is not kept any more. This is the oldest one that stays.
+    /// The record is no longer kept. `oldest` is the oldest one that remains.
     Truncated { oldest: Lsn },
     /// A lasting hold of this name has an owner.
     Taken,
@@ -82,7 +82,7 @@ impl Kept {
         Ok(())
     }
 
-    /// The lasting hold of this name that its owner has left.
+    /// The lasting hold of this name that has no owner.
     fn left_for(&self, terms: &Terms) -> Result<Option<HoldId>, Refusal> {
         let is_same = |other: &Terms| other.is_lasting && other.name == terms.name;
         let mut same = self.terms.iter().filter(|(_, other)| is_same(other));
@@ -92,7 +92,8 @@ impl Kept {
         }
     }
 
-    /// Where a hold from `asked` on begins: [`Lsn::ZERO`] is the oldest record that stays.
+    /// The first LSN of a hold from `asked` on. [`Lsn::ZERO`] stands for the oldest record that
+    /// remains.
     fn first_to_keep(&self, asked: Lsn, end: Lsn) -> Result<Lsn, Refusal> {
         let oldest = self.oldest_to_stay().unwrap_or(end.next());
         match asked {
@@ -104,10 +105,10 @@ impl Kept {
 }
 
 impl Retention {
-    /// Takes a hold, or the one that an earlier owner of its name has left, which it moves no further back.
-    /// It is refused if a record at or above `from` has gone or is about to go. [`Lsn::ZERO`] is the oldest
-    /// record that stays. `end` is the last durable record. Also says whether a truncation was put off that
-    /// need not be any more.
+    /// Takes a hold, or takes over the lasting hold of its name that has no owner, which is never
+    /// moved back. Refuses if a record at or above `from` was removed or is about to be.
+    /// [`Lsn::ZERO`] stands for the oldest record that remains. `end` is the last durable record.
+    /// Also returns whether a postponed truncation can now proceed.
     pub(crate) fn add_caller(
         &self,
         hold: Hold,
@@ -123,8 +124,8 @@ impl Retention {
         taken.map(|()| (id, self.kept.borrow().put_off().is_some()))
     }
 
-    /// Releases a caller's hold, or leaves it to the next owner if it lasts. Returns whether a truncation was
-    /// put off that need not be any more.
+    /// Releases a caller's hold, or leaves it to the next owner if it is lasting. Returns whether a
+    /// postponed truncation can now proceed.
     pub(crate) fn remove_caller(&self, id: HoldId) -> bool {
         let mut is_due = false;
         self.kept.send_modify(|kept| {

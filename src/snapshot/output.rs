@@ -23,11 +23,11 @@ pub(super) struct Identity {
 
 /// Takes the contents of a snapshot as an [`io::Write`].
 ///
-/// It gathers 1 MiB, and writes that with its checksum in pieces of 256 KiB, each of which is synced before
-/// the next is written: memory is bounded, and a sync of the log waits for one such piece at most. While the
-/// log is appended to, the disk is left to it for as long as a piece took. Writes fail
-/// with [`io::ErrorKind::Other`] once the disk has failed or the log is closing; the call that the
-/// function was given to then returns the cause.
+/// It collects 1 MiB and writes it, with its checksum, in pieces of 256 KiB. Each piece is synced
+/// before the next one is written, so memory is bounded, and a sync of the log waits for at most
+/// one piece. While the log is appended to, the snapshot pauses after each piece for as long as the
+/// piece took. Writes fail with [`io::ErrorKind::Other`] once the disk has failed or the log is
+/// closing. The call that the function was passed to then returns the cause.
 pub struct SnapshotOutput {
     /// `None` after a failure: nothing more is written.
     file: Option<File>,
@@ -163,7 +163,7 @@ fn put(mut file: File, bytes: &[u8], mut offset: u64, pace: &mut Pace) -> Result
     Ok(file)
 }
 
-/// Syncs of the log wait for so much at most.
+/// The largest piece. A sync of the log waits for at most one piece.
 const PIECE_LEN: usize = 256 * 1024;
 
 /// The whole block, so nothing from an earlier use of the file stays in it.

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 
 use modules::Modules;
 
-/// What the files below each place may import from the crate. An arrow goes down only.
+/// What the files in each place may import from the crate. Dependencies go down only.
 const ALLOWED: &[(&str, &[&str])] = &[
     ("lsn", &[]),
     ("error", &["Lsn", "error", "lsn"]),

@@ -24,7 +24,7 @@ fn a_log_is_free_once_it_is_closed() {
     });
 }
 
-/// A path of its own stands for another process: only the same path is waited for in this one.
+/// Another path represents another process: in this process, opening waits only for the same path.
 #[cfg(unix)]
 #[test]
 fn a_log_that_was_closed_need_not_be_waited_for() {

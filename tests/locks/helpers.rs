@@ -64,7 +64,7 @@ pub fn assert_says_locked(error: &Error, expected: &Path) {
     assert!(!error.is_outcome_unknown());
 }
 
-/// Checks that the log can be had at once, in every way, one after the other.
+/// Checks that the log can be opened at once in every way, one after the other.
 pub async fn assert_free(dir: &Path) {
     for way in WAYS {
         if let Err(error) = way.go(dir).await {
@@ -73,7 +73,7 @@ pub async fn assert_free(dir: &Path) {
     }
 }
 
-/// Opens a log that somebody is about to give free.
+/// Opens a log that is about to be unlocked.
 pub async fn open_once_free(dir: &Path) -> Wal {
     loop {
         match options().open(dir).await {
@@ -120,7 +120,7 @@ pub fn listing(dir: &Path) -> Vec<(PathBuf, Vec<u8>)> {
     files
 }
 
-/// Runs a test with a directory of its own, not yet created.
+/// Runs a test with its own directory, which does not exist yet.
 pub fn on_disk(test: impl AsyncFnOnce(PathBuf)) {
     let parent = tempfile::tempdir().unwrap();
     within_a_minute(test(parent.path().join("log")));
@@ -139,6 +139,6 @@ pub fn within_a_minute<T>(test: impl Future<Output = T>) -> T {
         .expect("no opener waits forever")
 }
 
-/// A child that is being started inherits the lock files of this process for a moment, until it is
-/// replaced by its program. So starting one excludes whoever relies on a log being free.
+/// A child that is being started inherits the lock files of this process until its exec. So
+/// starting one excludes tests that rely on a log being unlocked.
 pub static FORKS: RwLock<()> = RwLock::new(());

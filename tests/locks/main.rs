@@ -1,7 +1,8 @@
-//! Who may have a directory open together with whom, and when it is free again (promise P6).
+//! Which logs and readers can have a directory open at the same time, and when it is unlocked again
+//! (promise P6).
 //!
-//! On the real disk, because the lock is the operating system's; virtual time shows that a refusal
-//! comes at once.
+//! On the real disk, because the lock belongs to the operating system. Virtual time shows that a
+//! refusal comes at once.
 
 mod freed;
 mod held;

@@ -94,14 +94,14 @@ fn hold_a_log() {
     });
 }
 
-/// Tells the parent that the log is held, and waits to be killed, or for the parent's end.
+/// Reports to the parent that the log is open, and waits to be killed or for the parent's end.
 fn report_and_wait() {
     eprintln!("{HELD}");
     let mut line = String::new();
     std::io::stdin().read_line(&mut line).unwrap();
 }
 
-/// This test binary as another process, which has a log open.
+/// Another process of this test binary, which has a log open.
 struct Holder(Child);
 
 impl Holder {
@@ -136,7 +136,7 @@ impl Holder {
         panic!("the other process has failed: {lines:#?}");
     }
 
-    /// As `kill -9` does it. Returns once the process is gone.
+    /// Kills the process like `kill -9`. Returns once it has ended.
     fn kill(mut self) {
         self.0.kill().unwrap();
         self.0.wait().unwrap();
@@ -145,7 +145,7 @@ impl Holder {
 
 impl Drop for Holder {
     fn drop(&mut self) {
-        // Whatever fails here, it is gone already.
+        // If this fails, the process has ended already.
         let _ = self.0.kill();
         let _ = self.0.wait();
     }

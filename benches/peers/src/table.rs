@@ -133,7 +133,7 @@ fn latency(column: &Column, of: fn(&Figures) -> Duration) -> f64 {
     median(&sorted(column.rounds.iter().map(|f| of(f).as_secs_f64())))
 }
 
-/// Where a peer does better than tidewal: nobody should have to look for it.
+/// Where a peer does better than tidewal, so that readers do not have to look for it.
 fn better(columns: &[Column]) -> String {
     let Some(tidewal) = find(columns, TIDEWAL) else {
         return String::new();

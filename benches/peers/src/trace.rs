@@ -121,7 +121,7 @@ impl<'a> Reader<'a> {
         self.count(call);
     }
 
-    /// Counts what is done to files. (A write to a pipe or an `eventfd` wakes somebody up.)
+    /// Counts what is done to files. (A write to a pipe or an `eventfd` only wakes a thread.)
     fn count(&mut self, call: Call<'a>) {
         let name = match call.name.contains("write") && self.is_dsync(call) {
             true => DSYNC_WRITE,

@@ -64,7 +64,8 @@ impl<S: State> Options<S> {
         self
     }
 
-    /// Turns on [`execute_once`](crate::StateMachine::execute_once), with these limits for what is remembered.
+    /// Enables [`execute_once`](crate::StateMachine::execute_once), with limits for the requests
+    /// that are remembered.
     ///
     /// Outputs are kept in snapshots, so they need a codec. Once a session was opened, the state
     /// machine must always be opened with this option.

@@ -77,7 +77,7 @@ fn fill(dir: &Path, count: usize, len: usize) -> Result<()> {
 }
 
 /// What reading takes at least: one thread reads 1 MiB at a time, goes from record to record and
-/// computes the checksum of each. Nothing is handed to anybody.
+/// computes the checksum of each. The records are not passed on.
 fn read(dir: &Path) -> Result<(u64, u64)> {
     let mut file = File::open(dir.join("bare"))?;
     let mut block = vec![0; MIB];

@@ -8,7 +8,7 @@
 //! producer is a group. An entry is a message that carries its index, as raft's own do. It is used
 //! from threads in TiKV. The options are the defaults, but: spare files are written ahead
 //! (`prefill_for_recycle`), which is what recycling comes to later anyway; files are purged from
-//! 512 MiB, not 10 GiB; and nothing is compressed, because nobody else does.
+//! 512 MiB, not 10 GiB; and nothing is compressed, because no other peer does.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};

@@ -148,5 +148,5 @@ async fn read(dir: &Path) -> Result<(u64, u64)> {
     Ok((records, bytes))
 }
 
-/// How soon it is noticed that a segment was left.
+/// How often the truncating task checks for a new segment.
 const TRUNCATION_POLL: Duration = Duration::from_millis(5);

@@ -30,14 +30,14 @@ pub async fn read<T: Logged>(disk: &SimDisk) -> Result<Vec<T>> {
     values.try_collect().await
 }
 
-/// What becomes of one value that one version of a type wrote, when another reads it.
+/// A value that one version of a type wrote, as another version reads it.
 pub async fn carried_over<Old: Logged, New: Logged>(old: Old) -> Result<New> {
     let disk = SimDisk::new(1);
     write(&disk, &[old]).await;
     Ok(read(&disk).await?.remove(0))
 }
 
-/// What another version makes of a value; `None` if it says that it cannot.
+/// A value as another version decodes it, or `None` if that fails.
 pub fn read_as<Old: Logged, New: Logged>(old: Old) -> Option<New> {
     let read: Result<New> = run(carried_over(old));
     match read {
@@ -47,8 +47,8 @@ pub fn read_as<Old: Logged, New: Logged>(old: Old) -> Option<New> {
     }
 }
 
-/// Single values, batches and many in flight, until the power goes. Returns the last LSN that was
-/// acknowledged.
+/// Appends single values, batches and many values in flight, until the power is cut. Returns the
+/// last acknowledged LSN.
 async fn use_until_the_power_goes<T: Logged>(disk: &SimDisk, values: &[T]) -> Lsn {
     let mut acknowledged = Lsn::ZERO;
     // The error that ends it is the power's.
