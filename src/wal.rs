@@ -11,7 +11,6 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
-#[cfg(feature = "snapshot")]
 use tokio::sync::watch;
 
 #[cfg(feature = "snapshot")]
@@ -21,7 +20,6 @@ use crate::executor::Executor;
 use crate::feed::Feed;
 use crate::lsn::Lsn;
 use crate::options::{Durability, SyncPolicy, WalOptions};
-#[cfg(feature = "snapshot")]
 use crate::queue::Progress;
 use crate::queue::completion::Completion;
 use crate::queue::request::Request;
@@ -506,7 +504,6 @@ impl Wal {
         self.shared.submitter.retention()
     }
 
-    #[cfg(feature = "snapshot")]
     pub(crate) fn progress(&self) -> watch::Receiver<Progress> {
         self.shared.submitter.progress.clone()
     }
