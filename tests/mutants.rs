@@ -2,6 +2,9 @@
 //! trials it notices the bug, if it does.
 //!
 //!     RUSTC_WORKSPACE_WRAPPER=$PWD/.ci/mutants cargo test --test mutants -- --nocapture
+//!
+//! With `TIDEWAL_EVERY_INSTRUMENT=1` the whole table is printed, otherwise each row up to the first
+//! instrument that notices.
 
 #![cfg(tidewal_mutants)]
 
@@ -120,6 +123,20 @@ fn is_asked_for(mutant: Mutant) -> bool {
     })
 }
 
+/// The first instrument that notices a mutant ends its row, unless `TIDEWAL_EVERY_INSTRUMENT` is set.
+fn row(mutant: Mutant) -> Vec<(&'static str, Option<u64>)> {
+    let is_every = std::env::var_os("TIDEWAL_EVERY_INSTRUMENT").is_some();
+    let mut row = Vec::new();
+    for (name, instrument) in INSTRUMENTS {
+        let noticed = notice(Some(mutant), instrument);
+        row.push((name, noticed));
+        if noticed.is_some() && !is_every {
+            break;
+        }
+    }
+    row
+}
+
 #[test]
 fn every_mutant_is_noticed() {
     let mut unnoticed = Vec::new();
@@ -127,12 +144,14 @@ fn every_mutant_is_noticed() {
         if !is_asked_for(mutant) {
             continue;
         }
-        let noticed =
-            INSTRUMENTS.map(|(name, instrument)| (name, notice(Some(mutant), instrument)));
-        let row = noticed.map(|(name, after)| match after {
-            Some(trials) => format!("{name} {trials:>6}"),
-            None => format!("{name}      -"),
-        });
+        let noticed = row(mutant);
+        let row: Vec<_> = noticed
+            .iter()
+            .map(|(name, after)| match after {
+                Some(trials) => format!("{name} {trials:>6}"),
+                None => format!("{name}      -"),
+            })
+            .collect();
         println!("| {:<22} | {} |", format!("{mutant:?}"), row.join(" | "));
         if noticed.iter().all(|(_, after)| after.is_none()) {
             unnoticed.push(mutant);
