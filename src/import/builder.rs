@@ -28,11 +28,12 @@ use crate::storage::sim::SimDisk;
 /// another builder can start again in the directory. The builder keeps the directory locked and
 /// does its I/O on its own thread, named `tidewal-import`.
 pub struct LogBuilder {
-    orders: mpsc::Sender<Order>,
+    requests: mpsc::Sender<Request>,
     done: oneshot::Receiver<Result<()>>,
 }
 
-enum Order {
+/// One step of the caller, for the thread that does the I/O.
+enum Request {
     Begin(Header),
     Write(Bytes),
     End { last: Lsn, end: u64 },
@@ -49,7 +50,7 @@ impl LogBuilder {
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before it completes, the directory may say that a restore is unfinished.
+    /// If the future is dropped before it completes, the directory may be left marked as an unfinished restore.
     pub async fn create(dir: impl AsRef<Path>) -> Result<Self> {
         Self::create_in(Environment::on_disk(dir.as_ref())).await
     }
@@ -69,7 +70,7 @@ impl LogBuilder {
     }
 
     async fn create_in(environment: Environment) -> Result<Self> {
-        let (orders, inbox) = mpsc::channel(1);
+        let (requests, inbox) = mpsc::channel(1);
         let (answer, done) = oneshot::channel();
         let (begun, has_begun) = oneshot::channel();
         let Environment { location, executor } = environment;
@@ -79,7 +80,7 @@ impl LogBuilder {
             let _ = answer.send(build(location, begun, inbox).await);
         };
         executor.run("tidewal-import", &path, job)?;
-        let mut builder = Self { orders, done };
+        let mut builder = Self { requests, done };
         match has_begun.await {
             Ok(()) => Ok(builder),
             Err(_) => Err(builder.failure().await),
@@ -96,23 +97,23 @@ impl LogBuilder {
     ///
     /// # Cancel safety
     ///
-    /// If the future of this or of another step is dropped before it completes, it may or may not have been
-    /// asked for: begin again with another builder.
+    /// If the future of this or of another step is dropped before it completes, the step may or may not be
+    /// carried out: start again with another builder.
     pub async fn begin_segment(&mut self, header: Header) -> Result<()> {
-        self.order(Order::Begin(header)).await
+        self.request(Request::Begin(header)).await
     }
 
     /// Writes the next bytes of the segment.
     ///
     /// # Errors
     ///
-    /// [`Error::Io`], and the errors of what was asked for before.
+    /// [`Error::Io`], and the errors of earlier calls.
     ///
     /// # Cancel safety
     ///
     /// Like [`begin_segment`](Self::begin_segment).
     pub async fn write(&mut self, bytes: Bytes) -> Result<()> {
-        self.order(Order::Write(bytes)).await
+        self.request(Request::Write(bytes)).await
     }
 
     /// Ends the segment with the record `last`, which ends at the offset `end`. Bytes that were
@@ -120,13 +121,13 @@ impl LogBuilder {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`], and the errors of what was asked for before.
+    /// [`Error::Io`], and the errors of earlier calls.
     ///
     /// # Cancel safety
     ///
     /// Like [`begin_segment`](Self::begin_segment).
     pub async fn end_segment(&mut self, last: Lsn, end: u64) -> Result<()> {
-        self.order(Order::End { last, end }).await
+        self.request(Request::End { last, end }).await
     }
 
     /// Makes everything durable, and then makes the directory a log. It opens as a log that was
@@ -134,18 +135,18 @@ impl LogBuilder {
     ///
     /// # Errors
     ///
-    /// [`Error::Io`], and the errors of what was asked for before.
+    /// [`Error::Io`], and the errors of earlier calls.
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before it completes, there may be a log all the same, or none.
+    /// If the future is dropped before it completes, the directory may or may not become a log.
     pub async fn finish(mut self) -> Result<()> {
-        self.order(Order::Finish).await?;
+        self.request(Request::Finish).await?;
         self.answer().await
     }
 
-    async fn order(&mut self, order: Order) -> Result<()> {
-        match self.orders.send(order).await {
+    async fn request(&mut self, request: Request) -> Result<()> {
+        match self.requests.send(request).await {
             Ok(()) => Ok(()),
             Err(_) => Err(self.failure().await),
         }
@@ -168,26 +169,26 @@ impl fmt::Debug for LogBuilder {
     }
 }
 
-/// Carries out the orders. The directory becomes a log only by the order to finish.
+/// Carries out the requests. The directory becomes a log only by the request to finish.
 async fn build(
     location: Location,
     begun: oneshot::Sender<()>,
-    mut orders: mpsc::Receiver<Order>,
+    mut requests: mpsc::Receiver<Request>,
 ) -> Result<()> {
     let mut target = Target::begin_again(&location).await?;
-    // A dropped caller gives no orders either.
+    // A dropped caller makes no requests either.
     let _ = begun.send(());
     // The bytes of the segment received so far.
     let mut seen = 0;
-    while let Some(order) = orders.recv().await {
-        match order {
-            Order::Begin(header) => {
+    while let Some(request) = requests.recv().await {
+        match request {
+            Request::Begin(header) => {
                 seen = 0;
                 target.begin_segment(header).await?;
             }
-            Order::Write(bytes) => write(&mut target, &mut seen, bytes)?,
-            Order::End { last, end } => target.end_segment(last, end)?,
-            Order::Finish => return target.finish().await,
+            Request::Write(bytes) => write(&mut target, &mut seen, bytes)?,
+            Request::End { last, end } => target.end_segment(last, end)?,
+            Request::Finish => return target.finish().await,
         }
     }
     Err(Error::Interrupted)

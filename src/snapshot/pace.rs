@@ -10,7 +10,7 @@ use crate::queue::Progress;
 
 /// Leaves the disk to the log for as long as it was last kept from it.
 ///
-/// A snapshot written at full speed keeps a disk and a processor busy: p99 of 64 producers was 25 times as
+/// A snapshot written at full speed keeps a disk and a processor busy: p99 of 64 producers was 16 to 24 times as
 /// long (`docs/benchmarks.md`, "State machine"). A log without appends has no use for the pauses.
 pub(super) struct Pace {
     executor: Executor,

@@ -106,8 +106,9 @@ impl Batcher {
         }
     }
 
-    /// Lets callers look for their answers who append as soon as they have the one that they are about to
-    /// get, before the writer is back. If others wait already, it will not be idle then.
+    /// Announces an idle writer before it acknowledges a batch: a caller that appends again as soon as it has
+    /// its answer may then poll for the next one, although the writer has not looked at the queue yet. Not
+    /// if more appends are waiting already.
     pub(super) fn expect_idle(&self, inbox: &Inbox) {
         if !self.busy_poll.is_zero() && inbox.len() == 0 && self.pending.is_empty() {
             inbox.set_idle(true);

@@ -141,20 +141,20 @@ fn an_unfinished_log_is_never_taken_for_one() {
     });
 }
 
-/// `LogBuilder::create`: "If the future is dropped before it completes, the directory may say that a restore is
-/// unfinished."
+/// `LogBuilder::create`: "If the future is dropped before it completes, the directory may be left marked as an
+/// unfinished restore."
 ///
 /// `LogBuilder::create_on`: "Like create."
 ///
-/// `LogBuilder::begin_segment`: "If the future of this or of another step is dropped before it completes, it may
-/// or may not have been asked for: begin again with another builder."
+/// `LogBuilder::begin_segment`: "If the future of this or of another step is dropped before it completes, the
+/// step may or may not be carried out: start again with another builder."
 ///
 /// `LogBuilder::write`: "Like `begin_segment`."
 ///
 /// `LogBuilder::end_segment`: "Like `begin_segment`."
 ///
-/// `LogBuilder::finish`: "If the future is dropped before it completes, there may be a log all the same, or
-/// none."
+/// `LogBuilder::finish`: "If the future is dropped before it completes, the directory may or may not become
+/// a log."
 #[test]
 fn a_step_that_is_dropped_leaves_no_log_or_a_whole_one() {
     run(async {

@@ -97,8 +97,8 @@ fn a_caller_that_has_looked_in_vain_is_woken() {
     assert!(matches!(poll(), Poll::Ready(Ok(Err(Error::EmptyBatch)))));
 }
 
-/// A caller appends again as soon as it has its answer, before the writer looks for requests: it may look for
-/// the next answer all the same.
+/// A caller appends again as soon as it has its answer, before the writer looks at the queue. It may poll for
+/// the next answer nevertheless.
 #[test]
 fn a_log_that_is_said_to_be_idle_is_so_until_an_append_is_taken() {
     let shared = queue();

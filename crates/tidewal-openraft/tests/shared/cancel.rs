@@ -2,6 +2,7 @@
 //! documentation. `tests/cancel/sentences.rs` checks them.
 
 use std::future::Future;
+use std::path::Path;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
@@ -127,24 +128,21 @@ fn after_a_dropped_recover_no_log_is_open_and_nothing_is_lost() {
 async fn a_directory_whose_open_was_dropped_is_given_free() {
     let dir = tempfile::tempdir().unwrap();
     for steps in (0..60).chain([1000]) {
-        // The one that was dropped before may hold the directory for a moment longer.
-        let open = async {
-            match RaftLog::open(dir.path()).await {
-                Err(OpenError::Log(Error::Locked { .. })) => Ok(None),
-                opened => opened.map(Some),
-            }
-        };
-        drop_after(steps, open).await;
-        loop {
-            match RaftLog::open(dir.path()).await {
-                Ok(_) => break,
-                Err(OpenError::Log(Error::Locked { .. })) => std::thread::yield_now(),
-                Err(error) => panic!("{error}"),
-            }
-        }
+        drop_after(steps, open_when_free(dir.path())).await;
+        drop(open_when_free(dir.path()).await.unwrap());
     }
     let wal = Wal::open(dir.path()).await.unwrap();
     wal.close().await.unwrap();
+}
+
+/// Opens a log in a directory that an opening which was dropped before may hold for a moment longer.
+async fn open_when_free(dir: &Path) -> Result<RaftLog, OpenError> {
+    loop {
+        match RaftLog::open(dir).await {
+            Err(OpenError::Log(Error::Locked { .. })) => tokio::task::yield_now().await,
+            opened => return opened,
+        }
+    }
 }
 
 async fn open(disk: &SimDisk, options: tidewal::WalOptions) -> RaftLog {
