@@ -199,7 +199,8 @@ fn child() {
 }
 
 /// A recycled file was not known to hold data: each sync in it asked after the journal by setting the file's
-/// time, which without a journal had the sync write a second block.
+/// time, which without a journal had the sync write a second block. So did the look-up of its name, which read
+/// the times.
 #[test]
 fn regression_a_sync_in_a_recycled_segment_changes_nothing_but_data() {
     if let Some(why) = obstacle() {
@@ -209,7 +210,12 @@ fn regression_a_sync_in_a_recycled_segment_changes_nothing_but_data() {
     let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
     let trace = dir.path().join("trace");
     let status = Command::new("strace")
-        .args(["-qq", "-f", "-e", "trace=utimensat,pwritev,renameat2"])
+        .args([
+            "-qq",
+            "-f",
+            "-e",
+            "trace=utimensat,pwritev,renameat2,?newfstatat,?statx",
+        ])
         .args(["-o", trace.to_str().unwrap()])
         .arg(std::env::current_exe().unwrap())
         .args(["child_that_recycles", "--exact", "--ignored"])
@@ -223,6 +229,9 @@ fn regression_a_sync_in_a_recycled_segment_changes_nothing_but_data() {
     let count = |call| appends.iter().filter(|line| line.contains(call)).count();
     assert!(count("pwritev") >= 100, "{trace}");
     assert_eq!(count("renameat2"), 0, "in one segment");
+    // A look at a file's times gives it a new time with the next write.
+    assert!(count("statx") >= 100 && count("newfstatat") == 0);
+    assert_eq!(count("STATX_BASIC_STATS"), 0, "{appends:#?}");
     // The header block of the new life is a page of its own, and the first sync does not know the file yet.
     assert!(count("utimensat") <= 4, "{appends:#?}");
 }

@@ -155,7 +155,7 @@ impl Backend for OpenDir {
     }
 
     fn look_up(&self, name: &str) -> io::Result<Found> {
-        regular::look_up(&self.descriptor, name).map(|stat| regular::found(&stat))
+        regular::find(&self.descriptor, name)
     }
 
     fn open(&self, name: &str, mode: Mode) -> io::Result<Box<dyn BackendFile>> {
