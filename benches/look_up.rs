@@ -1,21 +1,37 @@
-//! What it costs to look a segment up by its name before each acknowledgement (`docs/durability.md`, "The
-//! directory"), as a part of the write and sync before it.
+//! What it costs to look a segment up by its name before each acknowledgment (`docs/durability.md`, "How a
+//! record becomes durable").
 //!
 //!     cargo bench -p tidewal-benches --bench look_up
 //!
-//! Rounds with and without the look take turns, in a file that was written before. The look is also timed by
-//! itself. `TIDEWAL_BENCH_DIR` says on which disk.
+//! Three loops take turns, in a file that was written before: a write and a sync, the same with the look-up
+//! of the log, and the same with one that reads the file's times too. Each turn is many syncs long, because
+//! a look-up may change what the *next* sync has to write. `TIDEWAL_BENCH_DIR` says on which disk.
 
 use std::fs::File;
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::os::unix::fs::FileExt;
 use std::time::{Duration, Instant};
 
-use rustix::fs::{AtFlags, statat};
+use rustix::fs::{AtFlags, StatxFlags, statat, statx};
 
 const NAME: &str = "00000000000000000001.wal";
 const LEN: usize = 4096;
 const PLACES: u64 = 256;
+const SYNCS: u64 = 200;
+
+type LookUp = fn(BorrowedFd<'_>);
+
+const LOOK_UPS: [(&str, LookUp); 3] = [
+    ("no look-up", |_| {}),
+    ("number and length", |dir| {
+        let wanted = StatxFlags::INO | StatxFlags::SIZE;
+        let found = statx(dir, NAME, AtFlags::SYMLINK_NOFOLLOW, wanted);
+        found.expect("the file is there");
+    }),
+    ("with times", |dir| {
+        statat(dir, NAME, AtFlags::SYMLINK_NOFOLLOW).expect("the file is there");
+    }),
+];
 
 fn main() {
     let root = std::env::var_os("TIDEWAL_BENCH_DIR");
@@ -25,25 +41,24 @@ fn main() {
     let directory = OwnedFd::from(File::open(dir.path()).expect("the directory is there"));
     // Cargo passes `--bench` if it wants figures, and nothing if it tests.
     let is_bench = std::env::args().any(|argument| argument == "--bench");
-    let rounds = if is_bench { 4000 } else { 10 };
-    let (mut bare, mut with_look, mut look) = (Vec::new(), Vec::new(), Vec::new());
+    let rounds = if is_bench { 21 } else { 1 };
+    let mut turns = [const { Vec::new() }; LOOK_UPS.len()];
     for round in 0..rounds {
-        let began = Instant::now();
-        write_and_sync(&file, round);
-        bare.push(began.elapsed());
-        let began = Instant::now();
-        write_and_sync(&file, round + 1);
-        let synced = Instant::now();
-        statat(&directory, NAME, AtFlags::SYMLINK_NOFOLLOW).expect("the file is there");
-        look.push(synced.elapsed());
-        with_look.push(began.elapsed());
+        for turn in 0..LOOK_UPS.len() {
+            let index = (round + turn) % LOOK_UPS.len();
+            turns[index].push(run(&file, directory.as_fd(), LOOK_UPS[index].1));
+        }
     }
-    let (bare, with_look, look) = (median(bare), median(with_look), median(look));
-    println!("write and fdatasync of {LEN} bytes: {bare:?}, median of {rounds}");
-    println!("the same and a look: {with_look:?}");
-    println!("the look alone: {look:?}");
-    let part = look.as_secs_f64() / bare.as_secs_f64();
-    println!("the look is {:.2} % of a write and sync", part * 100.0);
+    println!("a write and fdatasync of {LEN} bytes, medians of {rounds} turns of {SYNCS}");
+    for ((name, _), times) in LOOK_UPS.iter().zip(&turns) {
+        let ratios = times.iter().zip(&turns[0]);
+        let ratios = ratios.map(|(time, bare)| time.as_secs_f64() / bare.as_secs_f64());
+        let mut ratios: Vec<_> = ratios.collect();
+        ratios.sort_unstable_by(f64::total_cmp);
+        let (least, most) = (ratios[0], ratios[ratios.len() - 1]);
+        let (time, ratio) = (median(times.clone()), ratios[ratios.len() / 2]);
+        println!("{name}: {time:?}, {ratio:.2} x ({least:.2}..{most:.2})");
+    }
 }
 
 fn prewritten(path: &std::path::Path) -> File {
@@ -54,11 +69,17 @@ fn prewritten(path: &std::path::Path) -> File {
     file
 }
 
-fn write_and_sync(file: &File, round: u64) {
-    let offset = round % PLACES * LEN as u64;
-    file.write_all_at(&[1; LEN], offset)
-        .expect("it was written before");
-    file.sync_data().expect("the disk works");
+/// The median time of a sync and its look-up.
+fn run(file: &File, dir: BorrowedFd<'_>, look_up: LookUp) -> Duration {
+    let times = (0..SYNCS).map(|number| {
+        let began = Instant::now();
+        file.write_all_at(&[1; LEN], number % PLACES * LEN as u64)
+            .expect("it was written before");
+        file.sync_data().expect("the disk works");
+        look_up(dir);
+        began.elapsed()
+    });
+    median(times.collect())
 }
 
 fn median(mut times: Vec<Duration>) -> Duration {
