@@ -46,9 +46,9 @@ fn summary_row(workload: &Workload, columns: &[Column]) -> String {
         "| {} | {} | {} | {} | {} | {} | {name} | {ratio} |\n",
         workload.title(),
         count(tidewal.speed()),
-        time(latency(tidewal, |f| f.p50)),
-        time(latency(tidewal, |f| f.p99)),
-        nanos(latency(tidewal, |f| f.processor)),
+        known(latency(tidewal, |f| f.p50), time),
+        known(latency(tidewal, |f| f.p99), time),
+        known(latency(tidewal, |f| f.processor), nanos),
         disk(tidewal),
     )
 }
@@ -83,20 +83,25 @@ fn row(column: &Column, all: &[Column]) -> String {
         count(speed[0]),
         count(speed[speed.len() - 1]),
         relative(column, find(all, TIDEWAL), speed_ratio),
-        time(p50),
-        time(p99),
+        known(p50, time),
+        known(p99, time),
         relative(column, find(all, FLOOR), p50_ratio),
-        nanos(latency(column, |f| f.processor)),
+        known(latency(column, |f| f.processor), nanos),
         disk(column),
     )
 }
 
 /// Bytes that the disk was given for each byte of payload, where that can be told.
 fn disk(column: &Column) -> String {
-    let ratios: Option<Vec<f64>> = column.rounds.iter().map(|f| f.disk_ratio).collect();
-    ratios.map_or(String::new(), |ratios| {
-        format!("{:.2}", median(&sorted(ratios.into_iter())))
+    let rounds = column.rounds.iter().filter(|f| has_records(f));
+    known(median_of(rounds.filter_map(|f| f.disk_ratio)), |ratio| {
+        format!("{ratio:.2}")
     })
+}
+
+/// What there is no figure of stays empty.
+fn known(figure: Option<f64>, text: fn(f64) -> String) -> String {
+    figure.map_or(String::new(), text)
 }
 
 fn find<'a>(columns: &'a [Column], name: &str) -> Option<&'a Column> {
@@ -107,21 +112,31 @@ fn speed(figures: &Figures) -> f64 {
     figures.records_per_second
 }
 
-fn speed_ratio(a: &Figures, b: &Figures) -> f64 {
-    a.records_per_second / b.records_per_second
+fn speed_ratio(a: &Figures, b: &Figures) -> Option<f64> {
+    has_records(&b).then(|| a.records_per_second / b.records_per_second)
 }
 
-fn p50_ratio(a: &Figures, b: &Figures) -> f64 {
-    a.p50.div_duration_f64(b.p50)
+fn p50_ratio(a: &Figures, b: &Figures) -> Option<f64> {
+    (has_records(&a) && has_records(&b)).then(|| a.p50.div_duration_f64(b.p50))
 }
 
 /// The median over the rounds of what two made in the same round.
-fn relative(a: &Column, b: Option<&Column>, ratio: fn(&Figures, &Figures) -> f64) -> String {
+fn relative(a: &Column, b: Option<&Column>, ratio: Ratio) -> String {
     let Some(b) = b else {
         return String::new();
     };
-    let ratios = a.rounds.iter().zip(&b.rounds).map(|(a, b)| ratio(a, b));
-    let ratio = median(&sorted(ratios));
+    known(median_ratio(a, b, ratio), times)
+}
+
+fn median_ratio(a: &Column, b: &Column, ratio: Ratio) -> Option<f64> {
+    let rounds = a.rounds.iter().zip(&b.rounds);
+    median_of(rounds.filter_map(|(a, b)| ratio(a, b)))
+}
+
+/// One figure of two, if both have it.
+type Ratio = fn(&Figures, &Figures) -> Option<f64>;
+
+fn times(ratio: f64) -> String {
     match ratio {
         10.0.. => format!("{ratio:.0} x"),
         0.1.. => format!("{ratio:.2} x"),
@@ -129,8 +144,24 @@ fn relative(a: &Column, b: Option<&Column>, ratio: fn(&Figures, &Figures) -> f64
     }
 }
 
-fn latency(column: &Column, of: fn(&Figures) -> Duration) -> f64 {
-    median(&sorted(column.rounds.iter().map(|f| of(f).as_secs_f64())))
+/// The median over the rounds in which there was a record at all.
+fn latency(column: &Column, of: fn(&Figures) -> Duration) -> Option<f64> {
+    median_of(
+        column
+            .rounds
+            .iter()
+            .filter(|f| has_records(f))
+            .map(|f| of(f).as_secs_f64()),
+    )
+}
+
+fn has_records(figures: &&Figures) -> bool {
+    figures.records_per_second > 0.0
+}
+
+fn median_of(values: impl Iterator<Item = f64>) -> Option<f64> {
+    let values = sorted(values);
+    (!values.is_empty()).then(|| median(&values))
 }
 
 /// Where a peer does better than tidewal, so that readers do not have to look for it.
@@ -148,13 +179,15 @@ fn better(columns: &[Column]) -> String {
 
 fn wins(peer: &Column, tidewal: &Column) -> Option<String> {
     let speed_of = |c: &Column| median(&sorted(c.rounds.iter().map(speed)));
-    let rounds = peer.rounds.iter().zip(&tidewal.rounds);
-    let ratio = median(&sorted(rounds.map(|(a, b)| speed_ratio(a, b))));
-    let less = |of| latency(peer, of) < latency(tidewal, of);
+    let ratio = median_ratio(peer, tidewal, speed_ratio);
+    let less = |of| {
+        let both = latency(peer, of).zip(latency(tidewal, of));
+        both.is_some_and(|(peer, tidewal)| peer < tidewal)
+    };
     let wins = [
         (
             "records/s",
-            ratio > 1.0 || speed_of(peer) > speed_of(tidewal),
+            ratio > Some(1.0) || speed_of(peer) > speed_of(tidewal),
         ),
         ("p50", less(|f| f.p50)),
         ("p99", less(|f| f.p99)),
@@ -278,6 +311,19 @@ mod tests {
             text,
             "\nBetter than tidewal here: fast (records/s); quick (p50, p99).\n"
         );
+    }
+
+    #[test]
+    fn a_peer_without_records_has_no_latency_and_is_not_better() {
+        let columns = [
+            column(FLOOR, &[9_999.0], 1),
+            column(TIDEWAL, &[10.0], 120),
+            column("stuck", &[0.0], 0),
+        ];
+        let row = "| stuck | 0 | 0 to 0 | 0.0000 x |  |  |  |  |  |";
+        let text = table(&workload(), &columns);
+        assert!(text.contains(row), "{text}");
+        assert!(text.contains("No peer is better"), "{text}");
     }
 
     #[test]

@@ -105,6 +105,15 @@ impl Runs {
         Some(self.of(name)?.iter().map(figure).collect())
     }
 
+    /// A figure that may be unknown of a method in each round.
+    pub fn each_known(
+        &self,
+        name: &str,
+        figure: impl Fn(&Slice) -> Option<f64>,
+    ) -> Option<Vec<f64>> {
+        self.of(name)?.iter().map(figure).collect()
+    }
+
     /// The figure of one method relative to that of another one in the same round.
     pub fn ratio(
         &self,

@@ -10,6 +10,7 @@ use bytes::Bytes;
 use tidewal::{Durability, PendingAppend, Wal};
 use tokio::task::JoinSet;
 
+use crate::measure::processor::processor_time;
 use crate::measure::slice::{Slice, Work, nanos};
 
 /// A load of concurrent producers.
@@ -86,7 +87,7 @@ pub async fn run(wal: &Wal, load: &Load, time: Duration) -> Slice {
     let truncator = load
         .truncates
         .then(|| tokio::spawn(truncate_as_it_goes(wal.clone())));
-    let start = Instant::now();
+    let (start, processor) = (Instant::now(), processor_time());
     let producers: JoinSet<Tally> = (0..load.producers)
         .map(|number| Producer::new(wal, load, &stop, number).run())
         .collect();
@@ -100,12 +101,14 @@ pub async fn run(wal: &Wal, load: &Load, time: Duration) -> Slice {
         never = stopping => match never {},
     };
     let elapsed = start.elapsed();
+    let processor = processor_time().zip(processor);
     if let Some(truncator) = truncator {
         truncator.abort();
         // The task ends only when it is aborted or a truncation fails.
         assert!(truncator.await.is_err_and(|error| error.is_cancelled()));
     }
-    sum_up(&tallies, load, elapsed)
+    let processor = processor.map(|(after, before)| after.saturating_sub(before));
+    sum_up(&tallies, load, elapsed).with_processor(processor)
 }
 
 fn sum_up(tallies: &[Tally], load: &Load, elapsed: Duration) -> Slice {

@@ -10,6 +10,7 @@ pub mod log;
 pub mod machine;
 pub mod plan;
 pub mod plot;
+pub mod processor;
 pub mod report;
 pub mod scratch;
 pub mod slice;

@@ -13,6 +13,8 @@ pub struct Slice {
     /// Bytes of payload.
     pub bytes: u64,
     pub elapsed: Duration,
+    /// The processor time of the process, if it was measured.
+    processor: Option<Duration>,
     waits: Histogram<u64>,
     /// What the log has done in the meantime, by its own counters. Zero for a bare method.
     pub work: Work,
@@ -42,6 +44,7 @@ impl Slice {
             count,
             bytes,
             elapsed,
+            processor: None,
             waits: histogram,
             work: Work::default(),
         }
@@ -49,6 +52,10 @@ impl Slice {
 
     pub fn with_work(self, work: Work) -> Self {
         Self { work, ..self }
+    }
+
+    pub fn with_processor(self, processor: Option<Duration>) -> Self {
+        Self { processor, ..self }
     }
 
     /// Counts per second.
@@ -78,6 +85,12 @@ impl Slice {
         self.wait(0.999)
     }
 
+    /// Seconds of processor time for each append, if they were measured.
+    pub fn processor_each(&self) -> Option<f64> {
+        let processor = self.processor?.as_secs_f64();
+        Some(processor / self.count.max(1) as f64)
+    }
+
     pub fn per_sync(&self) -> f64 {
         self.count as f64 / self.work.syncs.max(1) as f64
     }
@@ -91,6 +104,8 @@ impl Slice {
         self.count += other.count;
         self.bytes += other.bytes;
         self.elapsed += other.elapsed;
+        let both = self.processor.zip(other.processor);
+        self.processor = both.map(|(one, other)| one + other);
         self.waits
             .add(&other.waits)
             .expect("histograms that grow can be added");
