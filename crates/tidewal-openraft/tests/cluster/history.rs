@@ -1,12 +1,16 @@
 //! The requests of clients and their answers.
 
 use std::collections::{BTreeMap, HashMap};
+use std::hash::{DefaultHasher, Hash, Hasher};
+
+use openraft::Instant;
 
 use crate::linearizable::{self, Kind, Op};
 use crate::machine::State;
+use crate::runtime::Moment;
 
 /// One operation of a client. Times are ticks of one clock.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 pub struct Call {
     /// The node that was asked.
     pub node: u64,
@@ -16,7 +20,7 @@ pub struct Call {
     pub end: Option<u64>,
 }
 
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Hash, PartialEq)]
 pub enum What {
     Append { list: u64, value: u64 },
     Read { list: u64, values: Vec<u64> },
@@ -28,13 +32,23 @@ pub enum What {
 pub struct History {
     calls: Vec<Call>,
     clock: u64,
+    /// The hash of the virtual time of every tick.
+    times: DefaultHasher,
 }
 
 impl History {
     /// The next tick.
     pub fn tick(&mut self) -> u64 {
         self.clock += 1;
+        Moment::now().hash(&mut self.times);
         self.clock
+    }
+
+    /// A hash of all calls, their answers, and the virtual times of both.
+    pub fn hash(&self) -> u64 {
+        let mut hasher = self.times.clone();
+        self.calls.hash(&mut hasher);
+        hasher.finish()
     }
 
     pub fn note(&mut self, node: u64, what: What, start: u64, is_known: bool) {

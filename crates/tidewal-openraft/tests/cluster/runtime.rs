@@ -16,6 +16,8 @@ use rand::SeedableRng;
 use rand::rngs::SmallRng;
 use tokio::task::AbortHandle;
 
+use crate::watch::InOrder;
+
 /// A process.
 #[derive(Clone)]
 pub struct Process(Arc<Inner>);
@@ -126,7 +128,7 @@ fn true_time(by_clock: Duration) -> Duration {
 }
 
 /// A moment by the clock of a process.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
+#[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
 pub struct Moment(Duration);
 
 impl Instant for Moment {
@@ -190,7 +192,7 @@ impl AsyncRuntime for Processes {
     type Timeout<R, T: Future<Output = R> + Send> = tokio::time::Timeout<T>;
     type ThreadLocalRng = SmallRng;
     type Mpsc = <TokioRuntime as AsyncRuntime>::Mpsc;
-    type Watch = <TokioRuntime as AsyncRuntime>::Watch;
+    type Watch = InOrder;
     type Oneshot = <TokioRuntime as AsyncRuntime>::Oneshot;
     type Mutex<T: Send + 'static> = <TokioRuntime as AsyncRuntime>::Mutex<T>;
 
