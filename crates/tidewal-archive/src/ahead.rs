@@ -1,11 +1,11 @@
-//! Several calls of the store at once, whose answers come in their order.
+//! Several calls of the store at once, with the answers in the order of the calls.
 
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
-/// Runs up to a number of jobs ahead of the one whose answer is waited for.
+/// Runs a limited number of jobs ahead of the one whose answer the caller waits for.
 pub(super) struct Ahead<'a, T, I> {
     jobs: I,
     width: usize,
@@ -31,9 +31,9 @@ where
         }
     }
 
-    /// The answer of the next job; `None` after the last one.
+    /// The answer of the next job, or `None` after the last one.
     ///
-    /// Cancel safe: what was answered meanwhile is kept.
+    /// Cancel safe: answers that have arrived are kept.
     pub(super) async fn next(&mut self) -> Option<T> {
         poll_fn(|context| self.poll_next(context)).await
     }

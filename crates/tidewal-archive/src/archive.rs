@@ -1,4 +1,4 @@
-//! The archive of a log, as its users have it.
+//! The handle of an archive.
 
 use std::fmt;
 use std::sync::Arc;
@@ -7,9 +7,9 @@ use object_store::ObjectStore;
 
 use crate::objects::Objects;
 
-/// The archive of one log: what is in a store under a prefix.
+/// The archive of one log: the objects under a prefix of a store.
 ///
-/// Making one asks nothing of the store. Clones are the same archive.
+/// Creating the handle makes no call to the store. Clones refer to the same archive.
 #[derive(Clone)]
 pub struct Archive {
     pub(super) objects: Objects,

@@ -1,4 +1,4 @@
-//! The handle of an archiver, and how it is started.
+//! The handle of an archiver.
 
 use std::fmt;
 use std::time::Duration;
@@ -17,17 +17,17 @@ use crate::shipper::Shipper;
 use crate::status::Status;
 use crate::times::{self, Times};
 
-/// Ships the finished segments of a log to an object store, for as long as it lives.
+/// Ships the finished segments of a log to an object store until it is dropped.
 ///
-/// It works on the tokio runtime on which it was started. Files are read by threads of the log. It does not keep
-/// the log open: it ends with it. Dropping it stops it at once, as a crash would. What is not in the archive
-/// stays held back until the log is closed, or another archiver goes on.
+/// It runs on the tokio runtime on which it was started. Threads of the log read the files. It does not keep the log
+/// open, and it ends with the log. Dropping it stops it at once, as a crash would. The log then still holds back what
+/// is not in the archive, until it is closed or another archiver continues.
 ///
-/// What it promises, and what is in the store, is in `docs/archive.md` in the repository.
+/// `docs/archive.md` in the repository has its promises and describes the objects in the store.
 ///
 /// # Examples
 ///
-/// To ship a log that no service has open, open it, and wait:
+/// To ship a log that no service has open, open it and wait:
 ///
 /// ```
 /// use tidewal::Wal;
@@ -40,7 +40,7 @@ use crate::times::{self, Times};
 /// let wal = Wal::open(dir.path()).await?;
 /// let archiver = Archiver::start(&wal, &archive, ArchiveOptions::new())?;
 ///
-/// // Everything from before this start is finished, and so will be in the archive.
+/// // Opening the log has finished all its segments, so all its records are shipped.
 /// archiver.wait_caught_up().await?;
 /// println!("archived up to {}", archiver.status().archived);
 /// wal.close().await?;
@@ -56,18 +56,18 @@ pub struct Archiver {
 }
 
 impl Archiver {
-    /// Starts to ship a log to its archive.
+    /// Starts shipping a log to its archive.
     ///
-    /// From the return of this call on the log keeps what is not in the archive, whatever is truncated.
-    /// If the log had an archiver before, since it was opened, that is what was not in *its* archive: to
-    /// begin an archive under another prefix with the oldest segment there is, open the log again.
+    /// Once this call has returned, the log keeps what is not in the archive, even if it is truncated. If the log
+    /// already had an archiver since it was opened, the new one begins where the old one stopped, also if it ships
+    /// to another prefix. To begin an archive under another prefix with the oldest segment, open the log again.
     ///
-    /// The store need not be there yet; it is tried for as long as the log is open. What is wrong with
-    /// it, or with what it holds, is in [`status`](Self::status).
+    /// The store does not have to be reachable yet: the archiver retries while the log is open.
+    /// [`status`](Self::status) has the errors of the store, and says what is wrong with the archive.
     ///
     /// # Errors
     ///
-    /// [`Error::Busy`] if the log has an archiver, [`Error::NoRuntime`].
+    /// [`Error::Busy`] if the log has an archiver. [`Error::NoRuntime`].
     pub fn start(wal: &Wal, archive: &Archive, options: ArchiveOptions) -> Result<Self> {
         let runtime = Handle::try_current().map_err(|_| Error::NoRuntime)?;
         let hold = ArchiveHold::take(wal, &options)?;
@@ -90,7 +90,7 @@ impl Archiver {
         })
     }
 
-    /// How it is doing.
+    /// The current status.
     #[must_use]
     pub fn status(&self) -> Status {
         Status {
@@ -101,14 +101,13 @@ impl Archiver {
 
     /// Waits until everything up to `lsn` is in the archive, or was given up.
     ///
-    /// A record comes into the archive when its segment is finished: when it is full, when its first record is
-    /// as old as [`max_lag`](ArchiveOptions::max_lag), or when the log is opened again.
-    /// [`Wal::rotate`] finishes it now.
+    /// A record is shipped when its segment is finished: when the segment is full, when its first record is as old
+    /// as [`max_lag`](ArchiveOptions::max_lag), or when the log is opened again. [`Wal::rotate`] finishes it now.
     ///
     /// # Errors
     ///
-    /// The error that ended the archiver: [`Error::Log`] with [`Closed`](tidewal::Error::Closed) if the
-    /// log has ended.
+    /// The error that ended the archiver. If the log has ended, [`Error::Log`] with
+    /// [`Closed`](tidewal::Error::Closed).
     ///
     /// # Cancel safety
     ///
@@ -117,8 +116,8 @@ impl Archiver {
         self.wait_for(|status| status.archived >= lsn).await
     }
 
-    /// Waits until all segments that are finished now are in the archive, or were given up. If there are
-    /// none, until the archive was looked at, and found not to be another log's.
+    /// Waits until all segments that are finished now are in the archive, or were given up. If there are none, waits
+    /// until the archiver has checked that the archive does not belong to another log.
     ///
     /// # Errors
     ///
@@ -171,12 +170,12 @@ async fn run(mut shipper: Shipper, lsns: DurableLsns) {
     shipper.note_end(end);
 }
 
-/// Waits for the end of the log, without waking up for each record.
+/// Waits for the end of the log, without being woken by each record.
 async fn has_ended(mut lsns: DurableLsns) {
     while lsns.next().await.is_some() {
         tokio::time::sleep(LOOK).await;
     }
 }
 
-/// How long the end of a log may go unnoticed by an archiver that waits for the store.
+/// How often an archiver that waits for the store checks whether the log has ended.
 const LOOK: Duration = Duration::from_millis(100);

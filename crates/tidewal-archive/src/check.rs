@@ -1,4 +1,4 @@
-//! A segment as its parts come from the store: does it hold.
+//! Checks a segment as its parts come from the store.
 
 use tidewal::Lsn;
 use tidewal::import::SegmentChecker;
@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::manifest::{Part, Shipped};
 use crate::objects::Objects;
 
-/// The check of a segment, up to a record, part by part.
+/// Checks a segment part by part, up to a record.
 pub(super) struct SegmentCheck<'a> {
     objects: &'a Objects,
     segment: &'a Shipped,
@@ -25,7 +25,7 @@ impl<'a> SegmentCheck<'a> {
         }
     }
 
-    /// Whether the parts that may follow are not wanted.
+    /// Whether no further part is needed.
     pub(super) fn is_done(&self) -> bool {
         self.checker.is_done()
     }
@@ -37,7 +37,7 @@ impl<'a> SegmentCheck<'a> {
         checked.map_err(|flaw| self.damaged(index, flaw.reason))
     }
 
-    /// Checks a part without those before it.
+    /// Checks the length and checksum of a part on its own.
     pub(super) fn check_sum(&self, index: usize, bytes: &[u8]) -> Result<()> {
         let found = Part {
             len: bytes.len() as u64,
@@ -49,14 +49,14 @@ impl<'a> SegmentCheck<'a> {
         }
     }
 
-    /// The last record that is wanted, and where it ends.
+    /// The last requested record, and the offset at which it ends.
     pub(super) fn finish(&self) -> Result<(Lsn, u64)> {
         let (end, sealed) = (self.checker.end(), self.segment.sealed);
         if self.upto < sealed.last || end == (sealed.last, sealed.end) {
             return Ok(end);
         }
         let newest = self.segment.parts.len() - 1;
-        Err(self.damaged(newest, "it ends at another place than the manifest says"))
+        Err(self.damaged(newest, "it does not end where the manifest says"))
     }
 
     fn damaged(&self, index: usize, reason: &'static str) -> Error {

@@ -1,4 +1,4 @@
-//! What can go wrong with an archive, told apart by what the caller should do next.
+//! The errors of an archive, classified by what the caller should do next.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use tidewal::Lsn;
 /// The result of an operation on an archive.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
 
-/// What went wrong with an archive, told apart by what the caller should do next.
+/// An error of an archive. The variants differ in what the caller should do next.
 ///
 /// Errors are cheap to clone; each clone carries the original cause.
 #[derive(Clone, Debug, thiserror::Error)]
@@ -16,26 +16,26 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 pub enum Error {
     /// The log already has an archiver in this process.
     ///
-    /// Next: keep the one that there is, or drop it first.
-    #[error("the log has an archiver already")]
+    /// Next: keep using that archiver, or drop it before you start another one.
+    #[error("the log already has an archiver")]
     Busy,
 
-    /// The archive ends before the record that was asked for.
+    /// The archive ends before the requested record.
     ///
-    /// Next: take what there is ([`RestoreTarget::End`](crate::RestoreTarget::End)), or wait until the record is in the
-    /// archive: see [`Status::archived`](crate::Status::archived).
-    #[error("LSN {asked} lies beyond the end of the archive, which is {end}")]
+    /// Next: restore everything in the archive ([`RestoreTarget::End`](crate::RestoreTarget::End)), or wait until the
+    /// record is archived: see [`Status::archived`](crate::Status::archived).
+    #[error("LSN {asked} is after the end of the archive, LSN {end}")]
     BeyondEnd {
-        /// The LSN that was asked for.
+        /// The requested LSN.
         asked: Lsn,
         /// The last LSN in the archive.
         end: Lsn,
     },
 
-    /// An object is not what was put there, or does not fit those beside it.
+    /// An object has other bytes than those that were put, or contradicts the objects around it.
     ///
-    /// Next: bring the object back, for instance an earlier version of it; or restore up to the last
-    /// record before it.
+    /// Next: put the original object back, for instance from an earlier version, or restore up to the
+    /// last record before it.
     #[error("{object} is damaged: {reason}")]
     Damaged {
         /// The object's full name in the store.
@@ -44,12 +44,12 @@ pub enum Error {
         reason: &'static str,
     },
 
-    /// The prefix holds the same log, but another course of it: a part was restored and appended to, or
-    /// files were put back.
+    /// The prefix holds the archive of the same log, but log and archive have different records after some LSN:
+    /// a part of the log was restored and appended to, or older files were put back.
     ///
     /// Next: archive this log under another prefix.
     #[error(
-        "the archive under {prefix} goes another way than the log after LSN {after}; use another prefix"
+        "the archive under {prefix} and the log differ after LSN {after}: use another prefix for this log"
     )]
     Diverged {
         /// The prefix of the archive.
@@ -63,22 +63,22 @@ pub enum Error {
     /// Next: check the prefix and the store.
     #[error("there is no archive under {prefix}")]
     Empty {
-        /// The prefix that was looked at.
+        /// The prefix that was searched.
         prefix: String,
     },
 
-    /// Another archiver has taken over; this one has stopped.
+    /// Another archiver has taken over, and this one has stopped.
     ///
-    /// Next: find out why there are two. What is not in the archive is still held back here.
-    #[error("another archiver of this log has written {object}")]
+    /// Next: find out why there are two. This log still keeps every record that is not in the archive.
+    #[error("another archiver has taken over: it wrote {object}")]
     Fenced {
-        /// The manifest entry that this archiver would have written.
+        /// The manifest entry that this archiver was about to write.
         object: String,
     },
 
     /// The prefix holds the archive of another log.
     ///
-    /// Next: use another prefix. If the log's directory was lost, restore it before it is opened.
+    /// Next: use another prefix. If the log's directory was lost, restore it before you open the log.
     #[error("{prefix} holds the archive of another log")]
     Foreign {
         /// The prefix of the archive.
@@ -87,9 +87,9 @@ pub enum Error {
 
     /// These records are not in the archive.
     ///
-    /// Next, when restoring: end before them, or begin behind them with
-    /// [`restore_from`](crate::Archive::restore_from) and a snapshot. When archiving: the log was truncated while
-    /// it had no archiver; use another prefix, or [`Overflow::LeaveGap`](crate::Overflow::LeaveGap).
+    /// Next, when restoring: end before the gap, or begin after it with
+    /// [`restore_from`](crate::Archive::restore_from) and a snapshot. When archiving, the log was truncated
+    /// without an archiver: use another prefix, or [`Overflow::LeaveGap`](crate::Overflow::LeaveGap).
     #[error("records {first} to {last} are not in the archive")]
     Gap {
         /// The first record that is missing.
@@ -98,44 +98,44 @@ pub enum Error {
         last: Lsn,
     },
 
-    /// The log has ended, or a complete segment of it could not be read.
+    /// The log has ended, or one of its finished segments could not be read.
     ///
     /// Next: see the source.
     #[error(transparent)]
     Log(tidewal::Error),
 
-    /// A complete segment of the log itself is damaged. Nothing was shipped over what the archive has.
+    /// A finished segment of the log itself is damaged. The segment was not shipped, and the archive is unchanged.
     ///
     /// Next: restore the directory up to the record before this segment, or from a replica.
     #[error("{} is damaged at byte {offset}: {reason}", segment.display())]
     LogDamaged {
         /// The file.
         segment: PathBuf,
-        /// Where it stops to be sound, in bytes from its start.
+        /// The offset of the damage, in bytes from the start of the file.
         offset: u64,
         /// What is wrong with it.
         reason: &'static str,
     },
 
-    /// An object that the manifest names, or an entry of the manifest, is not there.
+    /// An object that the manifest names, or an entry of the manifest, is missing.
     ///
-    /// Next: bring it back; or restore up to the last record before it.
+    /// Next: put the object back, or restore up to the last record before it.
     #[error("{object} is missing")]
     Missing {
         /// The object's full name in the store.
         object: String,
     },
 
-    /// Archiving and restoring use the clock of a tokio runtime, and there is none.
+    /// Archiving and restoring use the clock of a tokio runtime, and the call was made outside of one.
     ///
-    /// Next: call it on a tokio runtime with its time enabled.
-    #[error("an archive needs a tokio runtime")]
+    /// Next: make the call on a tokio runtime whose timer is enabled.
+    #[error("an archive needs a tokio runtime, and this call was made outside of one")]
     NoRuntime,
 
-    /// A directory that was to be restored into holds something. (A `LOCK`, a `lost+found` and what a
-    /// restore that was cut short has left are nothing.)
+    /// The directory to restore into is not empty. (A `LOCK` file, a `lost+found` and the files of an interrupted
+    /// restore do not count.)
     ///
-    /// Next: choose another one.
+    /// Next: choose another directory.
     #[error("{} is not empty: it holds {file}", dir.display())]
     NotEmpty {
         /// The directory.
@@ -144,23 +144,23 @@ pub enum Error {
         file: String,
     },
 
-    /// What was asked for begins behind the record that it ends with.
+    /// The requested range begins after it ends.
     ///
-    /// Next: begin earlier or end later. The end may come of a time.
-    #[error("LSN {from} lies behind LSN {upto}, the last record to be restored")]
+    /// Next: begin earlier or end later. If the target is a time, the end is the last record of that time.
+    #[error("LSN {from} is after LSN {upto}, the last record to be restored")]
     EmptyRange {
-        /// The first record that was asked for.
+        /// The first requested record.
         from: Lsn,
-        /// The last one.
+        /// The last requested record.
         upto: Lsn,
     },
 
-    /// The archive begins after the record that was asked for.
+    /// The archive begins after the requested record.
     ///
     /// Next: begin or end later.
-    #[error("LSN {asked} lies before the beginning of the archive, which is {oldest}")]
+    #[error("LSN {asked} is before the beginning of the archive, LSN {oldest}")]
     BeforeBeginning {
-        /// The LSN that was asked for.
+        /// The requested LSN.
         asked: Lsn,
         /// The first LSN in the archive.
         oldest: Lsn,
@@ -168,10 +168,10 @@ pub enum Error {
 
     /// A call of the store failed.
     ///
-    /// Next: see the source for the reason, mend it, try again.
+    /// Next: see the source for the cause, remove it, and try again.
     #[error("cannot {action} {object}")]
     Store {
-        /// What was tried, such as "put".
+        /// The call that failed, such as "put".
         action: &'static str,
         /// The object's full name in the store, or the prefix that was listed.
         object: String,
@@ -179,29 +179,29 @@ pub enum Error {
         source: Arc<object_store::Error>,
     },
 
-    /// A call of the store was given up because it took longer than `attempt_timeout`. What came of it
-    /// is unknown.
+    /// A call of the store was abandoned because it took longer than `attempt_timeout`. Its outcome is
+    /// unknown.
     ///
-    /// Next: nothing, it is tried again.
-    #[error("cannot {action} {object}: the store does not answer")]
+    /// Next: nothing. The archiver retries the call.
+    #[error("cannot {action} {object}: the store did not answer in time")]
     TimedOut {
-        /// What was tried, such as "put".
+        /// The call that was abandoned, such as "put".
         action: &'static str,
         /// The object's full name in the store.
         object: String,
     },
 
-    /// The archive was not begun at the time that was asked for.
+    /// The requested time is before the first time in the archive.
     ///
     /// Next: choose a later time, or an LSN.
-    #[error("the archive knows no state that is as old as that time")]
+    #[error("the requested time is before the first time in the archive")]
     TooEarly,
 
-    /// The store cannot create an object on the condition that there is none, and without that two
-    /// archivers could not be kept apart.
+    /// The store does not support conditional puts ("create unless it exists"). Without them, two archivers could
+    /// overwrite each other's entries.
     ///
-    /// Next: use a store that can, or turn its conditional puts on.
-    #[error("the store cannot put {object} on condition")]
+    /// Next: use a store that supports conditional puts, or enable them.
+    #[error("the store cannot put {object} conditionally")]
     Unconditional {
         /// The object's full name in the store.
         object: String,
@@ -211,8 +211,8 @@ pub enum Error {
 
     /// The manifest was written by a later version of the format.
     ///
-    /// Next: use a version of this crate that knows the format.
-    #[error("{object} is in a format that this crate does not know")]
+    /// Next: use a version of this crate that supports the format.
+    #[error("{object} has a format version that this crate does not support")]
     Unsupported {
         /// The manifest entry's full name in the store.
         object: String,
@@ -230,22 +230,22 @@ impl From<tidewal::Error> for Error {
 }
 
 impl Error {
-    /// Whether trying again can help by itself: the store or the network is not well. Of an error of the
-    /// store that is not transient, such as a permission that is missing, a person has to mend the cause.
+    /// Whether a retry alone can help, because the store or the network fails at the moment. If this is `false`
+    /// for an error of the store, such as a missing permission, an operator has to remove the cause.
     #[must_use]
     pub fn is_transient(&self) -> bool {
         self.prospect() == Prospect::Passes
     }
 
-    /// Whether an archiver stops. It goes on trying what a person can mend while it runs.
+    /// Whether an archiver stops. It keeps retrying if an operator can remove the cause while it runs.
     pub(super) fn ends_archiver(&self) -> bool {
         self.prospect() == Prospect::Stays
     }
 
-    /// Decides for all of the above.
+    /// What a retry would bring.
     fn prospect(&self) -> Prospect {
         match self {
-            Self::Store { source, .. } if is_refusal(source) => Prospect::NeedsPerson,
+            Self::Store { source, .. } if is_refusal(source) => Prospect::NeedsOperator,
             Self::Store { .. } | Self::TimedOut { .. } | Self::Log(tidewal::Error::Io(_)) => {
                 Prospect::Passes
             }
@@ -254,18 +254,18 @@ impl Error {
     }
 }
 
-/// What comes of trying again.
+/// The prospect of a retry.
 #[derive(Clone, Copy, Eq, PartialEq)]
 enum Prospect {
     /// Success, sooner or later.
     Passes,
-    /// Success once a person has changed something that is not the archive's.
-    NeedsPerson,
+    /// Success once an operator has changed something outside of the archive.
+    NeedsOperator,
     /// The same error.
     Stays,
 }
 
-/// Whether a store has understood and said no.
+/// Whether the store understood the call and refused it.
 fn is_refusal(error: &object_store::Error) -> bool {
     use object_store::Error::{
         InvalidPath, NotFound, NotImplemented, NotSupported, PermissionDenied, Unauthenticated,
@@ -279,16 +279,16 @@ fn is_refusal(error: &object_store::Error) -> bool {
         | PermissionDenied { .. }
         | Unauthenticated { .. }
         | UnknownConfigurationKey { .. } => true,
-        // Some calls of some stores, such as a listing at S3, do not say in their type what the answer was.
+        // The error type of some calls, such as a listing at S3, does not have the status of the answer.
         error => sources(error).any(|cause| REFUSALS.iter().any(|said| cause.contains(said))),
     }
 }
 
-/// The texts of an error and of what it came from.
+/// The texts of an error and of its sources.
 fn sources(error: &dyn std::error::Error) -> impl Iterator<Item = String> {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string)
 }
 
-/// What the text of an error says whose answer had one of these statuses.
+/// The part of an error's text that names the status of a refusal.
 const REFUSALS: [&str; 3] = ["status code: 401", "status code: 403", "status code: 404"];

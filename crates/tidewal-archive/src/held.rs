@@ -1,4 +1,4 @@
-//! What the log keeps for the archive.
+//! The hold that makes a log keep what is not in the archive yet.
 
 use std::future::pending;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -8,16 +8,16 @@ use tidewal::{Hold, HoldInfo, HoldOptions, Lsn, SegmentList, Segments, Wal};
 use crate::error::Result;
 use crate::options::{ArchiveOptions, Overflow};
 
-/// The hold of a log's one archiver. Clones are the same.
+/// The hold of a log's only archiver. Clones refer to the same hold.
 ///
-/// It lasts: when its archiver goes, the log keeps the records for the next one.
+/// It is a lasting hold: when its archiver is dropped, the log keeps the records for the next one.
 #[derive(Clone)]
 pub(super) struct ArchiveHold(Arc<Mutex<Option<Hold>>>);
 
 impl ArchiveHold {
-    /// Takes it, unless the log has an archiver.
+    /// Takes the hold, unless the log already has an archiver.
     pub(super) fn take(wal: &Wal, options: &ArchiveOptions) -> Result<Self> {
-        // What an archiver gives up it gives up itself, for the manifest has to say so.
+        // With `LeaveGap` the archiver itself gives segments up, because the manifest must record the gap.
         let limit = match options.overflow {
             Overflow::RefuseAppends => options.max_held_bytes,
             Overflow::LeaveGap => u64::MAX,
@@ -27,35 +27,35 @@ impl ArchiveHold {
         Ok(Self(Arc::new(Mutex::new(Some(hold)))))
     }
 
-    /// Leaves it to the next archiver.
+    /// Leaves the hold to the next archiver.
     pub(super) fn leave(&self) {
         drop(self.hold().take());
     }
 
-    /// What it keeps; `None` once it was left.
+    /// What the hold keeps. `None` after [`leave`](Self::leave).
     pub(super) fn info(&self) -> Option<HoldInfo> {
         self.hold().as_ref()?.info()
     }
 
-    /// The first record that is kept.
+    /// The first record that the hold keeps.
     pub(super) fn first_kept(&self) -> Option<Lsn> {
         self.hold().as_ref()?.lsn()
     }
 
-    /// Keeps no more than what begins with `from`.
+    /// Moves the hold to `from`.
     pub(super) fn advance(&self, from: Lsn) {
         if let Some(hold) = &*self.hold() {
-            // It gives nothing up by itself, and so was not released.
+            // It fails only if the hold was released, and this hold never is.
             let _ = hold.advance(from);
         }
     }
 
-    /// Whether the segment that begins with `first` is not kept any more.
+    /// Whether the segment that begins with `first` is no longer held.
     pub(super) fn has_let_go(&self, first: Lsn) -> bool {
         self.first_kept().is_none_or(|kept| kept > first)
     }
 
-    /// Waits until the segment that begins with `first` is not kept any more.
+    /// Waits until the segment that begins with `first` is no longer held.
     pub(super) async fn let_go(&self, first: Lsn, mut segments: Segments) {
         while !self.has_let_go(first) {
             wait_for_change(&mut segments).await;
@@ -78,7 +78,7 @@ pub(super) async fn give_up(hold: ArchiveHold, mut segments: Segments, max: u64)
     }
 }
 
-/// Where the hold has to begin so that no more than `max` bytes are held back.
+/// The LSN at which the hold must begin to hold back at most `max` bytes.
 fn first_within(list: &SegmentList, info: &HoldInfo, max: u64) -> Lsn {
     let mut excess = info.bytes.saturating_sub(max);
     let mut from = info.from;
@@ -93,7 +93,7 @@ fn first_within(list: &SegmentList, info: &HoldInfo, max: u64) -> Lsn {
     from
 }
 
-/// The end of the log is noticed elsewhere.
+/// Waits for a change of the segments, forever if the log has ended: the shipper detects that.
 async fn wait_for_change(segments: &mut Segments) {
     if !segments.changed().await {
         pending::<()>().await;

@@ -1,4 +1,4 @@
-//! Finishing the open segment in time, so that no record waits long for its segment to be full.
+//! Finishes the open segment after a time, so no record waits long for its segment to fill up.
 
 use std::future::pending;
 use std::time::Duration;
@@ -8,10 +8,10 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 /// Finishes segments by time.
 ///
-/// It is asked only while everything finished is in the archive. An archiver that is behind would gain nothing
-/// by more and smaller segments, and a store that is down does not multiply them.
+/// The shipper calls it only while every finished segment is in the archive. More and smaller segments do not help
+/// an archiver that is behind, and a store that is down must not cause hundreds of them.
 pub(super) struct Lag {
-    /// How long a record may wait; `None` for as long as it takes.
+    /// How long a record may wait. `None`: until the segment is full.
     max: Option<Duration>,
     segments: Segments,
     lsns: DurableLsns,
@@ -29,9 +29,9 @@ impl Lag {
         }
     }
 
-    /// Finishes the open segment whenever its first record has waited long enough, forever.
+    /// Finishes the open segment each time its first record has waited long enough. Never returns.
     ///
-    /// Cancel safe: the next call goes on where this one was.
+    /// Cancel safe: the next call continues where this one stopped.
     pub(super) async fn finish_in_time(&mut self) {
         let Some(max) = self.max else {
             return pending().await;
@@ -44,7 +44,7 @@ impl Lag {
                 Some(due) => sleep_until(due).await,
                 None => pending().await,
             }
-            // A log that can open no segment now may later. One that has ended is noticed elsewhere.
+            // If the log cannot open a segment now, it may be able to later. The shipper detects the log's end.
             let _ = self.segments.rotate_if_older_than(max).await;
             if self.open() == Some(base) {
                 sleep(PAUSE).await;
@@ -64,7 +64,7 @@ impl Lag {
         }
     }
 
-    /// The first LSN of the open segment, if that holds a durable record.
+    /// The first LSN of the open segment, if the segment holds a durable record.
     fn open(&mut self) -> Option<Lsn> {
         let list = self.segments.list();
         let open = list.open.filter(|open| open.base <= list.durable);
@@ -72,5 +72,5 @@ impl Lag {
     }
 }
 
-/// Before a segment is asked for again that could not be opened.
+/// The pause after a rotation that failed.
 const PAUSE: Duration = Duration::from_secs(1);

@@ -1,9 +1,10 @@
-//! The archive of a write-ahead log: finished segments in an object store, and directories restored from there.
+//! The archive of a write-ahead log: it ships finished segments to an object store and restores directories from
+//! there.
 //!
-//! With an [`Archiver`] a log ships each segment when it is finished. Until a segment is in the store the log
-//! keeps it, whatever is truncated. An [`Archive`] is what is in the store: it restores a directory up to the
-//! end, to a record or to a point in time, and can be verified and pruned. The store is any
-//! [`ObjectStore`](object_store::ObjectStore) with conditional puts: S3, GCS, Azure, R2, a local directory,
+//! An [`Archiver`] ships each segment of a log once the segment is finished. The log keeps a segment until it is in
+//! the store, even if it is truncated. An [`Archive`] is the contents of the store. It restores a directory up to
+//! the end, to a record or to a point in time, and it can be verified and pruned. The store is any
+//! [`ObjectStore`](object_store::ObjectStore) with conditional puts: S3, GCS, Azure, R2, a local directory, or
 //! memory.
 //!
 //! ```
@@ -17,17 +18,17 @@
 //! # let store = Arc::new(object_store::memory::InMemory::new());
 //! let archive = Archive::new(store, "prod/orders");
 //!
-//! // On start, before anything is truncated.
+//! // On start: before anything is truncated.
 //! let wal = Wal::open(&dir).await?;
 //! let archiver = Archiver::start(&wal, &archive, ArchiveOptions::new())?;
 //! # wal.append("a record").await?;
 //!
-//! // On stop: what is in the open segment is shipped as well.
+//! // On stop: ship the records of the open segment too.
 //! wal.rotate().await?;
 //! archiver.wait_caught_up().await?;
 //! wal.close().await?;
 //!
-//! // Somewhere else, after a disaster.
+//! // On another machine, after a disaster.
 //! let restored = archive.restore(&other_dir, RestoreTarget::End).await?;
 //! # assert_eq!(restored.end.get(), 1);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -37,20 +38,23 @@
 //! # What can be lost
 //!
 //! While the archiver keeps up, a record is in the archive at most [`max_lag`](ArchiveOptions::max_lag) (5
-//! minutes) and the time of an upload after it became durable. `docs/archive.md` in the repository says what is
-//! in the store, what holds when something fails in between, and how exact times are.
+//! minutes) plus the time of one upload after it became durable. `docs/archive.md` in the repository describes the
+//! objects in the store, what holds after a failure, and how exact times are.
 //!
 //! # Features
 //!
 //! - `sim`: restores onto the simulated disk of the log, for tests.
 //!
-// In reading order: `manifest` is the format of an entry, `sound` whether entries hold and follow each other,
-// `objects` the store and the names in it, `ahead` several calls of it at once. A segment goes one way from the
-// log to the store: `archiver` is the handle and `shipper` the task, `step` says which segment is next, `lag`
-// finishes one in time, `upload` checks it and puts its parts, `manifest_writer` enters it, `held` then lets the
-// log have it. `retry` is the only loop that tries again, `times` what was durable when, `status` what is said
-// about all this. Back from the store: `manifest_reader` reads what is there, `check` a segment part by part,
-// and `restore`, `verify` and `prune` are what can be done with an `archive`.
+// In reading order:
+//
+// - `manifest` is the format of an entry, and `sound` checks that an entry is consistent and follows the one
+//   before it. `objects` is the store and the names in it. `ahead` runs several calls of the store at once.
+// - From the log to the store: `archiver` is the handle and `shipper` the task. `step` decides which segment is
+//   next, `lag` finishes a segment in time, `upload` checks it and puts its parts, `manifest_writer` enters it,
+//   and `held` then lets the log remove it. `retry` is the only loop that retries, `times` records what was
+//   durable when, and `status` reports how the archiver is doing.
+// - From the store to a directory: `manifest_reader` reads the manifest and `check` a segment, part by part.
+//   `restore`, `verify` and `prune` are the operations of an `archive`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
 #![forbid(unsafe_code)]

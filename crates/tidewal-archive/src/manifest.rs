@@ -10,9 +10,9 @@ use tidewal::{FinishedSegment, Lsn, SegmentEnd, SegmentHeader};
 pub(super) struct Entry {
     pub(super) number: u64,
     pub(super) log_id: u64,
-    /// Who wrote it.
+    /// The archiver that wrote it.
     pub(super) writer: u64,
-    /// CRC-32 of the entry before it, 0 in the first.
+    /// CRC-32 of the entry before it, or 0 in the first entry.
     pub(super) previous: u32,
     pub(super) reached: Reached,
     pub(super) body: Body,
@@ -21,9 +21,9 @@ pub(super) struct Entry {
 /// How far an archive goes.
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 pub(super) struct Reached {
-    /// The last LSN, 0 if there is none.
+    /// The last LSN, or 0 if there is none.
     pub(super) last: Lsn,
-    /// Salt and end of the segment that holds it; `None` if there is none, or it is not known.
+    /// Salt and end of the segment that holds the last LSN. `None` if there is no such segment or it is unknown.
     pub(super) segment: Option<SegmentEnd>,
     /// The latest time recorded, in milliseconds since 1970.
     pub(super) clock: u64,
@@ -45,8 +45,8 @@ pub(super) enum Body {
     Gap { first: Lsn, last: Lsn },
     /// A segment is in the archive.
     Segment(Shipped),
-    /// Readers begin with this entry, that of the segment with this first LSN. What lies before it may be
-    /// gone.
+    /// Readers begin with this entry, which names the segment with this first LSN. Everything before it may be
+    /// missing.
     Checkpoint { entry: u64, first: Lsn },
 }
 
@@ -56,7 +56,7 @@ pub(super) struct Sealed {
     pub(super) header: SegmentHeader,
     /// The LSN of its last record.
     pub(super) last: Lsn,
-    /// Where that ends, in bytes from the start of the file.
+    /// The offset at which that record ends, in bytes from the start of the file.
     pub(super) end: u64,
 }
 
@@ -121,8 +121,8 @@ impl Entry {
         text.into_bytes()
     }
 
-    /// The entry in `bytes`. The check is looked at first: what is read of a sound entry of this version
-    /// is what was written.
+    /// The entry in `bytes`. The check is verified first, so every line of an entry that passes is as it was
+    /// written.
     pub(super) fn decode(bytes: &[u8]) -> Result<Self, DecodeError> {
         let text = str::from_utf8(bytes).map_err(|_| DecodeError::Damaged)?;
         let checked_len = text.rfind("\ncheck ").ok_or(DecodeError::Damaged)? + 1;
@@ -239,7 +239,7 @@ impl Shipped {
     }
 }
 
-/// The lines of an entry that were not read yet.
+/// The remaining lines of an entry.
 struct Lines<'a>(std::iter::Peekable<std::str::Lines<'a>>);
 
 impl<'a> Lines<'a> {
@@ -253,7 +253,7 @@ impl<'a> Lines<'a> {
         Some(Fields(fields))
     }
 
-    /// As many lines as begin with this word; `None` if one of them cannot be read.
+    /// All consecutive lines that begin with this word. `None` if one of them is malformed.
     fn all<T>(
         &mut self,
         word: &str,
@@ -279,7 +279,7 @@ impl Fields<'_> {
         self.number().map(Lsn::new)
     }
 
-    /// Zeros stand for none.
+    /// Zeros mean that there is no segment.
     fn segment(&mut self) -> Option<SegmentEnd> {
         let (salt, end) = (self.hex()?, self.number()?);
         Some(SegmentEnd { salt, end })

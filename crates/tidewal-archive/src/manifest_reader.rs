@@ -1,4 +1,4 @@
-//! What an archive holds: its manifest, read from the oldest entry that is there to the newest.
+//! Reads a manifest, from the oldest entry that exists to the newest.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -15,18 +15,18 @@ use crate::objects::Objects;
 use crate::sound::{Link, begins_behind, is_sound};
 use crate::times::{millis, system_time};
 
-/// Up to where to restore.
+/// The end of a restore.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum RestoreTarget {
-    /// All that is in the archive.
+    /// Everything in the archive.
     End,
 
-    /// Up to this record, or to the last one before it that does not tear an atomic batch.
+    /// Everything up to this record, without an atomic batch that ends after it.
     Lsn(Lsn),
 
-    /// What was there at this time: nothing that was not durable then, and everything that was durable
-    /// one `time_step` before (`docs/archive.md`, "Time").
+    /// The state at this time: nothing that was not durable then, and everything that was durable one `time_step`
+    /// earlier (`docs/archive.md`, "Time").
     Time(SystemTime),
 }
 
@@ -34,20 +34,20 @@ pub enum RestoreTarget {
 #[derive(Clone, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Contents {
-    /// The LSN of its first record; [`Lsn::ZERO`] if it has none.
+    /// The LSN of its first record. [`Lsn::ZERO`] if it has no record.
     pub oldest: Lsn,
-    /// The LSN of its last record; [`Lsn::ZERO`] if it has none.
+    /// The LSN of its last record. [`Lsn::ZERO`] if it has no record.
     pub end: Lsn,
-    /// How many segments it has.
+    /// Number of segments.
     pub segments: u64,
-    /// The bytes of them.
+    /// Number of bytes in all segments.
     pub bytes: u64,
-    /// Records between the first and the last that it has not.
+    /// Records between the first and the last that are not in the archive.
     pub gaps: Vec<RangeInclusive<Lsn>>,
     /// The earliest and the latest time that can be restored to.
     pub times: Option<RangeInclusive<SystemTime>>,
-    /// Records up to this one were pruned, or the store has expired them; [`Lsn::ZERO`] if the archive
-    /// still has its first entry and everything that it names.
+    /// Records up to this one were pruned, or the store has expired them. [`Lsn::ZERO`] if the archive still has its
+    /// first entry and everything that it names.
     pub expired: Lsn,
 }
 
@@ -61,8 +61,8 @@ pub struct BadObject {
     pub error: Error,
     /// The first record that cannot be restored because of it.
     pub first: Lsn,
-    /// The last one. Below `first` if it is not known that any record is lost: an entry of the manifest
-    /// may name none, and of the newest entries nothing tells what they named.
+    /// The last one. Below `first` if it is unknown whether any record is lost: an entry of the manifest may name no
+    /// record, and nothing tells what the newest entries named.
     pub last: Lsn,
 }
 
@@ -73,28 +73,28 @@ pub(super) struct Named {
     pub(super) shipped: Shipped,
 }
 
-/// A manifest that was read.
+/// The contents of a manifest.
 #[derive(Debug)]
 pub(super) struct ManifestReader {
     segments: Vec<Named>,
-    /// Of these the first that is there with all its parts. Those before it have expired.
+    /// The index of the first segment that has all its parts. The segments before it have expired.
     begin: usize,
     gaps: Vec<RangeInclusive<Lsn>>,
     pub(super) first_entry: u64,
     pub(super) checkpoint: Option<u64>,
-    /// The parts that are there, and the first LSN of the segment of each.
+    /// The parts that exist, each with the first LSN of its segment.
     pub(super) parts: BTreeMap<Path, Lsn>,
     log_id: Option<u64>,
-    /// Of the newest entry.
+    /// The number of the newest entry.
     pub(super) number: u64,
-    /// The last entry that was read; `None` before the first one, and behind one that could not be.
+    /// The last entry that was read. `None` before the first one, and after one that could not be read.
     link: Option<Link>,
-    /// The last LSN that an entry says the archive reached.
+    /// The last LSN that the archive has reached, according to the entries so far.
     known: Lsn,
 }
 
 impl ManifestReader {
-    /// Reads all of it, and fails if anything is wrong with the manifest.
+    /// Reads the whole manifest, and fails if anything is wrong with it.
     pub(super) async fn read(objects: &Objects) -> Result<Self> {
         let (manifest, bad) = Self::survey(objects).await?;
         match bad.into_iter().next() {
@@ -103,7 +103,7 @@ impl ManifestReader {
         }
     }
 
-    /// Reads what can be read of it, and says what cannot.
+    /// Reads as much of the manifest as possible, and lists the entries that cannot be read.
     pub(super) async fn survey(objects: &Objects) -> Result<(Self, Vec<BadObject>)> {
         let numbers = objects.entries().await?;
         let (Some(&first), Some(&last)) = (numbers.first(), numbers.last()) else {
@@ -160,12 +160,12 @@ impl ManifestReader {
         }
     }
 
-    /// The segments that are there, in the order of their LSNs.
+    /// The segments in the archive, in the order of their LSNs.
     pub(super) fn segments(&self) -> &[Named] {
         &self.segments[self.begin..]
     }
 
-    /// The segments before this one that the manifest still names.
+    /// How many segments before this one the manifest still names.
     pub(super) fn before(&self, kept: &Named) -> usize {
         let is_before = |named: &Named| named.entry < kept.entry;
         self.segments.partition_point(is_before)
@@ -218,13 +218,13 @@ impl ManifestReader {
         Ok(&segments[start..end])
     }
 
-    /// The time of the state that ends with `lsn`, as far as it is known: the latest point not after it.
+    /// The time of the state that ends with `lsn`, if it is known: that of the last point at or before it.
     pub(super) fn time_of(&self, lsn: Lsn) -> Option<SystemTime> {
         let points = self.points().take_while(|point| point.lsn <= lsn);
         points.last().and_then(|point| system_time(point.time))
     }
 
-    /// The manifest, to be gone on with. It was read without an error.
+    /// A writer that continues this manifest, which must have been read without an error.
     pub(super) fn to_writer(&self, writer: u64) -> ManifestWriter {
         let link = self.link.expect("the newest entry was read");
         ManifestWriter {
@@ -260,8 +260,8 @@ impl ManifestReader {
         segments.flat_map(|named| &named.shipped.times)
     }
 
-    /// A rule of the store takes the oldest objects first, parts before the entry that names them. So a
-    /// missing part is damage if anything older is whole, and so is one of the newest segment.
+    /// A rule of the store removes the oldest objects first, and parts before the entry that names them. A missing
+    /// part is therefore damage if any older segment is complete, or if it belongs to the newest segment.
     fn first_whole(&self, objects: &Objects) -> usize {
         let is_whole = |named: &Named| {
             let mut parts = 0..named.shipped.parts.len();
@@ -286,11 +286,13 @@ impl ManifestReader {
             return Err(damaged("it does not follow the entry before it"));
         }
         if !is_sound(&entry) || !self.link.is_none_or(|link| link.leads_to(&entry)) {
-            return Err(damaged("what it names does not join what was before it"));
+            return Err(damaged(
+                "what it names does not continue the entry before it",
+            ));
         }
         let before = begins_behind(&entry);
         if before < self.known {
-            return Err(damaged("it goes less far than an entry before it"));
+            return Err(damaged("it ends at a lower LSN than an entry before it"));
         }
         self.known = entry.reached.last;
         self.link = Some(Link {
@@ -309,14 +311,14 @@ impl ManifestReader {
         Ok(before)
     }
 
-    /// Forgets what a checkpoint says has gone.
+    /// Forgets everything before a checkpoint.
     fn begin_at(&mut self, entry: u64, first: Lsn) {
         self.checkpoint = self.checkpoint.max(Some(entry));
         self.segments.retain(|named| named.entry >= entry);
         self.gaps.retain(|gap| *gap.end() >= first);
     }
 
-    /// A gap that goes on is one gap.
+    /// Adds a gap. Consecutive gaps become one.
     fn add_gap(&mut self, first: Lsn, last: Lsn) {
         let before = self.gaps.pop_if(|gap| gap.end().next() == first);
         let start = before.map_or(first, |gap| *gap.start());
@@ -334,16 +336,16 @@ async fn read_if_there(objects: &Objects, number: u64, is_there: bool) -> Result
     Ok((entry, crc32fast::hash(&bytes)))
 }
 
-/// The entries that are damaged or missing, and what they may have named.
+/// The entries that are damaged or missing, and the records that they may have named.
 #[derive(Default)]
 struct BadEntries {
     found: Vec<(u64, BadObject)>,
-    /// How many of them had their records bounded by an entry behind them.
+    /// The number of entries whose records are bounded by a later entry.
     closed: usize,
 }
 
 impl BadEntries {
-    /// Notes one, behind an archive that went as far as `known`. Other errors are not its.
+    /// Notes a bad entry of an archive that reached `known` before it. Passes other errors on.
     fn open(&mut self, number: u64, objects: &Objects, error: Error, known: Lsn) -> Result<()> {
         if !matches!(error, Error::Damaged { .. } | Error::Missing { .. }) {
             return Err(error);
@@ -358,7 +360,7 @@ impl BadEntries {
         Ok(())
     }
 
-    /// What is bad up to here named records up to `before` at the most.
+    /// Bounds the bad entries so far: they named records up to `before` at most.
     fn close(&mut self, before: Lsn) {
         for (_, bad) in &mut self.found[self.closed..] {
             bad.last = before;
@@ -366,7 +368,7 @@ impl BadEntries {
         self.closed = self.found.len();
     }
 
-    /// Those from an entry on, before which a checkpoint needs none.
+    /// The bad entries from `oldest` on. A checkpoint makes earlier ones unnecessary.
     fn into_objects(self, oldest: u64) -> Vec<BadObject> {
         let needed = self
             .found
@@ -376,5 +378,5 @@ impl BadEntries {
     }
 }
 
-/// Entries that are read at the same time.
+/// How many entries are read at the same time.
 const ENTRIES_AHEAD: usize = 16;

@@ -1,4 +1,4 @@
-//! The manifest of an archive as it is written: how far it goes, and its next entry.
+//! Writes a manifest: knows its end, and creates the next entry.
 
 use std::sync::Arc;
 
@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::manifest::{Body, DecodeError, Entry, Reached};
 use crate::objects::{Created, Objects};
 
-/// The newest entry of a manifest, as far as its writer knows.
+/// The newest entry of a manifest, to the knowledge of its writer.
 #[derive(Clone, Debug)]
 pub(super) struct ManifestWriter {
     pub(super) log_id: u64,
@@ -39,8 +39,8 @@ impl ManifestWriter {
             }
             manifest.crc = crc32fast::hash(&bytes);
             manifest.reached = entry.reached;
-            // Its writer may have been told that it is not durable, or may not have lived to be told
-            // anything. All before it are, or it would not be there.
+            // Its writer may have got an error for this entry, or died before it got an answer, so the entry may
+            // not be durable. All entries before it are: otherwise it would not have been created.
             objects.put_again(&objects.entry(number), bytes).await?;
         }
         Ok(manifest)
@@ -51,12 +51,12 @@ impl ManifestWriter {
         self.number + 1
     }
 
-    /// Enters something as the next entry, and returns the manifest with it.
+    /// Creates the next entry, and returns the manifest with it.
     ///
-    /// If the store says that it is there already, it may be from an attempt that was not answered: its
-    /// bytes tell, which name the writer. Such an attempt may have failed after the entry could be seen
-    /// and before it was durable, so that it is put once more, the same bytes. A checkpoint takes nothing
-    /// over: the next entry goes behind it.
+    /// If the store says that the entry already exists, an earlier attempt that got no answer may have created it.
+    /// Its bytes tell, because they name the writer. Such an attempt may have made the entry visible and then failed
+    /// to make it durable, so the same bytes are put once more. A checkpoint does not take the archive over: the
+    /// entry gets the number after it.
     pub(super) async fn enter(
         mut self,
         objects: &Objects,
@@ -69,7 +69,7 @@ impl ManifestWriter {
             if let Created::No = objects.create(&object, next.bytes.clone()).await? {
                 let (found, bytes) = read_entry(objects, next.number).await?;
                 if bytes != next.bytes && self.is_checkpoint(&found) {
-                    // What comes behind it says that it is durable.
+                    // The entry that follows it implies that it is durable.
                     objects.put_again(&object, bytes.clone()).await?;
                     self.advance(found.number, &bytes, found.reached);
                     continue;
@@ -101,7 +101,7 @@ impl ManifestWriter {
         }
     }
 
-    /// Whether an entry is a checkpoint that follows the newest one that is known here.
+    /// Whether an entry is a checkpoint that follows the newest entry known here.
     fn is_checkpoint(&self, found: &Entry) -> bool {
         let follows = (found.log_id, found.previous) == (self.log_id, self.crc);
         let is_checkpoint = matches!(found.body, Body::Checkpoint { .. });
@@ -115,8 +115,8 @@ impl ManifestWriter {
     }
 }
 
-/// Makes sure that the store refuses to create what is there: without that two archivers could not be
-/// kept apart.
+/// Checks that the store refuses to create an object that exists. Without that, two archivers could overwrite each
+/// other's entries.
 pub(super) async fn check_refusal(objects: &Objects, entered: &Entered) -> Result<()> {
     let object = objects.entry(entered.number);
     match objects.create(&object, entered.bytes.clone()).await? {
@@ -124,13 +124,13 @@ pub(super) async fn check_refusal(objects: &Objects, entered: &Entered) -> Resul
         Created::Yes => Err(Error::Unconditional {
             object: object.to_string(),
             source: Arc::new(object_store::Error::NotSupported {
-                source: "it created an object that was there".into(),
+                source: "the store created an object that already existed".into(),
             }),
         }),
     }
 }
 
-/// An entry that was entered.
+/// An entry that was created.
 pub(super) struct Entered {
     pub(super) number: u64,
     bytes: Bytes,
@@ -145,11 +145,11 @@ pub(super) async fn read_entry(objects: &Objects, number: u64) -> Result<(Entry,
         reason,
     };
     let entry = Entry::decode(&bytes).map_err(|error| match error {
-        DecodeError::Damaged => damaged("it is no entry of a manifest"),
+        DecodeError::Damaged => damaged("it is not a manifest entry"),
         DecodeError::Version => Error::Unsupported { object: object() },
     })?;
     if entry.number != number {
-        return Err(damaged("it is another entry than its name says"));
+        return Err(damaged("its number is not the one in its name"));
     }
     Ok((entry, bytes))
 }

@@ -1,5 +1,5 @@
-//! The names of the objects (`docs/archive.md`, "The objects"), and the calls of the store, each with
-//! an error that says what was tried.
+//! The names of the objects (`docs/archive.md`, "The objects"), and the calls of the store. The error of each
+//! call names the call and the object.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
@@ -13,17 +13,17 @@ use tidewal::Lsn;
 use crate::error::{Error, Result};
 use crate::manifest::Shipped;
 
-/// The objects of an archive that is in a store, or is to be.
+/// The objects of an archive, which may not exist yet.
 #[derive(Clone, Debug)]
 pub(super) struct Objects {
     store: Arc<dyn ObjectStore>,
     prefix: Path,
 }
 
-/// What became of a put on the condition that there is no object.
+/// The outcome of a conditional put.
 pub(super) enum Created {
     Yes,
-    /// There is one.
+    /// The object already existed.
     No,
 }
 
@@ -57,7 +57,7 @@ impl Objects {
         self.prefix.clone().join("segments")
     }
 
-    /// The numbers of the entries that are there.
+    /// The numbers of the entries that exist.
     pub(super) async fn entries(&self) -> Result<BTreeSet<u64>> {
         let (manifest, mut found) = (self.manifest(), BTreeSet::new());
         self.list(&manifest, |object| {
@@ -67,7 +67,7 @@ impl Objects {
         Ok(found)
     }
 
-    /// The number of the newest entry, 0 if there is none.
+    /// The number of the newest entry, or 0 if there is none.
     pub(super) async fn newest_entry(&self) -> Result<u64> {
         let (manifest, mut newest) = (self.manifest(), 0);
         self.list(&manifest, |object| {
@@ -77,7 +77,7 @@ impl Objects {
         Ok(newest)
     }
 
-    /// The parts of segments that are there, and the first LSN of the segment of each.
+    /// The parts that exist, each with the first LSN of its segment.
     pub(super) async fn parts(&self) -> Result<BTreeMap<Path, Lsn>> {
         let (segments, mut found) = (self.segments(), BTreeMap::new());
         self.list(&segments, |object| {
@@ -98,19 +98,19 @@ impl Objects {
 
     /// An entry's bytes.
     pub(super) async fn get_entry(&self, number: u64) -> Result<Bytes> {
-        let reason = "it is longer than any entry";
+        let reason = "it is longer than an entry can be";
         let object = self.entry(number);
         self.get(&object, |len| len <= ENTRY_LEN_MAX, reason).await
     }
 
-    /// The bytes of a part, as many as the manifest says.
+    /// The bytes of a part. Their number is checked against the manifest.
     pub(super) async fn get_part(&self, segment: &Shipped, index: usize) -> Result<Bytes> {
         let (object, expected) = (self.part(segment, index), segment.parts[index].len);
-        let reason = "it has another length than the manifest says";
+        let reason = "its length is not the one in the manifest";
         self.get(&object, |len| len == expected, reason).await
     }
 
-    /// The length is looked at before anything is read: it is what is asked of memory.
+    /// Checks the length before anything is read, because it determines how much memory is allocated.
     async fn get(
         &self,
         object: &Path,
@@ -143,8 +143,8 @@ impl Objects {
         put.map(drop).map_err(|error| failed("put", object, error))
     }
 
-    /// Puts an object that can be seen, the same bytes, for the store's word that it is durable. A store
-    /// that does not allow overwriting what is there is none that shows what it may lose.
+    /// Puts an object that is already visible once more, with the same bytes, so that the store confirms that it is
+    /// durable. A store that forbids overwriting is trusted: it shows only objects that are durable.
     pub(super) async fn put_again(&self, object: &Path, bytes: Bytes) -> Result<()> {
         match self.put(object, bytes.into()).await {
             Err(Error::Store { source, .. }) if is_forbidden(&source) => Ok(()),
@@ -152,7 +152,7 @@ impl Objects {
         }
     }
 
-    /// Puts an object if there is none of that name.
+    /// Puts an object unless one with this name exists.
     pub(super) async fn create(&self, object: &Path, bytes: Bytes) -> Result<Created> {
         use object_store::Error::{AlreadyExists, NotImplemented, NotSupported, Precondition};
         let put = self
@@ -171,7 +171,7 @@ impl Objects {
         }
     }
 
-    /// Removes an object. One that is gone already is removed.
+    /// Removes an object. Succeeds if the object does not exist.
     pub(super) async fn remove(&self, object: &Path) -> Result<()> {
         match self.store.delete(object).await {
             Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
@@ -180,7 +180,7 @@ impl Objects {
     }
 }
 
-/// The number of an entry, from its name. Other names, and those further below, are not ours.
+/// The number of an entry, from its name. `None` for other names, and for names in directories below.
 fn entry_number(manifest: &Path, object: &ObjectMeta) -> Option<u64> {
     let mut below = object.location.prefix_match(manifest)?;
     let (name, None) = (below.next()?, below.next()) else {
@@ -189,7 +189,7 @@ fn entry_number(manifest: &Path, object: &ObjectMeta) -> Option<u64> {
     decimal(name.as_ref(), 20)
 }
 
-/// The first LSN of the segment that a part is of, from its name. Other names are not ours.
+/// The first LSN of a part's segment, from the part's name. `None` for other names.
 fn part_base(segments: &Path, object: &ObjectMeta) -> Option<Lsn> {
     let mut below = object.location.prefix_match(segments)?;
     let (segment, index, None) = (below.next()?, below.next()?, below.next()) else {
@@ -224,5 +224,5 @@ fn failed(action: &'static str, object: &Path, error: object_store::Error) -> Er
     }
 }
 
-/// An entry has at most 4,097 times and 512 parts, each in a line of at most 50 bytes.
+/// More than any entry needs: it has at most 4,097 times and 512 parts, each in a line of at most 50 bytes.
 const ENTRY_LEN_MAX: u64 = 1024 * 1024;

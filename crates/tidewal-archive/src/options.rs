@@ -4,10 +4,10 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
-/// How an archiver behaves.
+/// Options of an archiver.
 ///
-/// A consuming builder: set what differs from the defaults. Nothing of it is stored; an archive can be
-/// gone on with under other options.
+/// A consuming builder: set what differs from the defaults. The options are not stored. The next archiver can
+/// continue the archive with other options.
 ///
 /// # Examples
 ///
@@ -42,38 +42,38 @@ impl ArchiveOptions {
         Self::default()
     }
 
-    /// How long a durable record may wait for its segment to be finished, so that it can be shipped; `None` for
-    /// as long as the segment takes to fill. Default: 5 minutes.
+    /// How long a durable record may wait until its segment is finished and can be shipped. `None`: until the
+    /// segment is full. Default: 5 minutes.
     ///
-    /// This bounds what is lost with the machine, beside the time of an upload, as long as the archiver keeps up.
-    /// A log that is idle is left alone, and no segment is finished early while others wait for the store. Each
-    /// segment that is finished early costs a rotation of the log and two objects in the store.
+    /// If the machine is lost, the archive lacks at most the records of this time and of one upload, provided that
+    /// the archiver keeps up. An idle log is not rotated, and no segment is finished early while others wait for the
+    /// store. Each segment that is finished early costs a rotation of the log and two objects in the store.
     pub fn max_lag(mut self, time: impl Into<Option<Duration>>) -> Self {
         self.max_lag = time.into();
         self
     }
 
-    /// How many bytes of truncated segments may be held back, because the archive does not have them
-    /// yet, before [`overflow`](Self::overflow) says what happens. Default: 4 GiB.
+    /// How many bytes of truncated segments the log may hold back because they are not archived yet. Beyond this,
+    /// [`overflow`](Self::overflow) decides what happens. Default: 4 GiB.
     ///
-    /// Counted in whole segments. With 0 no segment is opened while anything is held back.
-    /// Segments that were not truncated do not count.
+    /// Whole segments are counted. With 0, no segment is opened while anything is held back. Segments that were not
+    /// truncated do not count.
     pub fn max_held_bytes(mut self, bytes: u64) -> Self {
         self.max_held_bytes = bytes;
         self
     }
 
-    /// What happens when more is held back. Default: [`Overflow::RefuseAppends`].
+    /// What happens when more than [`max_held_bytes`](Self::max_held_bytes) is held back. Default:
+    /// [`Overflow::RefuseAppends`].
     pub fn overflow(mut self, overflow: Overflow) -> Self {
         self.overflow = overflow;
         self
     }
 
-    /// How long one call of the store may take before it is given up and tried again. Default: 5
-    /// minutes.
+    /// How long one call of the store may take before it is abandoned and retried. Default: 5 minutes.
     ///
-    /// A part of 8 MiB has to get through in that time. Stores commonly have time limits of their own,
-    /// which are shorter.
+    /// It must be long enough to put a part of 8 MiB. Clients of stores commonly have shorter timeouts of their
+    /// own.
     pub fn attempt_timeout(mut self, time: Duration) -> Self {
         self.attempt_timeout = time;
         self
@@ -81,37 +81,36 @@ impl ArchiveOptions {
 
     /// The longest wait between two attempts. Default: 1 minute.
     ///
-    /// The first one is 100 ms, each further one twice as long, and each is shortened by chance, by up
-    /// to a half.
+    /// The first wait is 100 ms, and each further one is twice as long. Each wait is shortened at random by up to a
+    /// half.
     pub fn retry_cap(mut self, time: Duration) -> Self {
         self.retry_cap = time;
         self
     }
 
-    /// How far apart the times are that are recorded for restoring to a point in time. Default: 1
-    /// second.
+    /// The least distance between two times that are recorded for point-in-time restore. Default: 1 second.
     pub fn time_step(mut self, time: Duration) -> Self {
         self.time_step = time;
         self
     }
 
-    /// Takes the archive over with the first segment that there is to ship, and not at the start. Then an
-    /// archiver without news writes no entry. Default: `false`.
+    /// Whether the archiver takes the archive over only when it has a segment to ship, and not at its start. If there
+    /// is nothing to ship, it then writes no entry. Default: `false`.
     ///
-    /// For programs that ship what there is and end. A service leaves it `false`: it stops another
-    /// archiver of the same log at once, such as that of a machine that was believed dead.
+    /// Set it in programs that ship what exists and then exit. A service should leave it `false`: its archiver then
+    /// stops another archiver of the same log at once, such as that of a machine that was believed dead.
     pub fn lazy_claim(mut self, lazy: bool) -> Self {
         self.lazy_claim = lazy;
         self
     }
 
-    /// What decides how the waits between attempts are shortened. Default: by chance.
+    /// The seed that determines how waits between attempts are shortened. Default: random.
     pub fn seed(mut self, seed: u64) -> Self {
         self.seed = Some(seed);
         self
     }
 
-    /// Where the wall clock is read. Default: [`SystemTime::now`].
+    /// The function that reads the wall clock. Default: [`SystemTime::now`].
     pub fn clock(mut self, now: impl Fn() -> SystemTime + Send + Sync + 'static) -> Self {
         self.clock = Arc::new(now);
         self
@@ -158,14 +157,14 @@ pub enum Overflow {
     #[default]
     RefuseAppends,
 
-    /// The oldest truncated segments are given up, and the archive gets a gap that its manifest states.
+    /// The oldest truncated segments are given up, and the manifest records a gap in the archive.
     ///
-    /// Also lets an archiver go on, with a gap, if the log was truncated while it had none.
+    /// With this value, an archiver also continues, with a gap, if the log was truncated while it had no archiver.
     LeaveGap,
 }
 
-// What managed databases promise for a point-in-time restore. The log writes up to a segment of zeros for each
-// rotation, and the store takes two objects: a minute would be five times as much, for a log with little to do.
+// Managed databases promise this for a point-in-time restore. Each rotation writes up to a segment of zeros and
+// creates two objects in the store. For a log with few appends, one minute would cost five times as much.
 const MAX_LAG_DEFAULT: Duration = Duration::from_secs(5 * 60);
 const MAX_HELD_BYTES_DEFAULT: u64 = 4 * 1024 * 1024 * 1024;
 const ATTEMPT_TIMEOUT_DEFAULT: Duration = Duration::from_secs(5 * 60);

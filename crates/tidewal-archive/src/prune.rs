@@ -1,4 +1,4 @@
-//! Making an archive smaller (`docs/archive.md`, "Pruning").
+//! Removing old segments from an archive (`docs/archive.md`, "Pruning").
 
 use tidewal::Lsn;
 
@@ -10,36 +10,38 @@ use crate::manifest_reader::{ManifestReader, Named, RestoreTarget};
 use crate::manifest_writer::read_entry;
 use crate::objects::Objects;
 
-/// What was pruned.
+/// The result of [`Archive::prune`].
 #[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Pruned {
-    /// The LSN of the first record that the archive has now; [`Lsn::ZERO`] if it has none.
+    /// The LSN of the first record that is still in the archive. [`Lsn::ZERO`] if there is none.
     pub oldest: Lsn,
-    /// Segments that went, and that the manifest still named.
+    /// Segments that were removed, and that the manifest still named.
     pub segments: u64,
-    /// Objects that were removed: entries of the manifest, and parts of segments.
+    /// Objects that were removed: manifest entries and parts of segments.
     pub objects: u64,
 }
 
-/// Making it smaller.
+/// Pruning.
 impl Archive {
-    /// Removes what is not needed to have the record, or the state of the time, that `before` names: all
-    /// segments before the one that holds it. [`RestoreTarget::End`] keeps the newest segment only.
+    /// Removes all segments before the one that holds `before`: a record, or the state at a time.
+    /// [`RestoreTarget::End`] keeps only the newest segment.
     ///
-    /// First a checkpoint is entered into the manifest, which says where readers begin. Only what lies before
-    /// it is removed. So the archive can be restored from at every moment, and if this fails or is cut short
-    /// it can be called again, with the same `before` or a later one. Of a time before the archive's first one
-    /// nothing is removed. Archivers may be at work meanwhile.
+    /// It first enters a checkpoint into the manifest, which says where readers begin, and then removes only
+    /// objects before the checkpoint. The archive can therefore be restored at any moment. If the call fails or is
+    /// interrupted, call it again, with the same `before` or a later one. If `before` is a time before the first
+    /// time in the archive, nothing is removed. Archivers can keep working in the meantime.
     ///
     /// # Errors
     ///
-    /// [`Error::BeyondEnd`]; [`Error::Empty`]; [`Error::Missing`], [`Error::Damaged`] and
-    /// [`Error::Unsupported`] if the manifest cannot be read: then nothing is removed; [`Error::Store`].
+    /// - [`Error::BeyondEnd`], [`Error::Empty`].
+    /// - [`Error::Missing`], [`Error::Damaged`], [`Error::Unsupported`] if the manifest cannot be read. Nothing is
+    ///   removed then.
+    /// - [`Error::Store`].
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before it completes, some of what may be removed is removed. Call it again.
+    /// If the future is dropped before it completes, only some of the objects may have been removed. Call it again.
     ///
     /// # Examples
     ///
@@ -56,7 +58,7 @@ impl Archive {
     /// # let snapshot_lsn = wal.append("a record").await?;
     /// # wal.rotate().await?;
     /// # Archiver::start(&wal, &archive, ArchiveOptions::new())?.wait_caught_up().await?;
-    /// // The service has a snapshot of everything up to this record, and keeps it.
+    /// // The service has a durable snapshot of everything up to this record.
     /// let pruned = archive.prune(RestoreTarget::Lsn(snapshot_lsn)).await?;
     /// println!("{} objects removed", pruned.objects);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -81,7 +83,7 @@ impl Archive {
             make_durable(objects, &manifest).await?;
             if !is_covered {
                 match enter_checkpoint(objects, &manifest, kept).await {
-                    // An archiver was faster.
+                    // An archiver has created an entry in the meantime.
                     Err(Error::Fenced { .. }) => continue,
                     entered => entered?,
                 }
@@ -95,7 +97,7 @@ impl Archive {
     }
 }
 
-/// The first segment that stays; `None` if there is no segment.
+/// The first segment that stays. `None` if the archive has no segment.
 fn first_kept(manifest: &ManifestReader, before: RestoreTarget) -> Result<Option<&Named>> {
     let needed = match manifest.resolve(before) {
         Err(Error::TooEarly) => Lsn::ZERO,
@@ -105,8 +107,8 @@ fn first_kept(manifest: &ManifestReader, before: RestoreTarget) -> Result<Option
     Ok(segments.find(|named| named.shipped.sealed.last >= needed))
 }
 
-/// Puts the newest entry once more, which may be a checkpoint of a call that failed: it may be seen and
-/// not be durable. All before it are durable, or it would not be there.
+/// Puts the newest entry once more. It may be the checkpoint of a call that failed, and be visible without being
+/// durable. All entries before it are durable: otherwise it would not have been created.
 async fn make_durable(objects: &Objects, manifest: &ManifestReader) -> Result<()> {
     let (_, newest) = read_entry(objects, manifest.number).await?;
     objects
@@ -114,7 +116,7 @@ async fn make_durable(objects: &Objects, manifest: &ManifestReader) -> Result<()
         .await
 }
 
-/// Enters, durably, that readers begin with the entry of `kept`.
+/// Enters a durable checkpoint: readers begin with the entry of `kept`.
 async fn enter_checkpoint(
     objects: &Objects,
     manifest: &ManifestReader,
@@ -129,8 +131,8 @@ async fn enter_checkpoint(
     writer.enter(objects, &body, reached).await.map(drop)
 }
 
-/// Removes the objects before a checkpoint: first the parts, then the entries that name them. Returns how
-/// many.
+/// Removes the objects before a checkpoint: first the parts, then the entries that name them. Returns their
+/// number.
 async fn sweep(objects: &Objects, manifest: &ManifestReader, kept: &Named) -> Result<u64> {
     let first = kept.shipped.sealed.header.base;
     let parts = manifest.parts.iter().filter(|(_, base)| **base < first);
@@ -147,8 +149,8 @@ async fn sweep(objects: &Objects, manifest: &ManifestReader, kept: &Named) -> Re
     Ok(removed)
 }
 
-/// A checkpoint is the same, whichever process enters it.
+/// The writer of a checkpoint: its bytes are the same whichever process enters it.
 const NO_WRITER: u64 = 0;
 
-/// Objects that are removed at the same time.
+/// How many objects are removed at the same time.
 const REMOVALS_AHEAD: usize = 16;

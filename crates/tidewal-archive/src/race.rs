@@ -1,10 +1,10 @@
-//! Two futures, of which the first to be ready counts.
+//! Waiting for the first of two futures.
 
 use std::future::{Future, poll_fn};
 use std::pin::pin;
 use std::task::Poll;
 
-/// Resolves to whichever of the two is ready first; on a tie to the first. The other one is dropped.
+/// The output of the future that is ready first, or of `first` if both are ready. The other one is dropped.
 pub(crate) async fn race<T>(first: impl Future<Output = T>, second: impl Future<Output = T>) -> T {
     let (mut first, mut second) = (pin!(first), pin!(second));
     poll_fn(|context| match first.as_mut().poll(context) {

@@ -1,4 +1,4 @@
-//! From an archive to a directory.
+//! Restoring a directory from an archive.
 
 use std::future::Future;
 use std::path::Path;
@@ -17,46 +17,48 @@ use crate::error::Result;
 use crate::manifest::Shipped;
 use crate::manifest_reader::{ManifestReader, RestoreTarget};
 
-/// What was restored.
+/// The result of a restore.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub struct Restored {
     /// The LSN of the first record in the directory.
     pub oldest: Lsn,
-    /// The LSN of the last one; below `oldest` if there is none.
+    /// The LSN of the last record in the directory. Below `oldest` if the directory has no record.
     pub end: Lsn,
-    /// A time at which everything up to `end` was durable: the latest one that the archive knows of a
-    /// record not after `end`. `None` if it knows of none.
+    /// A time at which everything up to `end` was durable: the latest time in the archive of a record at or before
+    /// `end`. `None` if the archive has no such time.
     pub time: Option<SystemTime>,
-    /// Segments written.
+    /// Number of segments written.
     pub segments: u64,
-    /// Bytes read from the store.
+    /// Number of bytes read from the store.
     pub bytes: u64,
 }
 
 /// Restoring.
 impl Archive {
-    /// Restores the log into a directory that is missing or empty, or in which an earlier restore was cut short.
+    /// Restores the log into a directory that is missing or empty, or in which an earlier restore was interrupted.
     ///
-    /// When it returns, the directory is durable, and can be opened as any log. Every object, every record
-    /// and every joint was checked. If it fails or is cut short, the directory cannot be opened
+    /// When it returns, the directory is durable and can be opened like any log. Every object, every record and
+    /// every link between segments was checked. If it fails or is interrupted, the directory cannot be opened
     /// ([`UnfinishedRestore`](tidewal::Error::UnfinishedRestore)): restore into it again.
     ///
-    /// A restored log that is appended to is another log from there on: archive it under another prefix,
-    /// unless it was restored to the very end ([`RestoreTarget::End`]) and the old one is gone for good.
+    /// Once a restored log is appended to, it is a different log. Archive it under another prefix, unless it was
+    /// restored to the very end ([`RestoreTarget::End`]) and the old log will never be used again.
     ///
     /// # Errors
     ///
-    /// [`Error::NotEmpty`]; [`Error::Empty`]; [`Error::BeyondEnd`], [`Error::BeforeBeginning`],
-    /// [`Error::TooEarly`] for a target that the archive does not reach; [`Error::Gap`],
-    /// [`Error::Missing`], [`Error::Damaged`], [`Error::Unsupported`] for what is wrong with it;
-    /// [`Error::Store`]; [`Error::Log`] if the directory could not be written, or is open. Nothing is tried
-    /// twice: stores commonly do that themselves.
+    /// - [`Error::NotEmpty`] if the directory is not empty, [`Error::Log`] if it could not be written or is open.
+    /// - [`Error::Empty`] if there is no archive.
+    /// - [`Error::BeyondEnd`], [`Error::BeforeBeginning`], [`Error::TooEarly`] if the target is not in the archive.
+    /// - [`Error::Gap`], [`Error::Missing`], [`Error::Damaged`], [`Error::Unsupported`] if something is wrong with
+    ///   the archive.
+    /// - [`Error::Store`] if a call of the store failed. No call is retried here, because stores commonly retry
+    ///   themselves.
     ///
     /// # Cancel safety
     ///
-    /// If the future is dropped before it completes, the directory is one that cannot be opened, or is
-    /// missing or empty if nothing was written yet.
+    /// If the future is dropped before it completes, the directory cannot be opened, or it is still missing or empty
+    /// because nothing was written yet.
     ///
     /// # Examples
     ///
@@ -66,17 +68,16 @@ impl Archive {
         self.restore_with(builder, None, target).await
     }
 
-    /// As [`restore`](Self::restore), but without the segments that end before `from`: for services that have a
-    /// snapshot of everything before it.
+    /// Like [`restore`](Self::restore), but leaves out the segments that end before `from`: for services that have
+    /// a snapshot of everything before it.
     ///
     /// # Errors
     ///
-    /// Those of [`restore`](Self::restore); [`Error::EmptyRange`] if `from` lies behind the end that was asked
-    /// for.
+    /// Those of [`restore`](Self::restore), and [`Error::EmptyRange`] if `from` is after the target.
     ///
     /// # Cancel safety
     ///
-    /// That of [`restore`](Self::restore).
+    /// The same as of [`restore`](Self::restore).
     pub async fn restore_from(
         &self,
         dir: impl AsRef<Path>,
@@ -87,7 +88,7 @@ impl Archive {
         self.restore_with(builder, Some(from), target).await
     }
 
-    /// As [`restore`](Self::restore) (or [`restore_from`](Self::restore_from), if there is a `from`), onto a
+    /// Like [`restore`](Self::restore), or like [`restore_from`](Self::restore_from) if `from` is given, onto a
     /// simulated disk.
     ///
     /// # Errors
@@ -96,7 +97,7 @@ impl Archive {
     ///
     /// # Cancel safety
     ///
-    /// That of [`restore`](Self::restore).
+    /// The same as of [`restore`](Self::restore).
     #[cfg(feature = "sim")]
     pub async fn restore_on(
         &self,
@@ -109,7 +110,7 @@ impl Archive {
         self.restore_with(builder, from, target).await
     }
 
-    /// The directory is not touched before it is known what to restore.
+    /// Decides what to restore before it touches the directory.
     async fn restore_with(
         &self,
         builder: impl Future<Output = tidewal::Result<LogBuilder>>,
@@ -137,7 +138,7 @@ impl Archive {
         Ok(restored)
     }
 
-    /// Copies the records of a segment up to `upto`, each part after it was checked.
+    /// Copies the records of a segment up to `upto`. Each part is checked before it is copied.
     async fn copy(&self, segment: &Shipped, upto: Lsn, builder: &mut LogBuilder) -> Result<Copied> {
         builder.begin_segment(segment.sealed.header).await?;
         let mut check = SegmentCheck::new(&self.objects, segment, upto);
@@ -160,7 +161,7 @@ impl Archive {
     }
 }
 
-/// What was copied of a segment.
+/// The result of copying a segment.
 struct Copied {
     last: Lsn,
     bytes: u64,

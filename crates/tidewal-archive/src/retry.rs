@@ -1,4 +1,4 @@
-//! The one loop that tries again, and how long it waits in between.
+//! The only loop that retries, and its waits.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use crate::error::{Error, Result};
 use crate::status::Status;
 
-/// Tries again what failed for a reason that may pass, and says in the status how it goes.
+/// Retries calls whose error may be temporary, and reports failures in the status.
 pub(super) struct Retry {
     /// How long one call of the store may take.
     timeout: Duration,
@@ -30,8 +30,8 @@ impl Retry {
         &self.status
     }
 
-    /// A call of the store, tried until it succeeds or fails for good. Each attempt that takes longer
-    /// than the timeout is given up.
+    /// Retries a call of the store until it succeeds or fails permanently. An attempt that takes longer than the
+    /// timeout is abandoned.
     pub(super) async fn call<T, F: Future<Output = Result<T>>>(
         &self,
         action: &'static str,
@@ -42,7 +42,7 @@ impl Retry {
             .await
     }
 
-    /// Tries until it succeeds or fails for good.
+    /// Retries until the attempt succeeds or fails permanently.
     pub(super) async fn run<T, F: Future<Output = Result<T>>>(
         &self,
         attempt: impl Fn() -> F,
@@ -69,7 +69,7 @@ impl Retry {
         tokio::time::sleep(wait).await;
     }
 
-    /// Notes that the archive was looked at, and is not another log's.
+    /// Notes that the archive was checked and does not belong to another log.
     pub(super) fn note_looked(&self) {
         self.note_success();
         let set = |status: &mut Status| !std::mem::replace(&mut status.has_looked, true);
@@ -87,7 +87,7 @@ impl Retry {
     }
 }
 
-/// Gives an attempt up when it has taken this long.
+/// Abandons an attempt after this time.
 async fn within<T>(
     time: Duration,
     action: &'static str,
@@ -103,7 +103,7 @@ async fn within<T>(
     })
 }
 
-/// Waits that grow twice as long each time, up to a cap, and are shortened by chance.
+/// Waits that double each time, up to a cap, and are shortened at random.
 #[derive(Clone, Debug)]
 pub(super) struct Backoff {
     cap: Duration,
@@ -126,15 +126,15 @@ impl Backoff {
         self.next = FIRST;
     }
 
-    /// The wait after a failure: between a half of it and all of it, so that many who failed together
-    /// do not come back together.
+    /// The next wait, at random between a half of it and all of it, so that many archivers that failed together do
+    /// not all retry together.
     pub(super) fn wait(&mut self) -> Duration {
         let longest = self.next.min(self.cap);
         self.next = longest.saturating_mul(2);
         longest / 2 + longest.mul_f64(self.fraction() / 2.0)
     }
 
-    /// From 0 to 1.
+    /// A random number from 0 to 1.
     fn fraction(&mut self) -> f64 {
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.random;

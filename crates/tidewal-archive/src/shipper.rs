@@ -23,7 +23,7 @@ use crate::step::{self, Step};
 use crate::times::Times;
 use crate::upload::Uploader;
 
-/// Ships what is finished, and lets the log have it when it is safe.
+/// Ships finished segments, and lets the log remove each one once it is safe in the archive.
 pub(super) struct Shipper {
     hold: ArchiveHold,
     segments: Segments,
@@ -33,7 +33,7 @@ pub(super) struct Shipper {
     retry: Arc<Retry>,
     times: Times,
     options: ArchiveOptions,
-    /// What this archiver calls itself in the manifest.
+    /// The number that identifies this archiver in the manifest.
     writer: u64,
 }
 
@@ -66,7 +66,7 @@ impl Shipper {
         }
     }
 
-    /// Ships until something is wrong that trying again does not mend.
+    /// Ships until an error that a retry cannot help.
     pub(super) async fn run(&mut self) -> Error {
         let Err(error) = self.ship_all().await;
         error
@@ -89,7 +89,7 @@ impl Shipper {
             let (segments, kept) = (self.segments.list(), self.hold.first_kept());
             let prefix = self.objects.prefix();
             let step = step::next(&manifest.reached, &segments, kept, &prefix)?;
-            // Not before it is known that archive and log belong together.
+            // Only now is it known that archive and log belong together.
             self.settle(&manifest);
             self.retry.note_looked();
             match step {
@@ -105,8 +105,8 @@ impl Shipper {
         }
     }
 
-    /// The id of the log, when it has one. Before its first segment it may be told only that what is
-    /// under the prefix is not its archive.
+    /// Waits until the log has an id, and returns it. Before the log has its first segment, all that can be told is
+    /// that an existing archive under the prefix is not its own.
     async fn log_id(&mut self) -> Result<u64> {
         if let Some(log_id) = self.segments.list().log_id {
             return Ok(log_id);
@@ -127,7 +127,7 @@ impl Shipper {
         }
     }
 
-    /// Waits for a change of the log's segments, which it brings about itself when a record has waited long
+    /// Waits for a change of the log's segments. Rotates the open segment itself once a record has waited long
     /// enough.
     async fn wait(&mut self) -> Result<()> {
         let Self { segments, lag, .. } = self;
@@ -145,7 +145,7 @@ impl Shipper {
         self.retry.call("read", &object, read).await
     }
 
-    /// Takes the archive over. Another archiver may do the same at this moment: then once more.
+    /// Takes the archive over. If another archiver does so at the same moment, tries again.
     async fn claim(&self, log_id: u64) -> Result<ManifestWriter> {
         let object = self.objects.manifest();
         let claim = || self.try_claim(log_id);
@@ -165,14 +165,14 @@ impl Shipper {
         manifest.enter(&self.objects, &Body::Claim, reached).await
     }
 
-    /// Makes sure that the store refuses to create what is there.
+    /// Checks that the store refuses to create an object that exists.
     async fn check_refusal(&self, entered: &Entered) -> Result<()> {
         let object = self.objects.entry(entered.number);
         let check = || check_refusal(&self.objects, entered);
         self.retry.call("create", &object, check).await
     }
 
-    /// Lets the log have what is in the archive.
+    /// Moves the hold, so the log may remove what is in the archive.
     fn settle(&self, manifest: &ManifestWriter) {
         let reached = manifest.reached.last;
         let status = self.retry.status();
@@ -180,9 +180,10 @@ impl Shipper {
         self.hold.advance(reached.next());
     }
 
-    /// Ships a segment, unless it is given up meanwhile.
+    /// Ships a segment, unless it is given up in the meantime.
     ///
-    /// Only until its entry is tried: whether that is there could not be told afterwards.
+    /// From the first attempt to create its entry on, the segment is shipped in any case: after an abandoned attempt
+    /// the archiver would not know whether the entry exists.
     async fn ship(
         &mut self,
         manifest: &mut ManifestWriter,
@@ -199,7 +200,7 @@ impl Shipper {
         );
         match shipped.await {
             Some(Ok(shipped)) => self.enter_segment(manifest, shipped).await,
-            // What was read may be another segment already.
+            // The file that was read may already be another segment.
             Some(Err(_)) if self.hold.has_let_go(first) => Ok(()),
             Some(Err(error)) => Err(error),
             None => Ok(()),
@@ -266,7 +267,7 @@ fn still_open(is_open: bool) -> Result<()> {
     }
 }
 
-/// A number that no other archiver has, as far as chance goes.
+/// A random number, which no other archiver is likely to have.
 fn random() -> u64 {
     RandomState::new().build_hasher().finish()
 }

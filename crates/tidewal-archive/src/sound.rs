@@ -1,10 +1,10 @@
-//! Whether the entries of a manifest hold, each in itself and behind the one before it.
+//! Checks of manifest entries: each on its own, and whether it continues the one before it.
 
 use tidewal::{Lsn, SegmentEnd, SegmentHeader};
 
 use crate::manifest::{Body, Entry, Reached, Shipped, TimePoint};
 
-/// What the next entry has to follow.
+/// The entry that the next one must continue.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Link {
     /// CRC-32 of the entry.
@@ -13,7 +13,7 @@ pub(super) struct Link {
 }
 
 impl Link {
-    /// Whether an entry that holds in itself goes on from here.
+    /// Whether an entry that is sound on its own continues this one.
     pub(super) fn leads_to(&self, entry: &Entry) -> bool {
         let next = self.reached.last.next();
         let is_empty = self.reached.is_nothing();
@@ -29,7 +29,7 @@ impl Link {
                 Body::Gap { first, .. } => *first == next && !is_empty,
                 Body::Segment(shipped) => {
                     let header = shipped.sealed.header;
-                    // A log that was truncated up to a segment without records names none.
+                    // A log that was truncated up to a segment without records names no predecessor.
                     let known = self.reached.segment.zip(header.predecessor);
                     let joins = known.is_none_or(|(segment, named)| segment == named);
                     is_empty || (header.base == next && joins)
@@ -38,7 +38,7 @@ impl Link {
     }
 }
 
-/// How far an archive went before this entry, by what the entry says.
+/// The last LSN of the archive before this entry, according to the entry.
 pub(super) fn begins_behind(entry: &Entry) -> Lsn {
     match &entry.body {
         Body::Claim | Body::Checkpoint { .. } => entry.reached.last,
@@ -47,7 +47,7 @@ pub(super) fn begins_behind(entry: &Entry) -> Lsn {
     }
 }
 
-/// Whether an entry does not contradict itself, so that what is built of it need not be doubted.
+/// Whether an entry is consistent, so that code that uses its fields need not check them again.
 pub(super) fn is_sound(entry: &Entry) -> bool {
     let reached = (entry.reached.last, entry.reached.segment);
     match &entry.body {
@@ -68,7 +68,7 @@ fn reached_by(shipped: &Shipped) -> (Lsn, Option<SegmentEnd>) {
     (shipped.sealed.last, Some(SegmentEnd { salt, end }))
 }
 
-/// Whether there can be such a segment.
+/// Whether a log can have such a segment.
 fn is_possible(shipped: &Shipped) -> bool {
     let header = shipped.sealed.header;
     let len: u64 = shipped

@@ -1,29 +1,29 @@
-//! How an archiver is doing.
+//! What an archiver reports about its work.
 
 use crate::error::Error;
 use tidewal::Lsn;
 
-/// How an archiver is doing.
+/// What an archiver has done so far, and its last error.
 #[derive(Clone, Debug, Default)]
 #[non_exhaustive]
 pub struct Status {
-    /// Everything up to this LSN is in the archive, or was given up. [`Lsn::ZERO`] before the archive
-    /// was first reached.
+    /// Everything up to this LSN is in the archive, or was given up. [`Lsn::ZERO`] until the archiver has read the
+    /// archive for the first time.
     pub archived: Lsn,
-    /// Segments shipped since the start.
+    /// Number of segments shipped since the start.
     pub segments: u64,
-    /// Their bytes.
+    /// Number of bytes in these segments.
     pub bytes: u64,
-    /// Records that were given up since the start, and are a gap in the archive.
+    /// Number of records that were given up since the start, and are a gap in the archive.
     pub given_up: u64,
     /// Bytes of truncated segments that are held back because they are not in the archive.
     pub held_bytes: u64,
-    /// Attempts since the start that failed.
+    /// Number of attempts since the start that failed.
     pub failures: u64,
-    /// Why the last attempt failed; `None` after a success.
+    /// Why the last attempt failed. `None` after a success.
     pub last_error: Option<Error>,
-    /// Why the archiver has ended, if it has.
+    /// Why the archiver has ended. `None` while it is running.
     pub end: Option<Error>,
-    /// Whether the archive was looked at, and is not another log's.
+    /// Whether the archive was checked and does not belong to another log.
     pub(super) has_looked: bool,
 }

@@ -1,4 +1,4 @@
-//! What an archiver has to do next, from what the archive has and what the log has.
+//! Decides what an archiver does next, from the state of the archive and of the log.
 
 use tidewal::{FinishedSegment, Lsn, SegmentEnd, SegmentHeader, SegmentList};
 
@@ -9,13 +9,13 @@ use crate::manifest::Reached;
 #[derive(Clone, Debug)]
 pub(super) enum Step {
     Ship(FinishedSegment),
-    /// The log has not got these records any more.
+    /// The log no longer has these records.
     Gap(Lsn, Lsn),
-    /// Everything finished is in the archive.
+    /// Every finished segment is in the archive.
     Wait,
 }
 
-/// The next step of a log that keeps what begins with `kept`, or an error if archive and log do not belong
+/// The next step for a log that keeps everything from `kept` on, or an error if archive and log do not belong
 /// together.
 pub(super) fn next(
     reached: &Reached,
@@ -30,7 +30,7 @@ pub(super) fn next(
         });
     }
     let next = reached.last.next();
-    // What is not kept may go at any moment.
+    // The log may remove at any moment what it is not asked to keep.
     let from = kept.map_or(next, |kept| kept.max(next));
     let missing = list.finished.iter().find(|found| found.first() >= from);
     Ok(match missing {
@@ -40,8 +40,8 @@ pub(super) fn next(
     })
 }
 
-/// Whether the log can have made what the archive holds: it does not end before the archive, and
-/// wherever its segments meet the archive's last one, they are that one or follow it.
+/// Whether the archive can be one of this log: the log does not end before the archive, and where its segments
+/// meet the archive's last one, they are that segment or follow it.
 fn is_common(reached: &Reached, list: &SegmentList) -> bool {
     let mut finished = list.finished.iter();
     reached.is_nothing()
@@ -51,8 +51,7 @@ fn is_common(reached: &Reached, list: &SegmentList) -> bool {
             && list.open.is_none_or(|open| begins_behind(reached, open)))
 }
 
-/// Whether a finished segment, if it has the record that the archive ends with, is the one that the
-/// archive has.
+/// Whether a finished segment is the archived one, if it holds the last record of the archive.
 fn is_as_archived(reached: &Reached, found: &FinishedSegment) -> bool {
     let holds_it = (found.first()..=found.last()).contains(&reached.last);
     let (salt, end) = (found.header().salt, found.size());
@@ -60,13 +59,13 @@ fn is_as_archived(reached: &Reached, found: &FinishedSegment) -> bool {
     !holds_it || (found.last() == reached.last && expected == SegmentEnd { salt, end })
 }
 
-/// Whether an unfinished segment lies behind the archive, which has finished ones only.
+/// Whether the open segment begins after the archive, which has finished segments only.
 fn begins_behind(reached: &Reached, open: SegmentHeader) -> bool {
     open.base > reached.last && joins(reached, open)
 }
 
-/// Whether a segment, if it is the next one, does not follow another one than the archive ends with. A
-/// log that was truncated up to a segment without records begins anew there, and names none.
+/// Whether a segment, if it is the next one, names the archive's last segment as its predecessor. It may name none:
+/// a log that was truncated up to a segment without records begins anew there.
 fn joins(reached: &Reached, header: SegmentHeader) -> bool {
     let known = header.predecessor.zip(reached.segment);
     header.base != reached.last.next() || known.is_none_or(|(named, known)| named == known)

@@ -1,4 +1,4 @@
-//! Which records were there at which time.
+//! Which records were durable at which time.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -8,7 +8,7 @@ use tidewal::{DurableLsns, Lsn};
 use crate::manifest::TimePoint;
 use crate::options::Clock;
 
-/// The points that are not in the archive yet. Clones are the same.
+/// The points that are not in the archive yet. Clones share them.
 #[derive(Clone)]
 pub(super) struct Times(Arc<Mutex<Points>>);
 
@@ -16,7 +16,7 @@ struct Points {
     clock: Clock,
     /// In the order of their LSNs and times.
     noted: Vec<TimePoint>,
-    /// No point is older: times do not go backwards.
+    /// The latest time so far. No later point gets an earlier time.
     latest: u64,
 }
 
@@ -29,7 +29,7 @@ impl Times {
         })))
     }
 
-    /// Times go on from this one.
+    /// Sets the latest time so far.
     pub(super) fn go_on_from(&self, latest: u64) {
         let mut points = self.points();
         points.latest = points.latest.max(latest);
@@ -49,8 +49,8 @@ impl Times {
         }
     }
 
-    /// The points of a segment, of which the last is for its last record. They stay here until it is in
-    /// the archive.
+    /// The points of a segment. The last one is for its last record. They stay here until the segment is in the
+    /// archive.
     pub(super) fn of_segment(&self, base: Lsn, last: Lsn) -> Vec<TimePoint> {
         let mut points = self.points();
         let now = points.now();
@@ -80,7 +80,7 @@ impl Points {
         self.latest
     }
 
-    /// Drops every second point, but not the newest, when there are too many.
+    /// If there are too many points, drops every second one, but not the newest.
     fn thin_out(&mut self) {
         if self.noted.len() <= POINTS_MAX {
             return;
@@ -93,7 +93,7 @@ impl Points {
     }
 }
 
-/// Notes the durable LSN whenever it has moved, but not more often than each `step`. Ends with the log.
+/// Notes the durable LSN whenever it has moved, at most once per `step`. Returns when the log has ended.
 pub(super) async fn record(times: Times, mut lsns: DurableLsns, step: Duration) {
     while let Some(durable) = lsns.next().await {
         times.note(durable);
@@ -101,13 +101,13 @@ pub(super) async fn record(times: Times, mut lsns: DurableLsns, step: Duration) 
     }
 }
 
-/// Milliseconds since 1970; 0 before.
+/// Milliseconds since 1970, or 0 for an earlier time.
 pub(super) fn millis(time: SystemTime) -> u64 {
     let since = time.duration_since(UNIX_EPOCH).unwrap_or_default();
     u64::try_from(since.as_millis()).unwrap_or(u64::MAX)
 }
 
-/// The time of so many milliseconds since 1970.
+/// The time that is this many milliseconds after the beginning of 1970.
 pub(super) fn system_time(millis: u64) -> Option<SystemTime> {
     UNIX_EPOCH.checked_add(Duration::from_millis(millis))
 }

@@ -1,4 +1,4 @@
-//! A finished segment on its way to the store: read once to check it, and once more to put it part by part.
+//! Puts a finished segment: reads it once to check it, and again to put it part by part.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ pub(super) struct Uploader {
 }
 
 impl Uploader {
-    /// Puts all parts of a segment. What cannot be read for now is read again later.
+    /// Puts all parts of a segment. If the file cannot be read at the moment, tries again later.
     pub(super) async fn put_segment(&self, segment: &FinishedSegment) -> Result<Shipped> {
         self.retry.run(|| self.try_put(segment)).await
     }
@@ -32,7 +32,11 @@ impl Uploader {
         let (mut index, mut offset) = (0, 0);
         while let Some(found) = parts.next().await? {
             if shipped.parts.get(index) != Some(&found.part()) {
-                return Err(damaged(segment, offset, "it was changed while it was read"));
+                return Err(damaged(
+                    segment,
+                    offset,
+                    "it changed while it was being read",
+                ));
             }
             let object = self.objects.part(&shipped, index);
             let payload = PutPayload::from_iter(found.pieces);
@@ -59,7 +63,7 @@ async fn survey(segment: &FinishedSegment) -> Result<Shipped> {
     }
     let (last, end) = checker.end();
     if (last, end) != (segment.last(), segment.size()) {
-        let reason = "it ends at another place than its successor says";
+        let reason = "it does not end where its successor says";
         return Err(damaged(segment, end, reason));
     }
     Ok(Shipped {
@@ -81,7 +85,7 @@ fn damaged(segment: &FinishedSegment, offset: u64, reason: &'static str) -> Erro
 /// The parts of a segment as they are read.
 struct Parts {
     bytes: SegmentBytes,
-    /// What was read of the next part.
+    /// The bytes read so far of the next part.
     rest: Bytes,
 }
 
@@ -101,7 +105,7 @@ impl Parts {
         }
     }
 
-    /// The next part; `None` behind the last one.
+    /// The next part, or `None` after the last one.
     async fn next(&mut self) -> Result<Option<ReadPart>> {
         let mut part = ReadPart::default();
         while part.len < PART_LEN {
@@ -134,5 +138,5 @@ impl ReadPart {
     }
 }
 
-/// What is put with one call.
+/// The bytes that one call puts.
 const PART_LEN: u64 = 8 * 1024 * 1024;

@@ -1,4 +1,4 @@
-//! Looking at an archive: what it holds, and whether that is sound.
+//! What an archive holds, and whether it is sound.
 
 use crate::ahead::Ahead;
 use crate::archive::Archive;
@@ -12,24 +12,24 @@ use crate::objects::Objects;
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Verified {
-    /// What the archive holds, by its manifest.
+    /// What the archive holds according to its manifest.
     pub contents: Contents,
     /// Every object that is damaged or missing: entries of the manifest first, then parts of segments.
     pub bad: Vec<BadObject>,
 }
 
 impl Verified {
-    /// Whether no object is damaged or missing. Gaps, and what was pruned or has expired, are no damage:
-    /// they are in the [`Contents`].
+    /// Whether no object is damaged or missing. Gaps, pruned records and expired records are not damage: the
+    /// [`Contents`] list them.
     #[must_use]
     pub fn is_sound(&self) -> bool {
         self.bad.is_empty()
     }
 }
 
-/// Looking.
+/// Inspecting an archive.
 impl Archive {
-    /// What the archive holds, by its manifest and the names of its objects.
+    /// What the archive holds, according to its manifest and the names of its objects.
     ///
     /// Reads every entry of the manifest, up to 16 at a time.
     ///
@@ -45,12 +45,12 @@ impl Archive {
         Ok(manifest.contents())
     }
 
-    /// Makes sure that no entry is missing between the oldest and the newest one of the manifest, if there is
-    /// a manifest. Costs one listing if so.
+    /// Checks that no entry is missing between the oldest and the newest one of the manifest. Without a manifest it
+    /// succeeds. If no entry is missing, it costs one listing.
     ///
     /// # Errors
     ///
-    /// [`Error::Missing`] names the first entry that is missing and needed; those of
+    /// [`Error::Missing`] names the first entry that is needed and missing. Otherwise the errors of
     /// [`contents`](Self::contents).
     ///
     /// # Cancel safety
@@ -64,18 +64,19 @@ impl Archive {
         if last - first + 1 == numbers.len() as u64 {
             return Ok(());
         }
-        // A checkpoint may say that what is missing was pruned.
+        // A checkpoint may say that the missing entries were pruned.
         ManifestReader::read(&self.objects).await.map(drop)
     }
 
-    /// Reads all of the archive and checks every object, every record and every joint, as a restore would.
+    /// Reads all of the archive and checks every object, every record and every link between segments, as a restore
+    /// would.
     ///
-    /// Reads up to three parts of segments at a time, which are 8 MiB each.
+    /// Reads up to three parts of segments at a time. A part is 8 MiB.
     ///
     /// # Errors
     ///
-    /// [`Error::Empty`], [`Error::Unsupported`], [`Error::Store`]. An object that is damaged or missing is no
-    /// error of this call: it is in [`Verified::bad`].
+    /// [`Error::Empty`], [`Error::Unsupported`], [`Error::Store`]. A damaged or missing object is not an error of
+    /// this call. [`Verified::bad`] lists it.
     ///
     /// # Cancel safety
     ///
@@ -117,7 +118,7 @@ async fn bad_parts(objects: &Objects, manifest: &ManifestReader) -> Result<Vec<B
     Ok(bad)
 }
 
-/// What a check says of a part, if it is bad. Other errors are not its.
+/// The part, if its check found it bad. Passes other errors on.
 fn bad_part(segment: &Shipped, checked: Result<()>) -> Result<Option<BadObject>> {
     let object = match &checked {
         Ok(()) => return Ok(None),
@@ -132,5 +133,5 @@ fn bad_part(segment: &Shipped, checked: Result<()>) -> Result<Option<BadObject>>
     }))
 }
 
-/// Parts that are read at the same time.
+/// How many parts are read at the same time.
 const PARTS_AHEAD: usize = 3;

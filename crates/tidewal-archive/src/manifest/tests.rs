@@ -48,7 +48,7 @@ fn shipped() -> Shipped {
     }
 }
 
-/// The example of `docs/archive.md`, but for the check, which stands for the others there.
+/// The example of `docs/archive.md`, without its last line: the check there is made up, like the other checksums.
 const EXAMPLE: &str = "\
 tidewal-archive 1
 entry 3
@@ -75,6 +75,24 @@ fn the_documents_example_is_what_is_written() {
     let text = String::from_utf8(bytes).unwrap();
     let check = crc32fast::hash(EXAMPLE.as_bytes());
     assert_eq!(text, format!("{EXAMPLE}check {check:08x}\n"));
+}
+
+/// The lines of the document's example, without the explanations beside them.
+fn documented() -> String {
+    let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/archive.md");
+    let document = std::fs::read_to_string(path).unwrap();
+    let (_, example) = document.split_once("\n    tidewal-archive 1 ").unwrap();
+    let (example, _) = example.split_once("\n    check ").unwrap();
+    let lines = format!("tidewal-archive 1 {example}");
+    let values = lines.lines().map(|line| line.trim().split("  ").next());
+    values
+        .map(|value| format!("{}\n", value.unwrap()))
+        .collect()
+}
+
+#[test]
+fn the_document_has_this_example() {
+    assert_eq!(documented(), EXAMPLE);
 }
 
 #[test]

@@ -359,7 +359,7 @@ fn an_archive_with_a_hole_in_its_manifest_is_no_success() {
 fn a_range_that_ends_before_it_begins_is_said_to_be_that() {
     let shipped = Shipped::make();
     let ran = shipped.restore("copy", &["--from", "800", "--until-lsn", "500"]);
-    ran.assert_failed(2, "LSN 800 lies behind LSN 500");
+    ran.assert_failed(2, "LSN 800 is after LSN 500");
 }
 
 #[test]
