@@ -2,17 +2,17 @@
 //!
 //!     cargo run --release --example groups [SEEDS]
 //!
-//! Each group has entries with indexes of its own, and is purged when it has a snapshot. The log has
-//! one low-water mark, the oldest entry that any group still needs; a group that is idle would hold it,
-//! and with it the whole log, so that its few entries are appended again when they lie too far back.
-//! Recovery reads the log once and deals the entries out.
+//! Each group numbers its own entries, and purges them once it has a snapshot. The log has one low-water mark:
+//! the oldest entry that any group still needs. An idle group would keep the mark, and with it the whole log, from
+//! moving. Its few entries are therefore appended again when they are too far back. Recovery reads the log once
+//! and distributes the entries to the groups.
 //!
-//! [`Groups`] is short enough to be copied. What it needs to be right is in [`Group::log`] (memory changes
-//! when a record is submitted, with no await between the two, so that a caller who goes away cannot part
-//! them) and in [`Groups::release`] (nothing is truncated that is not durable elsewhere). The rest of the
-//! file lets it live and die on a simulated disk: 32 groups, of which most are idle and one holds more
-//! than a segment has room for, callers who go away, power cuts at every moment, and a log that stays
-//! small.
+//! [`Groups`] is short enough to be copied. Two rules make it correct. In [`Group::log`], memory changes when a
+//! record is submitted, with no await in between, so a caller that is dropped cannot separate the two. In
+//! [`Groups::release`], an entry is truncated only if it is durable elsewhere or no longer needed.
+//!
+//! The rest of the file tests this on a simulated disk: 32 groups, most of them idle and one with more entries than
+//! fit into a segment, callers that are dropped, power cuts at every moment, and a log that stays small.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::pin;
@@ -30,20 +30,20 @@ use tokio::sync::Mutex;
 /// One record of the shared log.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 enum Record {
-    /// An entry of a group. One with an index that was there before replaces it and all after it, as
-    /// raft wants it.
+    /// An entry of a group. If the index exists already, it replaces that entry and all later ones, as raft
+    /// requires.
     Entry {
         group: u32,
         index: u64,
         data: String,
     },
-    /// An entry that is appended again, so that its older record can go. It replaces only itself.
+    /// An entry that is appended again so that its older record can be truncated. It replaces only itself.
     Again {
         group: u32,
         index: u64,
         data: String,
     },
-    /// The entries of a group up to an index are not needed any more.
+    /// The entries of a group up to an index are no longer needed.
     Purged { group: u32, upto: u64 },
 }
 
@@ -51,7 +51,7 @@ impl Logged for Record {
     type Codec = Postcard;
 }
 
-/// The entries of a group that are needed, each with an LSN that its record does not come before.
+/// The entries that a group needs, each with an LSN at or below that of its record.
 type Entries = BTreeMap<u64, (Lsn, String)>;
 
 /// Groups of entries over one log.
@@ -60,20 +60,20 @@ struct Groups {
     groups: Vec<Mutex<Group>>,
 }
 
-/// One group: the state after everything that was submitted, whether durable yet or not.
+/// One group: the state after everything that was submitted, durable or not.
 #[derive(Default)]
 struct Group {
     entries: Entries,
-    /// The answers that were not delivered yet, oldest first.
+    /// The appends that are not answered yet, oldest first.
     unanswered: VecDeque<PendingAppend>,
-    /// Why a record that is in memory may not be in the log. Only a restart tells.
+    /// The error after which a record that is in memory may be missing in the log. Only a restart can tell.
     failed: Option<Error>,
 }
 
 impl Group {
     /// Submits a record and changes memory: no await comes between the two.
     async fn log(&mut self, wal: &TypedWal<Record>, number: u32, record: Record) -> Result<()> {
-        // Whatever is appended from now on lies behind what is durable now.
+        // Every record that is appended from now on comes after the durable ones.
         let lsn = wal.durable_lsn().next();
         let pending = wal.submit(&record).await?;
         self.unanswered.push_back(pending);
@@ -82,8 +82,8 @@ impl Group {
         Ok(())
     }
 
-    /// Waits until all that was submitted is durable, also by callers who have gone away. After a failure
-    /// memory is ahead of the log, and the group ends.
+    /// Waits until everything that was submitted is durable, including records of callers that were dropped. After a
+    /// failure, memory is ahead of the log, and the group takes no more records.
     async fn settle(&mut self) -> Result<()> {
         while let Some(pending) = self.unanswered.front_mut() {
             if let Err(error) = pending.await {
@@ -96,7 +96,7 @@ impl Group {
 }
 
 impl Groups {
-    /// Reads the log and deals the entries out.
+    /// Reads the log and distributes the entries to the groups.
     async fn recover(mut recovery: TypedRecovery<Record>, groups: u32) -> Result<Self> {
         let mut found: Vec<_> = (0..groups).map(|_| Group::default()).collect();
         while let Some((lsn, record)) = recovery.try_next().await? {
@@ -109,16 +109,16 @@ impl Groups {
         })
     }
 
-    /// Appends an entry to a group. `Ok` means that it is on disk.
+    /// Appends an entry to a group. `Ok` means that it is durable.
     ///
-    /// A caller who goes away before that may find the entry there or not; the group goes on either way.
-    /// Other groups do not wait: they share the sync. (A group that wants many entries in flight would
-    /// await the answers outside of the lock.)
+    /// If the future is dropped before that, the entry may or may not be appended. The group works in either case.
+    /// Other groups do not wait for this one: they share the sync. (A group with many entries in flight would await
+    /// the answers outside of the lock.)
     async fn append(&self, group: u32, index: u64, data: String) -> Result<()> {
         self.change(Record::Entry { group, index, data }).await
     }
 
-    /// Forgets the entries of a group up to an index, which a snapshot holds.
+    /// Purges the entries of a group up to an index, because a snapshot covers them.
     async fn purge(&self, group: u32, upto: u64) -> Result<()> {
         self.change(Record::Purged { group, upto }).await
     }
@@ -131,31 +131,31 @@ impl Groups {
         group.settle().await
     }
 
-    /// Moves the low-water mark: gives back what no group needs, and appends again what lies more than
+    /// Moves the low-water mark: truncates what no group needs, and appends needed entries again if they are more than
     /// `distance` records back.
     ///
-    /// A segment of dead records costs more than a few live ones written twice. With a distance of a
-    /// few segments a busy group's entries are purged long before it comes to that.
+    /// A segment of dead records costs more than writing a few live ones twice. With a distance of a few segments, the
+    /// entries of a busy group are purged long before they would be appended again.
     async fn release(&self, distance: u64) -> Result<()> {
         let durable = self.wal.durable_lsn();
         let limit = Lsn::new(durable.get().saturating_sub(distance));
-        // All at once, so that they share a sync.
+        // All groups at once, so they share a sync.
         let groups = (0..).zip(&self.groups);
         let oldest = join_all(groups.map(|(number, group)| async move {
             let mut group = group.lock().await;
             self.bring_forward(number, &mut group, limit).await
         }));
         let oldest = oldest.await.into_iter().collect::<Result<Vec<_>>>()?;
-        // What was appended meanwhile lies beyond what was durable before.
+        // Everything that was appended in the meantime comes after `durable`.
         let mark = oldest.into_iter().flatten().fold(durable.next(), Lsn::min);
         self.wal.truncate_before(mark).await
     }
 
-    /// Appends the entries of a group again whose records lie before `limit`. Returns the oldest LSN that
-    /// the group needs afterwards, if it needs any.
+    /// Appends those entries of a group again whose records come before `limit`. Returns the oldest LSN that the group
+    /// needs afterwards, if it needs any.
     ///
-    /// One by one: together they could be more than a segment has room for. Each replaces only itself, so
-    /// that a crash between two of them does no harm, and all are durable before anything is truncated.
+    /// They are appended one by one, because together they might not fit into a segment. Each replaces only itself, so
+    /// a crash between two of them does no harm. All are durable before anything is truncated.
     async fn bring_forward(
         &self,
         number: u32,
@@ -241,21 +241,20 @@ fn main() -> ExitCode {
 
 const GROUPS: u32 = 32;
 
-/// Of the groups so many are busy; the others have appended a little, and are idle ever after.
+/// How many groups are busy. The others append a few entries and are idle from then on.
 const BUSY: u32 = 8;
 
-/// A busy group keeps so many entries.
+/// How many entries a busy group keeps.
 const KEPT: u64 = 10;
 
-/// A group that is idle and holds more than a segment has room for.
+/// An idle group with more entries than fit into a segment.
 const LARGE: u32 = GROUPS - 1;
 const LARGE_ENTRIES: u64 = 12;
 
-/// What a log may take that holds a few hundred records, and twice those of the large group while they are
-/// brought forward.
+/// Enough for a few hundred records, and for those of the large group twice while they are appended again.
 const SEGMENTS_MAX: usize = 7;
 
-/// What a life has seen.
+/// The counts of one life.
 #[derive(Default)]
 struct Life {
     appended: u32,
@@ -291,7 +290,7 @@ fn live_and_die(seed: u64) -> std::result::Result<Life, String> {
         let mut promised = vec![(0, 0); GROUPS as usize];
         let mut life = Life::default();
         if let Ok(groups) = open(&disk).await {
-            // The error that ends it is the power's.
+            // The error that ends the work is the power cut.
             let _ = work(&groups, &disk, &mut promised, &mut life).await;
         }
         disk.restart(Survival::Random);
@@ -302,7 +301,7 @@ fn live_and_die(seed: u64) -> std::result::Result<Life, String> {
         match life.segments {
             0..=SEGMENTS_MAX => Ok(life),
             segments => Err(format!(
-                "the log had {segments} segments, it is not given back"
+                "the log had {segments} segments: it is not truncated"
             )),
         }
     })
@@ -348,8 +347,7 @@ async fn work(
     Ok(())
 }
 
-/// A caller who goes away while its entry is on its way, and whom another one follows with the same
-/// entry or the next.
+/// A caller that is dropped while its entry is in flight. Another one follows with the same entry or the next.
 async fn give_up(groups: &Groups, index: u64) {
     let append = groups.append(0, index, entry(0, index));
     drop(poll!(pin!(append)));
@@ -383,8 +381,8 @@ mod tests {
         runtime.expect("a runtime can be made").block_on(test);
     }
 
-    /// The caller of an append went away: its entry came back after a restart although it was not in
-    /// memory, and what was acknowledged behind it was lost.
+    /// The future of an append was dropped: its entry was recovered after a restart although it was not in memory, and
+    /// a later acknowledged entry was lost.
     #[test]
     fn regression_a_dropped_append_loses_nothing_that_was_acknowledged() {
         run(async {
@@ -394,7 +392,7 @@ mod tests {
                 let sent = groups.append(7, index, entry(7, index)).await;
                 sent.expect("the disk works");
             }
-            // Replaces entry 2 and, raft's way, all behind it.
+            // Replaces entry 1 and, as raft requires, all later ones.
             drop(poll!(pin!(groups.append(7, 1, "new".into()))));
             let kept = |groups: &Groups| {
                 let group = groups.groups[7].try_lock().expect("it is not in use");
@@ -415,8 +413,8 @@ mod tests {
         });
     }
 
-    /// More than a segment has room for was appended again in one atomic batch, which was refused for
-    /// ever, and so nothing was ever given back.
+    /// More entries than fit into a segment were appended again in one atomic batch. The batch was always refused, so
+    /// the log was never truncated.
     #[test]
     fn regression_a_group_of_more_than_a_segment_is_brought_forward() {
         run(async {
@@ -433,7 +431,7 @@ mod tests {
                     .expect("the disk works");
             }
             groups.purge(0, 100).await.expect("the disk works");
-            groups.release(10).await.expect("it is given back");
+            groups.release(10).await.expect("the log is truncated");
             assert_eq!(
                 groups.wal.stats().segments_truncated,
                 2,

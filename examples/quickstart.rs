@@ -1,9 +1,9 @@
-//! Many tasks append the lines of a text, each waiting for its LSN; then the log is dropped as a
-//! crash would leave it, recovered as a stream and compared.
+//! Many tasks append the lines of a text. Each task waits for its LSN before it appends the next line. Then the
+//! log is dropped as a crash would leave it, recovered as a stream, and compared with the text.
 //!
 //!     cargo run --release --example quickstart [FILE]
 //!
-//! Without a file it takes the first chapters of Moby-Dick, which the repository ships.
+//! Without FILE it uses the first chapters of Moby-Dick, which are in the repository.
 
 use std::error::Error;
 use std::fmt::Write as _;
@@ -22,14 +22,14 @@ type Result<T, E = Box<dyn Error + Send + Sync>> = std::result::Result<T, E>;
 /// How many tasks append at the same time.
 const TASKS: usize = 64;
 
-/// How many single appends are timed to tell what one sync for each would cost.
+/// How many appends with a sync each are timed, for comparison.
 const SAMPLE: usize = 200;
 
 #[tokio::main]
 async fn main() -> ExitCode {
     let mut report = String::new();
     let outcome = run(&mut report).await;
-    // A reader who has seen enough, such as `head`, is no reason to fail.
+    // A reader that closes the pipe early, such as `head`, is no reason to fail.
     let _ = std::io::stdout().write_all(report.as_bytes());
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
@@ -93,8 +93,8 @@ fn shipped_text() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data/moby-dick.txt")
 }
 
-/// A directory on a real disk if there is one at hand: in many systems the temporary files are kept
-/// in memory, where a sync costs nothing.
+/// A directory on a real disk if possible. Many systems keep temporary files in memory, where a sync costs
+/// nothing.
 fn scratch_directory() -> Result<tempfile::TempDir> {
     let target = Path::new(env!("CARGO_MANIFEST_DIR")).join("target");
     let mut builder = tempfile::Builder::new();
@@ -106,7 +106,7 @@ fn scratch_directory() -> Result<tempfile::TempDir> {
     })
 }
 
-/// Appends every line, and returns the LSN that each was given.
+/// Appends every line, and returns the LSN of each.
 async fn append_all(dir: &Path, lines: &Arc<[Vec<u8>]>) -> Result<(Vec<Lsn>, Stats, Duration)> {
     let wal = Wal::open(dir).await?;
     let started = Instant::now();
@@ -117,7 +117,7 @@ async fn append_all(dir: &Path, lines: &Arc<[Vec<u8>]>) -> Result<(Vec<Lsn>, Sta
             lsns[index] = lsn;
         }
     }
-    // Here `wal`, the last handle, is dropped, without waiting for it to close.
+    // `wal`, the last handle, is dropped here. Nothing waits until the log is closed.
     Ok((lsns, wal.stats(), started.elapsed()))
 }
 
@@ -162,11 +162,10 @@ fn report_appends(out: &mut String, stats: &Stats, took: Duration) -> Result<()>
     Ok(())
 }
 
-/// Appends some lines to a plain file with a sync after each, which is what a service does that has
-/// no group commit.
+/// Appends some lines to a plain file with a sync after each, as a service without group commit does.
 fn one_sync_per_append(dir: &Path, lines: &[Vec<u8>]) -> Result<(usize, Duration)> {
     let mut file = fs::File::create_new(dir.join("one-sync-per-append"))?;
-    // Written beforehand, so that the comparison is not with a file that has to grow.
+    // Written beforehand, so the comparison is not with a file that has to grow.
     file.write_all(&vec![0; lines.iter().take(SAMPLE).map(Vec::len).sum()])?;
     file.sync_all()?;
     file.seek(SeekFrom::Start(0))?;
@@ -196,7 +195,7 @@ fn report_comparison(
     Ok(())
 }
 
-/// Reads the log back and compares it with what was acknowledged.
+/// Reads the log back and compares it with the acknowledged lines.
 async fn recover(dir: &Path, lines: &[Vec<u8>], acknowledged: &[Lsn]) -> Result<String> {
     let started = Instant::now();
     let mut recovery = Wal::recover(dir).await?;

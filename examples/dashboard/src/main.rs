@@ -1,13 +1,13 @@
-//! The key-value service of `examples/kv-service`, with what its log does on a page and for Prometheus.
+//! The key-value service of `examples/kv-service`, with the figures of its log on a web page and for Prometheus.
 //!
 //! ```text
 //! cargo run --release -p dashboard -- \
 //!     --metrics 127.0.0.1:9000 --dir data --listen 127.0.0.1:8080
 //! ```
 //!
-//! Then look at <http://127.0.0.1:9000/>, and let something write to the service. Prometheus finds the
-//! metrics at `/metrics`; `grafana.json` beside this package's manifest is the same page for Grafana. What they mean,
-//! and what to alert on, is in `docs/observability.md`.
+//! Then open <http://127.0.0.1:9000/>, and write to the service. Prometheus finds the metrics at `/metrics`.
+//! `grafana.json`, beside this package's manifest, is the same page for Grafana. `docs/observability.md` says what
+//! the metrics mean, and what to alert on.
 
 use std::process::ExitCode;
 use std::time::Duration;
@@ -34,7 +34,7 @@ async fn main() -> ExitCode {
 
 async fn run() -> Result<()> {
     let (metrics_address, others) = split(std::env::args().skip(1).collect())?;
-    // The recorder comes first: a log asks for its handles when it is opened.
+    // The recorder comes first, because a log gets its handles when it is opened.
     let recorder = install_recorder()?;
     let mut config = Config::parse(others.into_iter())?;
     config.log = config.log.metrics_label("kv");
@@ -46,7 +46,7 @@ async fn run() -> Result<()> {
     kv_service::run(config).await
 }
 
-/// Takes `--metrics ADDR` out of the arguments; the others are the service's.
+/// Removes `--metrics ADDR` from the arguments. The remaining ones are for the service.
 fn split(mut arguments: Vec<String>) -> Result<(String, Vec<String>)> {
     let at = arguments.iter().position(|name| name == "--metrics");
     match at {
@@ -58,8 +58,8 @@ fn split(mut arguments: Vec<String>) -> Result<(String, Vec<String>)> {
     }
 }
 
-/// With the buckets of `Wal::stats`. Without buckets the exporter makes summaries of its own, which
-/// cannot be added up over several logs.
+/// Installs the Prometheus exporter with the buckets of `Wal::stats`. Without buckets the exporter makes summaries,
+/// which cannot be aggregated over several logs.
 fn install_recorder() -> Result<PrometheusHandle, BuildError> {
     PrometheusBuilder::new()
         .set_buckets_for_metric(
@@ -78,7 +78,7 @@ fn scaled(bounds: &[u64], unit: f64) -> Vec<f64> {
     bounds.iter().map(|&bound| bound as f64 * unit).collect()
 }
 
-/// The exporter keeps each value of a histogram until it is read, or this is done.
+/// Lets the exporter aggregate regularly. Otherwise it keeps each value of a histogram until it is scraped.
 async fn keep_up(recorder: PrometheusHandle) {
     let mut ticks = tokio::time::interval(Duration::from_secs(5));
     loop {

@@ -1,5 +1,5 @@
-//! The program as a process, over HTTP: the page, the metrics, and that the two and the
-//! Grafana dashboard speak of the same names.
+//! The program as a process, over HTTP: the page, the metrics, and a check that the page and the Grafana dashboard use
+//! only metrics that exist.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -107,7 +107,7 @@ async fn the_page_and_the_grafana_dashboard_ask_for_what_there_is() {
     assert!(page.starts_with("<!doctype html>"));
     assert!(
         !page.contains("//cdn") && !page.contains("http"),
-        "it needs nothing from elsewhere"
+        "the page must not load anything from other servers"
     );
     // A histogram is rendered once it has a value.
     dashboard.put("key", "value").await;
@@ -128,7 +128,7 @@ async fn the_page_and_the_grafana_dashboard_ask_for_what_there_is() {
     }
 }
 
-/// The value of a sample in the text format.
+/// The value of a sample in the Prometheus text format.
 fn sample<'a>(text: &'a str, name: &str) -> Option<&'a str> {
     text.lines()
         .filter_map(|line| line.rsplit_once(' '))
@@ -136,7 +136,7 @@ fn sample<'a>(text: &'a str, name: &str) -> Option<&'a str> {
         .map(|(_, value)| value)
 }
 
-/// Every name of a metric in a text.
+/// The names of all metrics in a text.
 fn names(text: &str) -> BTreeSet<String> {
     let is_inside = |c: char| c.is_ascii_lowercase() || c == '_';
     text.match_indices("tidewal_")
@@ -154,12 +154,12 @@ fn names(text: &str) -> BTreeSet<String> {
 async fn line_after(start: &str, lines: &mut Lines<BufReader<ChildStdout>>) -> String {
     let line = timeout(PATIENCE, lines.next_line())
         .await
-        .expect("it gets ready in time");
-    let line = line.unwrap().expect("it says why on stderr");
+        .expect("the program is ready in time");
+    let line = line.unwrap().expect("if it fails, stderr says why");
     let rest = line.strip_prefix(start);
     rest.unwrap_or_else(|| panic!("unexpected line: {line}"))
         .to_owned()
 }
 
-/// For whatever should take a moment only.
+/// The timeout of everything that should take only a moment.
 const PATIENCE: Duration = Duration::from_secs(20);

@@ -1,19 +1,19 @@
-//! A key-value service over HTTP whose answers survive `kill -9` and power cuts.
+//! A key-value service over HTTP. A change that it has acknowledged survives `kill -9` and power cuts.
 //!
 //! ```text
 //! cargo run -p kv-service -- --dir data --listen 127.0.0.1:8080
 //! curl -X PUT    http://127.0.0.1:8080/answer --data-binary 42   # its LSN, once it is on disk
 //! curl           http://127.0.0.1:8080/answer                    # 42
 //! curl -X DELETE http://127.0.0.1:8080/answer
-//! curl -X POST   http://127.0.0.1:8080/snapshot                  # also taken by itself
+//! curl -X POST   http://127.0.0.1:8080/snapshot                  # the service also takes them on its own
 //! ```
 //!
-//! The state machine does what is difficult: it replays, applies in the order of the log, takes snapshots
-//! and truncates. What is left is the state, its bytes, and what each error means to a client.
+//! The state machine does the difficult part: it replays, applies in the order of the log, takes snapshots
+//! and truncates. This file defines the state, its bytes, and what each error means to a client.
 //!
 //! `examples/dashboard` is this service with metrics.
 //!
-//! A key is one path segment; `snapshot` is taken by the last of the requests above.
+//! A key is one path segment. `snapshot` cannot be a key, because the last request above uses that path.
 
 #![allow(
     clippy::missing_errors_doc,
@@ -113,7 +113,7 @@ fn read_bytes(input: &mut dyn Read) -> Result<Vec<u8>> {
 }
 
 // ---------------------------------------------------------------------------------------------------
-// Start and end
+// Startup and shutdown
 
 pub async fn run(config: Config) -> Result<()> {
     let mut policy = SnapshotPolicy::default();
@@ -137,12 +137,12 @@ pub async fn run(config: Config) -> Result<()> {
 
 async fn interrupt() {
     if let Err(error) = tokio::signal::ctrl_c().await {
-        eprintln!("kv-service: no ctrl-c: {error}");
+        eprintln!("kv-service: cannot listen for Ctrl-C: {error}");
         std::future::pending::<()>().await;
     }
 }
 
-/// What the command line says.
+/// The options of the command line.
 pub struct Config {
     dir: PathBuf,
     listen: String,
@@ -226,9 +226,9 @@ async fn snapshot(table: Shared) -> (StatusCode, String) {
 struct NotDone(tidewal_state::Error);
 
 impl NotDone {
-    /// 500 is kept for outcomes that are unknown: after any other answer nothing was changed. A log
-    /// that has failed takes nothing more, so that 503 stays until the service is started again;
-    /// until then it goes on serving reads. A full disk makes room for itself with a snapshot.
+    /// 500 means that the outcome is unknown. After any other error, nothing was changed. A poisoned log takes no
+    /// more records, so the service answers changes with 503 until it is started again. It still serves reads. On a
+    /// full disk, the state machine frees space by taking a snapshot.
     fn status(&self) -> StatusCode {
         match &self.0 {
             error if error.is_outcome_unknown() => StatusCode::INTERNAL_SERVER_ERROR,
@@ -246,7 +246,7 @@ impl NotDone {
 impl IntoResponse for NotDone {
     fn into_response(self) -> Response {
         let what = match self.0.is_outcome_unknown() {
-            true => "outcome unknown, the change may or may not be there after a restart",
+            true => "outcome unknown: the change may or may not be present after a restart",
             false => "nothing was changed",
         };
         let text = format!("{what}: {}\n", with_causes(&self.0));
@@ -260,7 +260,7 @@ impl From<tidewal_state::Error> for NotDone {
     }
 }
 
-/// An error and what is behind it, in one line.
+/// An error and its causes, in one line.
 pub fn with_causes(error: &dyn Error) -> String {
     std::iter::successors(Some(error), |&error| error.source())
         .map(ToString::to_string)

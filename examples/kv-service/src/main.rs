@@ -1,4 +1,4 @@
-//! The key-value service as a program: see the library beside it.
+//! The key-value service as a program. The service itself is in the library of this package.
 
 use std::process::ExitCode;
 

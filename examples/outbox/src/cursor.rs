@@ -1,4 +1,4 @@
-//! Where the outbox goes on after a restart.
+//! The position from which the outbox continues after a restart.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
@@ -6,18 +6,18 @@ use std::path::{Path, PathBuf};
 
 use tidewal::Lsn;
 
-/// The LSN of the next record to deliver, in a file of its own.
+/// The LSN of the next record to deliver, stored in its own file.
 pub struct Cursor {
     path: PathBuf,
     next: Lsn,
 }
 
 impl Cursor {
-    /// Reads it. Without a file, delivery begins with the log's first record.
+    /// Reads the cursor. Without a file, delivery begins with the log's first record.
     ///
     /// # Errors
     ///
-    /// If the file cannot be read, or holds no LSN.
+    /// If the file cannot be read or does not hold an LSN.
     pub fn load(path: impl Into<PathBuf>) -> io::Result<Self> {
         let path = path.into();
         let next = match fs::read_to_string(&path) {
@@ -34,7 +34,7 @@ impl Cursor {
         self.next
     }
 
-    /// Stores it. When this returns it survives a power cut.
+    /// Stores the cursor. Once this has returned, the cursor survives a power cut.
     pub(crate) async fn store(&mut self, next: Lsn) -> io::Result<()> {
         let path = self.path.clone();
         tokio::task::spawn_blocking(move || replace(&path, next)).await??;
@@ -43,7 +43,7 @@ impl Cursor {
     }
 }
 
-/// A file is replaced as a whole: new contents, sync, rename, sync of the directory.
+/// Replaces the file all or nothing: new contents, sync, rename, sync of the directory.
 fn replace(path: &Path, next: Lsn) -> io::Result<()> {
     let new = path.with_extension("new");
     let mut file = File::create(&new)?;

@@ -1,16 +1,16 @@
-//! An outbox: what a service has written to its log is delivered to an HTTP endpoint, in order, each record
-//! at least once, whatever crashes.
+//! An outbox: it delivers each record of a service's log to an HTTP endpoint, in order and at least once, through
+//! any crash.
 //!
-//! Three things make that so:
+//! Three parts make this work:
 //!
-//! - The cursor. After the endpoint has accepted a record, its LSN is stored durably. A start goes on behind
-//!   it. A crash between the two delivers the record again, so the endpoint has to ignore an LSN that it
-//!   knows: each request carries it in the header `Outbox-Lsn`.
-//! - The hold. Records that were not delivered stay in the log, whatever is truncated. When the endpoint is
-//!   down for so long that the hold reaches its bound, appends are refused. `HoldOverflow::Release` would
-//!   lose records instead.
-//! - The follower. It delivers only what is durable. An endpoint that hears of an order which a power cut
-//!   then takes from the log would be ahead of the service.
+//! - The cursor. After the endpoint has accepted a record, the outbox durably stores its LSN. A restart continues
+//!   after that LSN. A crash between the two steps delivers the record again, so the endpoint must ignore an LSN
+//!   that it has seen. Each request has the LSN in the header `Outbox-Lsn`.
+//! - The hold. Records that are not delivered yet stay in the log, even if it is truncated. If the endpoint is down
+//!   for so long that the hold reaches its bound, appends are refused. `HoldOverflow::Release` would lose records
+//!   instead.
+//! - The follower. It delivers only durable records. Otherwise a power cut could remove a record from the log that
+//!   the endpoint has already received.
 
 mod cursor;
 
@@ -20,10 +20,10 @@ use tidewal::{HoldOptions, Lsn, Record, Wal};
 
 pub use cursor::Cursor;
 
-/// What can end a delivery.
+/// The error that ends a delivery.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// Where records go.
+/// The receiver of the records.
 pub struct Endpoint {
     client: reqwest::Client,
     url: String,
@@ -39,11 +39,11 @@ impl Endpoint {
         }
     }
 
-    /// Posts a record until it is accepted. There is no other way on: the next one must not overtake it.
+    /// Posts a record until it is accepted. It never gives up, because the next record must not overtake this one.
     async fn deliver(&self, record: &Record) {
         let mut wait = WAIT_MIN;
         while let Err(error) = self.post(record).await {
-            eprintln!("record {}: {error}; trying again", record.lsn);
+            eprintln!("record {}: {error}: retrying", record.lsn);
             tokio::time::sleep(wait).await;
             wait = (wait * 2).min(WAIT_MAX);
         }
@@ -57,15 +57,15 @@ impl Endpoint {
     }
 }
 
-/// Delivers records from the cursor on, for as long as the log is open.
+/// Delivers records from the cursor on, until the log is closed.
 ///
-/// The log is truncated behind what was delivered. A service that reads its log for other purposes leaves
-/// that out, and truncates itself: the hold keeps what is still to be delivered.
+/// Delivered records are truncated. If your service also reads its log for another purpose, remove this, and let the
+/// service truncate: the hold keeps the records that are not delivered yet.
 ///
 /// # Errors
 ///
-/// Those of the log. [`Truncated`](tidewal::Error::Truncated) on start means that the cursor is missing or
-/// old: records were truncated that it says were never delivered.
+/// The errors of the log. [`Truncated`](tidewal::Error::Truncated) at the start means that the cursor is missing or
+/// outdated: records were truncated that are undelivered according to the cursor.
 pub async fn run(wal: &Wal, mut cursor: Cursor, endpoint: &Endpoint) -> Result<(), Error> {
     let next = cursor.next();
     let hold = wal.hold_with(next, HoldOptions::new().name("outbox"))?;
@@ -77,7 +77,7 @@ pub async fn run(wal: &Wal, mut cursor: Cursor, endpoint: &Endpoint) -> Result<(
         if undurable < STORE_EVERY && record.lsn < wal.durable_lsn() {
             continue;
         }
-        // Delivered, then stored, then released: a crash in between repeats records and loses none.
+        // Deliver, then store, then release: a crash in between repeats records and loses none.
         cursor.store(record.lsn.next()).await?;
         undurable = 0;
         hold.advance(cursor.next())?;
@@ -89,7 +89,7 @@ pub async fn run(wal: &Wal, mut cursor: Cursor, endpoint: &Endpoint) -> Result<(
 /// The first record that an outbox without a cursor delivers.
 const FIRST: Lsn = Lsn::FIRST;
 
-/// The cursor is stored when everything is delivered, and at the latest after so many records.
+/// The cursor is stored when everything is delivered, and at the latest after this many records.
 const STORE_EVERY: u32 = 64;
 
 const TIMEOUT: Duration = Duration::from_secs(10);

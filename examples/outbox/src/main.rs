@@ -1,4 +1,4 @@
-//! Appends each line of its input to a log, says its LSN when it is durable, and delivers it to an endpoint:
+//! Appends each line of its input to a log, prints its LSN once it is durable, and delivers it to an endpoint:
 //!
 //! ```text
 //! cargo run -p outbox -- data http://127.0.0.1:8080/events
@@ -27,13 +27,13 @@ async fn main() -> Result<(), Error> {
     Ok(())
 }
 
-/// The service itself: whatever it has to tell others, it appends.
+/// The service itself: it appends every message that it wants to deliver.
 async fn append_lines(wal: &Wal) -> Result<(), Error> {
     let mut lines = BufReader::new(stdin()).lines();
     while let Some(line) = lines.next_line().await? {
         let lsn = wal.append(line).await?;
         println!("{lsn}");
     }
-    // There is no more input. What is not delivered yet still is to be.
+    // The input has ended. The remaining records are still to be delivered.
     std::future::pending().await
 }

@@ -1,5 +1,5 @@
-//! The outbox is killed again and again, while its endpoint fails now and then: each acknowledged record
-//! arrives at least once, and the first arrivals are in order.
+//! The outbox is killed repeatedly, and its endpoint sometimes fails. Each acknowledged record arrives at least
+//! once, and the first arrivals are in order.
 
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, Command, Stdio};
@@ -10,7 +10,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use axum::routing::post;
 
-/// What arrived, in the order of arrival: LSN and body.
+/// The requests in the order of their arrival: LSN and body.
 type Arrived = Arc<Mutex<Vec<(u64, String)>>>;
 
 const ROUNDS: u64 = 6;
@@ -52,7 +52,7 @@ async fn serve(arrived: Arrived) -> String {
     url
 }
 
-/// Fails now and then: before it has taken note of the record, or after.
+/// Accepts a record. Sometimes fails, before or after it has recorded the arrival.
 async fn accept(State(arrived): State<Arrived>, headers: HeaderMap, body: String) -> StatusCode {
     let lsn: u64 = headers["Outbox-Lsn"].to_str().unwrap().parse().unwrap();
     let mut arrived = arrived.lock().unwrap();
@@ -74,7 +74,7 @@ fn start(dir: &std::path::Path, url: &str) -> Child {
         .unwrap()
 }
 
-/// Gives the outbox lines, and returns the last LSN that it has acknowledged.
+/// Sends lines to the outbox, and returns the last LSN that it has acknowledged.
 fn append(child: &mut Child, from: u64, count: u64) -> u64 {
     let mut input = child.stdin.take().unwrap();
     let output = BufReader::new(child.stdout.take().unwrap());

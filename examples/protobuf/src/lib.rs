@@ -1,11 +1,15 @@
 //! A codec for Protocol Buffers, for messages of the `prost` crate: copy it into your service.
 //!
-//! It is not in the log's own API, whose versions would have to follow those of `prost`.
+//! The codec is not part of the log's API, because the log's versions would then have to follow those of `prost`.
 //!
-//! How a message may change is as Protocol Buffers say. A new variant of a `oneof` gets a new tag; old code
-//! that meets it sees `None`, **without an error**: a service should treat that as a record that it does
-//! not know, and stop. A new field gets a new tag, and old records have its default. Never use a tag again.
-//! Unknown fields are dropped without a word. An empty record is a message of defaults.
+//! The rules of Protocol Buffers say how a message may change:
+//!
+//! - A new variant of a `oneof` gets a new tag. Old code that decodes it sees `None`, **without an error**. A
+//!   service should treat this as an unknown record, and stop.
+//! - A new field gets a new tag. In old records it has its default value.
+//! - Never reuse a tag.
+//! - Unknown fields are dropped silently.
+//! - An empty record is a message in which every field has its default value.
 //!
 //! # Examples
 //!

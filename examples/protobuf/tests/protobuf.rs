@@ -1,4 +1,4 @@
-//! The codec of this package: messages come back, also after power cuts, and between versions of a type.
+//! The codec of this package: messages are read back, also after power cuts and by other versions of a type.
 
 use protobuf_codec::Protobuf;
 use tidewal::sim::SimDisk;
@@ -113,6 +113,6 @@ fn messages_follow_the_rules_of_protocol_buffers() {
     assert_eq!(
         read_as(clear),
         Some(unknown),
-        "the old code meets it without an error"
+        "the old code decodes it without an error"
     );
 }

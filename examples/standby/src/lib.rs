@@ -1,28 +1,30 @@
-//! A warm standby: a second machine follows the log of the first one into a log of its own, record by
-//! record at the same LSNs, and can take over.
+//! A warm standby: a second machine copies the log of the first one into its own log, record by record at the
+//! same LSNs, and can take over.
 //!
 //! The primary accepts connections ([`serve`]). The standby says which record it needs next ([`follow`]) and
-//! appends what comes. It reports how far its own log is durable; until then the primary holds the records.
+//! appends the records that it receives. It reports the durable LSN of its own log, and the primary holds all
+//! later records.
 //!
-//! # What it is not
+//! # What it does not do
 //!
-//! It is asynchronous: what the primary acknowledged a moment before it died may be missing on the standby.
-//! And a person decides who is the primary ([`promote`]). Where a machine has to decide that by itself, and
-//! nothing acknowledged may be lost, use a consensus protocol: `tidewal-openraft`.
+//! It replicates asynchronously: records that the primary acknowledged a moment before it died may be missing on
+//! the standby. And an operator decides which machine is the primary ([`promote`]). If the machines must decide
+//! this themselves, and no acknowledged record may be lost, use a consensus protocol: `tidewal-openraft`.
 //!
 //! # Fencing
 //!
-//! Two primaries must never both be followed, or the logs part. Each promotion raises the *term*, a number
-//! that is stored durably before the new primary serves. Both sides send it first:
+//! If standbys followed two primaries, the logs would diverge. Each promotion therefore raises the *term*, a number
+//! that is stored durably before the new primary serves. Both sides send their term first:
 //!
-//! - A standby does not follow a primary of an older term than its own.
-//! - A primary that hears a newer term than its own has been deposed. It stops serving, and must stop
-//!   acknowledging appends to its clients ([`serve`] returns [`Deposed`]).
+//! - A standby does not follow a primary with a lower term than its own.
+//! - A primary that receives a higher term than its own has been deposed. It stops serving ([`serve`] returns
+//!   [`Deposed`]), and it must stop acknowledging appends to its clients.
 //!
-//! A deposed primary hears of a newer term only when a node connects to it. So before promoting a standby, make sure that
-//! the old primary is down or cannot be reached by clients (power it off, take its address away): a term is
-//! a second line of defense. The old primary may have records that were never sent. Its log has parted from
-//! the new one and cannot be followed into: start it again as a standby in an empty directory.
+//! A deposed primary learns of a higher term only when a node connects to it. Before you promote a standby,
+//! therefore make sure that the old primary is down or that no client can reach it (power it off, or take its
+//! address away). The term is a second line of defense. The old primary may have records that were never sent. Its
+//! log has diverged from the new one and cannot continue it: start the machine again as a standby in an empty
+//! directory.
 
 mod term;
 mod wire;
@@ -38,10 +40,10 @@ use tokio::net::{TcpListener, TcpStream};
 
 use crate::wire::Hello;
 
-/// What can end serving and following.
+/// The error that ends [`serve`] or [`follow`].
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
-/// A standby knows a newer term: another machine was promoted. Acknowledge nothing any more.
+/// A standby has a higher term: another machine was promoted. Stop acknowledging appends.
 #[derive(Debug)]
 pub struct Deposed;
 
@@ -53,8 +55,8 @@ impl fmt::Display for Deposed {
 
 impl std::error::Error for Deposed {}
 
-/// Makes the log in `dir` the primary's: from now on its term is higher than that of any primary that it
-/// followed. Serve only after this has returned.
+/// Makes the log in `dir` that of a primary: its term is now higher than that of any primary that it followed.
+/// Returns the new term. Serve only after this has returned.
 ///
 /// # Errors
 ///
@@ -65,12 +67,12 @@ pub fn promote(dir: &Path) -> io::Result<u64> {
     Ok(term)
 }
 
-/// Serves a log to standbys, one after the other, until a standby knows a newer term.
+/// Serves a log to standbys, one after the other, until a standby sends a higher term.
 ///
 /// # Errors
 ///
-/// [`Deposed`]; those of the listener and of the term's file. What goes wrong with one standby ends its
-/// connection only.
+/// [`Deposed`], and the errors of the listener and of the file with the term. An error with one standby ends only
+/// that standby's connection.
 pub async fn serve(wal: &Wal, dir: &Path, listener: TcpListener) -> Result<(), Error> {
     let term = term::load(dir)?;
     loop {
@@ -83,15 +85,15 @@ pub async fn serve(wal: &Wal, dir: &Path, listener: TcpListener) -> Result<(), E
     }
 }
 
-/// Sends records for as long as the log is open.
+/// Sends records until the log is closed.
 async fn serve_one(wal: &Wal, term: u64, stream: TcpStream) -> Result<(), Error> {
     let (mut input, output) = stream.into_split();
     let hello = wire::read_hello(&mut input).await?;
     if hello.term > term {
         return Err(Deposed.into());
     }
-    // Without the hold a standby that is away for long would find its records truncated. With `Release`
-    // it does not stop the primary either: it has to begin anew then.
+    // Without the hold, a standby that was disconnected for a long time would find its records truncated. With
+    // `Release`, such a standby does not stop the primary. It has to start again in an empty directory.
     let options = HoldOptions::new().name("standby");
     let hold = wal.hold_with(hello.next, options.overflow(tidewal::HoldOverflow::Release))?;
     tokio::select! {
@@ -114,7 +116,7 @@ async fn send(wal: &Wal, term: u64, from: Lsn, output: OwnedWriteHalf) -> Result
     Ok(())
 }
 
-/// What is durable on the standby need not be kept for it.
+/// Receives the durable LSNs of the standby, and moves the hold to them.
 async fn hear(mut input: OwnedReadHalf, hold: &tidewal::Hold) -> Result<(), Error> {
     loop {
         let durable = wire::read_lsn(&mut input).await?;
@@ -122,26 +124,26 @@ async fn hear(mut input: OwnedReadHalf, hold: &tidewal::Hold) -> Result<(), Erro
     }
 }
 
-/// Follows a primary into a log of its own, until the connection ends. Connect again then.
+/// Follows a primary and appends its records to `wal`, until the connection ends. Connect again then.
 ///
-/// The log in `dir` must have no records but those that it got this way.
+/// The log in `dir` must have no other records than those that it received from a primary.
 ///
 /// # Errors
 ///
-/// Those of the connection and of the log; if the primary's term is older than that of `dir`; if the
-/// primary cannot serve what comes next, because it was truncated or because the logs have parted.
+/// - The errors of the connection and of the log.
+/// - The primary's term is lower than that of `dir`.
+/// - The primary cannot serve the next record, because it was truncated or because the logs have diverged.
 pub async fn follow(wal: &Wal, dir: &Path, stream: TcpStream) -> Result<(), Error> {
     let known = term::load(dir)?;
     let (mut input, mut output) = stream.into_split();
-    // Records from the connection before may still be on their way to the disk and must not be requested
-    // twice.
+    // Records from the previous connection may still be on their way to the disk and must not be requested again.
     let next = wal.sync().await?.next();
     wire::write_hello(&mut output, Hello { term: known, next }).await?;
     let hello = wire::read_hello(&mut input).await?;
     if hello.term < known {
         return Err("the primary was deposed".into());
     }
-    // Before the first record of this term is acknowledged, no older primary is followed again.
+    // Stored before the first record of this term is acknowledged, so no older primary is followed from then on.
     term::store(dir, hello.term)?;
     tokio::select! {
         received = receive(wal, input, next) => received,
@@ -150,7 +152,7 @@ pub async fn follow(wal: &Wal, dir: &Path, stream: TcpStream) -> Result<(), Erro
 }
 
 async fn receive(wal: &Wal, mut input: OwnedReadHalf, mut next: Lsn) -> Result<(), Error> {
-    // If one append is refused, nothing behind it may be appended: it would get its LSN.
+    // If one append is refused, no later record may be appended: it would get the LSN of the refused one.
     let appender: OrderedAppender = wal.ordered();
     while let Some(record) = wire::read_record(&mut input).await? {
         if record.lsn != next {
@@ -162,7 +164,7 @@ async fn receive(wal: &Wal, mut input: OwnedReadHalf, mut next: Lsn) -> Result<(
     Ok(())
 }
 
-/// Tells the primary how far this log is durable, whenever that has moved.
+/// Sends the durable LSN of this log to the primary whenever it has moved.
 async fn report(wal: &Wal, mut output: OwnedWriteHalf) -> Result<(), Error> {
     let mut durable = wal.subscribe_durable();
     while let Some(lsn) = durable.next().await {

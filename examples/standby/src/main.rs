@@ -48,7 +48,7 @@ async fn run_primary(dir: &Path, address: &str) -> Result<(), Error> {
             }
         }
     });
-    // When this returns, another machine was promoted: the process ends, and acknowledges nothing more.
+    // This returns when another machine was promoted. The process then ends and acknowledges nothing more.
     serve(&wal, dir, listener).await
 }
 

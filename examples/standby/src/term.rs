@@ -1,10 +1,10 @@
-//! The term: how often a standby was promoted, as far as this machine knows.
+//! The term: the number of promotions that this machine knows of.
 
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-/// The highest term that this machine has served or followed; 0 at first.
+/// The highest term that this machine has served or followed, or 0 if there was none.
 pub fn load(dir: &Path) -> io::Result<u64> {
     match fs::read_to_string(dir.join(NAME)) {
         Ok(text) => text.trim().parse().map_err(io::Error::other),
@@ -13,7 +13,7 @@ pub fn load(dir: &Path) -> io::Result<u64> {
     }
 }
 
-/// Stores it. When this returns it survives a power cut.
+/// Stores the term. Once this has returned, the term survives a power cut.
 pub fn store(dir: &Path, term: u64) -> io::Result<()> {
     fs::create_dir_all(dir)?;
     let new = dir.join("term.new");

@@ -1,4 +1,4 @@
-//! What goes over the connection: a hello each way, then records one way and durable LSNs the other.
+//! The protocol: each side sends a hello. Then the primary sends records, and the standby sends durable LSNs.
 //! Numbers are big endian, as tokio writes them.
 
 use std::io;
@@ -6,15 +6,15 @@ use std::io;
 use tidewal::{Lsn, Record};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
-/// What each side says first.
+/// The first message of each side.
 #[derive(Clone, Copy, Debug)]
 pub struct Hello {
     pub term: u64,
-    /// The next record that is wanted, or sent.
+    /// The next record that the standby needs, or that the primary sends.
     pub next: Lsn,
 }
 
-/// A record as it was sent.
+/// A record from the primary.
 pub struct Sent {
     pub lsn: Lsn,
     pub payload: Vec<u8>,
@@ -31,7 +31,9 @@ pub async fn read_hello(input: &mut (impl AsyncRead + Unpin)) -> io::Result<Hell
     let mut magic = [0; MAGIC.len()];
     input.read_exact(&mut magic).await?;
     if magic != *MAGIC {
-        return Err(io::Error::other("the other side speaks another language"));
+        return Err(io::Error::other(
+            "the peer does not use the standby protocol",
+        ));
     }
     Ok(Hello {
         term: input.read_u64().await?,
@@ -49,7 +51,7 @@ pub async fn write_record(
     output.write_all(&record.payload).await
 }
 
-/// The next record; `None` if the connection has ended between two.
+/// The next record, or `None` if the connection has ended after a complete record.
 pub async fn read_record(input: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Sent>> {
     let lsn = match input.read_u64().await {
         Ok(lsn) => Lsn::new(lsn),
@@ -58,7 +60,7 @@ pub async fn read_record(input: &mut (impl AsyncRead + Unpin)) -> io::Result<Opt
     };
     let len = input.read_u32().await?;
     let mut payload = Vec::new();
-    // Memory grows with what comes, not with what a length says.
+    // Memory grows with the bytes that arrive. A length alone allocates nothing.
     input.take(len.into()).read_to_end(&mut payload).await?;
     match payload.len() == len as usize {
         true => Ok(Some(Sent { lsn, payload })),

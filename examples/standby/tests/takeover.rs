@@ -1,4 +1,4 @@
-//! A standby follows over broken connections, takes over, and the old primary is fenced.
+//! A standby follows a primary over broken connections and takes over. The old primary is fenced.
 
 use std::path::Path;
 use std::time::Duration;
@@ -34,7 +34,7 @@ impl Machine {
         }
     }
 
-    /// Serves in the background, and says where.
+    /// Serves in the background. Returns the address and the task.
     async fn serve(&self) -> (String, JoinHandle<Result<(), Error>>) {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap().to_string();
@@ -45,7 +45,7 @@ impl Machine {
         )
     }
 
-    /// Follows until its log is durable up to `lsn`; then the connection breaks.
+    /// Follows until its log is durable up to `lsn`. Then the connection breaks.
     async fn follow(&self, address: &str, lsn: u64) {
         let stream = TcpStream::connect(address).await.unwrap();
         let mut durable = self.wal.subscribe_durable();
@@ -56,7 +56,7 @@ impl Machine {
         }
     }
 
-    /// What a restart would read.
+    /// The records that a restart reads.
     async fn records(self) -> Vec<String> {
         self.wal.close().await.unwrap();
         let mut recovery = Wal::recover(self.dir.path().join("wal")).await.unwrap();
@@ -75,16 +75,16 @@ async fn a_standby_takes_over_and_the_old_primary_is_fenced() {
     first.append(1, 500).await;
     let (address, serving) = first.serve().await;
     second.follow(&address, 500).await;
-    // The connection is broken; the primary goes on, and keeps what the standby lacks.
+    // The connection is broken. The primary continues, and keeps the records that the standby lacks.
     first.append(501, 600).await;
     second.follow(&address, 600).await;
 
-    // It takes over. What the old primary still appends is lost with it.
+    // The standby takes over. What the old primary still appends is lost.
     assert_eq!(promote(second.path()).unwrap(), 2);
     second.append(601, 650).await;
     first.append(601, 602).await;
 
-    // Someone turns the new primary, wrongly, to the old one: the old one learns that it is none.
+    // By mistake, the new primary is told to follow the old one. The old one learns that it was deposed.
     let stream = TcpStream::connect(&address).await.unwrap();
     assert!(follow(&second.wal, second.path(), stream).await.is_err());
     let deposed = serving.await.unwrap().unwrap_err();
@@ -99,7 +99,7 @@ async fn a_standby_takes_over_and_the_old_primary_is_fenced() {
     assert_eq!(records.len(), 650);
 }
 
-/// A machine that knows the new term does not follow the old primary, whatever records that has.
+/// A machine that knows the new term does not follow the old primary, whatever records the old primary has.
 #[tokio::test]
 async fn an_older_primary_is_not_followed() {
     let (old, standby) = (Machine::new().await, Machine::new().await);
@@ -112,8 +112,7 @@ async fn an_older_primary_is_not_followed() {
     assert_eq!(standby.wal.durable_lsn(), Lsn::ZERO);
 }
 
-/// The standby requested records again that it had received but not yet made durable, and they got two
-/// LSNs.
+/// The standby requested records again that it had received and not yet made durable. They were appended twice.
 #[tokio::test]
 async fn regression_a_standby_that_connects_again_at_once_takes_each_record_once() {
     let (primary, slow) = (Machine::new().await, SimDisk::new(1));

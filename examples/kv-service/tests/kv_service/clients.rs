@@ -1,4 +1,4 @@
-//! Clients that remember what they were promised, each with keys of its own.
+//! Clients that remember which changes were acknowledged. Each client has its own keys.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -7,7 +7,7 @@ use reqwest::StatusCode;
 
 use crate::process::{Service, Value};
 
-/// From one start of the service to its `kill -9`, which comes with a certain acknowledgement.
+/// One start of the service until its `kill -9`, which follows a chosen number of acknowledgments.
 pub struct Round {
     pub service: Service,
     acknowledged: AtomicU64,
@@ -29,7 +29,7 @@ impl Round {
         }
     }
 
-    /// What a request returned, or `None` if the service was killed meanwhile.
+    /// What a request returned, or `None` if the service was killed in the meantime.
     pub async fn unless_killed<T>(
         &self,
         request: impl Future<Output = reqwest::Result<T>>,
@@ -45,7 +45,7 @@ impl Round {
     }
 }
 
-/// One client and what its keys must hold.
+/// A client, and the values that its keys must have.
 pub struct Client {
     number: u64,
     random: Random,
@@ -69,7 +69,7 @@ impl Client {
         self
     }
 
-    /// Finds each key to hold what was promised. What is found is a promise from now on.
+    /// Checks that each key has a value that the service may return. From now on, that value is the only one.
     pub async fn check(mut self, round: Arc<Round>) -> Self {
         for index in 0..KEYS {
             let key = self.name(index);
@@ -121,7 +121,7 @@ impl Client {
 #[derive(Clone, Default)]
 struct Expected {
     certain: Value,
-    /// What a request without an answer would have made of it.
+    /// The value after the request that got no answer.
     in_doubt: Option<Value>,
 }
 
@@ -169,5 +169,5 @@ impl Random {
     }
 }
 
-/// Keys of each client.
+/// Number of keys of each client.
 const KEYS: usize = 8;

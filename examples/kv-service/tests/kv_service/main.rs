@@ -1,8 +1,8 @@
-//! The service as a process that is killed, over real HTTP: what it has acknowledged is
-//! there after each start, and the log does not grow for ever.
+//! The service as a process that is killed, over real HTTP: everything that it has acknowledged is
+//! present after each start, and the log does not grow without bound.
 //!
-//! `KV_SERVICE_SEED=n cargo test` repeats the choices of a run that printed `seed n`. The order in
-//! which things happen is up to the machine.
+//! `KV_SERVICE_SEED=n cargo test` repeats the choices of a run that printed `seed n`. The order of concurrent
+//! events still depends on the machine.
 
 mod clients;
 mod process;
@@ -40,8 +40,8 @@ async fn acknowledged_changes_survive_kill_9() {
     snapshots_at_rest_keep_everything(dir.path(), clients).await;
 }
 
-/// Lets the clients work until the kill, and asks for snapshots all the time meanwhile if `snapshots`
-/// is set, so that the kill is likely to hit one.
+/// Lets the clients work until the kill. If `snapshots` is set, requests snapshots continuously, so the kill is
+/// likely to interrupt one.
 async fn under_load(clients: Vec<Client>, round: &Arc<Round>, snapshots: bool) -> Vec<Client> {
     let snapshots = snapshots.then(|| tokio::spawn(keep_snapshotting(Arc::clone(round))));
     let clients = all(clients, |client| client.work(Arc::clone(round))).await;
@@ -57,8 +57,8 @@ async fn keep_snapshotting(round: Arc<Round>) {
     }
 }
 
-/// Snapshots, two of them with nothing appended since the start: one segment is left, nothing has to be
-/// replayed, and all keys are there.
+/// Takes snapshots, two of them with nothing appended since the start: one segment remains, nothing has to be
+/// replayed, and all keys are present.
 async fn snapshots_at_rest_keep_everything(dir: &Path, mut clients: Vec<Client>) {
     for start in 0..3 {
         let service = Service::start(dir, u64::MAX).await;
@@ -66,15 +66,15 @@ async fn snapshots_at_rest_keep_everything(dir: &Path, mut clients: Vec<Client>)
         let round = Round::new(service, u64::MAX);
         clients = all(clients, |client| client.check(Arc::clone(&round))).await;
         assert_eq!(round.service.snapshot().await.unwrap(), StatusCode::OK);
-        // The log reaches back to the snapshot before, until that is the only one there is.
+        // The log reaches back to the older snapshot, until there is only one.
         assert!(start == 0 || segments(dir).len() == 1);
         round.service.kill();
         end(round).await;
     }
 }
 
-/// Clients that write to the same keys do not know what these hold in the end. But whatever it is
-/// was made by the log in its order, and has to be there again after a start.
+/// Clients that write to the same keys do not know the final values. But the order of the log determines them, so
+/// they must be the same after a start.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn contended_keys_come_back_as_they_were() {
     let dir = tempfile::tempdir().unwrap();
@@ -185,7 +185,7 @@ async fn ctrl_c_closes_the_log() {
     assert_eq!(service.read("key").await.unwrap(), value);
 }
 
-/// Runs something for all clients at once.
+/// Runs the same action for all clients at once.
 async fn all<F>(clients: Vec<Client>, what: impl Fn(Client) -> F) -> Vec<Client>
 where
     F: Future<Output = Client> + Send + 'static,

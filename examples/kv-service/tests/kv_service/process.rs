@@ -1,4 +1,4 @@
-//! The example as a process of its own, and requests to it.
+//! The example as a separate process, and requests to it.
 
 use std::path::Path;
 use std::process::{ExitStatus, Stdio};
@@ -11,22 +11,22 @@ use tokio::process::{Child, ChildStdout, Command};
 use tokio::sync::watch;
 use tokio::time::{sleep, timeout};
 
-/// What a key holds: its bytes, or nothing.
+/// The value of a key: its bytes, or `None` if the key does not exist.
 pub type Value = Option<Vec<u8>>;
 
-/// A running service. It is killed at the latest when this is dropped.
+/// A running service. Dropping this kills it.
 pub struct Service {
     child: Mutex<Child>,
     output: Lines<BufReader<ChildStdout>>,
     killed: watch::Sender<bool>,
     client: Client,
     url: String,
-    /// How many records it says that it has replayed.
+    /// How many records it replayed at its start, according to its output.
     pub replayed: u64,
 }
 
 impl Service {
-    /// Starts the service on a free port, and waits until it is ready.
+    /// Starts the service on a free port and waits until it is ready.
     pub async fn start(dir: &Path, snapshot_every: u64) -> Self {
         let mut child = command(dir, snapshot_every)
             .stdout(Stdio::piped())
@@ -51,15 +51,15 @@ impl Service {
         self.child.lock().unwrap().start_kill().unwrap();
     }
 
-    /// Whether a request may fail. Before the service was killed that is never the case.
+    /// Whether the service was killed. Only then may a request fail.
     pub fn was_killed(&self) -> bool {
         *self.killed.borrow()
     }
 
-    /// Waits until the service was killed, and every answer that it still gave has had time to come.
+    /// Waits until the service was killed, and until every answer that it sent has had time to arrive.
     ///
-    /// Not every request notices by itself. Once in some thousand kills one is left waiting after its
-    /// socket is gone, which is between the HTTP client and the moment at which a connection closes.
+    /// Not every request detects the kill. About once in some thousand kills, the HTTP client keeps waiting although
+    /// the socket is closed: the connection closes at an unlucky moment.
     pub async fn is_gone(&self) {
         let mut killed = self.killed.subscribe();
         if killed.wait_for(|killed| *killed).await.is_ok() {
@@ -76,7 +76,7 @@ impl Service {
         assert!(sent.unwrap().success());
     }
 
-    /// Waits for the end of the process, which has had nothing more to say.
+    /// Waits for the end of the process, which must have printed nothing more.
     pub async fn ended(self) -> ExitStatus {
         let Self { child, output, .. } = self;
         let (mut child, mut output) = (child.into_inner().unwrap(), output);
@@ -85,7 +85,7 @@ impl Service {
         status.unwrap()
     }
 
-    /// PUTs a value, or DELETEs the key. Returns once the status is there, which is the promise.
+    /// PUTs a value, or DELETEs the key. Returns once the status has arrived: that is the acknowledgment.
     pub async fn change(&self, key: &str, value: &Value) -> reqwest::Result<StatusCode> {
         let request = match value {
             Some(bytes) => self.request(Method::PUT, key).body(bytes.clone()),
@@ -94,7 +94,7 @@ impl Service {
         status_of(request).await
     }
 
-    /// What a GET says about a key.
+    /// The value of a key, by GET.
     pub async fn read(&self, key: &str) -> reqwest::Result<Value> {
         let response = self.request(Method::GET, key).send().await?;
         if response.status() == StatusCode::NOT_FOUND {
@@ -113,7 +113,7 @@ impl Service {
     }
 }
 
-/// Starts a service that is expected not to get ready. Returns how it ended and what it said.
+/// Starts a service that is expected to fail at its start. Returns its exit status and what it printed.
 pub async fn start_in_vain(dir: &Path) -> (ExitStatus, String) {
     let output = timeout(PATIENCE, command(dir, 1000).output()).await;
     let output = output.expect("it ends").unwrap();
@@ -142,7 +142,7 @@ fn client() -> Client {
 async fn status_of(request: RequestBuilder) -> reqwest::Result<StatusCode> {
     let response = request.send().await?;
     let status = response.status();
-    // The connection can be used again once the body is read; whether that works does not matter.
+    // The connection can be reused once the body is read. It does not matter if that fails.
     let _ = response.bytes().await;
     Ok(status)
 }
@@ -159,8 +159,8 @@ fn between<'a>(line: &'a str, before: &str, after: &str) -> &'a str {
         .unwrap_or_else(|| panic!("unexpected line: {line}"))
 }
 
-/// The smallest there is, so that a few dozen records fill one.
+/// The smallest size, so a few dozen records fill a segment.
 const SEGMENT_SIZE: &str = "16384";
 
-/// For whatever should take a moment only.
+/// The timeout of everything that should take only a moment.
 const PATIENCE: Duration = Duration::from_secs(20);
