@@ -9,7 +9,7 @@ use std::time::Duration;
 use futures::future::join_all;
 use tidewal::sim::{Operation, SimDisk, Survival};
 use tidewal::{Error, Lsn, Wal};
-use tidewal_testing::harness::faults::{EVERYTHING, MISHAPS, Scenario, cause};
+use tidewal_testing::harness::faults::{EVERYTHING, FAULTS, Scenario, cause};
 use tidewal_testing::harness::oracle::Oracle;
 use tidewal_testing::harness::steps::Driver;
 use tidewal_testing::harness::steps::Step::{
@@ -36,10 +36,10 @@ const PRODUCERS: &[Step] = &[
 fn everything_goes_wrong_once(steps: &[Step]) {
     for policy in policies() {
         let scenario = Scenario { policy, steps };
-        for &(operation, mishaps) in MISHAPS {
-            for &mishap in mishaps {
-                let count = scenario.fail_everywhere(operation, mishap);
-                println!("{policy:?}: {operation:?}, {mishap:?}: {count} places");
+        for &(operation, faults) in FAULTS {
+            for &fault in faults {
+                let count = scenario.fail_everywhere(operation, fault);
+                println!("{policy:?}: {operation:?}, {fault:?}: {count} places");
                 assert!(count > 1, "the workload hardly uses {operation:?}");
             }
         }
@@ -344,10 +344,10 @@ fn one_file_that_cannot_be_removed_keeps_no_other_and_is_tried_again() {
         );
         let mark = Lsn::new(5);
         let error = wal.truncate_before(mark).await.unwrap_err();
-        let Error::Io(fault) = error else {
+        let Error::Io(failure) = error else {
             panic!("{error:?}");
         };
-        assert!(fault.path().ends_with("00000000000000000002.wal"));
+        assert!(failure.path().ends_with("00000000000000000002.wal"));
         let left = ["00000000000000000002.wal", "00000000000000000005.wal"];
         assert_eq!(disk.files(DIR), left);
         assert_eq!(wal.stats().segments_kept, 1);

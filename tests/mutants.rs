@@ -14,7 +14,7 @@ use tidewal::SyncPolicy;
 use tidewal::mutants::{Mutant, activate};
 use tidewal_testing::harness::cuts::{ALPHABET, Cuts, FOLLOWED};
 use tidewal_testing::harness::damage::{Damage, Sound, Stop, measure_everywhere};
-use tidewal_testing::harness::faults::{EVERYTHING, MISHAPS, Scenario};
+use tidewal_testing::harness::faults::{EVERYTHING, FAULTS, Scenario};
 use tidewal_testing::harness::lives::{Deaths, live_and_die};
 use tidewal_testing::harness::ordered::{Tally, nothing_behind_a_refusal_is_appended};
 use tidewal_testing::harness::steps::Step::{Append, Truncate};
@@ -71,9 +71,9 @@ fn faults() {
         policy: SyncPolicy::Always,
         steps: EVERYTHING,
     };
-    for &(operation, mishaps) in MISHAPS {
-        for &mishap in mishaps {
-            scenario.fail_everywhere(operation, mishap);
+    for &(operation, faults) in FAULTS {
+        for &fault in faults {
+            scenario.fail_everywhere(operation, fault);
         }
     }
 }

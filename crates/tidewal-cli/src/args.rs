@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::ValueHint;
 
-use crate::measure::plan::{Plan, Scale};
+use crate::measure::config::{BenchConfig, Scale};
 
 /// Measure which interval between syncs suits a disk
 ///
@@ -43,15 +43,15 @@ pub struct Args {
 }
 
 impl Args {
-    /// The plan of the measurement in this directory.
-    pub fn plan(&self, dir: &Path) -> Plan {
+    /// The configuration of a measurement in this directory.
+    pub fn config(&self, dir: &Path) -> BenchConfig {
         let scale = self.scale();
         let (rounds, slice) = match scale {
             Scale::Full => (5, Duration::from_secs(1)),
             Scale::Quick => (3, Duration::from_millis(400)),
             Scale::Test => (1, Duration::from_millis(40)),
         };
-        Plan {
+        BenchConfig {
             scale,
             rounds,
             slice,

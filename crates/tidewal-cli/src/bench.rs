@@ -9,10 +9,10 @@ use std::thread;
 use crate::args::Args;
 use crate::display::{columns, count};
 use crate::failure::Failure;
+use crate::measure::config::Scale;
 use crate::measure::context::BenchContext;
 use crate::measure::figures::{Outcome, Point, Sweep, Unit};
 use crate::measure::machine::{self, Setting};
-use crate::measure::plan::Scale;
 use crate::measure::report::{self, thousands};
 use crate::measure::scratch::{MIB, scratch_in};
 use crate::measure::{Scenario, intervals, plot};
@@ -22,15 +22,15 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     check(args)?;
     let cannot_start = |error| {
         Failure::Other(
-            format!("cannot begin: {error}"),
-            "see what the system says".into(),
+            format!("cannot listen for Ctrl-C: {error}"),
+            "see how many files may be open, with `ulimit -n`".into(),
         )
     };
     let interrupt = Interrupt::listen().map_err(cannot_start)?;
     // One directory for everything that is written, so it can be removed at any time.
     let scratch = scratch_in(&args.dir);
     interrupt.then_remove(scratch.path().to_owned());
-    let context = BenchContext::new(args.plan(scratch.path()), 1);
+    let context = BenchContext::new(args.config(scratch.path()), 1);
     let setting = machine::describe(&context);
     context.announce("measuring");
     let outcome = (INTERVALS.run)(&context);
@@ -48,7 +48,7 @@ pub fn run(args: &Args) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// The user presses Ctrl-C.
+/// Waits for the user to press Ctrl-C.
 #[cfg(unix)]
 struct Interrupt {
     runtime: tokio::runtime::Runtime,
@@ -121,11 +121,11 @@ fn check(args: &Args) -> Result<(), Failure> {
     if free_space(dir).is_some_and(|free| free < needed as u64) {
         return Err(Failure::Other(
             format!(
-                "there is less room in {} than the {} MiB that it takes",
+                "{} has less free space than the {} MiB that the measurement needs",
                 dir.display(),
                 needed / MIB
             ),
-            "make room, or name another directory with --dir".into(),
+            "free space, or name another directory with --dir".into(),
         ));
     }
     match &args.plot {
@@ -173,10 +173,10 @@ fn show(out: &mut Out, args: &Args, setting: &Setting, sweep: &Sweep) -> Result<
         })?;
     }
     if let Some(file) = &args.plot {
-        out.line(&format!("\ndrawn in {}", file.display()))?;
+        out.line(&format!("\nplot written to {}", file.display()))?;
     }
     if args.scale() == Scale::Test {
-        out.line("\nThis was to see that it runs: its figures, and so the answer, mean nothing.")?;
+        out.line("\nThis run only checks that the command works: its figures and its answer mean nothing.")?;
     }
     out.line(&format!("\n{}", paint.strong(&answer(sweep))))
 }

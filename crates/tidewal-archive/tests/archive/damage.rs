@@ -1,4 +1,4 @@
-//! Objects that are damaged, cut short, missing or in each other's place.
+//! Objects that are damaged, too short, missing, or exchanged.
 
 use tidewal::Lsn;
 use tidewal::sim::SimDisk;
@@ -16,7 +16,7 @@ fn names(error: &Error, name: &str) -> bool {
     }
 }
 
-/// Restores what was damaged, which has to fail, and leave nothing that opens.
+/// Restores a damaged archive. This must fail, and leave a directory that does not open.
 async fn refused(store: &Store, name: &str) {
     let disk = SimDisk::new(1);
     let restored = store
@@ -47,7 +47,7 @@ fn every_object_is_missed() {
         let (_, store) = archived(12).await;
         let all = store.names().await;
         let newest = all.iter().rfind(|name| name.contains("manifest")).unwrap();
-        // Of those that a rule of the store may have taken, see `expired.rs`.
+        // An expiry rule may have removed these: see `expired.rs`.
         let may_expire = [
             &all[0],
             all.iter().find(|name| name.contains("segments")).unwrap(),
@@ -60,7 +60,7 @@ fn every_object_is_missed() {
             store.remove(name).await;
             refused(&store, name).await;
         }
-        // Without the newest entry it is the archive as it was before.
+        // Without its newest entry, the archive is as it was before that entry.
         let (last, _) = last_segment(&store).await;
         store.remove(newest).await;
         assert_eq!(
@@ -106,7 +106,7 @@ fn flipped_bits_and_cut_ends_are_noticed() {
     });
 }
 
-/// Every byte of a small object, and every hundred-and-first of a large one.
+/// Every byte of a small object, and every 101st byte of a large one.
 fn places(len: usize) -> impl Iterator<Item = usize> {
     (0..len).step_by(if len < 2000 { 1 } else { 101 })
 }
@@ -147,7 +147,7 @@ fn entries_of_another_archive_are_noticed() {
     });
 }
 
-/// Damage before the wanted end is an error; behind it nobody looks.
+/// Damage before the target is an error. Damage after it is not detected, because a restore does not read that far.
 #[test]
 fn damage_behind_the_wanted_end_does_no_harm() {
     run(async {
@@ -180,7 +180,7 @@ fn a_later_version_is_not_read() {
     });
 }
 
-/// A segment of the log that is damaged on its disk is not shipped, and what is there stays.
+/// A segment that is damaged on the log's disk is not shipped, and the archive is unchanged.
 #[test]
 fn damage_to_the_log_itself_is_not_archived() {
     run(async {

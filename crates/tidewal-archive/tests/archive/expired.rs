@@ -1,4 +1,4 @@
-//! A rule of the store removes old objects: what is left is shipped to, and restored from.
+//! An expiry rule of the store removes old objects. The rest can still be extended and restored.
 
 use tidewal::Lsn;
 use tidewal_archive::{Error, RestoreTarget};
@@ -7,8 +7,8 @@ use crate::helpers::{append, archived, numbers, open, restore, restored_records,
 use crate::store::Store;
 use crate::support::run;
 
-/// The objects of an archive as a rule that goes by age would take them: parts before the entry that
-/// names them.
+/// The objects of an archive in the order in which an expiry rule removes them: parts before the entry that names
+/// them.
 async fn by_age(store: &Store) -> Vec<String> {
     let names = store.names().await;
     let (entries, parts): (Vec<_>, Vec<_>) = names
@@ -80,7 +80,7 @@ fn regression_a_log_is_shipped_to_an_archive_of_which_the_oldest_objects_have_ex
     });
 }
 
-/// What is missing and has something older beside it was not taken by its age.
+/// An object that is missing although an older one exists did not expire.
 #[test]
 fn a_hole_is_damage_and_not_age() {
     run(async {
@@ -104,7 +104,7 @@ fn a_hole_is_damage_and_not_age() {
     });
 }
 
-/// The newest segment, without anything older: there is nothing left that would be a log.
+/// A part of the newest segment is missing, and nothing older exists: no log is left.
 #[test]
 fn an_archive_without_the_parts_of_any_segment_says_which_is_missing() {
     run(async {
@@ -161,7 +161,7 @@ fn regression_every_bad_object_is_named_with_its_records() {
     });
 }
 
-/// The newest entry is not needed to read the others, and nothing tells what it named.
+/// The other entries can be read without the newest one, and nothing tells which records the newest one named.
 #[test]
 fn a_bad_entry_at_the_end_names_no_last_record() {
     run(async {

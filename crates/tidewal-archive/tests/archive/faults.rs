@@ -1,4 +1,4 @@
-//! Every call of the store goes wrong once, in every way; and several at random.
+//! Every call of the store fails once, in every way, and several calls fail at random.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use crate::helpers::{
     append, archived, numbers, open, quick, recover, restored_records, segments, start,
 };
 use crate::rng::Rng;
-use crate::store::{Mishap, Store};
+use crate::store::{Fault, Store};
 use crate::support::{DIR, options, run};
 
-/// A service with three lives, that truncates as it goes, on a store that something is planned for.
+/// A service with three lives that truncates continuously, on a store with planned faults.
 async fn three_lives(store: &Store) {
     let disk = SimDisk::new(1);
     let mut next = 1;
@@ -34,7 +34,7 @@ async fn three_lives(store: &Store) {
     start(&wal, store, quick()).wait_caught_up().await.unwrap();
     let doubtful = store.doubtful();
     assert!(doubtful.is_empty(), "regression: {doubtful:?}");
-    // Read from a copy, which has no mishaps.
+    // Read from a copy, which has no planned faults.
     let store = &store.fork().await;
     assert_eq!(
         restored_records(store, RestoreTarget::End).await,
@@ -47,10 +47,10 @@ async fn three_lives(store: &Store) {
 #[test]
 fn every_call_goes_wrong_once_in_every_way() {
     let mut trials = 0;
-    for mishap in Mishap::ALL {
+    for fault in Fault::ALL {
         for call in 0.. {
             let store = Store::new();
-            store.plan(call, mishap);
+            store.plan(call, fault);
             run(three_lives(&store));
             if !store.is_through() {
                 break;
@@ -58,7 +58,7 @@ fn every_call_goes_wrong_once_in_every_way() {
             trials += 1;
         }
     }
-    println!("{trials} mishaps");
+    println!("{trials} faults");
     assert!(trials > 100);
 }
 
@@ -70,14 +70,14 @@ fn many_calls_go_wrong() {
         let mut chance = Rng::new(seed);
         for call in 0..60 {
             if chance.once_in(3) {
-                store.plan(call, Mishap::ALL[index(chance.roll(4))]);
+                store.plan(call, Fault::ALL[index(chance.roll(4))]);
             }
         }
         run(three_lives(&store));
     }
 }
 
-/// The same with gaps allowed and hardly anything held: whatever the archive says is there is there.
+/// The same, with gaps allowed and a small bound of the hold: everything that the manifest names can be restored.
 #[test]
 fn gaps_are_where_the_manifest_says() {
     for seed in 0..100 {
@@ -90,7 +90,7 @@ fn gaps_are_where_the_manifest_says() {
             let archiver = start(&wal, &store, options);
             for number in 1..=100 {
                 if chance.once_in(4) {
-                    store.set(Mishap::ALL.get(index(chance.roll(8))).copied());
+                    store.set(Fault::ALL.get(index(chance.roll(8))).copied());
                 }
                 append(&wal, number..=number).await;
                 wal.truncate_before(Lsn::new(number)).await.unwrap();
@@ -137,7 +137,7 @@ fn a_restore_with_a_failing_call_says_so_and_leaves_no_log() {
         let (_, store) = archived(12).await;
         for call in 0.. {
             let (disk, store) = (SimDisk::new(1), store.fork().await);
-            store.plan(call, Mishap::Before);
+            store.plan(call, Fault::Before);
             let restored = store
                 .archive()
                 .restore_on(&disk, DIR, None, RestoreTarget::End)

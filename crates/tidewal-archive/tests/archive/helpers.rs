@@ -1,4 +1,4 @@
-//! Logs, archives, and what they are checked against.
+//! Logs and archives for the tests, and checks of them.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -11,8 +11,7 @@ use crate::support::{DIR, options};
 
 pub const PREFIX: &str = "some/log";
 
-/// The payload of a record: of a length of its own, so that segments end anywhere. Three to a segment,
-/// about.
+/// The payload of a record. Lengths differ, so segments end anywhere. About three records fit into a segment.
 pub fn payload(number: u64) -> Vec<u8> {
     let len = usize::try_from(3000 + number * 911 % 3000).unwrap();
     vec![u8::try_from(number % 199).unwrap(); len]
@@ -30,7 +29,7 @@ pub async fn open(disk: &SimDisk) -> Wal {
     options().open_on(disk, DIR).await.unwrap()
 }
 
-/// Segments are finished when they are full, so that a test knows when.
+/// Options with which segments are finished only when they are full, so a test knows when.
 pub fn quick() -> ArchiveOptions {
     ArchiveOptions::new()
         .seed(1)
@@ -39,7 +38,7 @@ pub fn quick() -> ArchiveOptions {
         .clock(clock())
 }
 
-/// A wall clock that goes with the clock of the runtime, and began at the year 2001 when it was made.
+/// A wall clock that follows the clock of the runtime. It begins in the year 2001.
 pub fn clock() -> impl Fn() -> SystemTime + Send + Sync + 'static {
     let started = tokio::time::Instant::now();
     move || noon() + started.elapsed()
@@ -53,7 +52,7 @@ pub fn start(wal: &Wal, store: &Store, options: ArchiveOptions) -> Archiver {
     Archiver::start(wal, &store.archive(), options).unwrap()
 }
 
-/// A log of so many records, all of it archived, and its disk.
+/// The disk of a log with this many records, and a store with the archive of all of them.
 pub async fn archived(count: u64) -> (SimDisk, Store) {
     let (disk, store) = (SimDisk::new(1), Store::new());
     let wal = open(&disk).await;
@@ -63,7 +62,7 @@ pub async fn archived(count: u64) -> (SimDisk, Store) {
     (disk, store)
 }
 
-/// Ships all that a log holds.
+/// Ships all records of a log.
 pub async fn ship(disk: &SimDisk, store: &Store) -> Result<(), Error> {
     let wal = open(disk).await;
     let shipped = start(&wal, store, quick()).wait_caught_up().await;
@@ -77,7 +76,7 @@ pub async fn restore(store: &Store, until: RestoreTarget) -> Result<(SimDisk, Re
     Ok((disk, restored))
 }
 
-/// The LSNs of the records on a disk, each of which has to be what it was; then opens the log for good.
+/// The LSNs of the records on a disk. Checks each record, and that the log can be opened.
 pub async fn recover(disk: &SimDisk) -> Vec<u64> {
     let mut recovery = options().recover_on(disk, DIR).await.unwrap();
     let mut found = Vec::new();
@@ -96,7 +95,7 @@ pub async fn recover(disk: &SimDisk) -> Vec<u64> {
     found
 }
 
-/// What can be restored of an archive: the numbers of its records.
+/// The numbers of the records that can be restored from an archive.
 pub async fn restored_records(store: &Store, until: RestoreTarget) -> Vec<u64> {
     let (disk, restored) = restore(store, until).await.unwrap();
     let found = recover(&disk).await;
@@ -111,7 +110,7 @@ pub fn segments(disk: &SimDisk) -> Vec<u64> {
     bases.map(|base| base.parse().unwrap()).collect()
 }
 
-/// Lets everything happen that happens within a moment.
+/// Lets all tasks run until they wait for the clock.
 pub async fn settle() {
     tokio::time::sleep(Duration::from_millis(1)).await;
 }

@@ -1,4 +1,4 @@
-//! Nothing goes before it is in the archive, and what happens if too much has to stay.
+//! No segment is removed before it is archived, and what happens when too many segments are held back.
 
 use std::time::Duration;
 
@@ -10,19 +10,19 @@ use crate::helpers::{
     append, numbers, open, payload, quick, recover, restore, restored_records, segments, settle,
     start,
 };
-use crate::store::{Mishap, Store};
+use crate::store::{Fault, Store};
 use crate::support::{DIR, run};
 
 const SEGMENT: u64 = 16 * 1024;
 
-/// Appends until an append is refused, and truncates all but the last record each time. Returns the
+/// Appends until an append is refused, and truncates everything but the last record each time. Returns the
 /// number of the last record.
 async fn fill(wal: &Wal, from: u64) -> u64 {
     for number in from..from + 200 {
         match wal.append(payload(number)).await {
             Ok(_) => wal.truncate_before(Lsn::new(number)).await.unwrap(),
-            Err(tidewal::Error::StorageFull(fault)) => {
-                let reason = fault.io_error().to_string();
+            Err(tidewal::Error::StorageFull(failure)) => {
+                let reason = failure.io_error().to_string();
                 assert!(reason.contains("archive"), "{reason}");
                 return number - 1;
             }
@@ -36,7 +36,7 @@ async fn fill(wal: &Wal, from: u64) -> u64 {
 fn what_is_not_shipped_stays_and_goes_when_it_is() {
     run(async {
         let (disk, store) = (SimDisk::new(1), Store::new());
-        store.set(Some(Mishap::Before));
+        store.set(Some(Fault::Before));
         let wal = open(&disk).await;
         let archiver = start(&wal, &store, quick());
         append(&wal, 1..=20).await;
@@ -53,7 +53,7 @@ fn what_is_not_shipped_stays_and_goes_when_it_is() {
         assert_eq!(
             segments(&disk),
             [*all.last().unwrap()],
-            "the truncation is made up for"
+            "the postponed truncation is carried out"
         );
         assert_eq!(archiver.status().held_bytes, 0);
         assert!(archiver.status().last_error.is_none());
@@ -69,7 +69,7 @@ fn a_truncation_takes_what_is_shipped_and_no_more() {
         let archiver = start(&wal, &store, quick());
         append(&wal, 1..=10).await;
         archiver.wait_caught_up().await.unwrap();
-        store.set(Some(Mishap::Hang));
+        store.set(Some(Fault::Hang));
         let shipped = archiver.status().archived;
         append(&wal, 11..=20).await;
         wal.truncate_before(Lsn::new(20)).await.unwrap();
@@ -93,7 +93,7 @@ fn a_mark_beyond_the_end_is_an_error_all_the_same() {
 fn a_dropped_archiver_still_holds_everything_back() {
     run(async {
         let (disk, store) = (SimDisk::new(1), Store::new());
-        store.set(Some(Mishap::Before));
+        store.set(Some(Fault::Before));
         let wal = open(&disk).await;
         drop(start(&wal, &store, quick()));
         append(&wal, 1..=20).await;
@@ -115,11 +115,11 @@ fn appends_are_refused_when_too_much_is_held_back_and_then_work_again() {
         let (disk, store) = (SimDisk::new(1), Store::new());
         let wal = open(&disk).await;
         let archiver = start(&wal, &store, quick().max_held_bytes(3 * SEGMENT));
-        store.set(Some(Mishap::Before));
+        store.set(Some(Fault::Before));
         let last = fill(&wal, 1).await;
         assert_eq!(archiver.status().held_bytes, 3 * SEGMENT);
         assert_eq!(segments(&disk).len(), 4);
-        // Nothing is lost, and the log goes on serving what needs no segment.
+        // Nothing is lost, and the log still serves calls that need no new segment.
         wal.sync().await.unwrap();
 
         store.set(None);
@@ -141,7 +141,7 @@ fn appends_are_refused_when_too_much_is_held_back_and_then_work_again() {
 fn what_nobody_truncated_does_not_count() {
     run(async {
         let (disk, store) = (SimDisk::new(1), Store::new());
-        store.set(Some(Mishap::Before));
+        store.set(Some(Fault::Before));
         let wal = open(&disk).await;
         let archiver = start(&wal, &store, quick().max_held_bytes(1));
         append(&wal, 1..=50).await;
@@ -149,7 +149,7 @@ fn what_nobody_truncated_does_not_count() {
     });
 }
 
-/// Nothing is held back, so nothing is too much, and the log gets its first segment.
+/// Nothing is held back, so the bound is not exceeded, and the log gets its first segment.
 #[test]
 fn regression_a_limit_of_zero_refuses_nothing_while_nothing_is_held_back() {
     run(async {
@@ -158,24 +158,24 @@ fn regression_a_limit_of_zero_refuses_nothing_while_nothing_is_held_back() {
         let archiver = start(&wal, &store, quick().max_held_bytes(0));
         append(&wal, 1..=20).await;
         archiver.wait_caught_up().await.unwrap();
-        store.set(Some(Mishap::Before));
+        store.set(Some(Fault::Before));
         fill(&wal, 21).await;
         assert_eq!(
             archiver.status().held_bytes,
             SEGMENT,
-            "the first one refuses"
+            "the hold of the first archiver refuses appends"
         );
     });
 }
 
 #[test]
 fn a_gap_is_left_if_that_is_wanted_and_the_manifest_says_so() {
-    for mishap in Mishap::ALL {
-        run(gap(mishap));
+    for fault in Fault::ALL {
+        run(gap(fault));
     }
 }
 
-async fn gap(mishap: Mishap) {
+async fn gap(fault: Fault) {
     let (disk, store) = (SimDisk::new(1), Store::new());
     let wal = open(&disk).await;
     let options = quick()
@@ -185,23 +185,20 @@ async fn gap(mishap: Mishap) {
     append(&wal, 1..=10).await;
     archiver.wait_caught_up().await.unwrap();
     let before = archiver.status().archived;
-    store.set(Some(mishap));
+    store.set(Some(fault));
     for number in 11..=60 {
         append(&wal, number..=number).await;
         wal.truncate_before(Lsn::new(number)).await.unwrap();
         settle().await;
-        assert!(archiver.status().held_bytes <= 3 * SEGMENT, "{mishap:?}");
-        assert!(
-            segments(&disk).len() <= 5,
-            "{mishap:?}: the disk is bounded"
-        );
+        assert!(archiver.status().held_bytes <= 3 * SEGMENT, "{fault:?}");
+        assert!(segments(&disk).len() <= 5, "{fault:?}: the disk is bounded");
     }
     store.set(None);
     archiver.wait_caught_up().await.unwrap();
 
     let contents = store.archive().contents().await.unwrap();
     let [gap] = &contents.gaps[..] else {
-        panic!("{mishap:?}: {contents:?}");
+        panic!("{fault:?}: {contents:?}");
     };
     assert!(*gap.start() > before && *gap.end() < contents.end);
     let lost = gap.end().get() - gap.start().get() + 1;
@@ -254,11 +251,11 @@ fn a_log_that_was_truncated_without_an_archiver_is_a_gap() {
 fn waits_grow_up_to_the_cap_and_no_attempt_takes_longer_than_allowed() {
     run(async {
         let (disk, store) = (SimDisk::new(1), Store::new());
-        store.set(Some(Mishap::Hang));
+        store.set(Some(Fault::Hang));
         let wal = open(&disk).await;
         let archiver = start(&wal, &store, quick().retry_cap(Duration::from_secs(5)));
         tokio::time::sleep(Duration::from_secs(3600)).await;
-        // An attempt and a wait take between 32.5 and 35 seconds in the long run.
+        // On average, an attempt and a wait take between 32.5 and 35 seconds.
         let failures = archiver.status().failures;
         assert!((100..=120).contains(&failures), "{failures}");
         let error = archiver.status().last_error.unwrap();

@@ -9,12 +9,12 @@ use tokio::time::{Instant, sleep};
 
 use crate::helpers::{append, numbers, open, quick, restored_records, segments, settle, start};
 use crate::rng::Rng;
-use crate::store::{Mishap, Store};
+use crate::store::{Fault, Store};
 use crate::support::{DIR, options, run};
 
 const LAG: Duration = Duration::from_secs(60);
 
-/// What a rotation and an upload take, in virtual time, and the clock's resolution.
+/// More than a rotation, an upload and the clock's resolution take, in virtual time.
 const MOMENT: Duration = Duration::from_millis(10);
 
 #[test]
@@ -85,7 +85,7 @@ fn a_log_that_is_idle_is_left_alone() {
     });
 }
 
-/// Small segments would wait behind those that wait.
+/// While segments wait for the store, more and smaller ones would not help.
 #[test]
 fn a_store_that_is_down_does_not_multiply_segments() {
     run(async {
@@ -94,7 +94,7 @@ fn a_store_that_is_down_does_not_multiply_segments() {
         let archiver = start(&wal, &store, quick().max_lag(LAG).retry_cap(LAG / 4));
         append(&wal, 1..=1).await;
         sleep(2 * LAG).await;
-        store.set(Some(Mishap::Before));
+        store.set(Some(Fault::Before));
         for number in 2..=20 {
             wal.append("small").await.unwrap();
             sleep(3 * LAG).await;
@@ -143,7 +143,7 @@ fn without_a_bound_a_record_waits_for_its_segment_to_be_full() {
     });
 }
 
-/// The service truncates and takes holds all the time, and the archiver looks at the log anew each time.
+/// The service truncates and takes holds continuously, and the archiver checks the log again each time.
 #[test]
 fn what_else_changes_does_not_make_a_record_wait() {
     run(async {

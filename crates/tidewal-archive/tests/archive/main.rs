@@ -1,5 +1,5 @@
-//! The archive (`docs/archive.md`): what is shipped is safe before it goes, what is restored is a prefix
-//! of the log, and whatever the store does in between.
+//! The archive (`docs/archive.md`): a segment is safe in the store before the log removes it, and a restore yields a
+//! prefix of the log, whatever the store does in between.
 
 mod damage;
 mod expired;

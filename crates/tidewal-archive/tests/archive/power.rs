@@ -1,5 +1,5 @@
-//! Power cuts and kills at every operation of a log that is archived: what can be restored is a prefix
-//! of the log, with everything that is gone from its directory.
+//! Power cuts and kills at every operation of a log that is archived: the archive is a prefix of the log, and has
+//! every record that was removed from the log's directory.
 
 use tidewal::sim::{SimDisk, Survival};
 use tidewal::{Lsn, Wal};
@@ -9,10 +9,10 @@ use crate::helpers::{numbers, open, payload, quick, restored_records, start};
 use crate::store::Store;
 use crate::support::{DIR, options, run};
 
-/// What a service was promised.
+/// The acknowledgments of a service.
 #[derive(Clone, Default)]
 struct Promised {
-    /// The last record that was acknowledged, and the last one asked for.
+    /// The last record that was acknowledged, and the last one that was submitted.
     durable: u64,
     asked: u64,
 }
@@ -27,7 +27,7 @@ async fn work(wal: &Wal, promised: &mut Promised, records: u64) -> Result<(), ti
         if number % 3 == 0 {
             wal.truncate_before(Lsn::new(number)).await?;
         }
-        // The archiver gets on when the service waits for something.
+        // The archiver works while the service waits.
         tokio::task::yield_now().await;
         if number % 4 == 0 {
             crate::helpers::settle().await;
@@ -36,12 +36,12 @@ async fn work(wal: &Wal, promised: &mut Promised, records: u64) -> Result<(), ti
     Ok(())
 }
 
-/// One life. Returns whether the power went.
+/// One life of a service.
 async fn live(disk: &SimDisk, store: &Store, promised: &mut Promised, records: u64) {
     let Ok(wal) = options().open_on(disk, DIR).await else {
         return;
     };
-    // Whatever a recovery delivers may only be in the cache until a log goes on with it.
+    // Records that a recovery delivers may be in the cache only, until the log is opened for appending.
     let adopted = wal.durable_lsn().get();
     assert!((promised.durable..=promised.asked).contains(&adopted));
     promised.durable = adopted;
@@ -50,7 +50,7 @@ async fn live(disk: &SimDisk, store: &Store, promised: &mut Promised, records: u
     let _ = wal.close().await;
 }
 
-/// After a death: the archive is a prefix of the log, and has what the log has not.
+/// After a crash: the archive is a prefix of the log, and has every record that the log no longer has.
 async fn check(disk: &SimDisk, store: &Store, promised: &mut Promised, label: &str) {
     let mut recovery = options().recover_on(disk, DIR).await.unwrap();
     let (mut oldest, mut last) = (None, 0);
@@ -59,7 +59,7 @@ async fn check(disk: &SimDisk, store: &Store, promised: &mut Promised, label: &s
         oldest = oldest.or(Some(record.lsn.get()));
         last = record.lsn.get();
     }
-    // Without a record only the recovery knows where the log goes on: a file may be below its head.
+    // If no record is left, only the recovery knows where the log continues: a file may be below its head.
     let oldest = oldest.unwrap_or_else(|| recovery.report().oldest.get());
     let end = last.max(oldest - 1);
     assert!(
@@ -87,7 +87,7 @@ async fn check(disk: &SimDisk, store: &Store, promised: &mut Promised, label: &s
     }
 }
 
-/// Lives on after a death, and archives the rest.
+/// Continues after a crash, and archives the rest.
 async fn live_on(disk: &SimDisk, store: &Store, promised: &mut Promised, label: &str) {
     live(disk, store, promised, 7).await;
     let wal = open(disk).await;
@@ -98,7 +98,7 @@ async fn live_on(disk: &SimDisk, store: &Store, promised: &mut Promised, label: 
     assert_eq!(restored, numbers(1..=promised.durable), "{label}");
 }
 
-/// How it ends at an operation.
+/// How a life ends at an operation.
 #[derive(Clone, Copy, Debug)]
 enum Death {
     Kill,
@@ -118,7 +118,7 @@ async fn die(disk: &SimDisk, death: Death) {
         Death::Kill => disk.kill(),
         Death::Cut(survival) => disk.restart(survival),
     }
-    // What the dead process left on the runtime notices that its disk has gone.
+    // The tasks that the killed process left on the runtime find that their disk is gone.
     crate::helpers::settle().await;
 }
 

@@ -1,4 +1,4 @@
-//! An archive is made smaller: nothing that is kept ever depends on what is removed.
+//! Pruning: no object that is kept depends on one that is removed.
 
 use tidewal::sim::SimDisk;
 use tidewal::{Lsn, Wal};
@@ -8,7 +8,7 @@ use crate::helpers::{
     PREFIX, append, archived, noon, numbers, open, quick, recover, restored_records, segments,
     ship, start,
 };
-use crate::store::{Mishap, Store};
+use crate::store::{Fault, Store};
 use crate::support::{DIR, run};
 
 async fn prune_to(store: &Store, lsn: u64) -> Result<Pruned, Error> {
@@ -22,7 +22,7 @@ async fn contents_of(store: &Store) -> Contents {
     store.archive().contents().await.unwrap()
 }
 
-/// Everything from the segment with this record on is there, and nothing is wrong.
+/// Checks that everything from the segment with this record on can be restored, and that the archive is sound.
 async fn check(store: &Store, needed: u64, end: u64) {
     let found = contents_of(store).await;
     assert!(found.oldest.get() <= needed, "{found:?}");
@@ -62,7 +62,7 @@ fn what_is_not_needed_goes_and_the_rest_is_restored() {
             let parts = left.iter().filter(|name| name.contains("segments")).count();
             assert_eq!(parts, bases.len() - kept, "{left:?}");
             let entries = left.len() - parts;
-            // Of each segment that is kept; one that claims, or the checkpoint.
+            // One entry for each segment that is kept, and the claim or the checkpoint.
             assert_eq!(entries, bases.len() - kept + 1, "{left:?}");
             check(&store, needed, 23).await;
         }
@@ -112,7 +112,7 @@ fn other_objects_are_left_alone() {
         for name in &others {
             store.write(name, b"not ours".to_vec()).await;
         }
-        // Of a shipment that was cut short: the log went on from another segment.
+        // From an interrupted upload: the log continued with another segment.
         let part = format!("{PREFIX}/segments/{:020}-0123456789abcdef-01234567/0000", 1);
         store.write(&part, b"ours".to_vec()).await;
         prune_to(&store, 15).await.unwrap();
@@ -125,15 +125,15 @@ fn other_objects_are_left_alone() {
     });
 }
 
-/// At every call something goes wrong: what is needed is there, and the next attempt finishes.
+/// Each call fails once. The records that are needed can be restored, and the next attempt succeeds.
 #[test]
 fn it_can_be_cut_short_at_every_call() {
     let mut trials = 0;
-    for mishap in Mishap::ALL {
+    for fault in Fault::ALL {
         for call in 0.. {
             let is_through = run(async {
                 let (disk, store) = archived(23).await;
-                store.plan(store.calls() + call, mishap);
+                store.plan(store.calls() + call, fault);
                 let limit = std::time::Duration::from_secs(60);
                 let pruned = tokio::time::timeout(limit, prune_to(&store, 15)).await;
                 let is_through = !store.is_through();
@@ -141,11 +141,11 @@ fn it_can_be_cut_short_at_every_call() {
                     pruned.unwrap().unwrap();
                     return true;
                 }
-                assert!(!matches!(pruned, Ok(Ok(_))), "{mishap:?} at {call}");
+                assert!(!matches!(pruned, Ok(Ok(_))), "{fault:?} at {call}");
                 check(&store.fork().await, 15, 23).await;
                 ship(&disk, &store.fork().await).await.unwrap();
                 prune_to(&store, 15).await.unwrap();
-                assert!(store.doubtful().is_empty(), "{mishap:?} at {call}");
+                assert!(store.doubtful().is_empty(), "{fault:?} at {call}");
                 let left = store.names().await;
                 let parts = left.iter().filter(|name| name.contains("segments"));
                 let oldest = contents_of(&store).await.oldest.get();
@@ -153,7 +153,7 @@ fn it_can_be_cut_short_at_every_call() {
                     .iter()
                     .filter(|base| **base >= oldest)
                     .count();
-                assert_eq!(parts.count(), kept, "{mishap:?} at {call}: {left:?}");
+                assert_eq!(parts.count(), kept, "{fault:?} at {call}: {left:?}");
                 check(&store, 15, 23).await;
                 false
             });
@@ -163,11 +163,11 @@ fn it_can_be_cut_short_at_every_call() {
             trials += 1;
         }
     }
-    println!("{trials} mishaps");
+    println!("{trials} faults");
     assert!(trials > 40);
 }
 
-/// Nothing is removed unless all of the manifest can be read.
+/// Nothing is removed unless the whole manifest can be read.
 #[test]
 fn a_damaged_manifest_is_not_pruned() {
     run(async {
@@ -192,7 +192,7 @@ fn a_damaged_manifest_is_not_pruned() {
 
 #[test]
 fn a_checkpoint_stops_no_archiver() {
-    for mishap in [None, Some(Mishap::After), Some(Mishap::HangAfter)] {
+    for fault in [None, Some(Fault::After), Some(Fault::HangAfter)] {
         run(async {
             let (disk, store) = archived(12).await;
             let wal = open(&disk).await;
@@ -201,8 +201,8 @@ fn a_checkpoint_stops_no_archiver() {
             let mut next = 13;
             for needed in [3, 9, 15, 22] {
                 prune_to(&store, needed).await.unwrap();
-                if let Some(mishap) = mishap {
-                    (1..4).for_each(|call| store.plan(store.calls() + call, mishap));
+                if let Some(fault) = fault {
+                    (1..4).for_each(|call| store.plan(store.calls() + call, fault));
                 }
                 append(&wal, next..=next + 9).await;
                 next += 10;
@@ -214,7 +214,7 @@ fn a_checkpoint_stops_no_archiver() {
     }
 }
 
-/// It was faster, each time.
+/// An archiver that creates an entry before the checkpoint, each time.
 #[test]
 fn a_pruner_beside_a_busy_archiver_gets_its_turn() {
     run(async {
@@ -239,7 +239,7 @@ fn a_pruner_beside_a_busy_archiver_gets_its_turn() {
     });
 }
 
-/// Checkpoints of several prunings, and of an archive that goes on.
+/// Several prunings of an archive that is extended in between.
 #[test]
 fn it_is_pruned_again_and_again() {
     run(async {
@@ -262,7 +262,7 @@ fn it_is_pruned_again_and_again() {
     });
 }
 
-/// `Archive::prune`: "If the future is dropped before it completes, some of what may be removed is removed."
+/// `Archive::prune`: "If the future is dropped before it completes, only some of the objects may have been removed."
 ///
 /// `Archive::prune`: "Call it again."
 ///
@@ -300,7 +300,7 @@ fn it_can_be_dropped_at_every_step_and_called_again() {
             }
             steps += 1;
         }
-        assert!(steps > 0, "it was never dropped");
+        assert!(steps > 0, "the future was never dropped");
         let store = store.fork().await;
         let before = store.names().await;
         drop(tokio_test::task::spawn(store.archive().check_manifest()).poll());

@@ -1,14 +1,14 @@
-//! What a store says no to, how much is asked of it, and how much of it is read.
+//! Calls that a store refuses, how many calls are made, and how much is read.
 
 use std::time::Duration;
 
 use tidewal_archive::{Error, RestoreTarget};
 
 use crate::helpers::{append, archived, open, quick, restore, start};
-use crate::store::{Mishap, Store};
+use crate::store::{Fault, Store};
 use crate::support::run;
 
-/// Ships as a program does that ends when everything is there. Returns how many calls that took.
+/// Ships like a program that exits when everything is shipped. Returns the number of calls.
 async fn ship_once(disk: &tidewal::sim::SimDisk, store: &Store) -> u64 {
     let before = store.calls();
     let wal = open(disk).await;
@@ -20,7 +20,7 @@ async fn ship_once(disk: &tidewal::sim::SimDisk, store: &Store) -> u64 {
     store.calls() - before
 }
 
-/// Each run added a claim and read all entries, so that three hundred took three hundred requests each.
+/// Each run added a claim and read all entries, so after three hundred runs each run made three hundred requests.
 #[test]
 fn regression_runs_without_news_cost_the_same_and_leave_nothing() {
     run(async {
@@ -41,7 +41,8 @@ fn regression_runs_without_news_cost_the_same_and_leave_nothing() {
     });
 }
 
-/// A log without a segment has nothing to ship, and one whose archive is another log's is refused.
+/// A log without a segment has nothing to ship. A log under whose prefix there is the archive of another log is
+/// refused.
 #[test]
 fn a_late_claim_refuses_what_an_early_one_does() {
     run(async {
@@ -55,7 +56,7 @@ fn a_late_claim_refuses_what_an_early_one_does() {
     });
 }
 
-/// The one that ships last goes on, if both claim late.
+/// If two archivers claim late, the one that ships last continues.
 #[test]
 fn of_two_that_claim_late_one_goes_on() {
     run(async {
@@ -77,23 +78,23 @@ fn of_two_that_claim_late_one_goes_on() {
             append(wal, 21..=30).await;
             ended += u32::from(archiver.wait_caught_up().await.is_err());
         }
-        assert!(ended > 0, "both went on");
+        assert!(ended > 0, "both continued");
         assert!(store.archive().verify().await.unwrap().is_sound());
     });
 }
 
-/// A permission may be given while a service runs, so that its archiver goes on trying; but nothing else
-/// mends it, and that can be told.
+/// A permission may be granted while a service runs, so its archiver keeps retrying. But the error says that a retry
+/// alone cannot help.
 #[test]
 fn regression_what_a_store_forbids_is_told_from_what_passes() {
     run(async {
         let (disk, store) = archived(6).await;
-        for (mishap, is_transient) in [
-            (Mishap::Denied, false),
-            (Mishap::Before, true),
-            (Mishap::Hang, true),
+        for (fault, is_transient) in [
+            (Fault::Denied, false),
+            (Fault::Before, true),
+            (Fault::Hang, true),
         ] {
-            store.set(Some(mishap));
+            store.set(Some(fault));
             let wal = open(&disk).await;
             let archiver = start(&wal, &store, quick());
             tokio::time::sleep(Duration::from_secs(100)).await;
@@ -108,7 +109,7 @@ fn regression_what_a_store_forbids_is_told_from_what_passes() {
     });
 }
 
-/// The length of an object is known before it is read: a wrong one was read into memory.
+/// An object of the wrong length was read into memory, although its length is known before it is read.
 #[test]
 fn regression_an_object_of_another_length_is_not_read() {
     run(async {
@@ -120,7 +121,7 @@ fn regression_an_object_of_another_length_is_not_read() {
             for name in store.names().await {
                 disk.write(&name, store.read(&name).await).await;
             }
-            // So much memory there is not. It takes no space.
+            // More than the memory of any machine. The file is sparse and takes no space.
             let file = std::fs::File::options()
                 .write(true)
                 .open(dir.path().join(&name));

@@ -1,4 +1,4 @@
-//! Two archivers, two logs, two courses of one log: at most one of them writes.
+//! Two archivers, two logs, or two diverged copies of one log: at most one of them writes.
 
 use std::time::Duration;
 
@@ -13,7 +13,7 @@ use crate::helpers::{
 use crate::store::Store;
 use crate::support::{DIR, options, run};
 
-/// The same log twice, as if a machine that was believed dead woke up.
+/// The same log twice, as if a machine that was believed dead came back.
 async fn twins(store: &Store) -> [(SimDisk, Wal, Archiver); 2] {
     let first = SimDisk::new(1);
     let wal = open(&first).await;
@@ -46,7 +46,7 @@ fn the_one_that_started_last_goes_on() {
         let kept = segments(&old_disk);
         assert!(
             kept[0] <= 11,
-            "it holds back what it could not ship: {kept:?}"
+            "the log must hold back what was not shipped: {kept:?}"
         );
         append(&new_wal, 11..=30).await;
         new.wait_caught_up().await.unwrap();
@@ -71,7 +71,7 @@ fn a_foreign_log_is_refused() {
     });
 }
 
-/// A log whose directory was lost is a new log: that is noticed at the start, before the first segment.
+/// A log whose directory was lost is a new log. This is detected at the start, before the first segment.
 #[test]
 fn an_empty_directory_with_an_old_archive_is_noticed_at_once() {
     run(async {
@@ -91,7 +91,7 @@ fn a_log_that_was_cut_and_went_on_needs_another_prefix() {
             let (disk, _) = restore(&store, RestoreTarget::Lsn(Lsn::new(last)))
                 .await
                 .unwrap();
-            // One more record, so that the two logs differ in it and end differently.
+            // One more record, so the two logs have different records and different ends.
             recover(&disk).await;
             let before = store.names().await;
             let shipped = ship(&disk, &store).await;
@@ -112,8 +112,8 @@ fn a_log_that_was_cut_and_went_on_needs_another_prefix() {
     });
 }
 
-/// A restored log that ends before its archive and has no finished segment to compare: its records
-/// were removed as archived, without ever having been.
+/// A restored log that ends before its archive and has no finished segment to compare. Its records were removed as if
+/// they were archived, although they were not.
 #[test]
 fn regression_a_log_that_ends_before_its_archive_is_refused_without_a_finished_segment() {
     run(async {
@@ -136,7 +136,7 @@ fn regression_a_log_that_ends_before_its_archive_is_refused_without_a_finished_s
     });
 }
 
-/// An archiver of this log, which ends with `end`, stops; and no record goes that is not in the archive.
+/// An archiver of this log, which ends with `end`, stops, and no record is removed that is not in the archive.
 async fn diverges(wal: &Wal, store: &Store, end: u64) {
     let archiver = start(wal, store, quick());
     let refused = archiver.wait_caught_up().await;
@@ -151,7 +151,7 @@ async fn diverges(wal: &Wal, store: &Store, end: u64) {
     drop(archiver);
 }
 
-/// The log has gone past the end of its archive, in a segment that began before it and is not finished.
+/// The log has passed the end of its archive, in a segment that began before that end and is not finished.
 #[test]
 fn regression_an_open_segment_that_began_inside_the_archive_is_refused() {
     run(async {
@@ -175,8 +175,8 @@ fn regression_an_open_segment_that_began_inside_the_archive_is_refused() {
     });
 }
 
-/// A log whose only segment has no record is opened again: the segment that replaces that one has no
-/// predecessor any more. It is the same log all the same, and is restored as one.
+/// A log whose only segment has no record is opened again. The new segment replaces that one and names no
+/// predecessor. It is still the same log, and is restored as one.
 #[test]
 fn regression_a_log_that_begins_anew_behind_its_archive_goes_on_in_it() {
     run(async {
@@ -208,7 +208,7 @@ fn regression_a_log_that_begins_anew_behind_its_archive_goes_on_in_it() {
     });
 }
 
-/// A log that went on from an older copy of itself, past the end of its archive.
+/// A log that continued from an older copy of itself, past the end of its archive.
 #[test]
 fn a_log_that_took_another_way_is_refused_even_if_it_is_longer() {
     run(async {
@@ -251,7 +251,7 @@ fn a_store_without_conditions_is_refused() {
     });
 }
 
-/// It would let two archivers overwrite each other's entries.
+/// With such a store, two archivers would overwrite each other's entries.
 #[test]
 fn a_store_that_ignores_conditions_is_refused() {
     run(async {
@@ -275,7 +275,10 @@ fn a_store_that_lets_nobody_overwrite_can_be_gone_on_with() {
         append(&wal, 7..=12).await;
         wal.close().await.unwrap();
         let shipped = tokio::time::timeout(Duration::from_secs(600), ship(&disk, &store));
-        shipped.await.expect("it is not tried for ever").unwrap();
+        shipped
+            .await
+            .expect("the archiver does not retry forever")
+            .unwrap();
         assert_eq!(
             restored_records(&store, RestoreTarget::End).await,
             numbers(1..=12)
@@ -296,7 +299,7 @@ fn names_below_the_manifest_that_are_not_entries_are_left_alone() {
     });
 }
 
-/// The directory of another log was lost, and this one is new in its place.
+/// The directory of a log was lost, and a new log was created in its place.
 #[test]
 fn a_log_without_a_record_is_not_caught_up_with_another_archive() {
     run(async {
@@ -310,7 +313,7 @@ fn a_log_without_a_record_is_not_caught_up_with_another_archive() {
     });
 }
 
-/// Leftovers behind a torn tail, and a segment that is replaced because it never held a record.
+/// Leftovers after a torn tail, and a segment that is replaced because it never held a record.
 #[test]
 fn a_segment_without_records_is_not_shipped() {
     run(async {

@@ -1,4 +1,4 @@
-//! What a restore gives, and what it refuses.
+//! What a restore writes, and what it refuses.
 
 use futures::StreamExt;
 use tidewal::Lsn;
@@ -10,7 +10,7 @@ use crate::helpers::{
     PREFIX, append, archived, numbers, open, payload, quick, recover, restore, restored_records,
     segments, ship, start,
 };
-use crate::store::{Mishap, Store};
+use crate::store::{Fault, Store};
 use crate::support::{DIR, options, run};
 
 #[test]
@@ -42,7 +42,11 @@ fn every_record_can_be_the_first() {
             let restored = archive.restore_on(&disk, DIR, Some(from), until);
             let oldest = restored.await.unwrap().oldest;
             assert!(oldest <= from);
-            assert_eq!(segments(&disk)[0], oldest.get(), "no more than need be");
+            assert_eq!(
+                segments(&disk)[0],
+                oldest.get(),
+                "no segment that is not needed"
+            );
             let mut recovery = options()
                 .start_at(from)
                 .recover_on(&disk, DIR)
@@ -165,7 +169,7 @@ fn a_directory_that_is_open_is_refused() {
     });
 }
 
-/// Restores with the power cut at each operation, and whatever survives of what was volatile.
+/// Restores with a power cut at each operation. Some of the volatile changes survive, in every combination.
 #[test]
 fn an_unfinished_restore_is_never_taken_for_a_log() {
     run(async {
@@ -189,7 +193,7 @@ fn an_unfinished_restore_is_never_taken_for_a_log() {
                         finished += 1;
                     }
                     Ok(wal) => {
-                        // Nothing had begun: the directory is as empty as it was.
+                        // Nothing was written yet: the directory is still empty.
                         assert_eq!(wal.durable_lsn(), Lsn::ZERO);
                         assert!(restored.is_err());
                         assert!(cut < 4, "operation {cut}, {survival:?}");
@@ -211,7 +215,7 @@ fn an_unfinished_restore_is_never_taken_for_a_log() {
     });
 }
 
-/// Nothing but another restore makes a log of an unfinished one: neither reading nor repairing.
+/// Only another restore completes an unfinished one. Reading and repairing are refused.
 async fn restored_again(disk: &SimDisk, store: &Store) {
     let refuses =
         |error: &tidewal::Error| matches!(error, tidewal::Error::UnfinishedRestore { .. });
@@ -232,7 +236,7 @@ async fn restored_again(disk: &SimDisk, store: &Store) {
     assert_eq!(recover(disk).await, numbers(1..=12));
 }
 
-/// What a restore left is its own to remove, and what a user has put beside it is not.
+/// A restore removes what an interrupted restore has left, and no file of the user.
 #[test]
 fn an_unfinished_restore_with_a_file_of_a_user_is_left_alone() {
     run(async {
@@ -256,7 +260,7 @@ fn an_unfinished_restore_with_a_file_of_a_user_is_left_alone() {
     });
 }
 
-/// The root of a file system of its own, and a name that is not Unicode, which was overlooked.
+/// The root of a file system, and a file name that is not Unicode, which was overlooked.
 #[cfg(unix)]
 #[test]
 fn regression_a_mount_root_is_restored_into_and_a_name_that_is_not_unicode_is_seen() {
@@ -302,12 +306,12 @@ fn survivals(disk: &SimDisk) -> Vec<tidewal::sim::Survival> {
     }
 }
 
-/// `Archive::restore`: "If the future is dropped before it completes, the directory is one that cannot be opened,
-/// or is missing or empty if nothing was written yet."
+/// `Archive::restore`: "If the future is dropped before it completes, the directory cannot be opened, or it is still
+/// missing or empty because nothing was written yet."
 ///
-/// `Archive::restore_from`: "That of restore."
+/// `Archive::restore_from`: "The same as of restore."
 ///
-/// `Archive::restore_on`: "That of restore."
+/// `Archive::restore_on`: "The same as of restore."
 #[test]
 fn a_dropped_restore_leaves_no_log_and_frees_the_directory() {
     run(async {
@@ -317,7 +321,7 @@ fn a_dropped_restore_leaves_no_log_and_frees_the_directory() {
         let calls = store.calls() - calls_before;
         for call in 0..calls {
             let (store, disk) = (store.fork().await, SimDisk::new(1));
-            store.plan(call, crate::store::Mishap::Hang);
+            store.plan(call, crate::store::Fault::Hang);
             let archive = store.archive();
             let restoring = archive.restore_on(&disk, DIR, None, RestoreTarget::End);
             let limit = std::time::Duration::from_secs(1);
@@ -346,16 +350,16 @@ fn a_look_at_the_archive_that_is_dropped_can_be_had_again() {
         let mut dropped = 0;
         for call in 0..4 {
             let hanging = store.fork().await;
-            hanging.plan(hanging.calls() + call, Mishap::Hang);
+            hanging.plan(hanging.calls() + call, Fault::Hang);
             let looked = tokio::time::timeout(limit, hanging.archive().verify()).await;
             dropped += u32::from(looked.is_err());
-            hanging.plan(hanging.calls(), Mishap::Hang);
+            hanging.plan(hanging.calls(), Fault::Hang);
             let looked = tokio::time::timeout(limit, hanging.archive().contents()).await;
             dropped += u32::from(looked.is_err());
             hanging.archive().verify().await.unwrap();
             hanging.archive().contents().await.unwrap();
         }
-        assert!(dropped > 0, "nothing was dropped on its way");
+        assert!(dropped > 0, "no future was dropped before it completed");
     });
 }
 
@@ -368,7 +372,7 @@ fn whoever_waits_for_the_archive_may_go_and_come_again() {
         let (disk, store) = (SimDisk::new(1), Store::new());
         let wal = open(&disk).await;
         append(&wal, 1..=12).await;
-        store.plan(0, Mishap::Hang);
+        store.plan(0, Fault::Hang);
         let archiver = start(&wal, &store, quick());
         let limit = std::time::Duration::from_secs(1);
         let waited = tokio::time::timeout(limit, archiver.wait_archived(Lsn::FIRST)).await;

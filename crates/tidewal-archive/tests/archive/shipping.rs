@@ -1,4 +1,4 @@
-//! What is shipped, and when.
+//! Which segments are shipped, and when.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use crate::helpers::{
     PREFIX, append, numbers, open, quick, recover, restore, restored_records, segments, settle,
     ship, start,
 };
-use crate::store::{Mishap, Store};
+use crate::store::{Fault, Store};
 use crate::support::run;
 
 #[test]
@@ -190,7 +190,7 @@ fn without_a_runtime_there_is_no_archiver() {
 fn a_store_that_hangs_does_not_hold_up_appends_or_closing() {
     run(async {
         let (disk, store) = (SimDisk::new(1), Store::new());
-        store.set(Some(crate::store::Mishap::Hang));
+        store.set(Some(crate::store::Fault::Hang));
         let wal = open(&disk).await;
         let _archiver = start(&wal, &store, quick());
         let began = tokio::time::Instant::now();
@@ -201,24 +201,24 @@ fn a_store_that_hangs_does_not_hold_up_appends_or_closing() {
     });
 }
 
-/// A log whose segments are complete faster than they are shipped: what was complete when somebody asked
-/// is there, though there is always more to do.
+/// Segments are finished faster than they are shipped. `wait_caught_up` returns when those that were finished at its
+/// call are archived, although there is always more to ship.
 #[test]
 fn regression_an_archiver_that_is_always_behind_has_caught_up_with_what_there_was() {
     run(async {
         let (disk, store) = (SimDisk::new(1), Store::new());
         append_and_close(&disk, 1..=3).await;
         let calls = calls_to_ship(&disk, &store.fork().await).await;
-        // The first call is tried again, and meanwhile the log goes on; what comes after it hangs.
-        store.plan(0, Mishap::Hang);
-        (calls + 1..calls + 1000).for_each(|call| store.plan(call, Mishap::Hang));
+        // The first call is retried, and the log continues in the meantime. Later calls hang.
+        store.plan(0, Fault::Hang);
+        (calls + 1..calls + 1000).for_each(|call| store.plan(call, Fault::Hang));
         let wal = open(&disk).await;
         let archiver = start(&wal, &store, quick());
         let mut caught_up = std::pin::pin!(archiver.wait_caught_up());
         assert!(futures::poll!(&mut caught_up).is_pending());
         append(&wal, 4..=20).await;
         let caught_up = tokio::time::timeout(Duration::from_secs(600), caught_up);
-        caught_up.await.expect("it is told").unwrap();
+        caught_up.await.expect("the wait ends").unwrap();
         assert_eq!(archiver.status().archived, Lsn::new(3));
     });
 }
@@ -229,7 +229,7 @@ async fn append_and_close(disk: &SimDisk, numbers: std::ops::RangeInclusive<u64>
     wal.close().await.unwrap();
 }
 
-/// How many calls it takes until everything that is complete is in the store.
+/// How many calls it takes until every finished segment is in the store.
 async fn calls_to_ship(disk: &SimDisk, store: &Store) -> u64 {
     let wal = open(&disk.fork()).await;
     start(&wal, store, quick()).wait_caught_up().await.unwrap();

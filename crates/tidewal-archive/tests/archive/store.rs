@@ -19,26 +19,26 @@ use tidewal_archive::Archive;
 
 use crate::helpers::PREFIX;
 
-/// What happens to a call.
+/// How a call fails.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Mishap {
+pub enum Fault {
     /// It fails and does nothing.
     Before,
-    /// It does what was asked for, and fails.
+    /// It takes effect, and fails.
     After,
     /// It does nothing and never answers.
     Hang,
-    /// It does what was asked for, and never answers.
+    /// It takes effect, and never answers.
     HangAfter,
-    /// It is forbidden.
+    /// Permission is denied.
     Denied,
 }
 
-impl Mishap {
+impl Fault {
     pub const ALL: [Self; 4] = [Self::Before, Self::After, Self::Hang, Self::HangAfter];
 }
 
-/// An in-memory store, or another one, that has mishaps. Clones are the same.
+/// An in-memory store, or another one, with planned faults. Clones refer to the same store.
 #[derive(Clone)]
 pub struct Store(Arc<Inner>);
 
@@ -52,12 +52,12 @@ struct State {
     calls: u64,
     running: u64,
     most_running: u64,
-    planned: BTreeMap<u64, Mishap>,
-    always: Option<Mishap>,
+    planned: BTreeMap<u64, Fault>,
+    always: Option<Fault>,
     is_unconditional: bool,
     ignores_conditions: bool,
     forbids_overwriting: bool,
-    /// Objects that can be read, and of which no put has said that they are durable.
+    /// Objects that can be read, although no put of them has succeeded, so they may not be durable.
     doubtful: BTreeSet<String>,
 }
 
@@ -75,53 +75,53 @@ impl Store {
         Arc::new(self.clone())
     }
 
-    /// The archive that the tests have in it.
+    /// The archive of the tests in this store.
     pub fn archive(&self) -> Archive {
         Archive::new(self.shared(), PREFIX)
     }
 
-    /// Calls so far.
+    /// The number of calls so far.
     pub fn calls(&self) -> u64 {
         self.0.state.lock().unwrap().calls
     }
 
-    /// How many calls were under way at the same time at the most.
+    /// The largest number of calls that ran at the same time.
     pub fn most_running(&self) -> u64 {
         self.0.state.lock().unwrap().most_running
     }
 
-    /// Plans a mishap for the call with this number, the first one being 0.
-    pub fn plan(&self, call: u64, mishap: Mishap) {
-        self.0.state.lock().unwrap().planned.insert(call, mishap);
+    /// Plans a fault for the call with this number. The first call has number 0.
+    pub fn plan(&self, call: u64, fault: Fault) {
+        self.0.state.lock().unwrap().planned.insert(call, fault);
     }
 
-    /// Whether everything planned has happened.
+    /// Whether all planned faults have occurred.
     pub fn is_through(&self) -> bool {
         self.0.state.lock().unwrap().planned.is_empty()
     }
 
-    /// From now on every call fares like this, or none does.
-    pub fn set(&self, mishap: Option<Mishap>) {
-        self.0.state.lock().unwrap().always = mishap;
+    /// From now on, every call fails in this way, or none does.
+    pub fn set(&self, fault: Option<Fault>) {
+        self.0.state.lock().unwrap().always = fault;
     }
 
-    /// The store cannot put on condition.
+    /// From now on, the store does not support conditional puts.
     pub fn set_unconditional(&self) {
         self.0.state.lock().unwrap().is_unconditional = true;
     }
 
-    /// The store puts whatever it is asked to, without a look at the condition.
+    /// From now on, the store ignores the condition of a put.
     pub fn set_ignoring_conditions(&self) {
         self.0.state.lock().unwrap().ignores_conditions = true;
     }
 
-    /// The store lets nobody write over what is there, as with credentials that may only create.
+    /// From now on, the store forbids overwriting, as with credentials that may only create.
     pub fn set_create_only(&self) {
         self.0.state.lock().unwrap().forbids_overwriting = true;
     }
 
-    /// The objects that a store might lose with its power: a put that failed has made them visible, and
-    /// none has succeeded since.
+    /// The objects that a store might lose in a power cut: a failed put has made them visible, and no put of them has
+    /// succeeded since.
     pub fn doubtful(&self) -> Vec<String> {
         let state = self.0.state.lock().unwrap();
         state.doubtful.iter().cloned().collect()
@@ -150,7 +150,7 @@ impl Store {
         self.0.store.delete(&Path::from(name)).await.unwrap();
     }
 
-    /// A copy of it that nothing is planned for.
+    /// A copy of the store without planned faults.
     pub async fn fork(&self) -> Self {
         let fork = Self::new();
         for name in self.names().await {
@@ -159,7 +159,7 @@ impl Store {
         fork
     }
 
-    fn begin(&self) -> Option<Mishap> {
+    fn begin(&self) -> Option<Fault> {
         let mut state = self.0.state.lock().unwrap();
         let call = state.calls;
         state.calls += 1;
@@ -168,21 +168,21 @@ impl Store {
 
     async fn perform<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let _running = Running::begin(self);
-        // The others that are under way at the same time get here before any of them goes on.
+        // All concurrent calls get here before any of them continues.
         tokio::task::yield_now().await;
         match self.begin() {
             None => work.await,
-            Some(Mishap::Before) => Err(mishap()),
-            Some(Mishap::Denied) => Err(Error::PermissionDenied {
+            Some(Fault::Before) => Err(fault()),
+            Some(Fault::Denied) => Err(Error::PermissionDenied {
                 path: "some/object".into(),
                 source: "not with these credentials".into(),
             }),
-            Some(Mishap::After) => {
+            Some(Fault::After) => {
                 work.await?;
-                Err(mishap())
+                Err(fault())
             }
-            Some(Mishap::Hang) => std::future::pending().await,
-            Some(Mishap::HangAfter) => {
+            Some(Fault::Hang) => std::future::pending().await,
+            Some(Fault::HangAfter) => {
                 work.await?;
                 std::future::pending().await
             }
@@ -190,7 +190,7 @@ impl Store {
     }
 }
 
-/// A call that is under way.
+/// A running call.
 struct Running<'a>(&'a Store);
 
 impl<'a> Running<'a> {
@@ -208,9 +208,9 @@ impl Drop for Running<'_> {
     }
 }
 
-fn mishap() -> Error {
+fn fault() -> Error {
     Error::Generic {
-        store: "mishap",
+        store: "fault",
         source: "the store is down".into(),
     }
 }
@@ -234,7 +234,7 @@ impl ObjectStore for Store {
         if is_there && self.0.state.lock().unwrap().forbids_overwriting {
             return Err(Error::PermissionDenied {
                 path: location.to_string(),
-                source: "it is there, and stays as it is".into(),
+                source: "the object exists and cannot be overwritten".into(),
             });
         }
         let mut options = options;
@@ -261,7 +261,7 @@ impl ObjectStore for Store {
         _: &Path,
         _: PutMultipartOptions,
     ) -> Result<Box<dyn MultipartUpload>> {
-        unreachable!("parts are put whole")
+        unreachable!("parts are put with one call")
     }
 
     async fn get_opts(&self, location: &Path, options: GetOptions) -> Result<GetResult> {
@@ -302,7 +302,7 @@ impl ObjectStore for Store {
     }
 
     async fn list_with_delimiter(&self, _: Option<&Path>) -> Result<ListResult> {
-        unreachable!("folders are not looked at")
+        unreachable!("folders are not listed")
     }
 
     async fn copy_opts(&self, _: &Path, _: &Path, _: CopyOptions) -> Result<()> {
@@ -318,6 +318,6 @@ impl fmt::Debug for Store {
 
 impl fmt::Display for Store {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a store with mishaps")
+        f.write_str("a store with planned faults")
     }
 }

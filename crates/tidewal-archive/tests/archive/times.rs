@@ -16,7 +16,7 @@ use crate::support::run;
 
 const SECOND: Duration = Duration::from_secs(1);
 
-/// A log with one record every so often, the first one at once, shipped; the clock began at `noon`.
+/// A log with one record per interval, the first one at `noon`, and its archive.
 async fn one_each(every: Duration, count: u64, step: Duration) -> (SimDisk, Store) {
     let (disk, store) = (SimDisk::new(1), Store::new());
     let wall = Arc::new(clock());
@@ -48,8 +48,8 @@ async fn one_each(every: Duration, count: u64, step: Duration) -> (SimDisk, Stor
 #[test]
 fn what_was_there_at_a_time_is_restored_and_nothing_that_came_later() {
     run(async {
-        // Record n is appended 10 (n - 1) seconds after noon. The last segment's points are lost with
-        // its archiver, so that its records belong to the time of the second opening.
+        // Record n is appended 10 (n - 1) seconds after noon. The points of the last segment are lost with the
+        // archiver, so its records get the time at which the log is opened again.
         let (_, store) = one_each(10 * SECOND, 20, SECOND).await;
         let contents = store.archive().contents().await.unwrap();
         let times = contents.times.unwrap();
@@ -78,10 +78,13 @@ fn between_two_points_it_is_the_earlier_one() {
             let time = noon() + second * SECOND;
             let (disk, restored) = restore(&store, RestoreTarget::Time(time)).await.unwrap();
             let count = recover(&disk).await.len();
-            assert!(count <= most, "nothing from after second {second}: {count}");
+            assert!(
+                count <= most,
+                "no record from after second {second}: {count}"
+            );
             assert!(
                 count + 10 >= most,
-                "all but the last step before {second}: {count}"
+                "everything but the last step before {second}: {count}"
             );
             assert!(restored.time.unwrap() <= time);
         }
@@ -151,7 +154,7 @@ fn a_clock_that_goes_back_does_not_take_times_with_it() {
         let contents = store.archive().contents().await.unwrap();
         let times = contents.times.unwrap();
         assert!(times.start() <= times.end());
-        // Noon of the second clock: the first records, and none that came an hour "earlier".
+        // Noon of the second clock: the first records, and none that has a time an hour "earlier".
         let records = restored_records(&store, RestoreTarget::Time(noon() + 10 * SECOND)).await;
         assert!(records.len() <= 6, "{records:?}");
         drop(wal);
@@ -173,7 +176,7 @@ fn the_durable_lsn_of_a_busy_log_is_noted_at_every_step_and_no_more() {
         archiver.wait_caught_up().await.unwrap();
         let contents = store.archive().contents().await.unwrap();
         let points = points(&store).await;
-        // One each ten seconds for forty, and one for each segment's end.
+        // One every ten seconds for forty seconds, and one for the end of each segment.
         let most = contents.segments + 5;
         assert!(points <= most, "{points} points, {most} at most");
         assert!(contents.end > Lsn::new(390));

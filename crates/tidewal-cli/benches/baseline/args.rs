@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Parser;
 
 use crate::cargo::{is_test, scratch_root};
-use crate::measure::plan::{Plan, Scale};
+use crate::measure::config::{BenchConfig, Scale};
 use crate::scenarios::memory::Probe;
 
 /// Measures the log beside the bare disk.
@@ -69,14 +69,14 @@ pub struct Args {
 }
 
 impl Args {
-    pub fn plan(&self) -> Plan {
+    pub fn config(&self) -> BenchConfig {
         let scale = self.scale();
         let (rounds, slice) = match scale {
             Scale::Full => (5, Duration::from_millis(500)),
             Scale::Quick => (2, Duration::from_millis(100)),
             Scale::Test => (1, Duration::from_millis(5)),
         };
-        Plan {
+        BenchConfig {
             scale,
             rounds: self.rounds.unwrap_or(rounds) as usize,
             slice: self.seconds.unwrap_or(slice),

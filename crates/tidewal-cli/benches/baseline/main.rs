@@ -36,10 +36,10 @@ use clap::Parser;
 use tidewal_cli::measure;
 
 use crate::args::Args;
+use crate::measure::config::Scale;
 use crate::measure::context::BenchContext;
 use crate::measure::figures::{Outcome, Sweep};
 use crate::measure::machine::{self, Setting};
-use crate::measure::plan::Scale;
 use crate::measure::{Scenario, plot, report};
 use crate::scenarios::{ALL, PLOTTED, memory};
 
@@ -56,7 +56,7 @@ fn main() -> ExitCode {
         return ExitCode::SUCCESS;
     }
     if let Some(probe) = args.memory_probe {
-        memory::run_probe(&BenchContext::new(args.plan(), 0), probe);
+        memory::run_probe(&BenchContext::new(args.config(), 0), probe);
         return ExitCode::SUCCESS;
     }
     match measure(&args) {
@@ -76,7 +76,7 @@ fn measure(args: &Args) -> io::Result<()> {
     if chosen.is_empty() {
         return Ok(());
     }
-    let context = BenchContext::new(args.plan(), chosen.len());
+    let context = BenchContext::new(args.config(), chosen.len());
     let mut setting = machine::describe(&context);
     machine::describe_memory(&context, &mut setting);
     context.say(&report::setting(&setting, &context));

@@ -92,7 +92,7 @@ pub struct Ship {
 ///
 /// Removes the segments before the one that holds a record, or the state at a time, and their entries in
 /// the manifest. It first enters a checkpoint, which says where readers begin, so it can be stopped at any
-/// moment and run again. Archivers may keep working meanwhile.
+/// moment and run again. Archivers can keep working in the meantime.
 ///
 /// A service that is restored from the rest needs a snapshot of everything before it.
 #[derive(Args)]

@@ -1,11 +1,11 @@
-//! What goes wrong with an archive, and what to do next.
+//! The errors of archive commands, and what to do next.
 
 use tidewal_archive::{BadObject, Error};
 
 use crate::archive::store::Address;
 use crate::failure::{Failure, with_sources};
 
-/// The failure of a command that an archive at this address was for.
+/// The failure of a command on the archive at this address.
 pub fn of(error: Error, address: &Address) -> Failure {
     if let Error::Log(error) = error {
         return Failure::Log(error);
@@ -20,7 +20,7 @@ pub fn of(error: Error, address: &Address) -> Failure {
     }
 }
 
-/// The failure of a command that has shown what is bad.
+/// The failure of a command that has listed the bad objects.
 pub fn of_bad_objects(what: String, bad: &[BadObject]) -> Failure {
     let is_of_manifest = bad.iter().any(|bad| is_entry(&bad.object));
     let hint = match is_of_manifest {
@@ -35,7 +35,7 @@ pub fn of_bad_objects(what: String, bad: &[BadObject]) -> Failure {
     Failure::Damaged(what, hint.into())
 }
 
-/// In a directory an archive has no prefix, so that the address names it.
+/// The text of an error. An archive in a directory has no prefix, so the text names the address instead.
 fn what(error: &Error, address: &Address) -> String {
     match error {
         Error::Empty { .. } => format!("there is no archive in {address}"),
@@ -47,7 +47,7 @@ fn what(error: &Error, address: &Address) -> String {
     }
 }
 
-/// Whether an object is of the manifest, without all of which nothing can be restored.
+/// Whether an object is an entry of the manifest. A restore needs all of them.
 fn is_entry(object: &str) -> bool {
     object.rsplit('/').nth(1) == Some("manifest")
 }

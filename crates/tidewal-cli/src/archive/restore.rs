@@ -39,7 +39,7 @@ async fn restore(args: &Restore) -> Result<Restored, Failure> {
     restored.map_err(|error| match error {
         Error::Log(error @ tidewal::Error::Io(_)) => Failure::Other(
             with_sources(&error),
-            "check the path of the directory to be made, and the disk that it is on".into(),
+            "check the path of the directory to be created, and the disk that it is on".into(),
         ),
         error => failure::of(error, &args.store),
     })
@@ -58,7 +58,7 @@ fn show(out: &mut Out, restored: &Restored, args: &Restore) -> Result<(), Failur
     let dir = quoted(&args.dir);
     let records = match restored.end >= restored.oldest {
         true => format!("LSN {} to {}", restored.oldest, restored.end),
-        false => format!("no record, and the next one is LSN {}", restored.oldest),
+        false => format!("no record (the next one gets LSN {})", restored.oldest),
     };
     out.line(&format!(
         "{good} {records} in {dir}; read {}, {}",

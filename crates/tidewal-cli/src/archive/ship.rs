@@ -28,11 +28,11 @@ pub fn run(args: &Ship) -> Result<ExitCode, Failure> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Also after an error, the log is closed.
+/// Closes the log, also after an error.
 async fn ship(args: &Ship) -> Result<Status, Failure> {
     let archive = args.store.make()?;
     let wal = Wal::options().spare_segments(0).open(&args.dir).await?;
-    // What was opened is finished, and nothing is appended to what is open.
+    // Opening the log has finished all its segments, and nothing is appended to the open one.
     let options = ArchiveOptions::new().lazy_claim(true).max_lag(None);
     let started = Archiver::start(&wal, &archive, options);
     let shipped = match started {
@@ -46,19 +46,19 @@ async fn ship(args: &Ship) -> Result<Status, Failure> {
     Ok(status)
 }
 
-/// An archiver goes on from the newest entry and does not look at those before it.
+/// Checks that the manifest is complete. An archiver continues from the newest entry and does not read earlier ones.
 async fn check_whole(archive: &Archive, args: &Ship) -> Result<(), Failure> {
     let checked = tokio::select! {
         checked = archive.check_manifest() => checked,
         () = patience(args.give_up_after) => return Err(Failure::Other(
-            format!("everything was shipped, and the manifest in {} cannot be read again", args.store),
-            "see what is there with `tidewal archive verify`".into(),
+            format!("everything was shipped, but the manifest in {} could not be checked in time", args.store),
+            "check the archive with `tidewal archive verify`".into(),
         )),
     };
     checked.map_err(|error| failure::of(error, &args.store))
 }
 
-/// Waits until everything is there, and says what goes wrong in the meantime.
+/// Waits until everything is shipped, and reports errors in the meantime.
 async fn ship_all(archiver: &Archiver, args: &Ship) -> Result<Status, Failure> {
     let mut caught_up = pin!(archiver.wait_caught_up());
     let mut patience = pin!(patience(args.give_up_after));
@@ -83,7 +83,7 @@ async fn ship_all(archiver: &Archiver, args: &Ship) -> Result<Status, Failure> {
     }
 }
 
-/// Since when the store has only said no.
+/// Since when the store has only refused calls.
 fn refused_since(status: &Status, since: Option<Instant>) -> Option<Instant> {
     let is_refused = status
         .last_error
@@ -92,7 +92,7 @@ fn refused_since(status: &Status, since: Option<Instant>) -> Option<Instant> {
     is_refused.then(|| since.unwrap_or_else(Instant::now))
 }
 
-/// A permission does not come by itself.
+/// Gives up if the store has refused all calls for a while: a retry alone cannot help.
 fn give_up_if_refused(status: &Status, since: Option<Instant>, args: &Ship) -> Result<(), Failure> {
     match (since, &status.last_error) {
         (Some(since), Some(error)) if since.elapsed() >= REFUSED_FOR => {
@@ -109,18 +109,18 @@ async fn patience(time: Option<Duration>) {
     }
 }
 
-/// Says why an attempt failed, if one has since there were so many. Returns how many there are.
+/// Reports the last failure if there are more than `known`. Returns the number of failures.
 fn tell_failures(status: &Status, known: u64) -> u64 {
     if let (true, Some(error)) = (status.failures > known, &status.last_error) {
-        note(&format!("{}; it is tried again", with_sources(error)));
+        note(&format!("{} (retrying)", with_sources(error)));
     }
     status.failures
 }
 
-/// A store that does not answer has not failed.
+/// Reports a store that has neither answered nor failed so far.
 fn tell_silence(status: &Status, args: &Ship) {
     if (status.failures, status.segments) == (0, 0) {
-        note(&format!("nothing has arrived in {} yet", args.store));
+        note(&format!("the store has not answered yet: {}", args.store));
     }
 }
 
@@ -131,7 +131,7 @@ fn too_late(status: &Status) -> Failure {
             Some(why) => format!("not everything is in the archive: {why}"),
             None => "not everything is in the archive yet, and nothing has failed so far".into(),
         },
-        "run it again: it goes on where it was".into(),
+        "run the command again: it continues where it stopped".into(),
     )
 }
 
@@ -153,11 +153,11 @@ fn show(status: &Status, args: &Ship) -> Result<(), Failure> {
     out.flush()
 }
 
-/// How long nothing is said of a store that does not answer.
+/// After this time, a store that has not answered is reported.
 const SILENCE: Duration = Duration::from_secs(10);
 
-/// How long it is tried what the store forbids. Some stores take a moment to know a new permission.
+/// How long calls that the store refuses are retried. Some stores take a moment until a new permission is valid.
 const REFUSED_FOR: Duration = Duration::from_secs(5);
 
-/// How often it is looked whether something has failed.
+/// How often the status of the archiver is checked.
 const LOOK_EVERY: Duration = Duration::from_millis(100);

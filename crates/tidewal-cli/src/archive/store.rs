@@ -1,4 +1,4 @@
-//! Where an archive is, as it is given on a command line.
+//! The place of an archive, as a command line names it.
 
 use std::fmt;
 use std::fs;
@@ -28,7 +28,7 @@ impl Address {
             return match is_like_a_url(text) {
                 false => Ok(Self::Directory(text.into())),
                 true => Err(format!(
-                    "a URL has two slashes after its scheme. For a directory of that name write ./{text}"
+                    "a URL has two slashes after its scheme. For a directory of that name, write ./{text}"
                 )),
             };
         }
@@ -38,7 +38,7 @@ impl Address {
                 .to_file_path()
                 .map(Self::Directory)
                 .map_err(|()| "a file URL has three slashes and a full path".into()),
-            "memory" => Err("what is in memory is gone when the command ends".into()),
+            "memory" => Err("an archive in memory would be lost when the command ends".into()),
             _ => Ok(Self::Remote(url)),
         }
     }
@@ -54,7 +54,7 @@ impl Address {
         }
         Err(Failure::Other(
             format!(
-                "{} and {} contain each other, and would be lost together",
+                "{} and {} are the same directory, or one contains the other: both would be lost together",
                 store.display(),
                 log.display()
             ),
@@ -62,7 +62,7 @@ impl Address {
         ))
     }
 
-    /// The archive. A directory that is missing is made.
+    /// The archive. Creates a missing directory.
     pub fn make(&self) -> Result<Archive, Failure> {
         if let Self::Directory(path) = self {
             make_durably(path).map_err(|error| self.unusable(&error))?;
@@ -97,18 +97,18 @@ impl Address {
     }
 }
 
-/// Whether a slash is missing in a URL.
+/// Whether the text is a URL in which a slash is missing.
 fn is_like_a_url(text: &str) -> bool {
     let scheme = text.split_once(':').map(|(scheme, _)| scheme);
     scheme.is_some_and(|scheme| SCHEMES.contains(&scheme.to_ascii_lowercase().as_str()))
 }
 
-/// Makes a directory and those above it, each of which is in the one above durably.
+/// Creates a directory and its missing parents, and makes the name of each durable.
 fn make_durably(dir: &Path) -> io::Result<()> {
     let dir = path::absolute(dir)?;
     let missing = dir.ancestors().take_while(|dir| !dir.is_dir()).count();
     fs::create_dir_all(&dir)?;
-    // An earlier run may have made the last one, and not have come so far.
+    // An earlier run may have created the directory and ended before it was synced.
     let made = dir.ancestors().take(missing.max(1));
     made.filter_map(Path::parent).try_for_each(sync)
 }
@@ -124,7 +124,7 @@ fn sync(_: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// A full path without links and dots, as far as it exists.
+/// The absolute path. Links and dots are resolved in the part that exists.
 fn real(path: &Path) -> PathBuf {
     let path = path::absolute(path).unwrap_or_else(|_| path.to_owned());
     let mut real = PathBuf::new();
@@ -139,8 +139,8 @@ fn real(path: &Path) -> PathBuf {
     real
 }
 
-/// What the environment says about stores. Their settings also have short names, such as `token`, which
-/// other programs use in the environment.
+/// The settings of stores in the environment. Only prefixed names count: the short names of these settings, such as
+/// `token`, may belong to other programs.
 fn settings() -> impl Iterator<Item = (String, String)> {
     let is_for_stores = |name: &str| {
         let prefixes = ["AWS_", "GOOGLE_", "AZURE_"];

@@ -1,4 +1,4 @@
-//! Methods that are measured in turns.
+//! Alternating measurements of several methods.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::measure::load::Load;
 use crate::measure::log::Log;
 use crate::measure::slice::Slice;
 
-/// Methods to be measured in turns.
+/// Methods whose measurements alternate, so a slow period of the machine affects all of them.
 pub struct Comparison<'a> {
     context: &'a BenchContext,
     entrants: Vec<Entrant<'a>>,

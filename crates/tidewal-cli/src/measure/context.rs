@@ -7,8 +7,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use tempfile::TempDir;
 use tokio::runtime::Runtime;
 
+use crate::measure::config::{BenchConfig, Scale};
 use crate::measure::log::{Log, Shape};
-use crate::measure::plan::{Plan, Scale};
 use crate::measure::scratch::{MIB, scratch_in};
 
 pub struct BenchContext {
@@ -25,14 +25,14 @@ pub struct BenchContext {
 }
 
 impl BenchContext {
-    pub fn new(plan: Plan, scenarios: usize) -> Self {
-        let Plan {
+    pub fn new(config: BenchConfig, scenarios: usize) -> Self {
+        let BenchConfig {
             scale,
             rounds,
             slice,
             dir,
             memory,
-        } = plan;
+        } = config;
         Self {
             runtime: Runtime::new().expect("a runtime can be made"),
             scale,

@@ -6,33 +6,33 @@ use tidewal::SyncPolicy;
 
 use crate::measure::bare::Method;
 use crate::measure::comparison::{Comparison, Runs};
+use crate::measure::config::Scale;
 use crate::measure::context::BenchContext;
 use crate::measure::figures::{Line, Outcome, Point, Row, Series, Sweep, Table, Unit};
 use crate::measure::load::Load;
 use crate::measure::log::{Log, Shape};
-use crate::measure::plan::Scale;
 use crate::measure::report::thousands;
 use crate::measure::scratch::MIB;
 use crate::measure::slice::Slice;
 use crate::measure::{SMALL, SMALL_RECORD};
 
 pub fn run(context: &BenchContext) -> Outcome {
-    let plan = Plan::of(context.scale);
-    let logs: Vec<Log> = plan
+    let axes = SweepAxes::of(context.scale);
+    let logs: Vec<Log> = axes
         .policies
         .iter()
         .map(|&policy| open(context, policy))
         .collect();
     let mut comparison = Comparison::new(context).enter_bare(Method::BASELINE, SMALL_RECORD);
-    for (&policy, log) in plan.policies.iter().zip(&logs) {
-        for &producers in &plan.producers {
+    for (&policy, log) in axes.policies.iter().zip(&logs) {
+        for &producers in &axes.producers {
             let (load, time) = (Load::new(producers, SMALL), slice_of(context, policy));
             comparison = comparison.enter_log_for(cell(policy, producers), Some(log), load, time);
         }
     }
     let runs = comparison.run();
     logs.into_iter().for_each(|log| log.close(&context.runtime));
-    plan.sum_up(&runs)
+    axes.sum_up(&runs)
 }
 
 /// Many logs are open at once, so the segments are smaller than usual to take less of the disk.
@@ -58,13 +58,13 @@ fn slice_of(context: &BenchContext, policy: SyncPolicy) -> Duration {
     }
 }
 
-/// The values that are varied.
-struct Plan {
+/// The values that are varied: one log for each policy, one load for each number of producers.
+struct SweepAxes {
     policies: Vec<SyncPolicy>,
     producers: Vec<usize>,
 }
 
-impl Plan {
+impl SweepAxes {
     fn of(scale: Scale) -> Self {
         let (micros, producers): (&[u64], &[usize]) = match scale {
             Scale::Full => (

@@ -2,13 +2,13 @@
 
 pub mod bare;
 pub mod comparison;
+pub mod config;
 pub mod context;
 pub mod figures;
 pub mod intervals;
 pub mod load;
 pub mod log;
 pub mod machine;
-pub mod plan;
 pub mod plot;
 pub mod processor;
 pub mod report;

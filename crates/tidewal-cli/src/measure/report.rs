@@ -3,10 +3,10 @@
 use serde_json::{Value, json};
 
 use crate::measure::Scenario;
+use crate::measure::config::Scale;
 use crate::measure::context::BenchContext;
 use crate::measure::figures::{Figure, Outcome, Row, Series, Table, Target, Unit};
 use crate::measure::machine::Setting;
-use crate::measure::plan::Scale;
 
 pub fn setting(setting: &Setting, context: &BenchContext) -> String {
     let rows = setting

@@ -322,12 +322,12 @@ fn a_log_and_its_archive_do_not_lie_in_each_other() {
     let around = shipped.log.dir.parent().unwrap().to_str().unwrap();
     for place in [log.as_str(), &inside, around] {
         let ran = tidewal(&["archive", "ship", &log, place]);
-        ran.assert_failed(2, "contain each other");
+        ran.assert_failed(2, "one contains the other");
     }
     let copies = ["manifest/copy", "missing/../copy"];
     for copy in copies.map(|copy| format!("{store}/{copy}")) {
         let ran = tidewal(&["restore", &store, &copy]);
-        ran.assert_failed(2, "contain each other");
+        ran.assert_failed(2, "one contains the other");
         assert!(!Path::new(&copy).exists());
     }
     assert!(!shipped.log.dir.join("manifest").exists());
@@ -375,14 +375,14 @@ fn what_goes_wrong_is_said_while_it_is_tried_again() {
     stderr.read_line(&mut line).unwrap();
     ship.kill().unwrap();
     ship.wait().unwrap();
-    assert!(line.contains("it is tried again"), "{line}");
+    assert!(line.contains("(retrying)"), "{line}");
 }
 
 #[test]
 fn a_directory_that_cannot_be_made_is_named() {
     let shipped = Shipped::make();
     let ran = tidewal(&["restore", &shipped.store(), "/proc/nothing"]);
-    ran.assert_failed(2, "next: check the path of the directory to be made");
+    ran.assert_failed(2, "next: check the path of the directory to be created");
 }
 
 /// The file has no writer, so that reading it takes forever.

@@ -18,7 +18,7 @@ use crate::support::{DIR, options, run};
 
 /// How a call fails.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub enum Mishap {
+pub enum Fault {
     Error(io::ErrorKind),
     /// It is done, and still reports this error. For renames.
     LateError(io::ErrorKind),
@@ -29,11 +29,11 @@ pub enum Mishap {
 }
 
 /// The failures of each kind of call.
-pub const MISHAPS: &[(Operation, &[Mishap])] = {
+pub const FAULTS: &[(Operation, &[Fault])] = {
     use io::ErrorKind::{AlreadyExists, NotFound, Other, PermissionDenied, StorageFull};
-    const BROKEN: Mishap = Mishap::Error(Other);
-    const FULL: Mishap = Mishap::Error(StorageFull);
-    const DENIED: Mishap = Mishap::Error(PermissionDenied);
+    const BROKEN: Fault = Fault::Error(Other);
+    const FULL: Fault = Fault::Error(StorageFull);
+    const DENIED: Fault = Fault::Error(PermissionDenied);
     &[
         (Operation::Allocate, &[BROKEN, FULL]),
         (Operation::Create, &[BROKEN, FULL, DENIED]),
@@ -44,14 +44,11 @@ pub const MISHAPS: &[(Operation, &[Mishap])] = {
         (Operation::Rename, &[BROKEN, FULL, DENIED]),
         (
             Operation::Rename,
-            &[
-                Mishap::LateError(NotFound),
-                Mishap::LateError(AlreadyExists),
-            ],
+            &[Fault::LateError(NotFound), Fault::LateError(AlreadyExists)],
         ),
-        (Operation::Sync, &[BROKEN, FULL, Mishap::Stall]),
+        (Operation::Sync, &[BROKEN, FULL, Fault::Stall]),
         (Operation::SyncDir, &[BROKEN, FULL]),
-        (Operation::Write, &[BROKEN, FULL, Mishap::ShortThenFull]),
+        (Operation::Write, &[BROKEN, FULL, Fault::ShortThenFull]),
     ]
 };
 
@@ -95,26 +92,26 @@ pub enum Consequence {
 
 impl Scenario<'_> {
     /// Makes every call fail, one in each run. Returns the number of calls.
-    pub fn fail_everywhere(&self, operation: Operation, mishap: Mishap) -> u64 {
+    pub fn fail_everywhere(&self, operation: Operation, fault: Fault) -> u64 {
         (0..u64::MAX)
-            .take_while(|&skip| self.fail_once(operation, skip, mishap))
+            .take_while(|&skip| self.fail_once(operation, skip, fault))
             .count() as u64
     }
 
     /// Returns whether the workload has that many calls.
-    fn fail_once(&self, operation: Operation, skip: u64, mishap: Mishap) -> bool {
-        let _label = Label(format!("{operation:?}, after {skip} others: {mishap:?}"));
+    fn fail_once(&self, operation: Operation, skip: u64, fault: Fault) -> bool {
+        let _label = Label(format!("{operation:?}, after {skip} others: {fault:?}"));
         note_trial();
         run(async {
             let disk = SimDisk::new(skip);
-            plan(&disk, operation, skip, mishap);
+            plan(&disk, operation, skip, fault);
             let mut oracle = Oracle::default();
             let options = self.options();
             let mut driver = Driver::new(&disk, &options, &mut oracle);
             driver.is_manual = self.policy == SyncPolicy::Manual;
-            let consequence = self.work(&mut driver, mishap).await;
+            let consequence = self.work(&mut driver, fault).await;
             tokio::time::sleep(Duration::from_secs(7200)).await;
-            assert_is_documented(&disk, mishap, consequence);
+            assert_is_documented(&disk, fault, consequence);
             let happened = disk.clear_faults() == 0;
             self.reopen(&disk, &oracle).await;
             happened
@@ -122,20 +119,20 @@ impl Scenario<'_> {
     }
 
     /// Runs all steps, a refused one a second time. Returns the consequence of the failed call.
-    async fn work(&self, driver: &mut Driver<'_>, mishap: Mishap) -> Consequence {
+    async fn work(&self, driver: &mut Driver<'_>, fault: Fault) -> Consequence {
         let mut consequence = Consequence::Nothing;
         let mut wal = match driver.start(&[]).await {
             Ok(wal) => wal,
-            Err(error) => return of(&error, mishap),
+            Err(error) => return of(&error, fault),
         };
         for step in self.steps {
             // Keeping a handle would keep the log open.
             let kept = (!matches!(step, Reopen | Drop)).then(|| wal.clone());
             wal = match (driver.go_on(wal, &[*step]).await, kept) {
                 (Ok(wal), _) => wal,
-                (Err(error), None) => return of(&error, mishap),
+                (Err(error), None) => return of(&error, fault),
                 (Err(error), Some(kept)) => {
-                    consequence = of(&error, mishap);
+                    consequence = of(&error, fault);
                     if consequence == Consequence::Poisoned {
                         let later = kept.append("later").await.unwrap_err();
                         assert!(matches!(later, Error::Poisoned(_)), "{later:?}");
@@ -178,14 +175,14 @@ impl Scenario<'_> {
 }
 
 /// The consequence according to an error, which must carry the cause of the failed call.
-fn of(error: &Error, mishap: Mishap) -> Consequence {
+fn of(error: &Error, fault: Fault) -> Consequence {
     let kind = cause(error).map(io::Error::kind);
-    assert_eq!(kind, mishap.kind(), "{error:?}");
+    assert_eq!(kind, fault.kind(), "{error:?}");
     let is_full = kind == Some(io::ErrorKind::StorageFull);
     match error {
         Error::StorageFull(_) if is_full => Consequence::Refused,
         Error::SegmentUnavailable(_) if !is_full => Consequence::Refused,
-        Error::Io(fault) if fault.path().starts_with(DIR) => Consequence::Reported,
+        Error::Io(failure) if failure.path().starts_with(DIR) => Consequence::Reported,
         Error::OutcomeUnknown(_) | Error::Poisoned(_) => Consequence::Poisoned,
         other => panic!("{other:?}"),
     }
@@ -193,7 +190,7 @@ fn of(error: &Error, mishap: Mishap) -> Consequence {
 
 /// Checks the consequence against the rows of the table, identified by the failed call and the
 /// file's name.
-fn assert_is_documented(disk: &SimDisk, mishap: Mishap, consequence: Consequence) {
+fn assert_is_documented(disk: &SimDisk, fault: Fault, consequence: Consequence) {
     use Consequence::{Nothing, Poisoned, Refused, Reported};
     let failed = disk.failed_operations();
     let Some((operation, file)) = failed.first() else {
@@ -201,9 +198,7 @@ fn assert_is_documented(disk: &SimDisk, mishap: Mishap, consequence: Consequence
     };
     let is_segment = file.contains(".wal");
     let documented: &[Consequence] = match operation {
-        Operation::Rename if matches!(mishap, Mishap::LateError(_)) => {
-            &[Poisoned, Reported, Nothing]
-        }
+        Operation::Rename if matches!(fault, Fault::LateError(_)) => &[Poisoned, Reported, Nothing],
         Operation::Write | Operation::Sync if is_segment => &[Poisoned, Reported, Nothing],
         Operation::SyncDir => &[Poisoned, Reported, Nothing],
         Operation::Open if is_segment => &[Refused, Reported, Nothing],
@@ -217,7 +212,7 @@ fn assert_is_documented(disk: &SimDisk, mishap: Mishap, consequence: Consequence
     );
 }
 
-impl Mishap {
+impl Fault {
     /// The error that every waiting caller must see, if any.
     fn kind(self) -> Option<io::ErrorKind> {
         match self {
@@ -228,27 +223,27 @@ impl Mishap {
     }
 }
 
-fn plan(disk: &SimDisk, operation: Operation, skip: u64, mishap: Mishap) {
-    match mishap {
-        Mishap::Error(kind) => disk.fail(operation, skip, kind),
-        Mishap::LateError(kind) => disk.fail_after_rename("", skip, kind),
-        Mishap::ShortThenFull => {
+fn plan(disk: &SimDisk, operation: Operation, skip: u64, fault: Fault) {
+    match fault {
+        Fault::Error(kind) => disk.fail(operation, skip, kind),
+        Fault::LateError(kind) => disk.fail_after_rename("", skip, kind),
+        Fault::ShortThenFull => {
             disk.short_io(operation, skip);
             disk.fail(operation, skip + 1, io::ErrorKind::StorageFull);
         }
-        Mishap::Stall => disk.stall(skip, Duration::from_secs(3600)),
+        Fault::Stall => disk.stall(skip, Duration::from_secs(3600)),
     }
 }
 
 /// The error of the operating system at the root of an error.
 pub fn cause(error: &Error) -> Option<&io::Error> {
     let mut source = error.source();
-    if let Error::Io(fault) = error {
-        return Some(fault.io_error());
+    if let Error::Io(failure) = error {
+        return Some(failure.io_error());
     }
     while let Some(error) = source {
-        if let Some(fault) = error.downcast_ref::<IoFailure>() {
-            return Some(fault.io_error());
+        if let Some(failure) = error.downcast_ref::<IoFailure>() {
+            return Some(failure.io_error());
         }
         source = error.source();
     }

@@ -33,7 +33,7 @@ pub fn live_and_die(seed: u64, deaths: &mut Deaths) {
     for life in 0..4 {
         let (policy, options) = random_options(&mut rng);
         let steps: Vec<_> = (0..rng.count(25)).map(|_| random_step(&mut rng)).collect();
-        plan_mishaps(&disk, &mut rng);
+        plan_faults(&disk, &mut rng);
         let end = if life < 3 {
             random_end(&mut rng)
         } else {
@@ -115,7 +115,7 @@ fn random_step(rng: &mut Rng) -> Step {
 }
 
 /// Plans events that are not errors: short, interrupted and slow calls.
-fn plan_mishaps(disk: &SimDisk, rng: &mut Rng) {
+fn plan_faults(disk: &SimDisk, rng: &mut Rng) {
     disk.set_sync_time(Duration::from_micros(rng.roll(3) * 100));
     disk.short_io(Operation::Read, rng.roll(50));
     disk.short_io(Operation::Write, rng.roll(50));

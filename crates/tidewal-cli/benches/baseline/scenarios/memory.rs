@@ -9,10 +9,10 @@ use tidewal::{Wal, WalOptions};
 use tokio::task::JoinSet;
 
 use crate::measure::SMALL;
+use crate::measure::config::Scale;
 use crate::measure::context::BenchContext;
 use crate::measure::load::{self, Load, Timed};
 use crate::measure::machine;
-use crate::measure::plan::Scale;
 use crate::measure::scratch::{KIB, MIB};
 
 /// The load of such a process.

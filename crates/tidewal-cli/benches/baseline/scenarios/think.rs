@@ -5,11 +5,11 @@ use std::time::Duration;
 
 use crate::measure::bare::Method;
 use crate::measure::comparison::{Comparison, Runs};
+use crate::measure::config::Scale;
 use crate::measure::context::BenchContext;
 use crate::measure::figures::{Outcome, Row, Series, Table, Unit};
 use crate::measure::load::{Load, Think};
 use crate::measure::log::Shape;
-use crate::measure::plan::Scale;
 use crate::measure::report::thousands;
 use crate::measure::slice::Slice;
 use crate::measure::{SMALL, SMALL_RECORD};

@@ -1,9 +1,9 @@
-//! How much to measure, and where.
+//! How much a benchmark measures, and where.
 
 use std::path::PathBuf;
 use std::time::Duration;
 
-pub struct Plan {
+pub struct BenchConfig {
     pub scale: Scale,
     /// How often each method is measured.
     pub rounds: usize,
