@@ -96,7 +96,7 @@ pub enum Error {
     /// A lasting hold of this name exists and still has an owner.
     ///
     /// Next: use the existing hold, drop it first, or choose another name.
-    #[error("the log has a hold \"{name}\" already")]
+    #[error("the log already has a hold \"{name}\"")]
     #[non_exhaustive]
     HoldTaken {
         /// The name of the hold.
@@ -124,7 +124,7 @@ pub enum Error {
     /// A call to the operating system failed while the log was opened or read, or while files below
     /// the low-water mark were removed. Nothing is lost.
     ///
-    /// Next: see the source for the reason, fix it, and try again.
+    /// Next: see the source for the cause, remove it, and try again.
     #[error(transparent)]
     Io(IoFailure),
 
@@ -138,7 +138,7 @@ pub enum Error {
     Locked {
         /// The log's directory.
         dir: PathBuf,
-        /// Who has it open, with the process id where the system reports it (on Linux).
+        /// Which log or process has it open. The process id is named where the system reports it (on Linux).
         holder: String,
     },
 
@@ -166,7 +166,7 @@ pub enum Error {
         dir: PathBuf,
     },
 
-    /// A directory that was to be copied or restored into holds something. Nothing was changed.
+    /// The directory for a copy or a restore is not empty. Nothing was changed.
     ///
     /// Next: choose another directory.
     #[error("{} is not empty: it holds {file}", dir.display())]
@@ -190,7 +190,7 @@ pub enum Error {
     /// (`EMFILE`), no memory, a file-size limit, a missing permission, or a new file that cannot be
     /// written. The record is certainly not appended, and nothing is lost.
     ///
-    /// Next: see the source for the reason, fix it, and append again. The log keeps working.
+    /// Next: see the source for the cause, remove it, and append again. The log keeps working.
     #[error("cannot open another segment")]
     SegmentUnavailable(#[source] IoFailure),
 
@@ -252,8 +252,8 @@ pub enum Error {
 
     /// A restore or a backup into the directory was interrupted, or is running. Nothing was read or changed.
     ///
-    /// Next: run the restore again, or remove the directory and make the backup again. There is
-    /// nothing to repair: what is missing is in the archive, or in the log.
+    /// Next: run the restore again, or remove the directory and make the backup again. There is nothing to
+    /// repair: the missing data is in the archive, or in the log.
     #[error("the restore or backup into {} is not finished", dir.display())]
     #[non_exhaustive]
     UnfinishedRestore {
@@ -264,9 +264,8 @@ pub enum Error {
     /// The segment holds something that only a later version of the format has. Nothing on disk was
     /// changed.
     ///
-    /// Next: use a version of this crate that knows the format. If no later version has ever
-    /// written to this log, the named bytes are damaged: restore the directory from a replica or a
-    /// backup.
+    /// Next: use a version of this crate that supports the format. If no later version has ever written to this
+    /// log, the named bytes are damaged: restore the directory from a replica or a backup.
     #[error("{} {reason}, which this version of tidewal does not support", segment.display())]
     #[non_exhaustive]
     Unsupported {
@@ -377,7 +376,7 @@ impl std::error::Error for CodecError {
     }
 }
 
-/// What a segment contains that only a later version of the format has.
+/// Content of a segment that only a later version of the format defines.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
 pub enum UnsupportedReason {

@@ -5,8 +5,8 @@
 //! simulated disk the same futures run on the caller's runtime, under its clock, which a test may
 //! pause.
 //!
-//! A thread runs its future with a few lines of parking instead of a tokio runtime, because tokio's
-//! timer counts in milliseconds and an interval of half a millisecond is a sensible one here.
+//! A thread runs its future with a few lines of parking instead of a tokio runtime, because tokio's timer
+//! counts in milliseconds, and an interval of half a millisecond is useful here.
 
 use std::cell::Cell;
 use std::future;

@@ -13,9 +13,9 @@ impl Wal {
     /// Keeps every record at or above `from` until the hold moves or is dropped, even if the log is
     /// truncated beyond it.
     ///
-    /// [`Lsn::ZERO`] stands for the oldest record that the log still has. The hold keeps at most 4
-    /// GiB. When it reaches that bound, appends that need another segment are refused.
-    /// [`hold_with`](Self::hold_with) sets another bound or behavior.
+    /// [`Lsn::ZERO`] means the oldest record that the log still has. The hold keeps at most 4 GiB. When it
+    /// reaches that bound, appends that need another segment are refused. [`hold_with`](Self::hold_with) sets
+    /// another bound or behavior.
     ///
     /// Holds are in memory. Take them on start, before anything is truncated.
     ///

@@ -27,7 +27,8 @@
 //!
 //! Appends return in any order. Tasks that apply their records to one state must apply them in the order of
 //! their LSNs: a snapshot at `lsn` must hold every record up to `lsn`, not only those whose append has
-//! returned. [`submit`](Wal::submit) under a lock gives that order, and the package `tidewal-state` does it all.
+//! returned. [`submit`](Wal::submit) under a lock gives that order, and the package `tidewal-state` does all of
+//! this.
 //!
 //! A background writer batches concurrent appends: one write and one fsync per batch (group
 //! commit). Each caller gets the LSN of its record. Recovery is a separate stream over the files.
@@ -87,8 +88,8 @@
 //! - `sim`: a simulated disk, to crash-test a service that uses the log. Turn it on in your
 //!   `dev-dependencies`.
 //! - `sink`: `Wal::sink`, a `futures::Sink` of payloads. For forwarding a stream into the log.
-//! - `snapshot`: the module `snapshot`, durable snapshots beside the log. For a service that writes
-//!   snapshots of its state and truncates the log.
+//! - `snapshot`: the module `snapshot`, durable snapshots beside the log. For a service that writes snapshots
+//!   of its state and truncates the log.
 //! - `metrics`: the figures of [`Wal::stats`] for the recorder of the
 //!   [`metrics`](https://docs.rs/metrics) facade. Install the recorder before the log is opened.
 //! - `tracing`: spans and events for [`tracing`](https://docs.rs/tracing): damage, a torn tail, a

@@ -101,7 +101,7 @@ pub enum Mutant {
     /// The contents of a snapshot are delivered without checking their checksums.
     #[cfg(feature = "snapshot")]
     SnapshotUnchecked,
-    /// A snapshot of records whose LSNs the log has given out again is taken for the log's own.
+    /// A snapshot of records whose LSNs the log has given out again is treated as one of the log.
     #[cfg(feature = "snapshot")]
     SnapshotDiverged,
 }
@@ -144,7 +144,7 @@ impl Mutant {
         Self::UnfinishedMarkRemovedEarly,
     ];
 
-    /// The mutants of snapshots, which the tests of `tidewal-state` notice.
+    /// The mutants of snapshots, which the tests of `tidewal-state` must detect.
     #[cfg(feature = "snapshot")]
     pub const SNAPSHOTS: [Self; 4] = [
         Self::SnapshotUnsynced,

@@ -133,9 +133,8 @@ impl WalOptions {
     /// `2 * files * segment_size` bytes beside the log. With 0, nothing is preallocated or
     /// recycled, and a rotation makes its batch wait for a new file.
     ///
-    /// If no such file was ready for a segment, as for the first one, the writer itself writes
-    /// zeros ahead of the records: up to 1 MiB at a time, as long as syncs are small. With 0, it
-    /// does not.
+    /// If no such file was ready for a segment, as for the first one, the writer itself writes zeros ahead of
+    /// the records: up to 1 MiB at a time, unless many bytes are synced at once. With 0 files, it does not.
     pub fn spare_segments(mut self, files: usize) -> Self {
         self.spare_segments = files;
         self
@@ -166,8 +165,8 @@ impl WalOptions {
     /// How long opening waits for a log that another process or a reader has open, before it fails
     /// with [`Error::Locked`]. Default: zero, which fails at once. [`Duration::MAX`] waits forever.
     ///
-    /// A log that is closing in this process is always waited for: as long as this option says, or
-    /// until it has closed if this option is zero. Opening tries again every 20 ms.
+    /// Opening always waits for a log that is closing in this process: for this long, or until it has closed if
+    /// this option is zero. Opening tries again every 20 ms.
     pub fn lock_timeout(mut self, time: Duration) -> Self {
         self.lock_timeout = time;
         self
@@ -203,11 +202,11 @@ impl WalOptions {
     /// (`docs/benchmarks.md`). A useful value is a little more than such an append takes.
     ///
     /// The cost: whenever the log becomes idle, the writer occupies a processor for this long. An
-    /// [`append`](crate::Wal::append) that finds the log idle blocks its *caller's* thread for up
-    /// to this long, and other tasks of that thread wait in the meantime. Both threads need a
-    /// processor that no other thread wants. Without one, polling only makes appends slower. An
-    /// append that finds the log busy waits as usual, and so does the future that
-    /// [`submit`](crate::Wal::submit) returns. On the simulated disk the option does nothing.
+    /// [`append`](crate::Wal::append) that finds the log idle blocks its *caller's* thread for up to this long,
+    /// and other tasks of that thread wait in the meantime. Each of the two threads needs a processor of its
+    /// own. Otherwise polling only makes appends slower. An append that finds the log busy waits as usual, and
+    /// so does the future that [`submit`](crate::Wal::submit) returns. On the simulated disk the option does
+    /// nothing.
     pub fn busy_poll(mut self, time: Duration) -> Self {
         self.busy_poll = time;
         self
@@ -235,10 +234,10 @@ impl WalOptions {
         self
     }
 
-    /// The shortest time between two rotations that [followers](crate::Wal::follow) request, all of
-    /// them together, because they are behind. Default: 1 second. Maximum: one day. Less than 1 ms
-    /// counts as 1 ms: if a rotation is refused, for example on a full disk, followers would
-    /// otherwise request it again at once and keep the writer busy.
+    /// The shortest time between two rotations that [followers](crate::Wal::follow) request because they are
+    /// behind. It is for all followers together. Default: 1 second. Maximum: one day. Less than 1 ms counts as
+    /// 1 ms: if a rotation is refused, for example on a full disk, followers would otherwise request it again
+    /// at once and keep the writer busy.
     ///
     /// A follower whose next record is no longer in memory reads it from its segment once that is
     /// finished. With a shorter interval the follower waits less, and the log has more and smaller

@@ -81,7 +81,7 @@ impl Kept {
         segments.map(|sealed| sealed.header.capacity).sum()
     }
 
-    /// The LSN up to `before` below which no hold keeps anything.
+    /// The highest LSN, at most `before`, below which no hold keeps anything.
     fn free_before(&self, before: Lsn) -> Lsn {
         let held = self.holds.values().map(|hold| hold.from).min();
         held.map_or(before, |from| before.min(from))

@@ -139,8 +139,8 @@ impl WalSink {
         self.answers.len() + usize::from(!matches!(self.slot, Slot::Free))
     }
 
-    /// The answers that the sink has not looked at, in the order of sending. After an error, these
-    /// are the answers to the payloads sent after the one that failed.
+    /// The answers that the sink has not checked yet, in the order of sending. After an error, these are the
+    /// answers to the payloads sent after the one that failed.
     ///
     /// A payload that still waits for room in the queue, which can only be the last one sent, is
     /// taken back and has no answer: it is certainly not appended.

@@ -1,10 +1,9 @@
 //! A consistent copy of a log that is open for appending.
 //!
-//! A backup needs only a sync from the writer. What is durable then does not change any more:
-//! complete segments are held against truncation, and of the open segment only the records before
-//! that point are read. Every record is checked as it is copied. Header blocks are written anew, so
-//! the copy is a log that was closed ([`segment`]). Until all of it is durable, a file marks the
-//! directory as unfinished ([`Target`]).
+//! A backup needs only a sync from the writer. What is durable then no longer changes: complete segments are
+//! held against truncation, and of the open segment only the records before that point are read. Every record
+//! is checked as it is copied. New header blocks are written, so the copy is a log that was closed
+//! ([`segment`]). Until all of it is durable, a file marks the directory as unfinished ([`Target`]).
 
 mod segment;
 
@@ -49,10 +48,10 @@ impl Wal {
     ///
     /// # Errors
     ///
-    /// [`Error::NotEmpty`]; [`Error::Io`] if `dir` cannot be written (a full disk, say) or synced, or if a page
-    /// of the log cannot be read; [`Error::Corrupt`] if a record of the log is damaged; [`Error::Closed`] if the
-    /// log ends before the copy is done; those of [`sync`](Self::sync) but for refused records. What was
-    /// written is then removed as far as possible.
+    /// [`Error::NotEmpty`]. [`Error::Io`] if `dir` cannot be written (for example, because the disk is full) or
+    /// synced, or if a page of the log cannot be read. [`Error::Corrupt`] if a record of the log is damaged.
+    /// [`Error::Closed`] if the log ends before the copy is complete. The errors of [`sync`](Self::sync),
+    /// except those for refused records. After an error, what was written is removed as far as possible.
     ///
     /// # Cancel safety
     ///
@@ -177,8 +176,7 @@ impl Backup {
         Ok(())
     }
 
-    /// Keeps the log's directory locked, unless the log is closing: the hold on its segments ends
-    /// with it.
+    /// Keeps the log's directory locked, unless the log is closing. The hold on its segments ends with the log.
     fn lock(&self) -> Result<Lock> {
         self.closing.hold().ok_or(Error::Closed)
     }

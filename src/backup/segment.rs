@@ -85,7 +85,7 @@ impl Records<'_> {
         Ok(passed)
     }
 
-    /// The error for a record that is durable and cannot be read.
+    /// The error for a durable record that cannot be read.
     fn damage(&self) -> Corruption {
         let walker = self.checker.walker();
         Corruption {

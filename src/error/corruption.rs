@@ -13,7 +13,7 @@ pub struct Corruption {
     pub kind: CorruptionKind,
     /// The file that is damaged, or whose neighbor is missing.
     pub segment: PathBuf,
-    /// Where in that file, in bytes from its start.
+    /// The offset in that file, in bytes from its start.
     pub offset: u64,
     /// The first record that cannot be delivered.
     pub first: Lsn,
@@ -73,8 +73,8 @@ pub enum CorruptionKind {
     /// The system cannot read a page of a segment that may hold records, or its header, usually
     /// because of a bad sector. The offset is that of the page.
     ///
-    /// Look at the disk before anything else: if the cause is a cable or a controller, the same
-    /// bytes may be readable later.
+    /// Check the disk before anything else: if the cause is a cable or a controller, the same bytes may be
+    /// readable later.
     Unreadable,
 }
 

@@ -96,5 +96,5 @@ impl Cursor {
     }
 }
 
-/// The memory of a batch besides its bytes.
+/// The memory that a batch takes besides its bytes.
 const OVERHEAD: usize = size_of::<Batch>() + 64;

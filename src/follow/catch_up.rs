@@ -99,7 +99,7 @@ impl CatchUp {
             };
             let Some(last) = last else { continue };
             self.next = last.next();
-            // An error means that the follower was dropped, which is noticed above.
+            // An error means that the follower was dropped, which is detected above.
             let _ = self.outbox.send(Ok(Chunk { records, room })).await;
         }
     }

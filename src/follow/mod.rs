@@ -32,9 +32,8 @@ impl Wal {
     /// Follows the log: returns a stream of its durable records, starting at `from`, that waits for
     /// more at the end of the log.
     ///
-    /// [`Lsn::ZERO`] stands for the oldest record that is kept. If the record at `from` was
-    /// truncated, or if `from` is more than one beyond the last durable record, the first item is
-    /// an error.
+    /// [`Lsn::ZERO`] means the oldest record that is kept. If the record at `from` was truncated, or if `from`
+    /// is more than one beyond the last durable record, the first item is an error.
     ///
     /// A follower that is behind does not keep records from being truncated: take a
     /// [`hold`](Self::hold) first if they are still needed. `docs/follow.md` in the repository says
@@ -70,7 +69,7 @@ impl Wal {
     }
 }
 
-/// A stream of the durable records of an open log, in order, each once. Made by [`Wal::follow`].
+/// A stream of the durable records of an open log, in order and each exactly once. Made by [`Wal::follow`].
 ///
 /// A record is delivered only after the sync that made it durable. At the end of the log the stream
 /// waits for more. It ends with the log: with `None` if the log was closed and every durable record
@@ -224,7 +223,7 @@ impl Follower {
     }
 }
 
-/// The result of one look at the state.
+/// The result of one check of the state.
 enum Polled {
     Go,
     Record(Record),

@@ -26,9 +26,9 @@ impl Wal {
     /// Returns a stream of the finished segments, oldest first, starting with the one that holds
     /// `from`. After the existing ones it waits for each further segment to be finished.
     ///
-    /// [`Lsn::ZERO`] stands for the oldest record that is kept. A segment is finished when the next
-    /// one is opened: see [`rotate_if_older_than`](Self::rotate_if_older_than). Take a
-    /// [`hold`](Self::hold) if segments must not be truncated before they are read.
+    /// [`Lsn::ZERO`] means the oldest record that is kept. A segment is finished when the next one is opened:
+    /// see [`rotate_if_older_than`](Self::rotate_if_older_than). Take a [`hold`](Self::hold) if segments must
+    /// not be truncated before they are read.
     ///
     /// # Examples
     ///
@@ -91,8 +91,8 @@ type Changed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 fn changed(mut news: watch::Receiver<Kept>, mut progress: watch::Receiver<Progress>) -> Changed {
     Box::pin(async move {
-        // The sender of the one lives as long as the retention, which the stream keeps alive. That the
-        // sender of the other has gone is a change.
+        // The first sender lives as long as the retention, which the stream keeps alive. If the second one is
+        // dropped, that is a change too.
         race(async { drop(news.changed().await) }, async {
             let _ = progress.wait_for(|progress| progress.end.is_some()).await;
         })
@@ -186,7 +186,7 @@ impl fmt::Debug for FinishedSegments {
     }
 }
 
-/// A segment that is complete and durable: nothing is appended to it any more.
+/// A segment that is complete and durable: nothing more is appended to it.
 ///
 /// It is a value and keeps neither the file nor the log. Once the segment was truncated or the log
 /// has ended, it can no longer be read.

@@ -46,7 +46,7 @@ impl LogBuilder {
     ///
     /// # Errors
     ///
-    /// [`Error::NotEmpty`]; [`Error::Locked`] if the directory is open; [`Error::Io`].
+    /// [`Error::NotEmpty`]. [`Error::Locked`] if the directory is open. [`Error::Io`].
     ///
     /// # Cancel safety
     ///
@@ -92,8 +92,8 @@ impl LogBuilder {
     ///
     /// # Errors
     ///
-    /// [`Error::Corrupt`] if it does not follow the previous segment; [`Error::Io`]; and the errors
-    /// of earlier calls.
+    /// [`Error::Corrupt`] if it does not follow the previous segment, [`Error::Io`], and the errors of earlier
+    /// calls.
     ///
     /// # Cancel safety
     ///
@@ -176,7 +176,7 @@ async fn build(
     mut requests: mpsc::Receiver<Request>,
 ) -> Result<()> {
     let mut target = Target::begin_again(&location).await?;
-    // A dropped caller makes no requests either.
+    // The requests also end if the caller is dropped.
     let _ = begun.send(());
     // The bytes of the segment received so far.
     let mut seen = 0;

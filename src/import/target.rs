@@ -1,7 +1,7 @@
 //! The directory of a log that is under construction.
 //!
-//! From the first step to the last, it holds a file that marks it as unfinished. Creating that file
-//! keeps others out. Removing it is the last step.
+//! From the first step to the last, it holds a file that marks it as unfinished. Creating that file keeps other
+//! imports out. Removing it is the last step.
 
 use crate::error::{Corruption, CorruptionKind, Error, IoFailure, Result};
 use crate::format::names;
@@ -68,7 +68,7 @@ impl Target {
             target.mark_unfinished().await?;
             return Ok(target);
         }
-        // It may not be durable that the import before had begun.
+        // The mark of the earlier import may not be durable.
         target.dir.sync()?;
         let mut segments = leftovers.iter().filter(|name| *name != names::RESTORING);
         segments.try_for_each(|name| target.dir.remove(name))?;
@@ -222,8 +222,8 @@ impl Target {
         let _ = self.remove_all();
     }
 
-    /// Removes the files. The mark goes last, because it may belong to another import that was a
-    /// moment faster.
+    /// Removes the files. The mark goes last, because it may belong to another import that began a moment
+    /// earlier.
     fn remove_all(&self) -> Result<()> {
         let mut made = self.made.iter();
         let Some(mark) = made.next() else {
@@ -290,7 +290,7 @@ fn files(dir: &Dir) -> Result<Vec<String>, IoFailure> {
     Ok(files)
 }
 
-/// For a person who finds it.
+/// The text in the file, for an operator who finds it.
 const UNFINISHED: &[u8] =
     b"A backup or a restore into this directory is under way, or was cut short.\n\
       Restore again, or remove the directory and make the backup again.\n";

@@ -72,7 +72,7 @@ pub(crate) fn torn(segment: &Path, offset: u64, lsn: Lsn, reason: &dyn Display) 
     );
 }
 
-/// An operator must look at damage. Every other error is the caller's to handle.
+/// An operator must look at damage. The caller handles every other error.
 pub(crate) fn recovery_failed(failure: &Error) {
     match failure {
         Error::Corrupt(corruption) => error!(
@@ -84,7 +84,7 @@ pub(crate) fn recovery_failed(failure: &Error) {
             damage = corruption.kind.label(),
             "the log is damaged",
         ),
-        // The caller that dropped the recovery knows.
+        // A caller that dropped the recovery needs no event.
         Error::Interrupted => {}
         other => {
             warn!(target: TARGET, error = other as &dyn std::error::Error, "the log was not read");

@@ -271,7 +271,7 @@ impl Inbox {
 }
 
 impl Drop for Inbox {
-    /// However the writer ends, no caller waits for room or for an answer any longer.
+    /// However the writer ends, no caller keeps waiting for room or for an answer.
     fn drop(&mut self) {
         self.close();
         self.take_waiting(&mut Taken::default());

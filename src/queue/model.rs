@@ -83,7 +83,7 @@ fn write(shared: &Shared, closes_early: bool) {
             }
         }
         assert_eq!(taken.frames.len(), places.bytes);
-        // A log that has failed writes nothing, and no room becomes free.
+        // A log that has failed writes nothing, so no room becomes free.
         if !closes_early {
             shared.release(places);
         }

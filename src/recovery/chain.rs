@@ -135,7 +135,7 @@ pub(crate) fn check_finished(dir: &Dir, files: &[String]) -> Result<()> {
 }
 
 impl SegmentMeta {
-    /// Damage because of which the record `first` and all records after it cannot be delivered.
+    /// Damage that prevents the delivery of the record `first` and of all records after it.
     pub(super) fn damaged(&self, dir: &Dir, kind: CorruptionKind, first: Lsn) -> Corruption {
         let (segment, last) = (dir.path_of(&self.name), self.header.base.prev());
         Corruption {

@@ -19,8 +19,8 @@ pub(crate) struct ToLock {
 impl ToLock {
     /// Opens the directory and locks it. Waits as long as the timeout allows and a caller waits.
     ///
-    /// The path is resolved again for each attempt: a caller that waits wants the log that is there
-    /// in the end.
+    /// The path is resolved again for each attempt, because a caller that waits wants the log that the path
+    /// names when the wait ends.
     pub(crate) async fn lock(&self, is_given_up: impl Fn() -> bool + Sync) -> Result<(Dir, Lock)> {
         let deadline = self.executor.now().checked_add(self.timeout);
         loop {
@@ -84,6 +84,5 @@ impl ToLock {
     }
 }
 
-/// How often a lock of another process is tried again. The system does not report when it becomes
-/// free.
+/// How often a lock that another process holds is tried again. The system does not report when it becomes free.
 const LOCK_PAUSE: Duration = Duration::from_millis(20);

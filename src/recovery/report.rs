@@ -63,7 +63,7 @@ pub struct TornTail {
     pub offset: u64,
     /// The first LSN that is not in the log. The next append gets it.
     pub lsn: Lsn,
-    /// What is there.
+    /// The reason why the log ends there.
     pub reason: TornTailReason,
 }
 
@@ -83,14 +83,14 @@ impl fmt::Display for TornTail {
     }
 }
 
-/// What is at the place where a log ends. `docs/durability.md` has a table of the labels.
+/// Why a log ends where it does. `docs/durability.md` has a table of the labels.
 #[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
 #[non_exhaustive]
 pub enum TornTailReason {
     /// No record: the log was not closed, as after a crash. Nothing was being written, or the start of the
     /// write did not reach the disk.
     NoRecord,
-    /// An incomplete record: its payload is not all there.
+    /// An incomplete record: a part of its payload is missing.
     TornRecord,
     /// An incomplete atomic batch.
     TornBatch,

@@ -43,7 +43,7 @@ pub(super) struct Scan {
     is_last: bool,
     /// The length of the next block.
     wanted: u64,
-    /// An unused hasher to clone: a new one would detect the processor's features each time.
+    /// An unused hasher to clone, because each new one would detect the processor's features again.
     hasher: Hasher,
     /// The length of the last record, with its header.
     last_len: u64,

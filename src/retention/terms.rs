@@ -92,8 +92,7 @@ impl Kept {
         }
     }
 
-    /// The first LSN of a hold from `asked` on. [`Lsn::ZERO`] stands for the oldest record that
-    /// remains.
+    /// The first LSN of a hold from `asked` on. [`Lsn::ZERO`] means the oldest record that remains.
     fn first_to_keep(&self, asked: Lsn, end: Lsn) -> Result<Lsn, Refusal> {
         let oldest = self.oldest_to_stay().unwrap_or(end.next());
         match asked {
@@ -105,10 +104,10 @@ impl Kept {
 }
 
 impl Retention {
-    /// Takes a hold, or takes over the lasting hold of its name that has no owner, which is never
-    /// moved back. Refuses if a record at or above `from` was removed or is about to be.
-    /// [`Lsn::ZERO`] stands for the oldest record that remains. `end` is the last durable record.
-    /// Also returns whether a postponed truncation can now proceed.
+    /// Takes a hold, or takes over the lasting hold of its name that has no owner, which is never moved back.
+    /// Refuses if a record at or above `from` was removed or is about to be. [`Lsn::ZERO`] means the oldest
+    /// record that remains. `end` is the last durable record. Also returns whether a postponed truncation can
+    /// now proceed.
     pub(crate) fn add_caller(
         &self,
         hold: Hold,

@@ -28,14 +28,14 @@ pub enum SnapshotError {
     #[error("the contents of the snapshot could not be written or read")]
     Contents(#[source] Arc<io::Error>),
 
-    /// The file is no sound snapshot. Nothing on disk was changed.
+    /// The file is not a sound snapshot. Nothing on disk was changed.
     ///
     /// Next: use the snapshot before it, if the log reaches back to it. Otherwise restore a backup.
     #[error("{} at byte {offset}: the snapshot is damaged: {what}", file.display())]
     Damaged {
         /// The snapshot's file.
         file: PathBuf,
-        /// Where in that file, in bytes from its start.
+        /// The offset in that file, in bytes from its start.
         offset: u64,
         /// What is wrong there.
         what: &'static str,
@@ -84,7 +84,7 @@ pub enum SnapshotError {
 
     /// A call to the operating system failed. There is no new snapshot.
     ///
-    /// Next: see the source for the reason, fix it, and try again.
+    /// Next: see the source for the cause, remove it, and try again.
     #[error(transparent)]
     Io(IoFailure),
 
@@ -116,7 +116,7 @@ pub enum SnapshotError {
 
     /// The snapshot was written by a later version of the format.
     ///
-    /// Next: use a version of this crate that knows the format. The file is left alone.
+    /// Next: use a version of this crate that supports the format. The file is left alone.
     #[error("{} is a snapshot of format version {version}, or of a variant of it, which this version of tidewal does not support", file.display())]
     Unsupported {
         /// The snapshot's file.

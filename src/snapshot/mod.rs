@@ -5,9 +5,9 @@
 //! truncated, is damaged, or belongs to another log, acknowledged records are lost. This module
 //! enforces the rules by types and by the order of operations:
 //!
-//! - [`Snapshots::write`] returns a [`Snapshot`] only after its file, its name and its directory
-//!   are durable. Truncate the log by a `Snapshot`. [`Snapshots::remove_before`] requires one
-//!   before it removes older snapshots.
+//! - [`Snapshots::write`] returns a [`Snapshot`] only after its file, its name and its directory are durable.
+//!   Truncate the log only up to the LSN of a `Snapshot`. [`Snapshots::remove_before`] requires one before it
+//!   removes older snapshots.
 //! - A snapshot names its log and the last record that it covers, and each mebibyte of it has a
 //!   checksum. [`SnapshotState`] distinguishes damaged and foreign snapshots and those of a later
 //!   version.
@@ -15,8 +15,8 @@
 //!   is recovered, because the snapshot determines where recovery starts.
 //! - [`Snapshots::reserve`] reserves space, so a snapshot fits on a disk that the log has filled.
 //!
-//! Snapshots use the same storage layer as the log, so they also work on the simulated disk
-//! (feature `sim`). `docs/snapshots.md` in the repository has the format and every case of a crash.
+//! Snapshots use the same storage layer as the log, so they also work on the simulated disk (feature `sim`).
+//! `docs/snapshots.md` in the repository has the format, and what a crash leaves at each step.
 //!
 //! # Examples
 //!

@@ -8,10 +8,10 @@ use crate::error::IoFailure;
 use crate::executor::Executor;
 use crate::queue::Progress;
 
-/// Leaves the disk to the log for as long as it was last kept from it.
+/// Leaves the disk to the log for as long as the last piece of the snapshot took.
 ///
-/// A snapshot written at full speed keeps a disk and a processor busy: p99 of 64 producers was 16 to 24 times as
-/// long (`docs/benchmarks.md`, "State machine"). A log without appends has no use for the pauses.
+/// A snapshot written at full speed keeps a disk and a processor busy: p99 of 64 producers was 16 to 24 times
+/// as long (`docs/benchmarks.md`, "State machine"). If nothing is appended, there are no pauses.
 pub(super) struct Pace {
     executor: Executor,
     progress: watch::Receiver<Progress>,
@@ -22,7 +22,7 @@ impl Pace {
         Self { executor, progress }
     }
 
-    /// Writes one piece, and pauses behind it.
+    /// Writes one piece, and pauses after it.
     pub(super) fn write<T>(
         &mut self,
         piece: impl FnOnce() -> Result<T, IoFailure>,
@@ -43,7 +43,7 @@ impl Pace {
     }
 }
 
-/// A log that closes waits for this long at most.
+/// The longest pause. A log that is closing waits for it.
 const PAUSE_MAX: Duration = Duration::from_millis(20);
 
 #[cfg(test)]

@@ -1,9 +1,9 @@
 //! How long appends take, measured cheaply enough for a busy log.
 //!
-//! Reading the clock costs some tens of nanoseconds, an append of a busy log a few hundred. While
-//! batches are small, every append is timed. In larger batches, each thread times one append in 2,
-//! 4, 8 and so on, which then counts as many times. Threads share only one number for this, which
-//! the writer changes when the batch size changes.
+//! Reading the clock costs some tens of nanoseconds, an append of a busy log a few hundred. While batches are
+//! small, every append is timed. In larger batches, each thread times one append in every 2, 4, 8 and so on,
+//! which then counts as that many appends. Threads share only one number for this, which the writer changes
+//! when the batch size changes.
 
 use std::cell::Cell;
 use std::time::Instant;

@@ -99,11 +99,10 @@ pub struct Stats {
     /// The duration of appends, in nanoseconds: from the call, including the wait for room in the
     /// queue, until the writer answers. Only appends that were answered with `Ok` count.
     ///
-    /// In batches of fewer than eight appends, every append is timed. In larger batches each thread
-    /// times one in 2, 4, 8 and so on, so that four to eight of a batch are timed, and counts each
-    /// as many times. Then this histogram is an estimate, including its count. The size of the last
-    /// batches decides. The reason is that reading the clock takes some tens of nanoseconds, which
-    /// a busy log would feel.
+    /// In batches of fewer than eight appends, every append is timed. In larger batches each thread times one
+    /// in every 2, 4, 8 and so on, so that four to eight of a batch are timed. Each then counts as that many
+    /// appends, so this histogram is an estimate, including its count. The size of the last batches decides.
+    /// The reason is that reading the clock takes some tens of nanoseconds, which a busy log would feel.
     pub append_nanos: Histogram,
     /// Records in each batch.
     pub batch_records: Histogram,

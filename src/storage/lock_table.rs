@@ -61,7 +61,7 @@ impl Closing {
     ///
     /// Cancel safe: it only waits.
     pub(crate) async fn released(&self) {
-        // It waits for the error: the sender is dropped with the lock.
+        // The wait ends with an error, because the sender is dropped with the lock.
         let _ = self.gone.clone().changed().await;
     }
 }
@@ -121,7 +121,7 @@ impl Known {
 
     /// Waits until the system's locks are released.
     pub(super) async fn gone(&mut self) {
-        // It waits for the error: the sender is dropped with the lock.
+        // The wait ends with an error, because the sender is dropped with the lock.
         let _ = self.gone.changed().await;
     }
 }

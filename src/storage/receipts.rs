@@ -26,7 +26,8 @@ impl Wrote {
 pub(crate) struct Present(());
 
 impl Present {
-    /// Looks up a file by its name. It must be this file, and at least as long as it was.
+    /// Looks up a file by its name. The name must refer to this file, and the file must be at least as long as
+    /// before.
     pub(super) fn file(
         dir: &dyn Backend,
         name: &str,

@@ -59,9 +59,8 @@ impl<'a> Lsns<'a> {
         free
     }
 
-    /// The segments that may have held more records than anything on disk shows. A mark is no end:
-    /// it says what was durable when the log was idle. Later records may have been acknowledged
-    /// too.
+    /// The segments that may have held more records than anything on disk shows. A mark is not an end: it says
+    /// what was durable when the log was idle. Later records may have been acknowledged too.
     fn open_ends(self) -> impl Iterator<Item = &'a Salvaged> {
         let newest = self.found.segments.iter();
         let newest = newest

@@ -50,6 +50,6 @@ impl OpenDir {
     }
 }
 
-/// How long a log of this process may take to close. Something that keeps it open longer, such as a
-/// snapshot that is being written, may run on the calling thread.
+/// How long to wait for a log of this process to close. The wait is bounded, because something that keeps the
+/// log open, such as a snapshot that is being written, may run on the calling thread.
 const CLOSING_MAX: Duration = Duration::from_secs(10);

@@ -1,4 +1,4 @@
-//! Executing the plan of a repair.
+//! Carrying out the plan of a repair.
 //!
 //! A repair has three parts, each durable before the next begins. First, everything that will be
 //! taken out of the log or changed is kept in a new folder, and space is allocated for files that

@@ -120,7 +120,7 @@ pub struct SegmentSurvey {
     pub file: PathBuf,
     /// The LSN in its name.
     pub base: Lsn,
-    /// Its length in bytes, 0 if it could not be opened.
+    /// Its length in bytes, or 0 if it could not be opened.
     pub len: u64,
     /// What its header says, if that is sound.
     pub header: Option<SegmentHeader>,

@@ -8,7 +8,7 @@ use serde::{Serialize, de::DeserializeOwned};
 #[cfg(any(feature = "json", feature = "postcard"))]
 use crate::typed::{BoxError, Codec};
 
-/// JSON, for every type that serde knows. Needs the feature `json`.
+/// JSON, for every type that serde supports. Needs the feature `json`.
 ///
 /// How a type may change: see [the module](crate::typed#changing-the-type).
 #[cfg(feature = "json")]
@@ -26,7 +26,7 @@ impl<T: Serialize + DeserializeOwned> Codec<T> for Json {
     }
 }
 
-/// The compact binary format of the `postcard` crate, for types that serde knows. Needs the feature
+/// The compact binary format of the `postcard` crate, for types that serde supports. Needs the feature
 /// `postcard`.
 ///
 /// How a type may change: see [the module](crate::typed#changing-the-type).

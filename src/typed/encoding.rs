@@ -10,7 +10,7 @@ use crate::lsn::Lsn;
 use crate::record::Record;
 use crate::typed::{BoxError, Codec, Logged};
 
-/// Encodes values, all or none.
+/// Encodes values, all or nothing.
 pub(super) fn encode_all<T: Logged, I>(values: I) -> Result<Vec<Bytes>>
 where
     I: IntoIterator,

@@ -26,7 +26,7 @@ impl<T: Logged> TypedWal<T> {
     }
 }
 
-/// A stream of the durable values of an open log and their LSNs, in order, each once. Made by
+/// A stream of the durable values of an open log and their LSNs, in order and each exactly once. Made by
 /// [`TypedWal::follow`].
 ///
 /// It is a [`Follower`] whose records are decoded. The stream ends after its first error.

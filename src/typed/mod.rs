@@ -1,10 +1,9 @@
 //! A log of your own type: append values, replay values.
 //!
-//! Say once how your type is encoded, with [`Logged`]. Then
-//! [`Recovery::typed`](crate::Recovery::typed) is a stream of `(Lsn, T)`, and it, or
-//! [`Wal::typed`](crate::Wal::typed), gives a [`TypedWal`]. It is the same log, with the same
-//! promise and the same files: the bytes of a record are what the codec makes of a value, with
-//! nothing added.
+//! Declare once how your type is encoded, with [`Logged`]. Then [`Recovery::typed`](crate::Recovery::typed) is
+//! a stream of `(Lsn, T)`, and it, or [`Wal::typed`](crate::Wal::typed), gives a [`TypedWal`]. It is the same
+//! log, with the same promise and the same files: the bytes of a record are what the codec makes of a value,
+//! with nothing added.
 //!
 //! ```
 //! # #[cfg(feature = "json")] {
@@ -53,19 +52,18 @@
 //!
 //! # Errors
 //!
-//! A value that cannot be encoded is [`Error::Encode`](crate::Error::Encode): it is certainly not
-//! appended, and the log keeps working. A record that cannot be decoded is
-//! [`Error::Undecodable`](crate::Error::Undecodable), which names the LSN. The stream ends there,
-//! and [`TypedRecovery::into_wal`] refuses, because a service that continues without a record has
-//! another state than the one it has acknowledged. Nothing on disk is changed, so the version that
-//! wrote the record, or a corrected one, can still start.
+//! A value that cannot be encoded is [`Error::Encode`](crate::Error::Encode): it is certainly not appended, and
+//! the log keeps working. A record that cannot be decoded is [`Error::Undecodable`](crate::Error::Undecodable),
+//! which names the LSN. The stream ends there, and [`TypedRecovery::into_wal`] refuses, because a service that
+//! continues without a record has a different state from the one that it has acknowledged. Nothing on disk is
+//! changed, so the version that wrote the record, or a corrected one, can still start.
 //!
 //! # Changing the type
 //!
-//! Records outlive the code that wrote them, until they are truncated. A new version must decode
-//! what the last one wrote. During a rolling upgrade or after a rollback, an old version may meet
-//! what the new one wrote. This is not always possible, so deploy a version that reads the new form
-//! before one that writes it.
+//! Records outlive the code that wrote them, until they are truncated. A new version must decode what the
+//! previous one wrote. During a rolling upgrade or after a rollback, an old version may have to decode what the
+//! new one wrote. This is not always possible, so deploy a version that reads the new form before one that
+//! writes it.
 //!
 //! | A change | `Json` | `Postcard` |
 //! |---|---|---|
@@ -82,9 +80,9 @@
 //! "Once none is in the log" means after a snapshot and a
 //! [`truncate_before`](TypedWal::truncate_before), which frees whole segments: read the log to be sure.
 //!
-//! - **`Json`** is for logs that people look into and types that still change. It is the larger and
-//!   slower of the two. Bytes become an array of numbers. `NaN` and the infinities become `null`
-//!   and *cannot be read back* as a float. Other floats come back exactly.
+//! - **`Json`** is for logs that people read and for types that still change. It is the larger and slower of
+//!   the two. Bytes become an array of numbers. `NaN` and the infinities become `null` and *cannot be read
+//!   back* as a float. Other floats come back exactly.
 //! - **`Postcard`** is compact and fast, and encodes nothing but values in order. Old fields cannot
 //!   be distinguished from new ones, so never change a variant that was written. Add one (`PutV2`)
 //!   and map the old one to it. `#[serde(flatten)]`, `untagged`, internally tagged enums
@@ -93,8 +91,8 @@
 //! - **Protocol Buffers** are made for this. `examples/protobuf` in the repository is a codec for
 //!   the messages of `prost`, and says how they may change.
 //!
-//! To change the codec itself, or to allow for that from the beginning, write a codec of your own
-//! that puts a version in front: see [`Codec`].
+//! To change the codec itself, or to prepare for that, write your own codec, which puts a version before each
+//! value: see [`Codec`].
 
 mod codecs;
 mod encoding;
@@ -212,7 +210,7 @@ pub trait Codec<T> {
     /// [`Error::Encode`](crate::Error::Encode), and nothing is appended.
     fn encode(value: &T, buffer: &mut Vec<u8>) -> Result<(), BoxError>;
 
-    /// Makes a value from the bytes of a record.
+    /// Decodes a value from the bytes of a record.
     ///
     /// [`encode`](Self::encode) wrote these bytes, perhaps in another version of the code. A value
     /// that keeps slices of `record` keeps the buffer that the record was read into, which is

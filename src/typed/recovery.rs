@@ -125,7 +125,7 @@ impl<T> TypedReader<T> {
         self.0.source.report()
     }
 
-    /// The rest of the log, without its type; see [`TypedRecovery::into_untyped`].
+    /// The rest of the log, without its type: see [`TypedRecovery::into_untyped`].
     pub fn into_untyped(self) -> Reader {
         self.0.source
     }
@@ -165,7 +165,7 @@ impl<S, T> Decoded<S, T> {
         }
     }
 
-    /// Why nothing is delivered any more, if a record could not be decoded.
+    /// The error that ended the stream, if a record could not be decoded.
     fn failure(&self) -> Option<Error> {
         let panicked = self.decoding.map(|lsn| Error::Undecodable {
             lsn,

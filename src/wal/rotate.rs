@@ -14,9 +14,8 @@ impl Wal {
     /// appended before is durable in a finished segment. Does nothing if the open segment holds no
     /// record.
     ///
-    /// The log finishes a segment on its own when it is full. Call this if a finished segment is
-    /// needed sooner, for example to ship it. The unused space at its end is returned to the file
-    /// system.
+    /// The log finishes a segment on its own when it is full. Call this if a finished segment is needed sooner,
+    /// for example to ship it. The unused space at its end is returned to the file system.
     ///
     /// # Errors
     ///

@@ -28,7 +28,7 @@ pub(super) enum SpareRequest {
     Retire(Vec<Retired>, Completion<()>),
 }
 
-/// A file that is not part of the log any more.
+/// A file that is no longer part of the log.
 pub(super) struct Retired {
     pub(super) name: String,
     /// Where its records end: up to there it was written and synced.
@@ -79,7 +79,7 @@ impl Preallocator {
         if let Some(unfinished) = self.unfinished.take() {
             self.factory.discard(&unfinished.spare.name);
         }
-        // The writer unlocks the directory when it hears of the end.
+        // The writer unlocks the directory once it knows that this task has ended.
         drop(self);
         drop(end);
     }

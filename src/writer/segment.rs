@@ -165,9 +165,9 @@ impl Segment {
         self.file.check_present()
     }
 
-    /// Writes the mark: everything written is durable, which the caller must ensure. It is not
-    /// synced. If the mark is lost, only the ability to distinguish damage of the last batch from a
-    /// torn tail is lost.
+    /// Writes the mark, which says that everything written is durable. The caller must ensure that. The mark is
+    /// not synced. If the mark is lost, only the ability to distinguish damage of the last batch from a torn
+    /// tail is lost.
     ///
     /// So a failure has no effect. The mark is written through a separate descriptor, because the
     /// one for records would be consumed by a failure.

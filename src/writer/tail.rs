@@ -246,8 +246,8 @@ impl Segments {
         Ok(Some(Ended { file, key, last }))
     }
 
-    /// Cuts off the segments that hold nothing at or above `before`, but for those that are held back,
-    /// and returns those that were cut off.
+    /// Cuts off the segments that hold nothing at or above `before`, except those that are held back. Returns
+    /// the segments that were cut off.
     ///
     /// The head mark of the first segment kept is durable before any file is removed: a log whose
     /// beginning is missing without that mark is damaged.

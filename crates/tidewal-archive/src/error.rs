@@ -24,7 +24,7 @@ pub enum Error {
     ///
     /// Next: restore everything in the archive ([`RestoreTarget::End`](crate::RestoreTarget::End)), or wait until the
     /// record is archived: see [`Status::archived`](crate::Status::archived).
-    #[error("LSN {asked} is after the end of the archive, LSN {end}")]
+    #[error("LSN {asked} is beyond the end of the archive, which is LSN {end}")]
     BeyondEnd {
         /// The requested LSN.
         asked: Lsn,
@@ -158,7 +158,7 @@ pub enum Error {
     /// The archive begins after the requested record.
     ///
     /// Next: begin or end later.
-    #[error("LSN {asked} is before the beginning of the archive, LSN {oldest}")]
+    #[error("LSN {asked} is before the beginning of the archive, which is LSN {oldest}")]
     BeforeBeginning {
         /// The requested LSN.
         asked: Lsn,

@@ -1,15 +1,13 @@
 //! Whether the file system has aborted its journal, which a successful sync does not show.
 //!
-//! A file's data may be on the disk while its name, or which blocks hold the data, is recorded in
-//! the journal only. If ext4 cannot write its journal, it aborts it. A sync that was waiting for
-//! the journal fails. A sync that comes a moment later finds nothing left to wait for and succeeds
-//! (`jbd2_complete_transaction`), until ext4 makes its next change and notices. The first failure
-//! can belong to the sync of any program or to the kernel's own timer, so the log cannot learn of
-//! it.
+//! A file's data may be on the disk while its name, or which blocks hold the data, is recorded in the journal
+//! only. If ext4 cannot write its journal, it aborts it. A sync that was waiting for the journal fails. A sync
+//! that comes a moment later finds nothing left to wait for and succeeds (`jbd2_complete_transaction`), until
+//! ext4 makes its next change and detects the abort. The first failure can belong to the sync of any program or
+//! to the kernel's own timer, so the log cannot learn of it.
 //!
-//! So after the sync, the log makes a change of its own: it sets the times of the file. Ext4 does
-//! not report the failure of that change, but it then notices that its journal is aborted and
-//! refuses the next change.
+//! So after the sync, the log makes a change of its own: it sets the times of the file. Ext4 does not report
+//! the failure of that change, but it then detects that its journal is aborted, and refuses the next change.
 
 use std::os::fd::AsFd;
 

@@ -17,8 +17,8 @@ pub(super) struct DiskFile {
 /// Which blocks of a file the file system has recorded as holding data. A sync of writes to these
 /// blocks does not depend on the journal.
 ///
-/// What the file system says of them (`SEEK_HOLE`) is not enough: it takes blocks that only have their space for
-/// data while what was read of them is in the cache.
+/// The answer of the file system (`SEEK_HOLE`) is not enough: it reports allocated blocks that were never
+/// written as data while the cache holds pages of them.
 struct Blocks {
     /// All blocks up to this offset, at the last sync.
     settled: u64,
@@ -190,7 +190,7 @@ fn write(file: &fs::File, pieces: &[IoSlice<'_>], offset: u64) -> io::Result<usi
     )
 }
 
-/// The first block without space, such as a sparse copy of a file leaves. `None` if that cannot be told.
+/// The first block without space, as in a sparse copy of a file. `None` if the file system cannot tell.
 #[cfg(any(target_os = "linux", target_os = "android"))]
 fn first_hole(file: &fs::File) -> Option<u64> {
     rustix::fs::seek(file, rustix::fs::SeekFrom::Hole(0)).ok()

@@ -55,7 +55,7 @@ pub(super) fn find(dir: impl AsFd, name: &str) -> io::Result<Found> {
             }),
             len: stat.stx_size,
         }),
-        // Before Linux 4.11, or where a filter of system calls does not know it.
+        // For Linux before 4.11, or if a system call filter rejects `statx`.
         Err(Errno::NOSYS | Errno::PERM) => Ok(found(&look_up(dir, name)?)),
         Err(error) => Err(error.into()),
     }

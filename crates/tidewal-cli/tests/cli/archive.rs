@@ -108,9 +108,9 @@ fn a_restore_ends_where_it_is_told() {
         .assert_ok();
     assert_eq!(shipped.last_restored("now"), "record 900");
     let early = shipped.restore("early", &["--until-time", "2001-01-01T00:00:00Z"]);
-    early.assert_failed(2, "as old as that time");
+    early.assert_failed(2, "before the first time in the archive");
     let beyond = shipped.restore("beyond", &["--until-lsn", "901"]);
-    beyond.assert_failed(2, "beyond the end of the archive, which is 900");
+    beyond.assert_failed(2, "beyond the end of the archive, which is LSN 900");
 }
 
 #[test]
@@ -293,7 +293,7 @@ fn a_store_that_would_not_last_is_refused() {
     let log = Log::make();
     let ran = tidewal(&["archive", "ship", log.path(), "memory://somewhere"]);
     assert_eq!(ran.code, 2);
-    assert!(ran.stderr.contains("gone when the command ends"));
+    assert!(ran.stderr.contains("lost when the command ends"));
     let ran = tidewal(&["archive", "ship", log.path(), "gopher://somewhere"]);
     ran.assert_failed(2, "as a store");
 }
