@@ -20,7 +20,7 @@ use crate::scenarios::memory::Probe;
     reason = "these are flags of a command line"
 )]
 pub struct Args {
-    /// Scenarios to run, such as s1 s9; all of them if none is named
+    /// Scenarios to run, such as s1 s9 [default: all]
     pub scenarios: Vec<String>,
 
     /// List the scenarios and exit

@@ -5,13 +5,12 @@
 //! cargo bench -p tidewal-cli --bench baseline -- s1 s3 --rounds 7 --seconds 1 --dir /mnt/data
 //! ```
 //!
-//! Everything is measured in one run and in turns: a round is a short slice of each method, and the
-//! next round begins with another method. Methods are compared within a round, so a machine that is
-//! slow for a minute is slow for all. The output has the median, the minimum and the maximum over
-//! the rounds. The methods are the bare disk (one thread that writes and syncs, into a file of
-//! which every byte was written before), the log on a memory file system (its cost without a disk),
-//! and the log on the disk as after a service's first minutes: in segments that were written
-//! before, with a spare one ready.
+//! Everything is measured in one run, and the methods alternate: a round is a short slice of each method, and
+//! the next round begins with another method. Methods are compared within a round, so a machine that is slow
+//! for a minute is slow for all. The output has the median, the minimum and the maximum over the rounds. The
+//! methods are the bare disk (one thread that writes and syncs, into a file of which every byte was written
+//! before), the log on a memory file system (its cost without a disk), and the log on the disk as after a
+//! service's first minutes: in segments that were written before, with a spare one ready.
 //!
 //! The latency is the time of an append as its caller sees it. Producers append again only when
 //! they have their answer, so it holds for a producer under this load. Callers that arrive on their

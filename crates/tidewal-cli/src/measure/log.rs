@@ -27,7 +27,7 @@ impl Shape {
         busy_poll: Duration::ZERO,
     };
 
-    /// The defaults, but with `busy_poll`: for so long, which is more than an append takes.
+    /// The defaults, but with `busy_poll`, which is longer than an append takes.
     pub const fn busy_polling(busy_poll: Duration) -> Self {
         Self {
             busy_poll,

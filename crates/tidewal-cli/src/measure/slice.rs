@@ -16,7 +16,7 @@ pub struct Slice {
     /// The processor time of the process, if it was measured.
     processor: Option<Duration>,
     waits: Histogram<u64>,
-    /// What the log has done in the meantime, by its own counters. Zero for a bare method.
+    /// What the log has done in the meantime, according to its own counters. Zero for a bare method.
     pub work: Work,
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use crate::helpers::{Log, Ran, command, missing, tidewal, wait_for};
 use crate::server::{BUCKET, Server};
 
-/// A log of 900 records and what was made of it.
+/// A log of 900 records, and a directory for its archive and for restored copies.
 struct Shipped {
     log: Log,
     root: tempfile::TempDir,
@@ -139,7 +139,7 @@ fn an_object_that_changed_is_named() {
     shipped
         .restore("copy", &[])
         .assert_failed(1, "/0000 is damaged");
-    // What the restore left is said to be that by every command, and is nothing to repair.
+    // Every command reports an unfinished restore, and there is nothing to repair.
     let copy = shipped.path("copy");
     for command in ["inspect", "verify", "dump", "repair"] {
         let ran = tidewal(&[command, &copy]);
@@ -216,7 +216,7 @@ fn an_archive_is_pruned_and_shipped_to_again() {
     assert_eq!(shipped.last_restored("copy"), "record 910");
 }
 
-/// A run without news leaves no trace.
+/// A run that has nothing to ship leaves no trace.
 #[test]
 fn nothing_new_is_nothing_written() {
     let shipped = Shipped::make();
@@ -233,7 +233,7 @@ fn nothing_new_is_nothing_written() {
     assert_eq!(entries(), before);
 }
 
-/// A rule of the bucket has taken the oldest objects.
+/// An expiry rule of the bucket has removed the oldest objects.
 #[test]
 fn an_archive_that_has_expired_in_part_is_shipped_to_and_restored_from() {
     let shipped = Shipped::make();
@@ -385,7 +385,7 @@ fn a_directory_that_cannot_be_made_is_named() {
     ran.assert_failed(2, "next: check the path of the directory to be created");
 }
 
-/// The file has no writer, so that reading it takes forever.
+/// The file has no writer, so reading it takes forever.
 #[test]
 fn a_directory_that_hangs_is_given_up() {
     let (log, root) = (Log::make(), tempfile::tempdir().unwrap());
@@ -426,7 +426,7 @@ fn a_store_that_does_not_answer_is_given_up_if_that_is_asked_for() {
     tidewal(&["verify", log.path()]).assert_ok();
 }
 
-/// A permission that is missing does not come by itself: the command says so and ends.
+/// A retry cannot help if a permission is missing: the command says so and ends.
 #[test]
 fn regression_a_server_that_forbids_everything_ends_the_command() {
     let (log, server) = (Log::make(), TcpListener::bind("127.0.0.1:0").unwrap());

@@ -12,8 +12,7 @@ use tidewal_testing::support::options;
 
 const PREFIX: &str = "some/log";
 
-/// The payload of a record: of a length of its own, so that segments end anywhere. Three to a segment,
-/// about.
+/// The payload of a record. Lengths differ, so segments end anywhere. About three records fit into a segment.
 fn payload(number: u64) -> Vec<u8> {
     let len = usize::try_from(3000 + number * 911 % 3000).unwrap();
     vec![u8::try_from(number % 199).unwrap(); len]
@@ -88,7 +87,7 @@ async fn there_and_back(store: &Arc<dyn ObjectStore>) {
     assert!(matches!(elsewhere, Err(Error::Empty { .. })));
 }
 
-/// Conditional puts are what keeps two archivers apart: the server has to decide them.
+/// Conditional puts keep two archivers from overwriting each other's entries, so the server must decide them.
 async fn fenced(store: &Arc<dyn ObjectStore>) {
     let dir = tempfile::tempdir().unwrap();
     let (log, twin) = (dir.path().join("log"), dir.path().join("twin"));

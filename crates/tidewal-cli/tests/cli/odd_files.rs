@@ -175,9 +175,9 @@ mod archived {
         THINGS.iter().for_each(|(what, make)| check(what, *make));
     }
 
-    /// Puts a thing in the place of a file, if this user can make it.
+    /// Puts an irregular file in the place of a file, if this user can create it.
     fn replace(path: &Path, what: &str, make: fn(&Path) -> bool) -> bool {
-        // A spare need not be there.
+        // A spare does not have to exist.
         let _ = fs::remove_file(path);
         let is_made = make(path);
         if !is_made {
@@ -220,7 +220,7 @@ mod archived {
         });
     }
 
-    /// A restore neither follows nor replaces what is in its way.
+    /// A restore neither follows nor replaces an irregular file in its directory.
     #[test]
     fn nothing_is_restored_over_what_is_in_the_way() {
         each_thing(|what, make| {
@@ -253,7 +253,7 @@ mod archived {
         });
     }
 
-    /// What is in the place of an object is no object.
+    /// An irregular file in the place of an object is an error.
     #[test]
     fn an_archive_with_odd_files_in_it_is_not_waited_for() {
         each_thing(|what, make| {

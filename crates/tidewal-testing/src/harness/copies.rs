@@ -1,4 +1,4 @@
-//! Power cuts while a log is copied: the copy is whole, or says that it is no log, or nothing of it is there.
+//! Power cuts while a log is copied: the copy is complete, or marked as unfinished, or does not exist.
 
 use tidewal::sim::{SimDisk, Survival};
 use tidewal::{Error, Lsn};
@@ -6,13 +6,13 @@ use tidewal::{Error, Lsn};
 use crate::harness::{Label, note_trial};
 use crate::support::{DIR, options, run};
 
-/// Where the copy goes.
+/// The directory of the copy.
 const COPY: &str = "copy";
 
 /// The last record of the log.
 const LAST: u64 = 40;
 
-/// Cuts the power at each operation of a backup, and looks at what is left of it.
+/// Cuts the power at each operation of a backup, and checks what is left of the copy.
 pub fn a_copy_is_whole_or_says_that_it_is_not() {
     for cut in 0.. {
         let (disk, is_done) = run(back_up(cut));

@@ -59,7 +59,7 @@ pub struct Cuts {
     pub loses_pages: bool,
     /// Whether the log has followers and a hold in each life. What a follower got survives the crash.
     pub has_followers: bool,
-    /// The disks, with their promises, that were tried already: the same one again shows nothing
+    /// The disks, with their promises, that were tried already. Trying the same one again would show nothing
     /// new.
     tried: HashSet<u64>,
     pub tally: Tally,

@@ -20,7 +20,7 @@ use crate::support::{DIR, options, run};
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Fault {
     Error(io::ErrorKind),
-    /// It is done, and still reports this error. For renames.
+    /// It takes effect, and still reports this error. For renames.
     LateError(io::ErrorKind),
     /// It transfers half of the bytes, and the rest fails because the disk is full.
     ShortThenFull,

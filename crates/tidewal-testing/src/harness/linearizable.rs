@@ -1,12 +1,11 @@
 //! Whether a history of reads and writes of one key is linearizable.
 //!
-//! Every write has a unique value. A write and the reads that returned its value are then a
-//! *cluster*, whose operations take effect one right after the other. Let `first_end` be the
-//! earliest end in it and `last_start` the latest start. If `first_end` comes first, the key has
-//! the value all the time between the two: a *forward zone*. Otherwise a moment between the two is
-//! enough: a *backward zone*. The history is linearizable if and only if no two forward zones
-//! overlap and no backward zone is inside a forward one (Gibbons and Korach, "Testing shared
-//! memories", 1997).
+//! Every write has a unique value. A write and the reads that returned its value are then a *cluster*, whose
+//! operations take effect one right after the other. Let `first_end` be the earliest end in it and `last_start`
+//! the latest start. If `first_end` comes first, the key has the value at every moment between the two: a
+//! *forward zone*. Otherwise a moment between the two is enough: a *backward zone*. The history is linearizable
+//! if and only if no two forward zones overlap and no backward zone is inside a forward one (Gibbons and
+//! Korach, "Testing shared memories", 1997).
 
 use std::collections::HashMap;
 

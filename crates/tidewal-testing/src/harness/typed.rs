@@ -1,4 +1,4 @@
-//! Logs of values: what they hold, and power cuts at every operation, whatever the codec.
+//! Logs of values: their contents, and power cuts at every operation, with any codec.
 
 use futures::TryStreamExt;
 use tidewal::sim::{SimDisk, Survival};
@@ -51,7 +51,7 @@ pub fn read_as<Old: Logged, New: Logged>(old: Old) -> Option<New> {
 /// last acknowledged LSN.
 async fn use_until_the_power_goes<T: Logged>(disk: &SimDisk, values: &[T]) -> Lsn {
     let mut acknowledged = Lsn::ZERO;
-    // The error that ends it is the power's.
+    // The error that ends the work is the power cut.
     let _ = append_all(disk, values, &mut acknowledged).await;
     acknowledged
 }
@@ -109,7 +109,7 @@ where
         "{place}: {acknowledged} was acknowledged"
     );
     assert_eq!(found, values[..found.len()], "{place}");
-    // And it goes on.
+    // The log can still be appended to.
     let wal = open::<T>(disk).await;
     let next = wal.append(&values[0]).await.expect(place);
     assert_eq!(next.get(), found.len() as u64 + 1, "{place}");

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use crate::harness::note_trial;
 use crate::support::{DIR, options, run};
 
-/// Appends arrive all the time, and the first one waits no longer than the interval.
+/// Appends arrive continuously, and the first one waits no longer than the interval.
 pub fn no_append_waits_longer_than_the_interval() {
     for millis in [2, 10, 50] {
         note_trial();
