@@ -78,21 +78,19 @@ fn the_documents_example_is_what_is_written() {
 }
 
 /// The lines of the document's example, without the explanations beside them.
-fn documented() -> String {
+fn documented() -> Vec<String> {
     let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../../docs/archive.md");
     let document = std::fs::read_to_string(path).unwrap();
     let (_, example) = document.split_once("\n    tidewal-archive 1 ").unwrap();
     let (example, _) = example.split_once("\n    check ").unwrap();
     let lines = format!("tidewal-archive 1 {example}");
-    let values = lines.lines().map(|line| line.trim().split("  ").next());
-    values
-        .map(|value| format!("{}\n", value.unwrap()))
-        .collect()
+    let value = |line: &str| line.trim().split("  ").next().unwrap().to_owned();
+    lines.lines().map(value).collect()
 }
 
 #[test]
 fn the_document_has_this_example() {
-    assert_eq!(documented(), EXAMPLE);
+    assert_eq!(documented(), EXAMPLE.lines().collect::<Vec<_>>());
 }
 
 #[test]
