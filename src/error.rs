@@ -61,7 +61,7 @@ pub enum Error {
     /// neither is anything else that was passed to the same call.
     ///
     /// Next: see the source, which is the codec's own error. The log keeps working.
-    #[error("cannot encode the value, nothing was appended")]
+    #[error("cannot encode the value: nothing was appended")]
     Encode(#[source] CodecError),
 
     /// A batch without a payload. Nothing was appended.

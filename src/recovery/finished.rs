@@ -113,7 +113,7 @@ impl FinishedBytes {
         }
         let mut piece = vec![0; len];
         if self.file.read_at(&mut piece, self.offset)? < len {
-            let error = io::Error::other("it is shorter than it was");
+            let error = io::Error::other("the file is shorter than before");
             return Err(IoFailure::new("read", &self.path, error).into());
         }
         if self.offset == 0 {

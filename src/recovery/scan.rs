@@ -418,7 +418,7 @@ impl Scan {
 
     /// The error for a unit that was valid when it was first read and no longer is.
     fn changed(&self) -> IoFailure {
-        let error = io::Error::other("its bytes have changed since they were read a moment ago");
+        let error = io::Error::other("the bytes have changed since they were first read");
         IoFailure::new("read", &self.path, error)
     }
 }

@@ -129,7 +129,9 @@ impl SnapshotInput {
 impl io::Read for SnapshotInput {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         if self.failure.is_some() {
-            return Err(io::Error::other("the snapshot could not be read further"));
+            return Err(io::Error::other(
+                "the rest of the snapshot cannot be read after an error",
+            ));
         }
         if self.used == self.chunk.len() && !self.next_chunk()? {
             return Ok(0);
@@ -170,7 +172,7 @@ fn read_header(file: &File, path: &std::path::Path, lsn: Lsn) -> Result<Header> 
         },
     })?;
     if header.lsn != lsn {
-        return Err(damaged("the header is that of a file of another name"));
+        return Err(damaged("the header belongs to a file of another name"));
     }
     match header.end() {
         Some(end) if end <= file.len()? => Ok(header),

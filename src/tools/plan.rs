@@ -165,7 +165,7 @@ impl RepairPlan {
 fn free_folder(dir: &Dir) -> Result<String> {
     let mut names = (1..=FOLDERS_MAX).map(|number| format!("{FOLDER_PREFIX}{number}"));
     let free = names.find(|name| dir.has_room_for(name));
-    free.ok_or_else(|| failed(dir, "there are too many folders of earlier repairs in it"))
+    free.ok_or_else(|| failed(dir, "it holds too many folders of earlier repairs"))
 }
 
 const FOLDER_PREFIX: &str = "repair-";

@@ -70,7 +70,7 @@ fn check<T: Logged>(payload: Bytes) -> Result<Bytes, BoxError> {
 
 /// The error for a codec that cannot decode what it has encoded.
 #[derive(Debug, thiserror::Error)]
-#[error("what the codec has made of it cannot be decoded")]
+#[error("the codec cannot decode the bytes that it has encoded")]
 struct NotReadBack(#[source] BoxError);
 
 /// A larger buffer is not kept.
