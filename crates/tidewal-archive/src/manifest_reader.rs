@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
 use std::time::SystemTime;
 
+use bytes::Bytes;
 use object_store::path::Path;
 use tidewal::Lsn;
 
@@ -163,6 +164,25 @@ impl ManifestReader {
     /// The segments in the archive, in the order of their LSNs.
     pub(super) fn segments(&self) -> &[Named] {
         &self.segments[self.begin..]
+    }
+
+    /// The bytes of a part, as many as the manifest says.
+    ///
+    /// A part that is not listed is missing, and is not asked for. In a directory, a file of another kind may have
+    /// its name, such as a FIFO, and opening that may block forever.
+    pub(super) async fn get_part(
+        &self,
+        objects: &Objects,
+        segment: &Shipped,
+        index: usize,
+    ) -> Result<Bytes> {
+        let object = objects.part(segment, index);
+        match self.parts.contains_key(&object) {
+            true => objects.get_part(segment, index).await,
+            false => Err(Error::Missing {
+                object: object.to_string(),
+            }),
+        }
     }
 
     /// How many segments before this one the manifest still names.

@@ -67,7 +67,7 @@ impl ManifestWriter {
             let next = self.next(body.clone(), reached);
             let object = objects.entry(next.number);
             if let Created::No = objects.create(&object, next.bytes.clone()).await? {
-                let (found, bytes) = read_entry(objects, next.number).await?;
+                let (found, bytes) = read_existing(objects, next.number).await?;
                 if bytes != next.bytes && self.is_checkpoint(&found) {
                     // The entry that follows it implies that it is durable.
                     objects.put_again(&object, bytes.clone()).await?;
@@ -134,6 +134,20 @@ pub(super) async fn check_refusal(objects: &Objects, entered: &Entered) -> Resul
 pub(super) struct Entered {
     pub(super) number: u64,
     bytes: Bytes,
+}
+
+/// An entry that the store refused to create, and its bytes.
+///
+/// Only an object that is listed is read. A directory also refuses if a file of another kind has the name, such as
+/// a FIFO, and opening that may block forever.
+async fn read_existing(objects: &Objects, number: u64) -> Result<(Entry, Bytes)> {
+    match objects.entries().await?.contains(&number) {
+        true => read_entry(objects, number).await,
+        false => Err(Error::Damaged {
+            object: objects.entry(number).to_string(),
+            reason: "what has this name is not an object that can be read",
+        }),
+    }
 }
 
 /// An entry, and its bytes.

@@ -129,7 +129,9 @@ impl Archive {
             bytes: 0,
         };
         for named in segments {
-            let copied = self.copy(&named.shipped, upto, &mut builder).await?;
+            let copied = self
+                .copy(&manifest, &named.shipped, upto, &mut builder)
+                .await?;
             restored.end = copied.last;
             restored.bytes += copied.bytes;
         }
@@ -139,7 +141,13 @@ impl Archive {
     }
 
     /// Copies the records of a segment up to `upto`. Each part is checked before it is copied.
-    async fn copy(&self, segment: &Shipped, upto: Lsn, builder: &mut LogBuilder) -> Result<Copied> {
+    async fn copy(
+        &self,
+        manifest: &ManifestReader,
+        segment: &Shipped,
+        upto: Lsn,
+        builder: &mut LogBuilder,
+    ) -> Result<Copied> {
         builder.begin_segment(segment.sealed.header).await?;
         let mut check = SegmentCheck::new(&self.objects, segment, upto);
         let mut copied = 0;
@@ -147,7 +155,7 @@ impl Archive {
             if check.is_done() {
                 break;
             }
-            let bytes = self.objects.get_part(segment, index).await?;
+            let bytes = manifest.get_part(&self.objects, segment, index).await?;
             check.take(index, &bytes)?;
             copied += bytes.len() as u64;
             builder.write(bytes).await?;

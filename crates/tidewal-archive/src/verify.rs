@@ -96,7 +96,7 @@ async fn bad_parts(objects: &Objects, manifest: &ManifestReader) -> Result<Vec<B
     let segments = manifest.segments().iter().map(|named| &named.shipped);
     let parts = segments.clone().flat_map(|segment| {
         let parts = 0..segment.parts.len();
-        parts.map(move |index| objects.get_part(segment, index))
+        parts.map(move |index| manifest.get_part(objects, segment, index))
     });
     let mut parts = Ahead::new(parts, PARTS_AHEAD);
     let mut bad = Vec::new();

@@ -132,7 +132,7 @@ fn what_is_no_directory_is_refused_at_once_by_those_that_write_into_one() {
 #[cfg(feature = "archive")]
 mod archived {
     use std::fs;
-    use std::path::Path;
+    use std::path::{Path, PathBuf};
 
     use super::{THINGS, at_once};
     use crate::helpers::{Log, Ran, tidewal};
@@ -158,6 +158,24 @@ mod archived {
 
         fn store(&self) -> String {
             self.path("store")
+        }
+
+        /// The file of an entry of the manifest.
+        fn entry(&self, number: usize) -> PathBuf {
+            Path::new(&self.store()).join(format!("manifest/{number:020}"))
+        }
+
+        /// The file that the next entry would be.
+        fn next_entry(&self) -> PathBuf {
+            let entries = fs::read_dir(self.entry(1).parent().unwrap()).unwrap();
+            self.entry(entries.count() + 1)
+        }
+
+        /// The first part of the newest segment.
+        fn newest_part(&self) -> PathBuf {
+            let segments = fs::read_dir(Path::new(&self.store()).join("segments")).unwrap();
+            let newest = segments.map(|segment| segment.unwrap().path()).max();
+            newest.unwrap().join("0000")
         }
 
         /// Ships the log as it is now to a new place.
@@ -258,8 +276,7 @@ mod archived {
     fn an_archive_with_odd_files_in_it_is_not_waited_for() {
         each_thing(|what, make| {
             let shipped = Shipped::make();
-            let entry = Path::new(&shipped.store()).join(format!("manifest/{:020}", 3));
-            if !replace(&entry, what, make) {
+            if !replace(&shipped.entry(3), what, make) {
                 return;
             }
             let store = shipped.store();
@@ -276,6 +293,46 @@ mod archived {
                 assert_eq!(ran.code, 1, "{arguments:?}, {what}: {}", ran.stderr);
                 assert!(ran.stderr.contains("manifest"), "{}", ran.stderr);
             }
+        });
+    }
+
+    /// Readers do not see it, and it cannot be created.
+    #[test]
+    fn an_odd_file_in_the_place_of_the_next_entry_is_not_waited_for() {
+        each_thing(|what, make| {
+            let shipped = Shipped::make();
+            let (next, store) = (shipped.next_entry(), shipped.store());
+            if !replace(&next, what, make) {
+                return;
+            }
+            shipped.log.fill(901, 1800);
+            let name = next.file_name().unwrap().to_str().unwrap();
+            for arguments in [
+                &["archive", "prune", &store, "--before-lsn", "900"][..],
+                &["archive", "ship", shipped.log.path(), &store],
+            ] {
+                let ran = at_once(arguments);
+                ran.assert_failed(1, name);
+                assert!(ran.stderr.contains("not an object"), "{}", ran.stderr);
+            }
+            shipped.restore("copy").assert_ok();
+        });
+    }
+
+    #[test]
+    fn an_odd_file_in_the_place_of_a_part_is_not_waited_for() {
+        each_thing(|what, make| {
+            let shipped = Shipped::make();
+            let store = shipped.store();
+            let part = shipped.newest_part();
+            if !replace(&part, what, make) {
+                return;
+            }
+            let name = part.strip_prefix(&store).unwrap().to_str().unwrap();
+            let verified = at_once(&["archive", "verify", &store]);
+            assert_eq!(verified.code, 1, "{what}: {}", verified.stderr);
+            assert!(verified.text().contains(name), "{}", verified.text());
+            shipped.restore("copy").assert_failed(1, name);
         });
     }
 
