@@ -207,7 +207,9 @@ impl Walk {
     }
 
     fn is_possible(&self, frame: &Frame, at: usize, segment: &Segment) -> bool {
-        let Some(more) = frame.lsn.checked_sub(self.last.saturating_add(1)) else {
+        // After the last LSN there is none that is expected.
+        let expected = self.last.checked_add(1);
+        let Some(more) = expected.and_then(|expected| frame.lsn.checked_sub(expected)) else {
             return false;
         };
         let durable_before = segment.header.base - 1;
@@ -227,11 +229,15 @@ struct Segment<'a> {
 
 impl<'a> Segment<'a> {
     fn open(base: u64, file: &'a [u8]) -> Result<Self, Refusal> {
-        let header = Header::read(file)?;
+        // Missing bytes count as zeros.
+        let mut block = [0; DATA_AT];
+        let len = file.len().min(DATA_AT);
+        block[..len].copy_from_slice(&file[..len]);
+        let header = Header::read(&block)?;
         if header.base != base {
             return Err(Refusal::Damaged("a header is not that of its name"));
         }
-        let statement = Self::read_block(file, &header)?;
+        let statement = Self::read_block(&block, &header)?;
         Ok(Self {
             file,
             header,
@@ -246,18 +252,18 @@ impl<'a> Segment<'a> {
         }
     }
 
-    /// What of the header block is in the file. Bytes that have no meaning are zero.
-    fn read_block(file: &[u8], header: &Header) -> Result<Option<Frame>, Refusal> {
+    /// The rest of the header block. Bytes that have no meaning are zero.
+    fn read_block(block: &[u8; DATA_AT], header: &Header) -> Result<Option<Frame>, Refusal> {
         let reserved = [
             HEADER_LEN..HEAD_MARK_AT,
             HEAD_MARK_AT + HEAD_MARK_LEN..STATEMENT_AT,
             STATEMENT_AT + FRAME_LEN..DATA_AT,
         ];
         let mut bytes = reserved.into_iter().flatten();
-        if bytes.any(|at| file.get(at).is_some_and(|&byte| byte != 0)) {
+        if bytes.any(|at| block[at] != 0) {
             return Err(Refusal::Later("reserved bytes of a header block"));
         }
-        match Frame::decode(file, STATEMENT_AT, header) {
+        match Frame::decode(block, STATEMENT_AT, header) {
             Some(frame) if !(MARK..=LINK).contains(&frame.kind) => {
                 Err(Refusal::Later("a statement of an unknown kind"))
             }

@@ -9,6 +9,7 @@ mod inputs;
 mod limits;
 mod order;
 mod python;
+mod short;
 mod statements;
 mod top;
 mod unknown;

@@ -12,6 +12,7 @@ use tidewal::Error;
 
 use crate::cases::{self, Files, Reading};
 use crate::craft::Segment;
+use crate::short;
 
 /// Logs of each kind.
 const LOGS: u64 = 400;
@@ -64,6 +65,21 @@ fn the_reader_in_python_reads_the_logs_that_were_judged_wrongly() {
     }
 }
 
+#[test]
+fn the_reader_in_python_completes_a_header_block_with_zeros() {
+    let Some(mut python) = Python::start() else {
+        println!("skipped: there is no python3");
+        return;
+    };
+    for log in [
+        short::without_the_end_of_the_statement(),
+        short::without_the_end_of_a_stale_header(),
+    ] {
+        let files = short::files(&log);
+        assert_eq!(python.read(&files), expected(&files));
+    }
+}
+
 /// The reader is also a program.
 #[test]
 fn the_reader_in_python_prints_a_directory() {
@@ -79,6 +95,21 @@ fn the_reader_in_python_prints_a_directory() {
     let output = command.output().unwrap();
     let text = String::from_utf8(output.stdout).unwrap();
     assert_eq!(text, "1 b'hello'\nthe log ends at 1\n");
+
+    std::fs::create_dir(dir.path().join("00000000000000000002.wal")).unwrap();
+    assert_eq!(error_of(command), "Damaged: the file cannot be read\n");
+    std::fs::write(dir.path().join("RESTORING"), "").unwrap();
+    assert_eq!(
+        error_of(command),
+        "Unfinished: a restore or a backup is not complete\n"
+    );
+}
+
+/// What a command that fails says, and nothing else.
+fn error_of(command: &mut Command) -> String {
+    let output = command.output().unwrap();
+    assert!(!output.status.success() && output.stdout.is_empty());
+    String::from_utf8(output.stderr).unwrap()
 }
 
 /// The crate's verdict, in the notation of `serve.py`.

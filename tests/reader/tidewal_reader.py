@@ -2,8 +2,8 @@
 
     python3 tidewal_reader.py DIRECTORY     prints each record, and how the log ends
 
-It wants nothing but the standard library. It reads whole files and is not fast: it is there to be compared
-with the crate, and to be copied by whoever writes a reader.
+It needs only the standard library. It reads whole files and is not fast. The tests compare it with the crate, and
+it is an example for readers in other languages.
 """
 
 import os
@@ -37,6 +37,10 @@ class Unsupported(Exception):
     """A later version of the format wrote this."""
 
 
+class Unfinished(Exception):
+    """A restore or a backup into the directory is running or was interrupted."""
+
+
 class Frame:
     def __init__(self, lsn, fields):
         self.lsn = lsn
@@ -49,7 +53,10 @@ class Segment:
     """A segment's file, with its header block checked ("Reading", 1)."""
 
     def __init__(self, base, file):
+        if file is None:
+            raise Damaged("the file cannot be read")
         self.file = file
+        self.block = file[:DATA].ljust(DATA, b"\0")
         self.read_header()
         if self.base != base:
             raise Damaged("the base LSN is not the one in the name")
@@ -60,10 +67,8 @@ class Segment:
             raise Damaged("the file is too short")
 
     def read_header(self):
-        if len(self.file) < HEADER.size:
-            raise Damaged("the file is shorter than a header")
-        magic, version, reserved_1, *fields, reserved_2, checksum = HEADER.unpack_from(self.file)
-        if magic != b"tidewal\n" or checksum != crc32(self.file[:68]):
+        magic, version, reserved_1, *fields, reserved_2, checksum = HEADER.unpack_from(self.block)
+        if magic != b"tidewal\n" or checksum != crc32(self.block[:68]):
             raise Damaged("the header is damaged")
         if version != 1:
             raise Unsupported(f"version {version}")
@@ -75,9 +80,9 @@ class Segment:
 
     def read_rest_of_block(self):
         for begin, end in RESERVED:
-            if any(self.file[begin:end]):
+            if any(self.block[begin:end]):
                 raise Unsupported("a reserved byte of the header block")
-        self.statement = self.frame_at(STATEMENT, len(self.file))
+        self.statement = self.frame_in(self.block, STATEMENT, DATA)
         if self.statement and self.statement.kind not in (MARK, SEAL, LINK):
             raise Unsupported(f"a statement of kind {self.statement.kind}")
 
@@ -93,10 +98,13 @@ class Segment:
             raise Damaged("the next segment names an end that this one cannot have")
 
     def frame_at(self, offset, limit):
-        """The frame at an offset, of whatever kind, if its check holds."""
+        """The frame at an offset, of any kind, if its check holds."""
+        return self.frame_in(self.file, offset, limit)
+
+    def frame_in(self, data, offset, limit):
         if offset + FRAME.size > limit:
             return None
-        header = self.file[offset : offset + FRAME.size]
+        header = data[offset : offset + FRAME.size]
         fields = FRAME.unpack(header)
         low, kind, check = fields[0], fields[3], fields[5]
         origin = self.base - 1
@@ -108,19 +116,22 @@ class Segment:
 
 
 class Reader:
-    """Reads the log in some files, {name: bytes}.
+    """Reads the log in some files, {name: bytes}, or None for the bytes of a segment that cannot be read.
 
     `records` has what is delivered, (LSN, payload), also if `read` raises; `oldest` and `end` are the
     first LSN that is kept and the last record.
     """
 
     def __init__(self, files):
+        self.is_unfinished = "RESTORING" in files
         self.files = {int(found[1]): file for name, file in files.items() if (found := NAME.fullmatch(name))}
         self.files = {base: file for base, file in self.files.items() if 1 <= base <= LSN_MAX}
         self.records = []
         self.oldest, self.end = 1, 0
 
     def read(self):
+        if self.is_unfinished:
+            raise Unfinished("a restore or a backup is not complete")
         segments = self.chain()
         if segments:
             self.oldest = segments[0].base
@@ -220,19 +231,29 @@ def files_of(directory):
             fcntl.flock(locked[-1], fcntl.LOCK_SH | fcntl.LOCK_NB)
     files = {}
     for name in os.listdir(directory):
-        if NAME.fullmatch(name):
-            with open(os.path.join(directory, name), "rb") as file:
-                files[name] = file.read()
+        path = os.path.join(directory, name)
+        files[name] = bytes_of(path) if NAME.fullmatch(name) else None
     for handle in locked:
         os.close(handle)
     return files
+
+
+def bytes_of(path):
+    """The bytes of a regular file. None if they cannot be read."""
+    if os.path.islink(path) or not os.path.isfile(path):
+        return None
+    try:
+        with open(path, "rb") as file:
+            return file.read()
+    except OSError:
+        return None
 
 
 def main(directory):
     reader, error = Reader(files_of(directory)), None
     try:
         reader.read()
-    except (Damaged, Unsupported) as raised:
+    except (Damaged, Unsupported, Unfinished) as raised:
         error = raised
     for lsn, payload in reader.records:
         print(lsn, payload)
