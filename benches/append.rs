@@ -1,22 +1,21 @@
-//! Appends from many producers, each of which waits for its LSN before it appends again, beside the
-//! baseline: what the disk takes for a bare write and sync.
+//! Appends from many producers, each of which waits for its LSN before it appends again, compared with the
+//! baseline: a bare write and sync on the same disk.
 //!
-//! The whole product is measured: 1, 16, 64 and 1,024 producers; payloads of 100 B, 4 KiB and 64 KiB;
-//! a sync as soon as the disk is free, and at intervals of 0.5 to 20 ms. That takes about five minutes
-//! on an idle disk and less than 1 GiB of it.
+//! All combinations are measured: 1, 16, 64 and 1,024 producers, payloads of 100 B, 4 KiB and 64 KiB, and a
+//! sync as soon as the disk is free or at intervals of 0.5 to 20 ms. This takes about five minutes on an idle
+//! disk, and less than 1 GiB of space.
 //!
-//! One iteration is a round: one append by each producer. So the time is what a producer waits for an
-//! append, the throughput is appends per second, and the time over that of the same size in the group
-//! `baseline` says how many bare syncs an append takes. Where the disk's mood changes in minutes that
-//! ratio says little, so that each case also takes some bare syncs between its own samples. Their
-//! ratio, and how many appends shared a sync, are printed to standard error.
+//! One iteration is a round: one append by each producer. The time is therefore what a producer waits for an
+//! append, and the throughput is appends per second. The time divided by that of the same size in the group
+//! `baseline` says how many bare syncs an append takes. If the speed of the disk changes within minutes, that
+//! ratio says little. Each case therefore also measures some bare syncs between its own samples. Their ratio,
+//! and how many appends shared a sync, are printed to standard error.
 //!
-//! A log is measured as a service has it after its first minutes: in a segment that was written
-//! before, with a spare one ready. The cases that write much go through several segments in a
-//! sample, and so pay for making new ones. Truncation keeps the disk use down while the clock stands.
+//! A log is measured in the state after a service's first minutes: in a segment that was written before, with a
+//! spare one ready. The cases that write much fill several segments in a sample, so the cost of new segments is
+//! included. Truncation limits the disk space, while the clock is stopped.
 //!
-//! `TIDEWAL_BENCH_DIR` says on which disk, if not on that of `target/`. A memory file system shows
-//! nothing.
+//! `TIDEWAL_BENCH_DIR` selects the disk. The default is that of `target/`. A memory file system shows nothing.
 
 mod support;
 
@@ -82,7 +81,7 @@ fn measure(group: &mut BenchmarkGroup<'_, WallTime>, runtime: &Runtime, case: Ca
     }
 }
 
-/// What is varied.
+/// The values that are varied.
 #[derive(Clone, Copy)]
 struct Case {
     policy: SyncPolicy,
@@ -103,7 +102,7 @@ impl Case {
         )
     }
 
-    /// Producers that really run: in a test not so many that they write much.
+    /// The number of producers that run. Fewer in a test, so they do not write much.
     fn tasks(self) -> usize {
         if is_test() {
             self.producers.min(16)
@@ -119,7 +118,7 @@ impl Case {
     }
 }
 
-/// All of them.
+/// All cases.
 fn cases() -> impl Iterator<Item = Case> {
     policies().flat_map(|policy| {
         PAYLOADS.into_iter().flat_map(move |payload_len| {
@@ -154,7 +153,7 @@ struct Log {
     _dir: TempDir,
 }
 
-/// What was done while the clock ran.
+/// What was done while the clock was running.
 #[derive(Default)]
 struct Count {
     appends: u64,
@@ -164,7 +163,7 @@ struct Count {
     bare: Mean,
 }
 
-/// The mean time of something.
+/// The mean time of an operation.
 #[derive(Default)]
 struct Mean {
     total: Duration,
@@ -206,8 +205,8 @@ impl Log {
 
     /// Leaves the first segments behind, which were not written ahead.
     ///
-    /// A truncation that has something to cut returns only after a spare was made ready, which the
-    /// second rotation then takes.
+    /// A truncation that removes a segment returns only after a spare was made ready. The second rotation then
+    /// uses that spare.
     async fn settle(&self) {
         for _ in 0..2 {
             self.fill_segment().await;
@@ -232,7 +231,7 @@ impl Log {
         truncated.expect("what is durable can be truncated");
     }
 
-    /// Times so many appends by each producer, truncating now and then while the clock stands.
+    /// Times this many appends by each producer. Truncates from time to time, while the clock is stopped.
     async fn run(&mut self, rounds: u64) -> Duration {
         self.run_bare();
         let (mut left, mut spent) = (rounds, Duration::ZERO);
@@ -296,7 +295,7 @@ async fn produce(wal: Wal, payload: Bytes, rounds: u64) {
     }
 }
 
-/// A file of which every byte was written, so that a sync has no metadata to write.
+/// A file of which every byte was written, so a sync has no metadata to write.
 struct Prewritten {
     file: File,
     offset: usize,
@@ -331,7 +330,7 @@ impl Prewritten {
     }
 }
 
-/// The default; less for a test, which has no time to make a spare of that.
+/// The default, or less in a test, which has no time to make a spare of that size.
 fn segment_len() -> u64 {
     if is_test() {
         MIB as u64

@@ -1,15 +1,15 @@
-//! Many logical logs (raft groups, shards, tenants): all of them in one log, beside a log for each.
+//! Many logical logs (raft groups, shards, tenants): all of them in one log, compared with a log for each.
 //!
 //! ```sh
 //! cargo bench -p tidewal-benches --bench groups
 //! cargo bench -p tidewal-benches --bench groups -- --groups 1,16,256 --producers 4 --rounds 5 --seconds 2 --dir /mnt/data
 //! ```
 //!
-//! Each group has producers who append again when they have their answer. In turns they use one log
-//! that all groups share, and a log for each group; what is printed is the median of the rounds, of a
-//! round's figures. A wait is what one append took as its producer saw it. A log of its own has two
-//! threads and, with its spare, two segments for every group, which is why its segments are small here; a
-//! thousand of them need more open files than many shells allow (`ulimit -n`).
+//! Each group has producers that append again when they have their answer. Rounds alternate between one log
+//! that all groups share and a log for each group. The output has the medians over the rounds. A wait is the
+//! time of one append as its producer sees it. With a log for each group, every group has two threads and, with
+//! the spare, two segments, so segments are small here. A thousand logs need more open files than many shells
+//! allow (`ulimit -n`).
 //!
 //! `examples/groups.rs` shows how groups share a log: how each is truncated, and how they are recovered.
 
@@ -32,7 +32,7 @@ use tidewal::{Result, Wal};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
-/// Measures groups that share a log beside groups that have one each.
+/// Measures groups that share a log, compared with groups that have one each.
 #[derive(Parser)]
 #[command(
     name = "groups",
@@ -132,7 +132,7 @@ impl Way {
     }
 }
 
-/// What came out of one round.
+/// The results of one round.
 #[derive(Clone, Copy)]
 struct Figures {
     appends: u64,
@@ -142,7 +142,7 @@ struct Figures {
     p99_us: f64,
 }
 
-/// Both ways in turns, each of which begins every other round.
+/// Both ways, alternating. Each of them begins every other round.
 async fn measure(args: &Args, groups: usize, root: &Path) -> Result<[(Way, Vec<Figures>); 2]> {
     let (mut shared, mut one_each) = (Vec::new(), Vec::new());
     for round in 0..args.rounds {
@@ -234,5 +234,5 @@ fn syncs(logs: &[Wal]) -> u64 {
     logs.iter().map(|wal| wal.stats().syncs).sum()
 }
 
-/// So that a thousand logs, with a spare each, take half a gigabyte.
+/// With this size, a thousand logs with a spare each take half a gigabyte.
 const SMALL_SEGMENT: u64 = 256 * 1024;

@@ -1,11 +1,11 @@
-//! What it costs to look a segment up by its name before each acknowledgment (`docs/durability.md`, "How a
-//! record becomes durable").
+//! The cost of looking up a segment by its name before each acknowledgment (`docs/durability.md`, "How a record
+//! becomes durable").
 //!
 //!     cargo bench -p tidewal-benches --bench look_up
 //!
-//! Three loops take turns, in a file that was written before: a write and a sync, the same with the look-up
-//! of the log, and the same with one that reads the file's times too. Each turn is many syncs long, because
-//! a look-up may change what the *next* sync has to write. `TIDEWAL_BENCH_DIR` says on which disk.
+//! Three loops alternate, in a file that was written before: a write and a sync, the same with the look-up of
+//! the log, and the same with a look-up that also reads the file's times. Each slice has many syncs, because a
+//! look-up may change what the *next* sync has to write. `TIDEWAL_BENCH_DIR` selects the disk.
 
 use std::fs::File;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
@@ -39,7 +39,7 @@ fn main() {
     let dir = tempfile::tempdir_in(root).expect("the directory for benches can be written");
     let file = prewritten(&dir.path().join(NAME));
     let directory = OwnedFd::from(File::open(dir.path()).expect("the directory is there"));
-    // Cargo passes `--bench` if it wants figures, and nothing if it tests.
+    // Cargo passes `--bench` to measure, and nothing to test.
     let is_bench = std::env::args().any(|argument| argument == "--bench");
     let rounds = if is_bench { 21 } else { 1 };
     let mut turns = [const { Vec::new() }; LOOK_UPS.len()];

@@ -1,12 +1,13 @@
-//! Reading a log back, beside the baseline: reading the same bytes of the same files and summing them up.
+//! Reading a log back, compared with the baseline: reading the same bytes of the same files and computing their
+//! checksum.
 //!
 //! Two logs of the default segment size that were closed cleanly: 200,000 records of 100 B, and
 //! 128 MiB in records of 64 KiB. The cache is warm, so this is about the processor: a service that
 //! starts on a cold machine waits for its disk. Throughput is in records and in bytes of payload.
 //!
-//! `tidewal` opens the log, which syncs a directory, and reads the stream to its end. `bare` is the
-//! baseline: reads of 1 MiB and a CRC-32 over them, up to where the records end. `TIDEWAL_BENCH_DIR` says
-//! on which disk, if not on that of `target/`.
+//! `tidewal` opens the log, which syncs a directory, and reads the stream to its end. `bare` is the baseline:
+//! reads of 1 MiB and a CRC-32 over them, up to where the records end. `TIDEWAL_BENCH_DIR` selects the disk.
+//! The default is that of `target/`.
 
 mod support;
 
@@ -55,7 +56,7 @@ fn measure(group: &mut BenchmarkGroup<'_, WallTime>, runtime: &Runtime, shape: S
     });
 }
 
-/// What a log holds.
+/// The contents of a log.
 #[derive(Clone, Copy)]
 struct Shape {
     payload_len: usize,
@@ -166,6 +167,6 @@ const SHAPES: [Shape; 2] = [
     },
 ];
 
-/// `docs/format.md`: what stands before the first record of a segment, and before each payload.
+/// `docs/format.md`: the bytes before the first record of a segment, and before each payload.
 const SEGMENT_HEADER_LEN: u64 = 4096;
 const FRAME_HEADER_LEN: usize = 20;

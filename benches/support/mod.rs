@@ -1,4 +1,4 @@
-//! What the benches share: where they write, how long they run, and names for sizes.
+//! Shared by the benchmarks: where they write, how long they run, and names for sizes.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -18,12 +18,12 @@ pub fn criterion() -> Criterion {
         .measurement_time(Duration::from_secs(2))
 }
 
-/// An empty directory on a disk: in `TIDEWAL_BENCH_DIR` if that is set, or else under `target/`.
+/// An empty directory on a disk: in `TIDEWAL_BENCH_DIR` if that is set, otherwise under `target/`.
 pub fn scratch() -> TempDir {
     scratch_in(&scratch_root())
 }
 
-/// An empty directory in `root`, which is made if need be.
+/// An empty directory in `root`, which is created if necessary.
 pub fn scratch_in(root: &Path) -> TempDir {
     std::fs::create_dir_all(root).expect("the directory for benches can be made");
     tempfile::Builder::new()
@@ -46,7 +46,7 @@ pub fn is_test() -> bool {
     has("--test") || !has("--bench")
 }
 
-/// A payload size as the benches name it.
+/// The name of a payload size in the benchmarks.
 pub fn size_name(bytes: usize) -> String {
     match bytes {
         0..KIB => format!("{bytes}B"),

@@ -14,7 +14,7 @@ fn acknowledged_values_survive_every_power_cut_under_each_codec() {
     assert!(cuts > 1000, "{cuts} power cuts only");
 }
 
-/// A crash between a record that was written and its acknowledgement may leave either.
+/// A crash between a record that was written and its acknowledgment may leave either.
 #[test]
 fn a_value_that_was_not_acknowledged_is_there_as_a_whole_or_not_at_all() {
     let mut lengths = std::collections::BTreeSet::new();

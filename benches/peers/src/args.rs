@@ -7,7 +7,7 @@ use anyhow::{Context, Result, bail, ensure};
 
 use crate::workload::{self, Workload};
 
-/// What a run is to do.
+/// The options of a run.
 #[derive(Clone, Debug)]
 pub struct Args {
     pub mode: Mode,
@@ -19,7 +19,7 @@ pub struct Args {
     pub parts: Parts,
     pub only: Vec<String>,
     pub markdown: Option<PathBuf>,
-    /// For `--check`: bytes of a payload, and how many appends.
+    /// For `--check`: the bytes of a payload, and the number of appends.
     pub len: usize,
     pub appends: usize,
 }
@@ -33,11 +33,11 @@ pub struct Parts {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Mode {
     Compare,
-    /// Trace each peer, and look for the sync between write and acknowledgement.
+    /// Trace each peer, and look for the sync between write and acknowledgment.
     Check,
-    /// What is traced: this peer, some appends, each followed by a mark.
+    /// The traced process: some appends to this peer, each followed by a mark.
     Traced(String),
-    /// A process of which the memory counts: this peer, under load.
+    /// The process whose memory is measured: this peer, under load.
     MemoryOf(String),
     List,
     Help,
@@ -143,7 +143,7 @@ impl Args {
 pub const RECOVERY: &str = "recovery";
 pub const MEMORY: &str = "memory";
 
-/// So that the mark of `--check` fits.
+/// The mark of `--check` must fit into a payload.
 const SHORTEST: usize = 24;
 const LONGEST: usize = 1024 * 1024;
 

@@ -12,7 +12,7 @@ use crate::measure::{Marks, Producer, traced_workload};
 use crate::peers::{CONTROL, Entry, State};
 use crate::trace::{CALLS, Verdict, judge};
 
-/// Whether `strace` is there, and may trace.
+/// Whether `strace` is installed and permitted.
 pub fn can_trace() -> bool {
     let mut command = Command::new("strace");
     command.args(["-o", "/dev/null", "true"]);
@@ -20,7 +20,7 @@ pub fn can_trace() -> bool {
     status.is_ok_and(|status| status.success())
 }
 
-/// Traces them all, and a control that does not sync and has to be caught.
+/// Traces all peers, and a control that does not sync and must fail.
 pub fn check(entries: &[Entry], args: &Args, dir: &Path) -> Result<(String, bool)> {
     let mut text = format!(
         "\n### Syncs in {} appends of {} B\n\n{HEAD}",
@@ -78,7 +78,7 @@ fn trace(entry: &Entry, args: &Args, dir: &Path) -> Result<Verdict> {
     Ok(judge(&String::from_utf8_lossy(&fs::read(output)?)))
 }
 
-/// What is traced: one producer, a mark after each acknowledgement.
+/// The traced process: one producer, with a mark after each acknowledgment.
 pub fn be_traced(entry: &Entry, args: &Args, dir: &Path) -> Result<()> {
     let peer = (entry.open)(dir, State::Traced)?;
     let marks = Marks::begin(dir);
@@ -87,5 +87,5 @@ pub fn be_traced(entry: &Entry, args: &Args, dir: &Path) -> Result<()> {
     Ok(())
 }
 
-/// So much of what is written is in the trace: a page of SQLite, or some blocks.
+/// How many bytes of each write are in the trace: a page of SQLite, or some blocks.
 const PRINTED: &str = "16384";

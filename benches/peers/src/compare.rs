@@ -1,4 +1,4 @@
-//! The rounds: every peer with every workload, in turns.
+//! The rounds: in each, every peer is measured with every workload.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -28,10 +28,10 @@ pub fn compare(entries: &[Entry], args: &Args, dir: &Path) -> Result<String> {
     Ok(report(&contenders, args))
 }
 
-/// A peer, and what was measured of it.
+/// A peer and its measurements.
 struct Contender {
     entry: Entry,
-    /// In the state of a service's first minutes past, if a workload asks for that.
+    /// In the state after a service's first minutes, if a workload needs that.
     settled: Option<Box<dyn Peer>>,
     dir: PathBuf,
     device: Device,
@@ -39,7 +39,7 @@ struct Contender {
     columns: Vec<Vec<Figures>>,
 }
 
-/// Each once, from another one on in each round.
+/// Each peer once. Each round begins with another one.
 fn measure_all(all: &mut [Contender], args: &Args, round: usize, nth: usize) -> Result<()> {
     let workload = &args.workloads[nth];
     for turn in 0..all.len() {
@@ -109,7 +109,7 @@ impl Contender {
         }
     }
 
-    /// From its first append on.
+    /// Measured from its first append on.
     fn measure_new(&self, workload: &Workload, seconds: Duration) -> Result<Figures> {
         let peer = self.open_in(NEW, workload.state)?;
         let figures = measure(&*peer, workload, (Duration::ZERO, seconds), &self.device)?;
@@ -145,16 +145,16 @@ fn report(contenders: &[Contender], args: &Args) -> String {
     summary(&tables) + &each
 }
 
-/// How far the order is turned from one pass to the next.
+/// By how many places the order rotates from one pass to the next.
 const STEP: usize = 3;
 
-/// Long enough for a thousand threads to be there.
+/// Long enough to start a thousand threads.
 const WARM_UP: Duration = Duration::from_millis(200);
 
-/// For what a peer still does in the background after it was trimmed.
+/// Time for the work that a peer does in the background after it was trimmed.
 const REST: Duration = Duration::from_millis(20);
 
-/// For a peer to end that was dropped.
+/// Time for a dropped peer to end.
 const END: Duration = Duration::from_millis(100);
 
 const NEW: &str = "new";

@@ -1,4 +1,4 @@
-//! What the figures were taken on, in words.
+//! A description of the machine on which the figures were measured.
 
 use std::fs;
 use std::path::Path;
@@ -53,8 +53,7 @@ fn now_in_days() -> u64 {
     since.map_or(0, |since| since.as_secs() / (24 * 60 * 60))
 }
 
-/// The date, so many days after the first of 1970. Years are counted from March, so that the odd
-/// day comes last.
+/// The date this many days after 1970-01-01. Years are counted from March, so the leap day comes last.
 fn date(days: u64) -> String {
     let days = days + 719_468;
     let (era, day) = (days / 146_097, days % 146_097);
@@ -70,7 +69,7 @@ fn date(days: u64) -> String {
     format!("{}-{month:02}-{day:02}", year + era * 400 + later)
 }
 
-/// The version of a crate that this was built with.
+/// The version of a crate with which this program was built.
 pub fn version_of(name: &str) -> Option<&'static str> {
     let (_, package) = LOCK.split_once(&format!("name = \"{name}\"\nversion = \""))?;
     package.split('"').next()

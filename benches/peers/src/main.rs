@@ -1,4 +1,4 @@
-//! tidewal beside its peers, each on its durable path. See README.md.
+//! Compares tidewal with its peers, each on its durable path. See README.md.
 
 mod args;
 mod check;
@@ -26,7 +26,7 @@ use table::legend;
 fn main() -> Result<()> {
     let args = Args::parse(std::env::args().skip(1))?;
     let runtime = runtime()?;
-    // The peers find the runtime by this.
+    // Gives the peers access to the runtime.
     let _in = runtime.enter();
     let entries = chosen(&args.only)?;
     let text = match &args.mode {
@@ -44,7 +44,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// The default one, with room for a blocked thread for each producer.
+/// The default runtime, with enough blocking threads for each producer to have one.
 fn runtime() -> Result<tokio::runtime::Runtime> {
     let producers = workload::ALL.iter().map(|workload| workload.producers);
     let most = producers.max().unwrap_or(1);
@@ -65,7 +65,7 @@ fn list() -> String {
     )
 }
 
-/// The peers that are asked for: all, or some and the bare disk.
+/// The requested peers: all of them, or some and the bare disk.
 fn chosen(only: &[String]) -> Result<Vec<Entry>> {
     for name in only {
         entry(name)?;

@@ -1,4 +1,4 @@
-//! Producers, and what they have seen.
+//! Producers, and their measurements.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
@@ -15,25 +15,25 @@ use crate::peers::Peer;
 use crate::resources::{Device, Spent, Used};
 use crate::workload::{Call, Workload};
 
-/// One producer. It makes each payload itself, as a service does that encodes its records.
+/// One producer. It makes each payload itself, like a service that encodes its records.
 pub struct Producer {
     pub index: usize,
     pub workload: Workload,
     span: Span,
-    /// Appends until the next one that is timed.
+    /// The number of appends until the next timed one.
     until_timed: u64,
-    /// When appends were begun that are under way, oldest first; `None` of those that are not timed.
+    /// The start times of the appends in flight, oldest first. `None` for those that are not timed.
     begun: VecDeque<Option<Instant>>,
     is_over: bool,
     samples: Samples,
 }
 
-/// How long a producer goes on.
+/// When a producer stops.
 #[derive(Clone)]
 pub enum Span {
-    /// For a time. What is acknowledged between the two counts.
+    /// After a time. Appends that are acknowledged between the two times count.
     Timed { from: Instant, until: Instant },
-    /// For so many appends, each of which carries its number, and is followed by a mark.
+    /// After this many appends. Each contains its number and is followed by a mark.
     Marked {
         marks: Marks,
         done: usize,
@@ -60,7 +60,7 @@ impl Producer {
         Self::new(0, workload, Span::Marked { marks, done: 0, of })
     }
 
-    /// The payload of the next append, which begins now; `None` at the end.
+    /// The payload of the next append, which begins now. `None` at the end.
     pub fn next(&mut self) -> Option<Bytes> {
         self.begin().then(|| self.payload())
     }
@@ -101,7 +101,7 @@ impl Producer {
         payload.into()
     }
 
-    /// The oldest append under way is acknowledged.
+    /// The oldest append in flight is acknowledged.
     pub fn acknowledged(&mut self) {
         match &mut self.span {
             Span::Timed { from, until } => {
@@ -126,7 +126,7 @@ impl Producer {
     }
 }
 
-/// Latencies, in nanoseconds, to within a hundredth, and how many records there were.
+/// Latencies in nanoseconds, with an error of at most a hundredth, and the number of records.
 pub struct Samples {
     latencies: Histogram<u32>,
     count: u64,
@@ -167,7 +167,7 @@ impl Samples {
     }
 }
 
-/// A producer at work: a task, or a thread of its own.
+/// A running producer: a task or a separate thread.
 pub enum Running {
     Task(JoinHandle<Result<Samples>>),
     Thread(thread::JoinHandle<Result<Samples>>),
@@ -182,7 +182,7 @@ impl Running {
     }
 }
 
-/// What was measured of one peer in one round.
+/// The measurements of one peer in one round.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Figures {
     pub records_per_second: f64,
@@ -190,11 +190,11 @@ pub struct Figures {
     pub p99: Duration,
     /// Processor time of the whole process for each record.
     pub processor: Duration,
-    /// Bytes that the disk was given, by any process, for each byte of payload.
+    /// Bytes that all processes wrote to the disk, for each byte of payload.
     pub disk_ratio: Option<f64>,
 }
 
-/// Lets the producers append for that long, after a warm-up, and says what they saw.
+/// Lets the producers append for this long, after a warm-up, and returns their measurements.
 pub fn measure(
     peer: &dyn Peer,
     workload: &Workload,
@@ -240,7 +240,7 @@ fn float(count: u64) -> f64 {
     count as f64
 }
 
-/// Where to knock so that a trace shows it: files that do not exist.
+/// Files that do not exist. A call on one of them is a mark in the trace.
 #[derive(Clone)]
 pub struct Marks {
     dir: PathBuf,
@@ -253,7 +253,7 @@ impl Marks {
         marks
     }
 
-    /// Says that the append of that number is acknowledged.
+    /// Marks the append with this number as acknowledged.
     fn leave(&self, number: usize) {
         self.knock(&format!("{MARK_ACKNOWLEDGED}{number:06}"));
     }
@@ -264,12 +264,12 @@ impl Marks {
     }
 }
 
-/// What an append's payload begins with when it is traced.
+/// The beginning of a payload when appends are traced.
 pub fn tag(number: usize) -> String {
     format!("tidewal-check-{number:06}")
 }
 
-/// What is traced: one producer, one record at a time.
+/// The traced work: one producer, one record at a time.
 pub fn traced_workload(len: usize) -> Workload {
     Workload {
         name: "traced",

@@ -1,4 +1,4 @@
-//! Memory: each peer in a process of its own, which does nothing else.
+//! Memory: each peer in its own process, which does nothing else.
 
 use std::path::Path;
 use std::process::Command;
@@ -11,7 +11,7 @@ use crate::peers::{Entry, FLOOR, State};
 use crate::resources::{Device, peak_memory, reset_peak_memory};
 use crate::workload::{self, Workload};
 
-/// The table: the largest resident set under load, less what the process had before it opened the log.
+/// The table: the largest resident set under load, minus that of the process before it opened the log.
 pub fn compare(entries: &[Entry], dir: &Path) -> Result<String> {
     let mut text = format!("\n### Memory: {}\n\n{HEAD}", load()?.title());
     for entry in entries.iter().filter(|entry| entry.name != FLOOR) {
@@ -49,7 +49,8 @@ fn in_a_process(entry: &Entry, dir: &Path) -> Result<f64> {
     Ok(String::from_utf8(run.stdout)?.trim().parse()?)
 }
 
-/// What is run: opens a new log, lets producers append to it, and says how much memory that took.
+/// The work of that process: opens a new log, lets producers append to it, and prints how much memory that
+/// took.
 pub fn measured(entry: &Entry, dir: &Path) -> Result<String> {
     reset_peak_memory();
     let before = peak_memory();

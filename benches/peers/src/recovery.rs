@@ -1,4 +1,4 @@
-//! Reading logs back: each is written once, then read in turns, from a warm cache.
+//! Reading logs back from a warm cache: each is written once, then the readers alternate.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use crate::peers::{Entry, FLOOR, Recovery};
 use crate::table::{count, median, sorted};
 use crate::workload::{grouped, size};
 
-/// What a log holds.
+/// The contents of a log.
 #[derive(Clone, Copy)]
 struct Shape {
     records: usize,
@@ -27,7 +27,7 @@ pub fn compare(entries: &[Entry], args: &Args, dir: &Path) -> Result<String> {
     Ok(text)
 }
 
-/// A log that was written, and how long it took to read it.
+/// A log that was written, and the times of reading it.
 struct Written {
     name: &'static str,
     recovery: Recovery,

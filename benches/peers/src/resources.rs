@@ -1,4 +1,4 @@
-//! What a measurement takes of the machine.
+//! The resources that a measurement uses.
 
 use std::fs;
 use std::os::unix::fs::MetadataExt;
@@ -7,14 +7,14 @@ use std::time::Duration;
 
 use rustix::time::{ClockId, clock_gettime};
 
-/// Processor time of the process, and bytes that its disk was given by any process.
+/// The processor time of the process, and the bytes that all processes wrote to its disk.
 #[derive(Clone, Copy, Debug)]
 pub struct Used {
     processor: Duration,
     disk_bytes: Option<u64>,
 }
 
-/// The difference between two moments.
+/// The difference between two readings.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Spent {
     pub processor: Duration,
@@ -33,7 +33,7 @@ impl Device {
         Self(path.exists().then_some(path))
     }
 
-    /// What was given to it since the machine was started. Sectors are of 512 bytes there.
+    /// The bytes written to it since the machine was started. The kernel counts sectors of 512 bytes.
     fn written_bytes(&self) -> Option<u64> {
         let stat = fs::read_to_string(self.0.as_ref()?).ok()?;
         let sectors: u64 = stat.split_whitespace().nth(6)?.parse().ok()?;
@@ -69,8 +69,8 @@ pub fn peak_memory() -> u64 {
     kib.unwrap_or(0) * 1024
 }
 
-/// Forgets the largest resident set, so that the next one counts from what there is now.
+/// Resets the largest resident set to the current one.
 pub fn reset_peak_memory() {
-    // Where this is not allowed the peak includes what came before.
+    // If this is not permitted, the peak includes earlier memory.
     let _ = fs::write("/proc/self/clear_refs", "5");
 }

@@ -7,13 +7,13 @@ use crate::measure::Figures;
 use crate::peers::{Entry, FLOOR, TIDEWAL};
 use crate::workload::Workload;
 
-/// One peer's figures with one workload, a round each.
+/// One peer's figures with one workload, one for each round.
 pub struct Column {
     pub name: &'static str,
     pub rounds: Vec<Figures>,
 }
 
-/// One line a workload: this log, the best peer, and where a peer is ahead.
+/// One line for each workload: this log, the best peer, and the ratio.
 pub fn summary(tables: &[(&Workload, Vec<Column>)]) -> String {
     let mut text = format!("\n### All at a glance\n\n{SUMMARY_HEAD}");
     for (workload, columns) in tables {
@@ -91,7 +91,7 @@ fn row(column: &Column, all: &[Column]) -> String {
     )
 }
 
-/// Bytes that the disk was given for each byte of payload, where that can be told.
+/// Bytes written to the disk for each byte of payload, where the system reports it.
 fn disk(column: &Column) -> String {
     let rounds = column.rounds.iter().filter(|f| has_records(f));
     known(median_of(rounds.filter_map(|f| f.disk_ratio)), |ratio| {
@@ -99,7 +99,7 @@ fn disk(column: &Column) -> String {
     })
 }
 
-/// What there is no figure of stays empty.
+/// A cell without a figure stays empty.
 fn known(figure: Option<f64>, text: fn(f64) -> String) -> String {
     figure.map_or(String::new(), text)
 }
@@ -120,7 +120,7 @@ fn p50_ratio(a: &Figures, b: &Figures) -> Option<f64> {
     (has_records(&a) && has_records(&b)).then(|| a.p50.div_duration_f64(b.p50))
 }
 
-/// The median over the rounds of what two made in the same round.
+/// The median over the rounds of the ratio of two peers in the same round.
 fn relative(a: &Column, b: Option<&Column>, ratio: Ratio) -> String {
     let Some(b) = b else {
         return String::new();
@@ -144,7 +144,7 @@ fn times(ratio: f64) -> String {
     }
 }
 
-/// The median over the rounds in which there was a record at all.
+/// The median over the rounds that have at least one record.
 fn latency(column: &Column, of: fn(&Figures) -> Duration) -> Option<f64> {
     median_of(
         column
@@ -164,7 +164,7 @@ fn median_of(values: impl Iterator<Item = f64>) -> Option<f64> {
     (!values.is_empty()).then(|| median(&values))
 }
 
-/// Where a peer does better than tidewal, so that readers do not have to look for it.
+/// Lists where a peer is better than tidewal, so readers do not have to look for it.
 fn better(columns: &[Column]) -> String {
     let Some(tidewal) = find(columns, TIDEWAL) else {
         return String::new();
@@ -196,7 +196,7 @@ fn wins(peer: &Column, tidewal: &Column) -> Option<String> {
     (!wins.is_empty()).then(|| format!("{} ({})", peer.name, wins.join(", ")))
 }
 
-/// What was measured, and how it was called.
+/// The peers, and how they were called.
 pub fn legend(entries: &[Entry], version: impl Fn(&Entry) -> Option<String>) -> String {
     let mut text = String::from("\n| | version | the call |\n|---|---|---|\n");
     for entry in entries {
@@ -213,12 +213,12 @@ pub fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
     values
 }
 
-/// Of sorted values, of which there is one at least. Of an even number the lower one.
+/// The median of sorted values, of which there is at least one. Of an even number, the lower of the two.
 pub fn median(sorted: &[f64]) -> f64 {
     sorted[(sorted.len() - 1) / 2]
 }
 
-/// To three digits or so, in groups of three.
+/// A number to about three digits, in groups of three.
 pub fn count(value: f64) -> String {
     let digits = match value {
         100_000.0.. => format!("{:.0}", (value / 1_000.0).round() * 1_000.0),

@@ -1,15 +1,15 @@
-//! Reads what `strace -f -y` wrote, and looks in it for the sync that each acknowledgement needs.
+//! Reads the output of `strace -f -y`, and looks for the sync that each acknowledgment needs.
 //!
-//! An append is covered if, between the acknowledgement before it and its own, a write returned that
-//! has its number in its bytes, and after that write's return a sync of the same file began, and
-//! returned success. A write to a file opened with `O_DSYNC` is both in one. So a peer that syncs
-//! now and then, or acknowledges while the sync still runs, or syncs another file, is found out.
+//! An append is covered if two things happened between the previous acknowledgment and its own: a write that
+//! contains its number returned, and after that a sync of the same file began and returned success. A write to
+//! a file opened with `O_DSYNC` counts as both. This detects a peer that syncs only sometimes, that
+//! acknowledges while the sync still runs, or that syncs another file.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use crate::measure::{MARK_ACKNOWLEDGED, MARK_BEGIN, tag};
 
-/// What the trace must have.
+/// What the trace must contain.
 pub const CALLS: &str = "fsync,fdatasync,msync,sync_file_range,openat,write,pwrite64,writev,pwritev,pwritev2,io_uring_enter";
 
 /// The end of a run of appends, as a trace shows it.
@@ -17,8 +17,8 @@ pub const CALLS: &str = "fsync,fdatasync,msync,sync_file_range,openat,write,pwri
 pub struct Verdict {
     pub appends: usize,
     pub covered: usize,
-    /// Calls between the first append's begin and the last one's acknowledgement. Writes to files
-    /// opened with `O_DSYNC` have a name of their own.
+    /// Calls between the begin of the first append and the acknowledgment of the last one. Writes to files
+    /// opened with `O_DSYNC` have their own name.
     pub calls: BTreeMap<String, usize>,
 }
 
@@ -42,7 +42,7 @@ pub fn judge(trace: &str) -> Verdict {
 #[derive(Default)]
 struct Reader<'a> {
     verdict: Verdict,
-    /// Calls since the last mark. What comes after the last one is the peer being dropped.
+    /// Calls since the last mark. Those after the final mark belong to the end of the peer.
     calls: Vec<&'a str>,
     /// Calls that have begun and not returned, by thread.
     begun: HashMap<&'a str, Call<'a>>,
@@ -57,7 +57,7 @@ struct Reader<'a> {
 struct Call<'a> {
     name: &'a str,
     arguments: &'a str,
-    /// A sync that began after the return of the write that it is for.
+    /// A sync that began after the write that it must cover had returned.
     covers: bool,
 }
 
@@ -121,7 +121,7 @@ impl<'a> Reader<'a> {
         self.count(call);
     }
 
-    /// Counts what is done to files. (A write to a pipe or an `eventfd` only wakes a thread.)
+    /// Counts calls on files. (A write to a pipe or an `eventfd` only wakes a thread.)
     fn count(&mut self, call: Call<'a>) {
         let name = match call.name.contains("write") && self.is_dsync(call) {
             true => DSYNC_WRITE,
@@ -158,8 +158,8 @@ fn file(arguments: &str) -> &str {
     path.split_once('>').map_or("", |(path, _)| path)
 }
 
-/// `sync_file_range` is not one: it leaves the drive's cache alone. Nor is `msync`, of which a trace
-/// does not say for which file it was: a peer that relies on it would be looked at by hand.
+/// `sync_file_range` is not one, because it does not flush the drive's cache. Neither is `msync`, because the
+/// trace does not show its file. A peer that relies on it would have to be checked manually.
 const SYNCS: [&str; 2] = ["fsync", "fdatasync"];
 
 const DSYNC_WRITE: &str = "O_DSYNC write";

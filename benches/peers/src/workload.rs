@@ -1,29 +1,29 @@
-//! What producers do, and to which logs.
+//! What producers append, and to which logs.
 
 use crate::peers::State;
 
-/// One table: so many producers, each with so many appends in flight.
+/// One table: a number of producers, each with a number of appends in flight.
 #[derive(Clone, Copy, Debug)]
 pub struct Workload {
-    /// What `--workloads` calls it.
+    /// Its name for `--workloads`.
     pub name: &'static str,
     pub producers: usize,
-    /// Appends that a producer has under way at once.
+    /// The number of appends that a producer keeps in flight.
     pub in_flight: usize,
     /// Bytes of a payload.
     pub len: usize,
     pub call: Call,
     pub state: State,
-    /// Whether the variants are measured too, and not only each peer at its best.
+    /// Whether all variants of a peer are measured, and not only the best one.
     pub variants: bool,
 }
 
-/// What one append is.
+/// The kind of an append.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Call {
     /// One record, acknowledged after its sync.
     Durable,
-    /// One record, acknowledged when the system has its bytes.
+    /// One record, acknowledged when the operating system has its bytes.
     Written,
     /// [`BATCH`] records, all or nothing, acknowledged after their sync.
     Batch,
@@ -41,7 +41,7 @@ impl Call {
 /// Records of an atomic batch.
 pub const BATCH: usize = 100;
 
-/// All of them, in the order of the tables.
+/// All workloads, in the order of the tables.
 pub const ALL: &[Workload] = &[
     Workload::closed("1", 1, 100).with_variants(),
     Workload::closed("16", 16, 100).with_variants(),
@@ -77,7 +77,7 @@ pub const ALL: &[Workload] = &[
 ];
 
 impl Workload {
-    /// Each producer makes its next append when the last one is acknowledged.
+    /// Each producer appends again when its last append is acknowledged.
     const fn closed(name: &'static str, producers: usize, len: usize) -> Self {
         Self {
             name,
@@ -97,7 +97,7 @@ impl Workload {
         }
     }
 
-    /// What the bare disk does in its place: a write and a sync of as many bytes, again and again.
+    /// The equivalent for the bare disk: repeated writes and syncs of as many bytes.
     pub fn of_the_floor(&self) -> Self {
         Self {
             producers: 1,
@@ -108,7 +108,7 @@ impl Workload {
         }
     }
 
-    /// One append in so many is timed: where appends take microseconds, to read the clock is not free.
+    /// One append in this many is timed, because reading the clock is not free if appends take microseconds.
     pub fn timed_one_in(&self) -> u64 {
         let is_fast = self.producers * self.in_flight > 64 || self.call == Call::Written;
         if is_fast { 16 } else { 1 }

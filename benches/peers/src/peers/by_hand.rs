@@ -1,5 +1,5 @@
-//! What people write by hand. Both write a length and the payload to a file opened for appending,
-//! without checksums, and without recovery.
+//! Two common hand-written solutions. Both write a length and the payload to a file opened for appending,
+//! without checksums and without recovery.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
@@ -51,7 +51,7 @@ fn create(dir: &Path) -> Result<File> {
     Ok(file)
 }
 
-/// After a snapshot one starts again with an empty file. That is a truncation here.
+/// After a snapshot, such a log starts again with an empty file. Here this counts as a truncation.
 fn start_again(file: &File) -> Result<()> {
     file.set_len(0)?;
     Ok(file.sync_all()?)
@@ -79,8 +79,8 @@ impl Mutexed {
 }
 
 impl Mutexed {
-    /// The `flush`, which is often forgotten, costs nothing: `sync_data` would wait for the write,
-    /// too, but keep its error for itself.
+    /// The `flush`, which is often forgotten, costs nothing: `sync_data` also waits for the write, but does not
+    /// report its error.
     async fn write(&self, payload: &[u8]) -> Result<MutexGuard<'_, tokio::fs::File>> {
         let mut framed = Vec::with_capacity(payload.len() + 4);
         frame(&mut framed, payload)?;
@@ -130,8 +130,8 @@ impl Channel {
     }
 }
 
-/// The task that has the file. Two threads' turns a batch (`tokio::fs` has a `spawn_blocking` for
-/// the write and one for the sync) would be slower.
+/// The task that owns the file. With `tokio::fs`, each batch would need two calls of `spawn_blocking`, for the
+/// write and for the sync, which is slower.
 async fn write(
     mut file: File,
     mut waiting: mpsc::Receiver<Waiting>,
@@ -199,7 +199,7 @@ fn fill(dir: &Path, count: usize, len: usize) -> Result<()> {
     Ok(file.into_inner()?.sync_all()?)
 }
 
-/// What people write for it: a buffered reader, and memory of its own for each record.
+/// The common reader for such a file: a buffered reader, and separate memory for each record.
 fn read(dir: &Path) -> Result<(u64, u64)> {
     let mut file = BufReader::with_capacity(MIB, File::open(dir.join("log"))?);
     let (mut records, mut bytes, mut len) = (0, 0, [0; 4]);

@@ -1,13 +1,13 @@
-//! `chunked-wal`: a thread of its own writes and syncs what is sent to it, and then calls back.
+//! `chunked-wal`: a separate thread writes and syncs what is sent to it, and then calls back.
 //!
-//! Seen in its source (0.2.3): `send_pending(true, callback)` -> `FlushWorker::run_inner` ->
+//! According to its source (0.2.3): `send_pending(true, callback)` -> `FlushWorker::run_inner` ->
 //! `sync_data_files` -> `sync_data`, and the callbacks of the batch after that.
 //!
-//! Its group commit waits for more requests, always and for the whole of `flush_batch_wait` (1 ms by
-//! default); with a wait of zero it takes one request at a time. So it is measured twice: as it
-//! comes, one request an append, and with no wait behind a batching task such as one writes by hand.
-//! Records are encoded as in its own benchmark, without a checksum. It has no way to write a file
-//! ahead: each sync also writes the file's new length.
+//! Its group commit always waits for more requests, for the whole of `flush_batch_wait` (1 ms by default). With
+//! a wait of zero it takes one request at a time. It is therefore measured twice: with its defaults and one
+//! request for each append, and without the wait behind a hand-written batching task. Records are encoded as in
+//! its own benchmark, without a checksum. It cannot write a file ahead, so each sync also writes the file's new
+//! length.
 
 use std::convert::Infallible;
 use std::io::{self, Read, Write};
@@ -68,7 +68,7 @@ impl Log {
         Ok(())
     }
 
-    /// Hands over what was appended. The answer comes after the sync.
+    /// Hands over the appended records. The answer comes after the sync.
     fn send(&mut self) -> io::Result<oneshot::Receiver<io::Result<()>>> {
         let (answer, answered) = oneshot::channel();
         self.wal.send_pending(true, Some(Answer(answer)))?;
@@ -211,7 +211,7 @@ impl Decode for Action {
     }
 }
 
-/// Nothing is kept of what is logged.
+/// The state machine keeps nothing of the logged records.
 struct Nothing;
 
 impl StateMachine<Types> for Nothing {

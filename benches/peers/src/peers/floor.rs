@@ -1,5 +1,5 @@
-//! What the disk takes at least: one thread, write and `fdatasync`, on a file of which every byte
-//! was written before, so that a sync has no metadata to write.
+//! The lower bound of the disk: one thread, `write` and `fdatasync`, in a file of which every byte was written
+//! before, so a sync has no metadata to write.
 
 use std::fs::File;
 use std::io::{BufWriter, Read, Seek, Write};
@@ -76,8 +76,8 @@ fn fill(dir: &Path, count: usize, len: usize) -> Result<()> {
     Ok(file.into_inner()?.sync_all()?)
 }
 
-/// What reading takes at least: one thread reads 1 MiB at a time, goes from record to record and
-/// computes the checksum of each. The records are not passed on.
+/// The lower bound of reading: one thread reads 1 MiB at a time, walks the records and computes the checksum of
+/// each. The records are not passed on.
 fn read(dir: &Path) -> Result<(u64, u64)> {
     let mut file = File::open(dir.join("bare"))?;
     let mut block = vec![0; MIB];
@@ -103,7 +103,7 @@ fn read(dir: &Path) -> Result<(u64, u64)> {
     }
 }
 
-/// The record that some bytes begin with, if it is whole.
+/// The record at the beginning of some bytes, if it is complete.
 fn record(bytes: &[u8]) -> Option<(&[u8; HEAD], &[u8])> {
     let (head, rest) = bytes.split_first_chunk::<HEAD>()?;
     let len = u32::from_le_bytes([head[0], head[1], head[2], head[3]]);

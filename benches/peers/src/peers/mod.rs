@@ -1,8 +1,8 @@
-//! The peers, one a file, behind one small trait.
+//! The peers, one in each file, behind one small trait.
 //!
-//! Each is opened once for a whole run, brought to the state in which a service has it after its
-//! first minutes (segments written before, spares ready) if it knows such a state, and trimmed
-//! between measurements, while no clock runs.
+//! Each is opened once for a whole run. If it has such a state, it is brought to the state after a service's
+//! first minutes (segments written before, spares ready). It is trimmed between measurements, while no clock is
+//! running.
 
 mod by_hand;
 mod chunked_wal;
@@ -33,25 +33,25 @@ pub trait Peer {
     /// Starts a producer.
     fn start(&self, producer: Producer) -> Running;
 
-    /// Gives back the space of what was appended. No producer is there.
+    /// Frees the space of the appended records. No producer is running.
     fn trim(&self) -> Result<()>;
 }
 
-/// One of those that are compared.
+/// One of the compared logs.
 #[derive(Clone, Copy)]
 pub struct Entry {
     pub name: &'static str,
-    /// The crate whose version matters.
+    /// The crate whose version is shown.
     pub of: Option<&'static str>,
-    /// The call that was chosen.
+    /// The call that is measured.
     pub how: &'static str,
-    /// Whether there is another way to call the same peer that is better for most.
+    /// Whether another way to call the same peer is better in most cases.
     pub is_variant: bool,
-    /// Which appends it knows.
+    /// The kinds of append that it supports.
     pub calls: &'static [Call],
     /// Whether a producer can have several appends in flight.
     pub pipelines: bool,
-    /// In which states it can be measured.
+    /// The states in which it can be measured.
     pub states: &'static [State],
     pub open: fn(&Path, State) -> Result<Box<dyn Peer>>,
     pub recovery: Option<Recovery>,
@@ -60,15 +60,14 @@ pub struct Entry {
 /// Reading a log back.
 #[derive(Clone, Copy)]
 pub struct Recovery {
-    /// Writes so many records of so many bytes, durably, and closes the log.
+    /// Writes this many records of this many bytes, durably, and closes the log.
     pub fill: fn(&Path, usize, usize) -> Result<()>,
-    /// Opens the log and reads its records. Returns how many there were, and the bytes of their
-    /// payloads.
+    /// Opens the log and reads its records. Returns their number, and the bytes of their payloads.
     pub read: fn(&Path) -> Result<(u64, u64)>,
 }
 
 impl Entry {
-    /// What most peers are: the rest is said where they differ.
+    /// The properties of most peers. Each peer changes those in which it differs.
     const BASE: Self = Self {
         name: "",
         of: None,
@@ -81,7 +80,7 @@ impl Entry {
         recovery: None,
     };
 
-    /// Whether it can do what a workload asks for, and is measured with it.
+    /// Whether it supports a workload and is measured with it.
     pub fn takes(&self, workload: &Workload) -> bool {
         self.name == FLOOR
             || (self.calls.contains(&workload.call)
@@ -91,20 +90,20 @@ impl Entry {
     }
 }
 
-/// The state to open a log in.
+/// The state in which a log is measured.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum State {
-    /// As a service has it after its first minutes.
+    /// After a service's first minutes.
     Settled,
-    /// As it is created.
+    /// Newly created.
     New,
-    /// As it is opened again after a clean end.
+    /// Opened again after a clean close.
     Reopened,
-    /// As it is created, without big files, which only make a trace long.
+    /// Newly created, without large files, which would only make a trace long.
     Traced,
 }
 
-/// All of them, in the order of the tables.
+/// All peers, in the order of the tables.
 pub const ALL: &[Entry] = &[
     floor::ENTRY,
     tidewal::ENTRY,
@@ -122,15 +121,15 @@ pub const ALL: &[Entry] = &[
     sqlite::BATCHED,
 ];
 
-/// Does not sync. A check that does not catch it is broken.
+/// Does not sync. A check that passes it is broken.
 pub const CONTROL: Entry = by_hand::CONTROL;
 
 pub use sqlite::version as sqlite_version;
 
-/// What the others are compared with.
+/// The baseline.
 pub const TIDEWAL: &str = tidewal::ENTRY.name;
 
-/// One thread, which writes and syncs, however many producers the others have.
+/// One thread that writes and syncs, however many producers the other peers have.
 pub const FLOOR: &str = floor::ENTRY.name;
 
 /// A log whose append is a future.
@@ -138,7 +137,7 @@ pub trait AsyncLog: Send + Sync + 'static {
     /// The answer to one append.
     type Pending: Future<Output = Result<()>> + Send;
 
-    /// Hands a record over. The answer comes once it is durable.
+    /// Hands over a record. The answer comes once it is durable.
     fn submit(&self, payload: Bytes) -> impl Future<Output = Result<Self::Pending>> + Send;
 
     fn append_written(&self, _payload: Bytes) -> impl Future<Output = Result<()>> + Send {
@@ -223,7 +222,7 @@ async fn append_all<L: AsyncLog>(log: Arc<L>, mut producer: Producer) -> Result<
     Ok(producer.finish())
 }
 
-/// Submits until so many are under way, then takes the oldest answer, and submits again.
+/// Submits until this many appends are in flight, then waits for the oldest answer, and submits again.
 async fn pipeline<L: AsyncLog>(log: &L, producer: &mut Producer, in_flight: usize) -> Result<()> {
     let mut pending = VecDeque::with_capacity(in_flight);
     while let Some(payload) = producer.next() {
@@ -299,7 +298,7 @@ async fn spawn_all(log: Arc<impl BlockingLog>, mut producer: Producer) -> Result
     Ok(producer.finish())
 }
 
-/// The answer of a thread or a task that does the work.
+/// The answer of the thread or task that does the work.
 pub struct Answered(oneshot::Receiver<()>);
 
 impl Future for Answered {
@@ -311,8 +310,7 @@ impl Future for Answered {
     }
 }
 
-/// Syncs every file of a directory, so that no peer starts with another's, or its own, old bytes
-/// still to be written.
+/// Syncs every file of a directory, so no peer starts while old bytes are still to be written.
 fn sync_files(dir: &Path) -> Result<()> {
     for entry in fs::read_dir(dir)? {
         let entry = entry?;
@@ -327,5 +325,5 @@ const STACK: usize = 256 * 1024;
 
 const MIB: usize = 1024 * 1024;
 
-/// Where a peer lets one choose the size of its files: that of tidewal's by default.
+/// The size of files, where a peer lets the user choose it: the default of tidewal.
 const SEGMENT: usize = 64 * MIB;

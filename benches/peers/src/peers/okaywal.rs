@@ -1,12 +1,11 @@
 //! `okaywal`: threads share an `fsync`, and `EntryWriter::commit` returns after it.
 //!
-//! Seen in its source (0.3.1): `commit` -> `WriteAheadLog::reclaim` -> `LogFile::synchronize`, which
-//! calls `sync_data`, or waits for the thread that does and then looks whether its bytes were in it.
+//! According to its source (0.3.1): `commit` -> `WriteAheadLog::reclaim` -> `LogFile::synchronize`, which calls
+//! `sync_data`, or waits for the thread that does and then checks whether that sync covered its bytes.
 //!
-//! Its default files of 1 MiB are checkpointed every 768 KiB, thousands of times a minute at these
-//! rates. Its documentation asks for files "large enough to allow batching": they are as large as
-//! tidewal's here, and checkpointed at the same three quarters. A checkpoint does nothing
-//! (`LogVoid`), so that what is measured is the log.
+//! Its default files of 1 MiB are checkpointed every 768 KiB, thousands of times a minute at these rates. Its
+//! documentation asks for files "large enough to allow batching": they are as large as tidewal's here, and
+//! checkpointed at the same three quarters. A checkpoint does nothing (`LogVoid`), so only the log is measured.
 
 use std::io;
 use std::path::Path;
@@ -57,8 +56,8 @@ impl Okaywal {
         Ok(log)
     }
 
-    /// Makes spare files: a file comes back, to be used again, once it was checkpointed. (That
-    /// happens on a thread of its own, of which one cannot hear.)
+    /// Makes spare files: a file can be reused once it was checkpointed. (This happens on a separate thread,
+    /// which does not report it.)
     fn settle(&self, dir: &Path) -> Result<()> {
         for _ in 0..3 {
             self.append(0, b"settle")?;
@@ -77,7 +76,7 @@ impl BlockingLog for Okaywal {
         Ok(())
     }
 
-    /// An entry is recovered as a whole, or not at all.
+    /// An entry is recovered all or nothing.
     fn append_batch(&self, _producer: usize, payloads: &[Bytes]) -> Result<()> {
         let mut entry = self.0.begin_entry()?;
         for payload in payloads {
@@ -93,7 +92,7 @@ impl BlockingLog for Okaywal {
     }
 }
 
-/// Entries of a hundred chunks, each of which is a record: an entry is synced before the next one.
+/// Entries of a hundred chunks, each of which is a record. An entry is synced before the next one.
 fn fill(dir: &Path, count: usize, len: usize) -> Result<()> {
     let log = recovery_options(dir)?.open(LogVoid)?;
     let payload = vec![0x5a; len];
@@ -110,7 +109,7 @@ fn fill(dir: &Path, count: usize, len: usize) -> Result<()> {
     Ok(log.shutdown()?)
 }
 
-/// Nothing is checkpointed, so that everything is there to be recovered.
+/// Nothing is checkpointed, so everything remains to be recovered.
 fn recovery_options(dir: &Path) -> Result<Configuration> {
     let options = Configuration::default_for(dir).preallocate_bytes(u32::try_from(SEGMENT)?);
     Ok(options.checkpoint_after_bytes(1 << 40))
@@ -133,7 +132,7 @@ struct Count {
     bytes: AtomicU64,
 }
 
-/// Reads what is recovered.
+/// Counts the recovered records.
 #[derive(Debug)]
 struct Counting(Arc<Count>);
 

@@ -1,14 +1,14 @@
 //! `raft-engine`: writers queue up, the first of them writes for all and calls `fdatasync` once if
 //! one of them asked for it, and `write(.., true)` returns after that.
 //!
-//! Seen in its source (0.4.2): `Engine::write` -> `WriteBarrier::enter` -> `PipeLog::sync` ->
+//! According to its source (0.4.2): `Engine::write` -> `WriteBarrier::enter` -> `PipeLog::sync` ->
 //! `LogFileWriter::sync` -> `nix::unistd::fdatasync`.
 //!
-//! It keeps the logs of many raft groups, and indexes of one group have no gaps, so that each
-//! producer is a group. An entry is a message that carries its index, as raft's own do. It is used
-//! from threads in TiKV. The options are the defaults, but: spare files are written ahead
-//! (`prefill_for_recycle`), which is what recycling comes to later anyway; files are purged from
-//! 512 MiB, not 10 GiB; and nothing is compressed, because no other peer does.
+//! It keeps the logs of many raft groups. The indexes of a group have no gaps, so each producer is a group. An
+//! entry is a message that contains its index, as in raft. TiKV uses it from threads. The options are the
+//! defaults, with three exceptions: spare files are written ahead (`prefill_for_recycle`), which recycling
+//! achieves later anyway. Files are purged from 512 MiB on, instead of 10 GiB. Nothing is compressed, because
+//! no other peer compresses.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -92,7 +92,7 @@ impl RaftEngine {
         self.write_all(group, &[payload], sync)
     }
 
-    /// The entries of one `LogBatch` are recovered as a whole, or not at all.
+    /// The entries of one `LogBatch` are recovered all or nothing.
     fn write_all(&self, group: usize, payloads: &[impl AsRef<[u8]>], sync: bool) -> Result<()> {
         let first = self.next[group].fetch_add(payloads.len() as u64, Ordering::Relaxed);
         let entries = (first..).zip(payloads);
@@ -139,7 +139,7 @@ impl BlockingLog for RaftEngine {
     }
 }
 
-/// One raft group, as a node of one group has it.
+/// One raft group, as in a node of one group.
 fn fill(dir: &Path, count: usize, len: usize) -> Result<()> {
     let log = RaftEngine::open(dir, State::New)?;
     let payloads = vec![vec![0x5a; len]; FILLED_AT_ONCE.min(count)];
@@ -150,7 +150,7 @@ fn fill(dir: &Path, count: usize, len: usize) -> Result<()> {
     Ok(log.engine.sync()?)
 }
 
-/// Opens it, which reads everything to make its index, and then fetches the entries.
+/// Opens the log, which reads everything to build its index, and then fetches the entries.
 fn read(dir: &Path) -> Result<(u64, u64)> {
     let engine = RaftEngine::open(dir, State::New)?.engine;
     let end = engine.last_index(1).context("the group has entries")? + 1;
@@ -171,7 +171,7 @@ fn read(dir: &Path) -> Result<(u64, u64)> {
 
 const FILLED_AT_ONCE: usize = 256;
 
-/// Raft groups that there may be, one for each producer.
+/// The largest number of raft groups, one for each producer.
 const MOST_PRODUCERS: usize = 1024;
 
 /// `target_file_size`.

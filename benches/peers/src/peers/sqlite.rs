@@ -1,11 +1,11 @@
-//! SQLite in WAL mode with `synchronous=FULL`, which syncs the log at each commit: one connection on
-//! a thread of its own, to which tasks send their inserts, as `tokio-rusqlite` and others do it.
+//! SQLite in WAL mode with `synchronous=FULL`, which syncs the log at each commit: one connection on a separate
+//! thread, to which tasks send their inserts, as with `tokio-rusqlite` and others.
 //!
-//! Seen in its source (3.54.1): with `FULL` the pager sets the flags that `WAL_SYNC_FLAGS` reads, and
+//! According to its source (3.54.1): with `FULL` the pager sets the flags that `WAL_SYNC_FLAGS` reads, and
 //! `walFrames` then calls `sqlite3OsSync` for a commit before it returns.
 //!
-//! Once with a transaction for each append, once with one for all that wait. The options are the
-//! defaults otherwise: a checkpoint every 1,000 pages.
+//! It is measured with a transaction for each append, and with one transaction for all waiting appends.
+//! Otherwise the options are the defaults: a checkpoint every 1,000 pages.
 
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -129,7 +129,7 @@ impl AsyncLog for Sqlite {
         self.send(payloads).await?.await
     }
 
-    /// The pages stay in the file, and its log is begun again, so that neither has to grow.
+    /// The pages stay in the file, and its log starts again from the beginning, so neither has to grow.
     async fn trim(&self) -> Result<()> {
         let connection = connect(&self.path)?;
         connection.execute("DELETE FROM log", ())?;
@@ -157,5 +157,5 @@ fn read(dir: &Path) -> Result<(u64, u64)> {
 
 const MOST_AT_ONCE: usize = 4096;
 
-/// How SQLite numbers it.
+/// The number of this option in SQLite.
 const FULL: i64 = 2;

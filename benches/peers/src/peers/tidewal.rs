@@ -53,8 +53,8 @@ impl Tidewal {
         Ok(log)
     }
 
-    /// Leaves the first segments behind, which were not written ahead. A truncation that has
-    /// something to cut returns only after a spare was made ready.
+    /// Leaves the first segments behind, which were not written ahead. A truncation that removes a segment
+    /// returns only after a spare was made ready.
     async fn settle(&self) -> Result<()> {
         for _ in 0..2 {
             let filler = Bytes::from(vec![0x5a; MIB]);
@@ -86,7 +86,7 @@ async fn truncate_as_it_goes(wal: Wal) -> Result<()> {
     }
 }
 
-/// One append under way.
+/// One append in flight.
 pub struct Pending(PendingAppend);
 
 impl Future for Pending {

@@ -1,11 +1,11 @@
 //! `wal-db`: threads share an `fdatasync` in `append_and_sync`, which returns after it.
 //!
-//! Seen in its source (1.1.0): `append_and_sync` -> `Commit::sync_to` -> `FileStore::sync`
-//! (`fdatasync`), by one thread for all whose bytes are written.
+//! According to its source (1.1.0): `append_and_sync` -> `Commit::sync_to` -> `FileStore::sync` (`fdatasync`),
+//! by one thread for all whose bytes are written.
 //!
-//! Its README says to use `spawn_blocking` in an async service; its own comparison has a thread for
-//! each producer. Both are measured, on a single file, as in its Quick Start. It has no way to write
-//! a file ahead: each sync also writes the file's new length.
+//! Its README recommends `spawn_blocking` in an async service, and its own comparison has a thread for each
+//! producer. Both are measured, on a single file, as in its Quick Start. It cannot write a file ahead, so each
+//! sync also writes the file's new length.
 
 use std::path::Path;
 
@@ -53,7 +53,7 @@ impl BlockingLog for WalDb {
         Ok(())
     }
 
-    /// A single file can be cut at its end only: behind its first record.
+    /// A single file can be cut only at its end: here after its first record.
     fn trim(&self) -> Result<()> {
         Ok(self.0.truncate_after(Lsn::new(0))?)
     }
