@@ -186,13 +186,13 @@ impl<S: State> Applier<S> {
                 Ok(lsn) => {
                     records += 1;
                     record_bytes += bytes;
-                    let is_next = self.early.is_empty() && lsn == machine.applied.next();
+                    let is_next = lsn == machine.applied.next();
                     if is_next || is_active(Mutant::ApplyOrderSwapped) {
                         self.answers.push(work.apply(&mut machine, lsn));
                     } else {
                         self.early.insert(lsn, work);
-                        self.apply_in_order(&mut machine);
                     }
+                    self.apply_in_order(&mut machine);
                 }
                 Err(error) => {
                     if matches!(error, tidewal::Error::StorageFull(_)) {
@@ -212,6 +212,7 @@ impl<S: State> Applier<S> {
         self.answers.drain(..).for_each(Answer::send);
     }
 
+    /// Applies the early records whose turn it is.
     fn apply_in_order(&mut self, machine: &mut Machine<S>) {
         while let Some(entry) = self.early.first_entry() {
             let is_next = *entry.key() == machine.applied.next();
