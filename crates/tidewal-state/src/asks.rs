@@ -1,5 +1,6 @@
 //! Requests for snapshots, and their reasons.
 
+use std::pin::pin;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tidewal::Lsn;
@@ -12,6 +13,7 @@ use crate::error::Result;
 pub(crate) struct Asks {
     asked: Mutex<Asked>,
     changed: Notify,
+    finished: Notify,
 }
 
 #[derive(Debug, Default)]
@@ -22,6 +24,9 @@ pub(crate) struct Asked {
     pub(crate) full: bool,
     /// Requested by callers, which wait for it.
     pub(crate) waiters: Vec<oneshot::Sender<Result<Lsn>>>,
+    /// How many snapshots were begun, and how many of them have finished.
+    pub(crate) begun: u64,
+    finished: u64,
     /// No handle is left, or the task that takes snapshots has ended.
     pub(crate) ended: bool,
 }
@@ -57,6 +62,29 @@ impl Asks {
         });
         // Dropping a channel calls a waker. A waker is code of its owner, which may call this type again.
         drop(told);
+    }
+
+    /// Records that the snapshot which was begun last has finished.
+    pub(crate) fn finish(&self) {
+        let mut asked = self.lock();
+        asked.finished = asked.begun;
+        drop(asked);
+        self.finished.notify_waiters();
+    }
+
+    /// Waits until the snapshot that is being taken has finished, if there is one. It holds nothing,
+    /// so a future that is kept without being polled makes neither a snapshot nor another caller
+    /// wait.
+    pub(crate) async fn wait_finished(&self) {
+        let begun = self.lock().begun;
+        loop {
+            let mut finished = pin!(self.finished.notified());
+            finished.as_mut().enable();
+            if self.lock().finished >= begun {
+                return;
+            }
+            finished.await;
+        }
     }
 
     /// Changes the requests. `change` returns whether it was requested already.

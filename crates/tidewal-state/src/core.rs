@@ -29,8 +29,6 @@ pub(crate) struct Core<S: State> {
     /// Records and bytes since the last snapshot was taken.
     records: AtomicU64,
     bytes: AtomicU64,
-    /// Held while a snapshot is taken.
-    pub(crate) snapshotting: tokio::sync::Mutex<()>,
 }
 
 /// The state at one LSN, for a snapshot.
@@ -53,7 +51,6 @@ impl<S: State> Core<S> {
             stats: std::sync::Mutex::default(),
             records: AtomicU64::new(replayed.0),
             bytes: AtomicU64::new(replayed.1),
-            snapshotting: tokio::sync::Mutex::default(),
         }
     }
 

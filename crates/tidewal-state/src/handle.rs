@@ -278,7 +278,7 @@ impl<S: State> StateMachine<S> {
             // An applier that has ended has nothing to answer.
             let _ = answered.await;
         }
-        drop(self.shared.core.snapshotting.lock().await);
+        self.shared.core.asks.wait_finished().await;
         Ok(closed?)
     }
 

@@ -6,6 +6,10 @@ use tokio::sync::Notify;
 
 /// Bytes of commands that were submitted and not applied yet.
 ///
+/// A command enters as long as there is any room, and may exceed the bound. Otherwise a large command
+/// would wait for as long as small ones take the room that it needs. So what is in flight exceeds the
+/// bound by one command at most.
+///
 /// Room is never set aside for a caller that waits, neither for room nor for a place in the log's queue: all are
 /// woken, and take what there is when they are polled. So a future that is kept without being polled keeps
 /// nothing from others. What had to wait for its place in the log is counted beyond the bound.
@@ -25,7 +29,7 @@ impl Room {
         }
     }
 
-    /// Waits until there is room for `bytes`, and takes it.
+    /// Waits until there is room, and takes `bytes`.
     pub(crate) async fn enter(&self, bytes: u64) -> Taken<'_> {
         loop {
             if let Some(taken) = self.try_enter(bytes) {
@@ -42,8 +46,8 @@ impl Room {
 
     fn try_enter(&self, bytes: u64) -> Option<Taken<'_>> {
         let fits = |used: u64| {
-            let after = used.saturating_add(bytes);
-            (used == 0 || after <= self.max.load(Ordering::Relaxed)).then_some(after)
+            let has_room = used == 0 || used < self.max.load(Ordering::Relaxed);
+            has_room.then(|| used.saturating_add(bytes))
         };
         let entered = self
             .used

@@ -62,7 +62,10 @@ impl<S: State> Snapshotter<S> {
     pub(crate) async fn run(mut self) {
         loop {
             match self.next_reason() {
-                Next::Snapshot(reason) => self.serve(reason).await,
+                Next::Snapshot(reason) => {
+                    self.serve(reason).await;
+                    self.core.asks.finish();
+                }
                 Next::Wait(deadline) => {
                     // The requests and the deadline are checked in any case.
                     let _ = timeout_at(deadline, self.core.asks.changed()).await;
@@ -82,6 +85,7 @@ impl<S: State> Snapshotter<S> {
         let is_urgent = asked.full && (may_now || !self.has_failed);
         if !asked.waiters.is_empty() || is_urgent || asked.due && may_now {
             asked.due = false;
+            asked.begun += 1;
             return Next::Snapshot(Reason {
                 full: std::mem::take(&mut asked.full),
                 waiters: std::mem::take(&mut asked.waiters),
@@ -95,7 +99,6 @@ impl<S: State> Snapshotter<S> {
 
     async fn serve(&mut self, reason: Reason) {
         let core = Arc::clone(&self.core);
-        let _turn = core.snapshotting.lock().await;
         let started = Instant::now();
         let counted = core.restart_counts();
         let made = self.make(reason.full).await;
@@ -214,6 +217,7 @@ impl<S: State> Drop for Snapshotter<S> {
     /// longer.
     fn drop(&mut self) {
         self.core.asks.end();
+        self.core.asks.finish();
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod codecs;
 mod full;
+mod kept;
 mod ledger;
 mod life;
 mod lives;
