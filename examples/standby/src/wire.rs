@@ -2,6 +2,7 @@
 //! Numbers are big endian, as tokio writes them.
 
 use std::io;
+use std::time::Duration;
 
 use tidewal::{Lsn, Record};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
@@ -10,14 +11,30 @@ use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 #[derive(Clone, Copy, Debug)]
 pub struct Hello {
     pub term: u64,
-    /// The next record that the standby needs, or that the primary sends.
+    /// The next record that the standby needs. The primary answers with the same, or with the nearest one that
+    /// it can send.
     pub next: Lsn,
 }
 
-/// A record from the primary.
+/// A record from the primary, or a heartbeat.
 pub struct Sent {
     pub lsn: Lsn,
     pub payload: Vec<u8>,
+}
+
+impl Sent {
+    /// Whether this is no record: LSN 0 is never one.
+    pub fn is_heartbeat(&self) -> bool {
+        self.lsn == Lsn::ZERO
+    }
+}
+
+/// A connection ends if nothing arrives for this time. TCP alone would wait forever for a peer without power.
+const SILENCE: Duration = Duration::from_secs(10);
+
+/// Waits for the peer, at most this time.
+pub async fn within<T>(reading: impl Future<Output = io::Result<T>>) -> io::Result<T> {
+    tokio::time::timeout(SILENCE, reading).await?
 }
 
 pub async fn write_hello(output: &mut (impl AsyncWrite + Unpin), hello: Hello) -> io::Result<()> {
@@ -51,19 +68,23 @@ pub async fn write_record(
     output.write_all(&record.payload).await
 }
 
-/// The next record, or `None` if the connection has ended after a complete record.
-pub async fn read_record(input: &mut (impl AsyncRead + Unpin)) -> io::Result<Option<Sent>> {
-    let lsn = match input.read_u64().await {
-        Ok(lsn) => Lsn::new(lsn),
-        Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let len = input.read_u32().await?;
+pub async fn write_heartbeat(output: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+    output.write_u64(Lsn::ZERO.get()).await?;
+    output.write_u32(0).await?;
+    output.flush().await
+}
+
+/// The next record, or a heartbeat.
+pub async fn read_record(input: &mut (impl AsyncRead + Unpin)) -> io::Result<Sent> {
+    let lsn = Lsn::new(within(input.read_u64()).await?);
+    let len = within(input.read_u32()).await?;
+    let mut input = input.take(len.into());
     let mut payload = Vec::new();
-    // Memory grows with the bytes that arrive. A length alone allocates nothing.
-    input.take(len.into()).read_to_end(&mut payload).await?;
+    // Memory grows with the bytes that arrive. A length alone allocates nothing. The limit is for each part: a
+    // large record may take longer on a slow network.
+    while within(input.read_buf(&mut payload)).await? > 0 {}
     match payload.len() == len as usize {
-        true => Ok(Some(Sent { lsn, payload })),
+        true => Ok(Sent { lsn, payload }),
         false => Err(io::ErrorKind::UnexpectedEof.into()),
     }
 }

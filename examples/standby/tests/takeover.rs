@@ -3,11 +3,13 @@
 use std::path::Path;
 use std::time::Duration;
 
-use standby::{Deposed, Error, follow, promote, serve};
+use standby::{Deposed, Error, FollowError, follow, promote, serve};
 use tidewal::sim::SimDisk;
 use tidewal::{Lsn, Wal};
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinHandle;
+use tokio::time::timeout;
 
 /// A machine: its directory and its log.
 struct Machine {
@@ -109,6 +111,12 @@ async fn an_older_primary_is_not_followed() {
     let stream = TcpStream::connect(&address).await.unwrap();
     assert!(follow(&standby.wal, standby.path(), stream).await.is_err());
     assert!(serving.await.unwrap().unwrap_err().is::<Deposed>());
+    // It acknowledges nothing more.
+    let refused = old.wal.append("record 11").await;
+    assert!(
+        matches!(refused, Err(tidewal::Error::Closed)),
+        "{refused:?}"
+    );
     assert_eq!(standby.wal.durable_lsn(), Lsn::ZERO);
 }
 
@@ -140,4 +148,107 @@ async fn regression_a_standby_that_connects_again_at_once_takes_each_record_once
         () = reached => {}
     }
     assert_eq!(wal.sync().await.unwrap(), Lsn::new(5));
+}
+
+/// A peer that lost its power with the connection open was waited for forever, and no other standby was
+/// served meanwhile.
+#[tokio::test(start_paused = true)]
+async fn regression_a_silent_peer_blocks_no_standby_and_is_given_up() {
+    let primary = on_simulated_disk(1).await;
+    for number in 1..=5 {
+        primary.append(format!("record {number}")).await.unwrap();
+    }
+    let (dir, listener) = (tempfile::tempdir().unwrap(), listener().await);
+    let address = listener.local_addr().unwrap();
+    let served = serve(&primary, dir.path(), listener);
+    let clients = async {
+        let mut mute = TcpStream::connect(address).await.unwrap();
+        let mut silent = TcpStream::connect(address).await.unwrap();
+        silent.write_all(&hello(0, 1)).await.unwrap();
+
+        let standby = on_simulated_disk(2).await;
+        let stream = TcpStream::connect(address).await.unwrap();
+        let mut durable = standby.subscribe_durable();
+        let reached = async { while durable.next().await.unwrap() < Lsn::new(5) {} };
+        let following = tempfile::tempdir().unwrap();
+        tokio::select! {
+            ended = follow(&standby, following.path(), stream) => panic!("{ended:?}"),
+            () = reached => {}
+        }
+
+        let mut got = Vec::new();
+        mute.read_to_end(&mut got).await.unwrap();
+        assert!(got.is_empty());
+        silent.read_to_end(&mut got).await.unwrap();
+        assert!(got.starts_with(&hello(0, 1)));
+        assert!(primary.holds().is_empty(), "{:?}", primary.holds());
+    };
+    tokio::select! {
+        ended = served => panic!("{ended:?}"),
+        done = timeout(Duration::from_secs(60), clients) => done.unwrap(),
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_primary_is_given_up() {
+    let standby = on_simulated_disk(1).await;
+    let (dir, listener) = (tempfile::tempdir().unwrap(), listener().await);
+    let stream = TcpStream::connect(listener.local_addr().unwrap());
+    let following = follow(&standby, dir.path(), stream.await.unwrap());
+    let (mut primary, _) = listener.accept().await.unwrap();
+    primary.write_all(&hello(0, 1)).await.unwrap();
+    let ended = timeout(Duration::from_secs(60), following).await.unwrap();
+    assert!(
+        matches!(ended, Err(FollowError::Connection(_))),
+        "{ended:?}"
+    );
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_connection_without_news_stays() {
+    let (primary, standby) = (on_simulated_disk(1).await, on_simulated_disk(2).await);
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let listener = listener().await;
+    let stream = TcpStream::connect(listener.local_addr().unwrap());
+    let stream = stream.await.unwrap();
+    tokio::select! {
+        ended = serve(&primary, one.path(), listener) => panic!("{ended:?}"),
+        ended = follow(&standby, two.path(), stream) => panic!("{ended:?}"),
+        () = tokio::time::sleep(Duration::from_secs(3600)) => {}
+    }
+    assert_eq!(primary.holds().len(), 1);
+}
+
+/// A standby that needs what was truncated connected again and again.
+#[tokio::test]
+async fn a_standby_that_needs_truncated_records_ends() {
+    let (primary, standby) = (Machine::new().await, Machine::new().await);
+    for _ in 0..4 {
+        primary.wal.append(vec![0; 40 * 1024]).await.unwrap();
+    }
+    primary.wal.truncate_before(Lsn::new(5)).await.unwrap();
+    let (address, _serving) = primary.serve().await;
+    let stream = TcpStream::connect(address).await.unwrap();
+    let ended = follow(&standby.wal, standby.path(), stream).await;
+    assert!(matches!(ended, Err(FollowError::Final(_))), "{ended:?}");
+}
+
+/// On a disk whose time is tokio's, so the clock can be paused.
+async fn on_simulated_disk(seed: u64) -> Wal {
+    let disk = SimDisk::new(seed);
+    Wal::options().open_on(&disk, "wal").await.unwrap()
+}
+
+async fn listener() -> TcpListener {
+    TcpListener::bind("127.0.0.1:0").await.unwrap()
+}
+
+/// The bytes of a hello.
+fn hello(term: u64, next: u64) -> Vec<u8> {
+    [
+        b"tidestby".as_slice(),
+        &term.to_be_bytes(),
+        &next.to_be_bytes(),
+    ]
+    .concat()
 }
