@@ -51,7 +51,7 @@
 //   before it. `objects` is the store and the names in it. `ahead` runs several calls of the store at once.
 // - From the log to the store: `archiver` is the handle and `shipper` the task. `step` decides which segment is
 //   next, `lag` finishes a segment in time, `upload` checks it and puts its parts, `manifest_writer` enters it,
-//   and `held` then lets the log remove it. `retry` is the only loop that retries, `times` records what was
+//   and `held` then lets the log remove it. `retry` is the loop that retries calls of the store, `times` records what was
 //   durable when, and `status` reports how the archiver is doing.
 // - From the store to a directory: `manifest_reader` reads the manifest and `check` a segment, part by part.
 //   `restore`, `verify` and `prune` are the operations of an `archive`.

@@ -1,4 +1,5 @@
-//! The only loop that retries, and its waits.
+//! The loop that retries calls of the store, and its waits. (A claim that another archiver has overtaken begins
+//! again in `shipper`, with the waits from here.)
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;

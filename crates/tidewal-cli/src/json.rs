@@ -57,20 +57,20 @@ fn lock_owner(lock_owner: &LockOwner) -> Value {
 
 fn ending(ending: &Ending) -> Value {
     match ending {
-        Ending::TornTail(cut) => cut_json(cut),
+        Ending::TornTail(tail) => torn_tail(tail),
         Ending::Closed => json!({ "kind": "closed" }),
         Ending::Empty => json!({ "kind": "empty" }),
         _ => Value::Null,
     }
 }
 
-fn cut_json(cut: &TornTail) -> Value {
+fn torn_tail(tail: &TornTail) -> Value {
     json!({
-        "kind": "cut",
-        "reason": cut.reason.label(),
-        "file": cut.segment.to_string_lossy(),
-        "offset": cut.offset,
-        "lsn": cut.lsn.get(),
+        "kind": "torn_tail",
+        "reason": tail.reason.label(),
+        "file": tail.segment.to_string_lossy(),
+        "offset": tail.offset,
+        "lsn": tail.lsn.get(),
     })
 }
 

@@ -100,7 +100,7 @@ fn a_torn_tail_is_no_damage() {
     let json = tidewal(&["inspect", log.path(), "--json"]).json();
     assert_eq!(
         (&json["ending"]["kind"], &json["ending"]["lsn"]),
-        (&json!("cut"), &json!(900))
+        (&json!("torn_tail"), &json!(900))
     );
 }
 
