@@ -81,8 +81,8 @@ impl WalOptions {
     ///
     /// - [`Error::InvalidOptions`](crate::Error::InvalidOptions)
     /// - [`Error::Locked`](crate::Error::Locked) if the directory is open elsewhere, at once unless
-    ///   [`lock_timeout`](Self::lock_timeout) is set. A log that is closing in this process is
-    ///   waited for.
+    ///   [`lock_timeout`](Self::lock_timeout) is set. In this process, a log that is closing is
+    ///   waited for, and so is an opening whose future was dropped.
     /// - [`Error::NoLog`](crate::Error::NoLog) with [`create(false)`](Self::create), if there is no
     ///   log.
     /// - [`Error::Corrupt`](crate::Error::Corrupt) if a segment is missing, foreign or damaged.
@@ -127,8 +127,8 @@ impl WalOptions {
     ///
     /// - [`Error::InvalidOptions`](crate::Error::InvalidOptions)
     /// - [`Error::Locked`](crate::Error::Locked) if the directory is open elsewhere, at once unless
-    ///   [`lock_timeout`](Self::lock_timeout) is set. A log that is closing in this process is
-    ///   waited for.
+    ///   [`lock_timeout`](Self::lock_timeout) is set. In this process, a log that is closing is
+    ///   waited for, and so is an opening whose future was dropped.
     /// - [`Error::NoLog`](crate::Error::NoLog) with [`create(false)`](Self::create), if there is no
     ///   log.
     /// - [`Error::Io`](crate::Error::Io)
@@ -250,7 +250,7 @@ impl Recovery {
         if recovered.end > Lsn::APPENDED_MAX {
             return Err(Error::LsnsExhausted { end: recovered.end });
         }
-        let closing = lock.closing();
+        let (closing, guard) = (lock.closing(), lock.opener_guard());
         let Context {
             executor, options, ..
         } = context;
@@ -259,6 +259,7 @@ impl Recovery {
         let publisher = Publisher::new(Arc::clone(&feed), recovered.end);
         let submitter =
             writer::start(dir.clone(), executor, &options, recovered, lock, publisher).await?;
+        guard.served();
         observe::opened(submitter.progress.borrow().durable);
         Ok(Wal::new(
             (submitter, feed),

@@ -165,8 +165,9 @@ impl WalOptions {
     /// How long opening waits for a log that another process or a reader has open, before it fails
     /// with [`Error::Locked`]. Default: zero, which fails at once. [`Duration::MAX`] waits forever.
     ///
-    /// Opening always waits for a log that is closing in this process: for this long, or until it has closed if
-    /// this option is zero. Opening tries again every 20 ms.
+    /// Opening always waits for a log that is closing in this process, and for an earlier opening
+    /// whose future was dropped: for this long, or until the directory is unlocked if this option is
+    /// zero. Opening tries again every 20 ms.
     pub fn lock_timeout(mut self, time: Duration) -> Self {
         self.lock_timeout = time;
         self

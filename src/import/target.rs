@@ -10,9 +10,9 @@ use crate::format::statement::{Statement, StatementKind};
 use crate::format::{DATA_OFFSET, HEADER_BLOCK_LEN};
 use crate::lsn::Lsn;
 use crate::mutants::{Mutant, skip_next_sync};
-#[cfg(feature = "import")]
-use crate::storage::Lock;
 use crate::storage::{Access, Dir, File, Location, Mode, Opening};
+#[cfg(feature = "import")]
+use crate::storage::{Lock, Opener};
 
 /// A directory under construction. Segments are written in the order of their LSNs.
 pub(crate) struct Target {
@@ -58,7 +58,7 @@ impl Target {
     #[cfg(feature = "import")]
     pub(crate) async fn begin_again(location: &Location) -> Result<Self> {
         let dir = open(location)?;
-        let lock = dir.lock(Access::Append).await?;
+        let lock = dir.lock(Access::Append, &Opener::default()).await?;
         let mut target = Self {
             _lock: Some(lock),
             ..Self::new(dir)

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use crate::error::{Error, Result};
 use crate::executor::{Executor, race};
-use crate::storage::{Access, Dir, Location, Lock, Opening, still_closing};
+use crate::storage::{Access, Dir, Location, Lock, Opener, Opening, still_closing};
 
 /// A directory to be opened and locked.
 pub(crate) struct ToLock {
@@ -14,6 +14,7 @@ pub(crate) struct ToLock {
     pub(super) opening: Opening,
     pub(super) executor: Executor,
     pub(super) timeout: Duration,
+    pub(super) opener: Opener,
 }
 
 impl ToLock {
@@ -21,15 +22,14 @@ impl ToLock {
     ///
     /// The path is resolved again for each attempt, because a caller that waits wants the log that the path
     /// names when the wait ends.
-    pub(crate) async fn lock(&self, is_given_up: impl Fn() -> bool + Sync) -> Result<(Dir, Lock)> {
+    pub(crate) async fn lock(&self) -> Result<(Dir, Lock)> {
         let deadline = self.executor.now().checked_add(self.timeout);
         loop {
+            self.check_opener()?;
             let now = self.executor.now();
             let dir = self.open()?;
-            match self.lock_now(&dir, deadline, &is_given_up).await {
-                Err(Error::Locked { .. })
-                    if deadline.is_none_or(|deadline| now < deadline) && !is_given_up() =>
-                {
+            match self.lock_now(&dir, deadline).await {
+                Err(Error::Locked { .. }) if deadline.is_none_or(|deadline| now < deadline) => {
                     let next = now + LOCK_PAUSE;
                     let next = deadline.map_or(next, |deadline| deadline.min(next));
                     self.executor.sleep_until(Some(next)).await;
@@ -39,18 +39,12 @@ impl ToLock {
         }
     }
 
-    /// Locks the directory. Waits for a log of this process that is closing in it.
+    /// Locks the directory. Waits for a lock of this process that is about to be released.
     ///
-    /// Something in this process may keep that log's lock, such as a snapshot that is being
-    /// written. So it waits no longer than the timeout, if there is one, and only while a caller
-    /// waits.
-    async fn lock_now(
-        &self,
-        dir: &Dir,
-        deadline: Option<Instant>,
-        is_given_up: &(impl Fn() -> bool + Sync),
-    ) -> Result<Lock> {
-        let mut lock = pin!(dir.lock(self.opening.access));
+    /// Something in this process may keep that lock, such as a snapshot that is being written. So it
+    /// waits no longer than the timeout, if there is one, and only while a caller waits.
+    async fn lock_now(&self, dir: &Dir, deadline: Option<Instant>) -> Result<Lock> {
+        let mut lock = pin!(dir.lock(self.opening.access, &self.opener));
         loop {
             let next = self.executor.now() + LOCK_PAUSE;
             let locked = async { Some(lock.as_mut().await) };
@@ -61,10 +55,19 @@ impl ToLock {
             if let Some(locked) = race(locked, pause).await {
                 return locked;
             }
+            self.check_opener()?;
             let is_late = deadline.is_some_and(|deadline| deadline <= self.executor.now());
-            if is_given_up() || (is_late && !self.timeout.is_zero()) {
+            if is_late && !self.timeout.is_zero() {
                 return Err(still_closing(dir.path()));
             }
+        }
+    }
+
+    /// Gives up if there is no caller any more.
+    fn check_opener(&self) -> Result<()> {
+        match self.opener.has_left() {
+            true => Err(Error::Interrupted),
+            false => Ok(()),
         }
     }
 

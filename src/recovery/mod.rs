@@ -41,7 +41,7 @@ pub(crate) use crate::recovery::chunk::Records;
 #[cfg(not(feature = "snapshot"))]
 use crate::recovery::directory::ToLock;
 use crate::recovery::replay::{Event, Room, Source};
-use crate::storage::{Access, Dir, Location, Lock, Opening};
+use crate::storage::{Access, Dir, Location, Lock, Opener, OpenerGuard, Opening};
 
 pub(crate) use crate::recovery::chain::Start;
 #[cfg(feature = "tools")]
@@ -106,8 +106,11 @@ impl Context {
         }
     }
 
-    pub(crate) fn to_lock(&self, access: Access) -> ToLock {
-        ToLock {
+    /// The directory to be opened and locked, and the guard of the caller that waits for it.
+    pub(crate) fn to_lock(&self, access: Access) -> (ToLock, OpenerGuard) {
+        let opener = Opener::default();
+        let guard = OpenerGuard::new(opener.clone());
+        let to_lock = ToLock {
             location: self.location.clone(),
             opening: Opening {
                 access,
@@ -116,15 +119,17 @@ impl Context {
             },
             executor: self.executor,
             timeout: self.options.lock_timeout,
-        }
+            opener,
+        };
+        (to_lock, guard)
     }
 }
 
 impl Recovery {
     /// Starts reading a directory, and creates it if necessary.
     pub(crate) async fn start(context: Context, start: Start) -> Result<Self> {
-        let to_lock = context.to_lock(Access::Append);
-        Self::start_with(context, start, Source::ToLock(to_lock)).await
+        let (to_lock, guard) = context.to_lock(Access::Append);
+        Self::start_with(context, start, (Source::ToLock(to_lock), guard)).await
     }
 
     /// Starts reading a directory that is locked for appending.
@@ -134,10 +139,15 @@ impl Recovery {
         start: Start,
         (dir, lock): (Dir, Lock),
     ) -> Result<Self> {
-        Self::start_with(context, start, Source::Locked(dir, lock)).await
+        let guard = lock.opener_guard();
+        Self::start_with(context, start, (Source::Locked(dir, lock), guard)).await
     }
 
-    async fn start_with(context: Context, start: Start, source: Source) -> Result<Self> {
+    async fn start_with(
+        context: Context,
+        start: Start,
+        source: (Source, OpenerGuard),
+    ) -> Result<Self> {
         let replay = Replay::start(&context, start, source).await?;
         Ok(Self { replay, context })
     }
@@ -202,8 +212,9 @@ pub struct Reader(Replay);
 impl Reader {
     /// Starts reading a directory.
     pub(crate) async fn start(context: Context, start: Start) -> Result<Self> {
-        let source = Source::ToLock(context.to_lock(Access::Read));
-        Replay::start(&context, start, source).await.map(Self)
+        let (to_lock, guard) = context.to_lock(Access::Read);
+        let replay = Replay::start(&context, start, (Source::ToLock(to_lock), guard));
+        replay.await.map(Self)
     }
 
     /// The next record, or `None` after the last one.
@@ -251,7 +262,11 @@ struct Replay {
 
 impl Replay {
     /// Returns once the directory is locked and its headers are read and checked.
-    async fn start(context: &Context, start: Start, source: Source) -> Result<Self> {
+    async fn start(
+        context: &Context,
+        start: Start,
+        (source, guard): (Source, OpenerGuard),
+    ) -> Result<Self> {
         let (path, executor) = (context.location.path(), context.executor);
         let (sender, mut events) = mpsc::channel(CHUNKS_AHEAD);
         let job = observe::recovering(path, replay::run(source, start, sender));
@@ -261,6 +276,7 @@ impl Replay {
         else {
             unreachable!("a replay opens the directory before anything else");
         };
+        guard.served();
         let records = Records::none();
         Ok(Self {
             events,

@@ -34,7 +34,7 @@ pub(super) type Room = OwnedSemaphorePermit;
 
 /// Reads a log and sends it. Ends early if the receiver is dropped.
 pub(super) async fn run(source: Source, start: Start, events: Outbox) {
-    let sent = match open(source, start, &events).await {
+    let sent = match open(source, start).await {
         Ok((dir, lock, replayer)) => replayer.send_all(&dir, lock, &events).await,
         Err(error) => Err(error),
     };
@@ -52,9 +52,9 @@ pub(super) enum Source {
     Locked(Dir, Lock),
 }
 
-async fn open(source: Source, start: Start, events: &Outbox) -> Result<(Dir, Lock, Replayer)> {
+async fn open(source: Source, start: Start) -> Result<(Dir, Lock, Replayer)> {
     let (dir, lock) = match source {
-        Source::ToLock(to_lock) => to_lock.lock(|| events.is_closed()).await?,
+        Source::ToLock(to_lock) => to_lock.lock().await?,
         #[cfg(feature = "snapshot")]
         Source::Locked(dir, lock) => (dir, lock),
     };

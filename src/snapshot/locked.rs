@@ -31,15 +31,16 @@ pub struct LockedDir {
 impl LockedDir {
     /// Locks the directory, creating it if necessary.
     pub(crate) async fn lock(context: Context) -> Result<Self, Error> {
-        let (to_lock, executor) = (context.to_lock(Access::Append), context.executor);
+        let ((to_lock, guard), executor) = (context.to_lock(Access::Append), context.executor);
         let (sender, receiver) = tokio::sync::oneshot::channel();
         let job = async move {
-            let locked = lock(&to_lock, || sender.is_closed()).await;
+            let locked = lock(&to_lock).await;
             // If the caller was dropped, the lock is released with the answer.
             let _ = sender.send(locked);
         };
         executor.run("tidewal-snapshot", context.location.path(), job)?;
         let (dir, lock, chain) = receiver.await.unwrap_or(Err(Error::Interrupted))?;
+        guard.served();
         let work = WorkContext {
             dir,
             executor,
@@ -128,11 +129,8 @@ impl std::fmt::Debug for LockedDir {
     }
 }
 
-async fn lock(
-    to_lock: &ToLock,
-    is_given_up: impl Fn() -> bool + Sync,
-) -> Result<(Dir, Lock, Chain), Error> {
-    let (dir, lock) = to_lock.lock(is_given_up).await?;
+async fn lock(to_lock: &ToLock) -> Result<(Dir, Lock, Chain), Error> {
+    let (dir, lock) = to_lock.lock().await?;
     let chain = chain(&dir)?;
     Ok((dir, lock, chain))
 }

@@ -2,8 +2,8 @@
 //!
 //! There are two stages. The operating system's lock keeps other processes out. A table in this
 //! process comes first, for the one case in which waiting is right: a log whose last handle was
-//! dropped closes in the background, and a caller that opens the same directory next expects to
-//! succeed after that.
+//! dropped closes in the background, or an opening whose future was dropped ends there, and a caller
+//! that opens the same directory next expects to succeed after that.
 
 use std::io;
 use std::path::Path;
@@ -15,13 +15,23 @@ use crate::storage::access::LockOwner;
 use crate::storage::access::{Access, SystemLock};
 use crate::storage::dir::Dir;
 use crate::storage::lock_table::{Known, Lock};
+use crate::storage::opener::Opener;
 
 impl Dir {
     /// Locks the directory for reading or for appending.
     ///
-    /// Waits only for a log in this process that is closing because its last handle was dropped.
-    pub(crate) async fn lock(&self, access: Access) -> Result<Lock> {
-        acquire(self, access).await
+    /// Waits only for a lock of this process that is about to be released: the log is closing, or the
+    /// caller that opens it was dropped. The new lock is one of them once `opener` has left.
+    pub(crate) async fn lock(&self, access: Access, opener: &Opener) -> Result<Lock> {
+        let backend = self.backend();
+        loop {
+            // The table comes before the system's locks, because those do not distinguish two logs of
+            // one process.
+            match backend.lock_table().enter(backend.key(), access, opener) {
+                Ok(lock) => return take(self, access, lock),
+                Err(known) => wait_for(known, self.path()).await?,
+            }
+        }
     }
 
     /// The processes that have it locked, where the system reports them.
@@ -31,28 +41,15 @@ impl Dir {
     }
 }
 
-/// Takes the lock, after waiting for a log that is closing in this process, if there is one.
-async fn acquire(dir: &Dir, access: Access) -> Result<Lock> {
-    let key = dir.backend().key();
-    loop {
-        // The table comes before the system's locks, because those do not distinguish two logs of
-        // one process.
-        let known = dir.backend().lock_table().get(&key);
-        if let Some(known) = known {
-            wait_for(known, dir.path()).await?;
-            continue;
+/// Takes the system's locks for a lock that is in the table.
+fn take(dir: &Dir, access: Access, lock: Lock) -> Result<Lock> {
+    match lock_all(dir, access) {
+        Ok(system) => {
+            lock.add(system);
+            Ok(lock)
         }
-        return match lock_all(dir, access) {
-            Ok(system) => {
-                let lock = Lock::new(system);
-                if access == Access::Append {
-                    dir.backend().lock_table().insert(key, &lock);
-                }
-                Ok(lock)
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(locked_by_others(dir)),
-            Err(error) => Err(dir.fault("lock", "")(error).into()),
-        };
+        Err(error) if error.kind() == io::ErrorKind::WouldBlock => Err(locked_by_others(dir)),
+        Err(error) => Err(dir.fault("lock", "")(error).into()),
     }
 }
 
@@ -80,12 +77,13 @@ fn lock_all(dir: &Dir, access: Access) -> io::Result<Vec<SystemLock>> {
     Ok(itself.into_iter().chain([file]).collect())
 }
 
-/// Waits for a log of this process to end if it is closing. Otherwise fails with [`Error::Locked`].
+/// Waits for a lock of this process that is about to be released, or is only being taken. Otherwise
+/// fails with [`Error::Locked`].
 async fn wait_for(mut known: Known, dir: &Path) -> Result<()> {
-    if !known.is_closing() {
+    if known.is_open() {
         return Err(locked(dir, "this process has it open for appending"));
     }
-    known.gone().await;
+    known.changed().await;
     Ok(())
 }
 

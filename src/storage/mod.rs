@@ -12,6 +12,7 @@ pub(crate) mod disk;
 mod file;
 mod lock;
 mod lock_table;
+mod opener;
 mod receipts;
 #[cfg(feature = "sim")]
 pub mod sim;
@@ -24,4 +25,5 @@ pub(crate) use crate::storage::dir::{Dir, Location};
 pub(crate) use crate::storage::file::{File, PAGE_LEN};
 pub(crate) use crate::storage::lock::still_closing;
 pub(crate) use crate::storage::lock_table::{Closing, Lock};
+pub(crate) use crate::storage::opener::{Opener, OpenerGuard};
 pub(crate) use crate::storage::receipts::{Present, Synced, Wrote};

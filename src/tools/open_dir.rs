@@ -7,7 +7,7 @@ use std::time::Duration;
 use crate::environment::Environment;
 use crate::error::{IoFailure, Result};
 use crate::executor::Executor;
-use crate::storage::{Access, Dir, Lock, Opening, still_closing};
+use crate::storage::{Access, Dir, Lock, Opener, Opening, still_closing};
 
 /// A log's directory, held open, and the executor of the work on it.
 #[derive(Clone, Debug)]
@@ -27,7 +27,9 @@ impl OpenDir {
 
     /// Locks the directory. Waits, within a limit, for a log of this process that is closing in it.
     pub(super) fn lock(&self, access: Access) -> Result<Lock> {
-        let locked = self.executor.block_on(CLOSING_MAX, self.dir.lock(access));
+        let opener = Opener::default();
+        let lock = self.dir.lock(access, &opener);
+        let locked = self.executor.block_on(CLOSING_MAX, lock);
         locked.unwrap_or_else(|| Err(still_closing(self.dir.path())))
     }
 

@@ -15,7 +15,7 @@ use tokio_test::{assert_pending, assert_ready_ok};
 
 use crate::helpers::{
     SYNC, after_a_cut, assert_records, at_every_step, busy, drop_after, log_of, ms, payload,
-    records_once_free, settle,
+    read_back, settle,
 };
 use crate::support::{DIR, options, run};
 
@@ -39,7 +39,7 @@ fn a_dropped_sync_may_still_happen() {
         let (again, third) = join(wal.sync(), pending).await;
         assert_eq!((again.unwrap(), third.unwrap()), (Lsn::new(3), Lsn::new(3)));
         wal.close().await.unwrap();
-        assert_eq!(records_once_free(&disk).await.len(), 3);
+        assert_eq!(read_back(&disk).await.len(), 3);
         completed
     });
     let expected = [(false, false), (false, true), (true, true)];
@@ -74,7 +74,7 @@ fn a_dropped_truncation_may_still_happen() {
 
 /// The first record of a log that holds every record up to `last`.
 async fn first_kept(disk: &SimDisk, last: u64) -> u64 {
-    let records = records_once_free(disk).await;
+    let records = read_back(disk).await;
     let first = records[0].lsn.get();
     assert_records(&records, first..=last);
     first

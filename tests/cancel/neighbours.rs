@@ -5,8 +5,7 @@ use tidewal::sim::SimDisk;
 use tidewal::{Durability, Lsn, Wal};
 
 use crate::helpers::{
-    SYNC, assert_nothing_is_queued, at_every_step, busy, drop_after, log_of, payload,
-    records_once_free,
+    SYNC, assert_nothing_is_queued, at_every_step, busy, drop_after, log_of, payload, read_back,
 };
 use crate::support::{DIR, options, policies, run};
 
@@ -91,7 +90,7 @@ async fn live_on(wal: &Wal) {
 
 /// Checks that everything that was not dropped is in the log once.
 async fn check(disk: &SimDisk) {
-    let records = records_once_free(disk).await;
+    let records = read_back(disk).await;
     let count = |payload: &str| records.iter().filter(|r| r.payload == payload).count();
     let counts = ["first", "second", "before", "after", "batch"].map(count);
     assert_eq!(counts, [1, 1, 2, 4, 2]);

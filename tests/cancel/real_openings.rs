@@ -29,7 +29,7 @@ fn a_log_whose_recovery_was_dropped_when_it_began_is_given_free() {
         drop_again_and_again(prepare, |dir, polls| {
             let before = names(dir);
             let recovery = drop_after(polls, Wal::recover(dir)).map(|opened| opened.map(drop));
-            drop(block_on(recover_once_free(dir)));
+            drop(block_on(recover(dir)));
             let is_new = |name: &String| !before.contains(name);
             let created: Vec<_> = names(dir).into_iter().filter(is_new).collect();
             assert!(created.is_empty() || created == ["LOCK"], "{created:?}");
@@ -38,11 +38,21 @@ fn a_log_whose_recovery_was_dropped_when_it_began_is_given_free() {
     }
 }
 
+/// A log can be opened for appending although a reader is only just letting it go.
+#[test]
+fn a_log_whose_read_was_dropped_is_given_free() {
+    for prepare in [closed, cut_off] {
+        drop_again_and_again(prepare, |dir, polls| {
+            drop_after(polls, options().read(dir)).map(|opened| opened.map(drop))
+        });
+    }
+}
+
 #[test]
 fn a_log_whose_into_wal_was_dropped_is_given_free() {
     for prepare in [nothing, closed, cut_off] {
         drop_again_and_again(prepare, |dir, polls| {
-            let recovery = block_on(recover_once_free(dir));
+            let recovery = block_on(recover(dir));
             drop_after(polls, recovery.into_wal())
         });
     }
@@ -62,15 +72,14 @@ fn drop_again_and_again<T: Send + 'static>(
             println!("dropped after {polls} polls");
             let opened = open(&dir, polls).map(|opened| opened.map(drop));
             let records_now = block_on(async {
-                let recovery = recover_once_free(&dir).await;
+                let recovery = recover(&dir).await;
                 recovery.try_collect::<Vec<_>>().await.unwrap()
             });
             assert_records(&records_now, 1..=records);
             match opened {
                 Some(Ok(())) => return,
-                // An earlier, dropped opening has begun only now.
-                Some(Err(Error::Locked { .. })) | None => {}
                 Some(Err(error)) => panic!("{error:?}"),
+                None => {}
             }
         }
     });
@@ -88,13 +97,9 @@ fn drop_after<F: Future>(polls: usize, future: F) -> Option<F::Output> {
     None
 }
 
-async fn recover_once_free(dir: &Path) -> Recovery {
-    loop {
-        match options().recover(dir).await {
-            Err(Error::Locked { .. }) => yield_now(),
-            recovery => return recovery.unwrap(),
-        }
-    }
+/// It waits for an opening that was dropped and still has the directory locked.
+async fn recover(dir: &Path) -> Recovery {
+    options().recover(dir).await.unwrap()
 }
 
 /// Not even the directory.

@@ -1,8 +1,6 @@
 //! A service whose runtime is dropped after its n-th poll, for every n, and that is then restarted.
 
-use std::path::Path;
 use std::sync::mpsc;
-use std::thread::yield_now;
 
 use futures::TryStreamExt;
 use futures::executor::block_on;
@@ -65,9 +63,9 @@ fn live_on_the_real_disk(limit: usize) -> bool {
     let has_ended = runtime.block_on(service.live(limit, recover));
     drop(runtime);
 
-    let was_open = service.take_wal().is_some();
+    drop(service.take_wal());
     let next = Builder::new_current_thread().build().unwrap();
-    let mut recovery = next.block_on(reopen(&dir, was_open));
+    let mut recovery = next.block_on(narrow().recover(&dir)).unwrap();
     for (payload, pending) in service.take_pending() {
         let lsn = block_on(pending).expect("it was written");
         service.note(lsn, [payload]);
@@ -78,17 +76,6 @@ fn live_on_the_real_disk(limit: usize) -> bool {
     let wal = next.block_on(recovery.into_wal()).unwrap();
     next.block_on(wal.close()).unwrap();
     has_ended
-}
-
-/// Opening waits for a log that was open to close. A dropped opening unlocks the log in its own
-/// time.
-async fn reopen(dir: &Path, was_open: bool) -> Recovery {
-    loop {
-        match narrow().recover(dir).await {
-            Err(Error::Locked { .. }) if !was_open => yield_now(),
-            recovery => return recovery.unwrap(),
-        }
-    }
 }
 
 /// Returns whether the service has ended on its own. Counts the callers that got an unknown

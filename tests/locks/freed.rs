@@ -4,7 +4,7 @@ use futures::future::join_all;
 use tidewal::{Error, Lsn};
 
 use crate::helpers::{
-    WAYS, assert_free, assert_says_locked, collect, fill, on_disk, open_once_free, read_all, submit,
+    WAYS, assert_free, assert_says_locked, collect, fill, on_disk, read_all, submit,
 };
 use crate::support::options;
 
@@ -172,7 +172,7 @@ fn an_opening_that_is_dropped_gives_the_log_free() {
                 tokio::task::yield_now().await;
             }
             drop(opening);
-            let wal = open_once_free(&dir).await;
+            let wal = options().open(&dir).await.unwrap();
             assert_eq!(wal.durable_lsn(), Lsn::new(10));
             wal.close().await.unwrap();
         }

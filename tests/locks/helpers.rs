@@ -73,16 +73,6 @@ pub async fn assert_free(dir: &Path) {
     }
 }
 
-/// Opens a log that is about to be unlocked.
-pub async fn open_once_free(dir: &Path) -> Wal {
-    loop {
-        match options().open(dir).await {
-            Err(Error::Locked { .. }) => tokio::task::yield_now().await,
-            opened => return opened.unwrap(),
-        }
-    }
-}
-
 pub async fn fill(dir: &Path, records: usize) {
     let wal = options().open(dir).await.unwrap();
     append(&wal, records).await;
