@@ -4,9 +4,10 @@
 //! Without a hold, nothing is refused.
 
 mod reading;
+mod state;
 mod terms;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -17,88 +18,8 @@ use crate::lsn::Lsn;
 use crate::mutants::{Mutant, is_active};
 
 pub(crate) use crate::retention::reading::{Pin, Place};
-pub(crate) use crate::retention::terms::{Refusal, Terms};
-
-/// A finished segment: complete and durable, so its records never change again.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Sealed {
-    pub(crate) header: Header,
-    /// The LSN of its last record.
-    pub(crate) last: Lsn,
-    /// Where that record ends, in bytes from the start of the file.
-    pub(crate) end: u64,
-}
-
-/// Identifies a hold of a log.
-#[derive(Clone, Copy, Debug, Eq, Ord, PartialEq, PartialOrd)]
-pub(crate) struct HoldId(u64);
-
-/// What a hold keeps from being truncated.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Hold {
-    /// The first LSN that is kept.
-    pub(crate) from: Lsn,
-    /// The most bytes of truncated segments that the hold may keep.
-    pub(crate) limit: u64,
-}
-
-/// The finished segments of a log, the low-water mark, and the holds.
-#[derive(Clone, Debug, Default)]
-pub(crate) struct Kept {
-    /// `None` until the log has a segment. Before that, it has no id that would survive a crash.
-    pub(crate) log_id: Option<u64>,
-    /// Oldest first. Segments without records are not among them.
-    pub(crate) sealed: Vec<Sealed>,
-    /// The open segment, or `None` until one was opened.
-    pub(crate) open: Option<Header>,
-    /// Everything below it was truncated.
-    pub(crate) truncated: Lsn,
-    /// Segments below it may be about to be removed.
-    going: Lsn,
-    holds: BTreeMap<HoldId, Hold>,
-    /// The terms of the holds that callers took.
-    terms: BTreeMap<HoldId, Terms>,
-    /// The lasting holds that have no owner.
-    ownerless: BTreeSet<HoldId>,
-    /// The segments whose files are open for reading.
-    pins: Vec<Lsn>,
-    /// Whether the log is closing.
-    pub(crate) is_closing: bool,
-}
-
-impl Kept {
-    /// The truncated segments that this hold keeps. Other holds may keep them too.
-    pub(crate) fn held_back(&self, hold: Hold) -> &[Sealed] {
-        let is_let_go = |sealed: &Sealed| sealed.last < hold.from;
-        let rest = &self.sealed[self.sealed.partition_point(is_let_go)..];
-        let is_truncated = |sealed: &Sealed| sealed.last < self.truncated;
-        &rest[..rest.partition_point(is_truncated)]
-    }
-
-    /// The bytes of these segments on disk.
-    pub(crate) fn held_bytes(&self, hold: Hold) -> u64 {
-        let segments = self.held_back(hold).iter();
-        segments.map(|sealed| sealed.header.capacity).sum()
-    }
-
-    /// The highest LSN, at most `before`, below which no hold keeps anything.
-    fn free_before(&self, before: Lsn) -> Lsn {
-        let held = self.holds.values().map(|hold| hold.from).min();
-        held.map_or(before, |from| before.min(from))
-    }
-
-    /// The LSN for a postponed truncation, if a truncated segment that no hold keeps still exists.
-    fn put_off(&self) -> Option<Lsn> {
-        let free = self.free_before(self.truncated);
-        let oldest = self.sealed.first()?;
-        (oldest.last < free).then_some(self.truncated)
-    }
-
-    fn is_exhausted(&self, hold: Hold) -> bool {
-        let bytes = self.held_bytes(hold);
-        bytes > 0 && bytes >= hold.limit
-    }
-}
+pub(crate) use crate::retention::state::{Hold, HoldId, Kept, Sealed, Terms};
+pub(crate) use crate::retention::terms::Refusal;
 
 /// Shared by the writer and the holds.
 #[derive(Default)]

@@ -4,7 +4,7 @@ mod draft;
 
 use crc32fast::Hasher;
 
-use crate::format::le_u32;
+use crate::format::bytes::le_u32;
 use crate::lsn::Lsn;
 use crate::mutants::{Mutant, is_active};
 

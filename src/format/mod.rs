@@ -1,10 +1,11 @@
 //! The bytes of the log, as `docs/format.md` defines them. No I/O.
 //!
 //! [`frame`] is the record, [`segment`] the header block of a file, [`statement`] what a segment
-//! says about itself there, and [`names`] the names of the files. [`walk`] reads record after
-//! record, and [`search`] finds frames after that has stopped. (`snapshot`, behind its feature, is
-//! the format of snapshots.)
+//! says about itself there, [`bytes`] the numbers in them, and [`names`] the names of the files.
+//! [`walk`] reads record after record, and [`search`] finds frames after that has stopped.
+//! (`snapshot`, behind its feature, is the format of snapshots.)
 
+mod bytes;
 pub(crate) mod frame;
 pub(crate) mod names;
 pub(crate) mod search;
@@ -26,16 +27,4 @@ pub(crate) const SEGMENT_SIZE_LIMIT: u64 = 1 << 32;
 /// The largest payload that a segment of `capacity` bytes can hold.
 pub(crate) const fn payload_room(capacity: u64) -> u64 {
     capacity - DATA_OFFSET - frame::HEADER_LEN as u64
-}
-
-fn le_u32(bytes: &[u8], at: usize) -> u32 {
-    let mut field = [0; 4];
-    field.copy_from_slice(&bytes[at..at + 4]);
-    u32::from_le_bytes(field)
-}
-
-fn le_u64(bytes: &[u8], at: usize) -> u64 {
-    let mut field = [0; 8];
-    field.copy_from_slice(&bytes[at..at + 8]);
-    u64::from_le_bytes(field)
 }

@@ -2,9 +2,10 @@
 
 use std::ops::{Range, RangeInclusive};
 
+use crate::format::bytes::{le_u32, le_u64};
 use crate::format::frame::{self, Key};
 use crate::format::statement::{Statement, UnknownKind};
-use crate::format::{DATA_OFFSET, HEADER_BLOCK_LEN, SEGMENT_SIZE_LIMIT, le_u32, le_u64};
+use crate::format::{DATA_OFFSET, HEADER_BLOCK_LEN, SEGMENT_SIZE_LIMIT};
 use crate::lsn::Lsn;
 
 /// Length of the encoded header.

@@ -1,6 +1,6 @@
 //! The bytes of a snapshot (`docs/snapshots.md`, "The file").
 
-use crate::format::{le_u32, le_u64};
+use crate::format::bytes::{le_u32, le_u64};
 use crate::lsn::Lsn;
 
 /// Where the first chunk begins, in bytes: after one header block, as in a segment.

@@ -14,12 +14,14 @@ pub(crate) mod append;
 pub(crate) mod completion;
 pub(crate) mod cost;
 mod enter;
+mod entering;
 pub(crate) mod frames;
 #[cfg(all(test, tidewal_shuttle))]
 mod model;
 pub(crate) mod order;
 pub(crate) mod request;
 mod shared;
+mod state;
 mod wait_list;
 
 use std::sync::Arc;
@@ -34,7 +36,8 @@ use crate::queue::acks::Ack;
 use crate::queue::append::Append;
 use crate::queue::completion::Completion;
 use crate::queue::cost::Cost;
-use crate::queue::enter::{Appended, Appending, Entering, NotEntered};
+use crate::queue::enter::NotEntered;
+use crate::queue::entering::{Appended, Appending, Entering};
 use crate::queue::order::Order;
 use crate::queue::request::{Request, Taken};
 use crate::queue::shared::Shared;

@@ -13,14 +13,12 @@ use std::time::Instant;
 use crate::error::{Error, IoFailure, Result};
 use crate::executor::Executor;
 use crate::mutants::{Mutant, is_active};
-use crate::options::Durability;
-use crate::queue::ack_guard::PendingAcks;
-use crate::queue::acks::{Ack, Acks};
 use crate::queue::cost::Cost;
 use crate::queue::enter::{Enter, NotEntered};
 use crate::queue::order::Order;
-use crate::queue::request::{Queued, Request, Taken};
-use crate::queue::wait_list::{Turn, WaitList};
+use crate::queue::request::{Request, Taken};
+use crate::queue::state::{State, controls};
+use crate::queue::wait_list::Turn;
 use crate::retention::Retention;
 use crate::stats::counters::Counters;
 use crate::sync::atomic::{AtomicBool, Ordering};
@@ -41,55 +39,6 @@ pub(super) struct Shared {
     executor: Executor,
     pub(super) counters: Counters,
     pub(super) retention: Arc<Retention>,
-}
-
-pub(super) struct State {
-    pub(super) queued: Queued,
-    /// The answers to the appends in `queued`.
-    acks: Arc<Acks>,
-    /// The ticket of the first record in `queued`.
-    first: u64,
-    /// The ticket of the next record.
-    next: u64,
-    /// Room for appends.
-    pub(super) appends: WaitList,
-    /// Room for requests that bring no record.
-    pub(super) controls: WaitList,
-    /// Whether no more requests are accepted.
-    closed: bool,
-    /// The writer's waker, if it waits.
-    writer: Option<Waker>,
-}
-
-impl State {
-    fn new(size: Cost) -> Self {
-        Self {
-            queued: Queued::default(),
-            acks: Arc::default(),
-            first: 0,
-            next: 0,
-            appends: WaitList::new(size),
-            controls: WaitList::new(controls(CONTROLS_MAX)),
-            closed: false,
-            writer: None,
-        }
-    }
-
-    /// Assigns tickets to `records` records. Returns the ack of the last one.
-    pub(super) fn number(&mut self, records: usize, durability: Durability) -> Ack {
-        self.next += records as u64;
-        Ack::new(&self.acks, self.next - 1, durability)
-    }
-
-    /// Returns the obligation to answer what is taken.
-    fn take_acks(&mut self) -> Option<PendingAcks> {
-        let tickets = self.first..self.next;
-        self.first = self.next;
-        (!tickets.is_empty()).then(|| {
-            let acks = std::mem::take(&mut self.acks);
-            PendingAcks::new(Arc::downgrade(&acks), tickets)
-        })
-    }
 }
 
 impl Shared {
@@ -350,14 +299,3 @@ impl Shared {
         self.flush_requested.store(false, Ordering::Release);
     }
 }
-
-/// The room that `count` requests without records take.
-pub(super) fn controls(count: usize) -> Cost {
-    Cost {
-        bytes: 0,
-        records: count,
-    }
-}
-
-/// The most requests without records that may wait.
-const CONTROLS_MAX: usize = 1024;

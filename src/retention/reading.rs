@@ -10,7 +10,8 @@ use tokio::sync::watch;
 
 use crate::lsn::Lsn;
 use crate::mutants::{Mutant, is_active};
-use crate::retention::{Kept, Retention, Sealed};
+use crate::retention::Retention;
+use crate::retention::state::{Kept, Sealed};
 
 /// Where a durable record is.
 #[derive(Clone, Copy, Debug)]

@@ -1,23 +1,11 @@
 //! Holds that callers take: whether the requested records are still kept, and what happens when a
 //! hold reaches its bound.
 
-use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::lsn::Lsn;
-use crate::retention::{Hold, HoldId, Kept, Retention, Sealed};
-
-/// The name and the overflow behavior of a caller's hold.
-#[derive(Clone, Debug)]
-pub(crate) struct Terms {
-    /// The purpose of the hold.
-    pub(crate) name: Arc<str>,
-    /// Whether the hold is released when it exceeds its bound. Otherwise no further segment is
-    /// opened.
-    pub(crate) is_released: bool,
-    /// Whether it remains after its owner drops it, for the next owner of this name.
-    pub(crate) is_lasting: bool,
-}
+use crate::retention::Retention;
+use crate::retention::state::{Hold, HoldId, Kept, Sealed, Terms};
 
 /// Why a hold is refused.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -6,7 +6,7 @@
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use crate::stats::FlushCause;
+use crate::stats::flushes::FlushCause;
 
 /// Figures that only grow.
 #[derive(Clone, Copy, Debug)]

@@ -7,8 +7,8 @@ use std::time::Duration;
 use metrics::{Counter, Gauge, Histogram, Unit};
 use metrics::{counter, describe_counter, describe_gauge, describe_histogram, gauge, histogram};
 
-use crate::stats::FlushCause;
 use crate::stats::figures::{Count, Level, Spread};
+use crate::stats::flushes::FlushCause;
 
 pub(super) struct Published {
     counts: [Counter; Count::ALL.len()],

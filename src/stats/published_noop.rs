@@ -2,8 +2,8 @@
 
 use std::time::Duration;
 
-use crate::stats::FlushCause;
 use crate::stats::figures::{Count, Level, Spread};
+use crate::stats::flushes::FlushCause;
 
 #[derive(Debug)]
 pub(super) struct Published;

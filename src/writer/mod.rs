@@ -4,12 +4,13 @@
 //! batch must be written, and [`linger`] waits briefly for more of them. [`batch`] is the life of a
 //! batch as a chain of types. [`tail`] is the end of the log and its rotation, and [`segment`] the
 //! file that is being written. [`spares`] has files ready for rotation, which [`preallocator`]
-//! makes. [`adopt`] prepares a recovered log for appending. [`stall_monitor`] watches the writer for
+//! makes with [`spare_factory`]. [`disk_error`] says which failures poison the log. [`adopt`] prepares a recovered log for appending. [`stall_monitor`] watches the writer for
 //! stalls. [`unshare`] keeps hard-link backups unchanged. (`repair_ops` is what a repair writes.)
 
 mod adopt;
 mod batch;
 mod batcher;
+mod disk_error;
 mod linger;
 mod preallocator;
 #[cfg(feature = "tools")]
@@ -17,6 +18,7 @@ pub(crate) mod repair_ops;
 mod segment;
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 mod slow;
+mod spare_factory;
 mod spares;
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 mod stall_monitor;

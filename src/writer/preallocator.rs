@@ -17,7 +17,7 @@ use crate::mutants::{Mutant, skip_next_sync};
 use crate::queue::completion::Completion;
 use crate::retention::Retention;
 use crate::storage::{Lock, Mode};
-use crate::writer::spares::{Spare, SpareFactory};
+use crate::writer::spare_factory::{Spare, SpareFactory};
 use crate::writer::write_ahead::{WriteAhead, ZEROS_MAX, write_zeros};
 
 /// A request to the preallocator.
@@ -35,7 +35,7 @@ pub(super) struct Retired {
     pub(super) end: u64,
 }
 
-/// The task behind [`Spares`](crate::writer::spares::Spares).
+/// The task behind `Spares`, which is the writer's end.
 pub(super) struct Preallocator {
     pub(super) factory: SpareFactory,
     pub(super) retention: Arc<Retention>,

@@ -7,7 +7,7 @@ use crate::recovered::LastSegment;
 use crate::storage::{Dir, File, Mode, Onto};
 use crate::writer::adopt;
 use crate::writer::segment::{self, Segment};
-use crate::writer::spares::{Spare, create_free};
+use crate::writer::spare_factory::{Spare, create_free};
 use crate::writer::unshare::open_to_change;
 use crate::writer::write_ahead::WriteAhead;
 

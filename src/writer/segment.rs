@@ -12,7 +12,8 @@ use crate::queue::frames::Frames;
 use crate::recovered::LastSegment;
 use crate::retention::Sealed;
 use crate::storage::{Dir, File, Mode, Onto, Present, Synced, Wrote};
-use crate::writer::spares::Spare;
+use crate::writer::disk_error::DiskError;
+use crate::writer::spare_factory::Spare;
 use crate::writer::unshare::open_to_change;
 use crate::writer::write_ahead::WriteAhead;
 
@@ -31,15 +32,6 @@ pub(super) struct Segment {
     next: Lsn,
     /// Whether the mark is up to date.
     is_marked: bool,
-}
-
-/// What the failure of a call means for the log.
-pub(super) enum DiskError {
-    /// The call was part of a preparation that has not changed the log. The request is refused, and
-    /// the log keeps working.
-    Refused(IoFailure),
-    /// A segment or its name may be in an unknown state, so the log is poisoned.
-    Broken(IoFailure),
 }
 
 impl Segment {
@@ -276,24 +268,6 @@ async fn write_head_mark(file: File, header: &Header) -> Result<(File, Synced), 
     let (file, _) = file.write_at(&mark, segment::HEAD_MARK_OFFSET as u64)?;
     skip_next_sync(Mutant::HeadMarkUnsynced);
     file.sync().await
-}
-
-impl DiskError {
-    /// The failure of a call that is part of a preparation.
-    pub(super) fn of_preparation(fault: IoFailure) -> Self {
-        if is_active(Mutant::RefusalPoisons) {
-            return Self::Broken(fault);
-        }
-        Self::Refused(fault)
-    }
-}
-
-impl From<DiskError> for IoFailure {
-    fn from(error: DiskError) -> Self {
-        match error {
-            DiskError::Refused(fault) | DiskError::Broken(fault) => fault,
-        }
-    }
 }
 
 /// Writes and syncs the header block of a file that is not a segment yet. If that fails, the file

@@ -5,25 +5,17 @@
 //! reported.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 
 use crate::error::IoFailure;
 use crate::executor::Executor;
-use crate::format::names;
 use crate::queue::completion::Completion;
 use crate::retention::Retention;
-use crate::storage::{Dir, File, Lock, Mode};
+use crate::storage::{Dir, File, Lock};
 use crate::writer::preallocator::{Preallocator, Recycled, Retired, SpareRequest};
-use crate::writer::write_ahead::WriteAhead;
-
-/// A file of full length under the name of a spare. Its contents do not matter.
-pub(super) struct Spare {
-    pub(super) name: String,
-    pub(super) file: File,
-    pub(super) ahead: WriteAhead,
-}
+use crate::writer::spare_factory::{Spare, SpareFactory};
 
 /// The writer's end.
 pub(super) struct Spares {
@@ -44,15 +36,7 @@ impl Spares {
         retention: &Arc<Retention>,
         lock: Lock,
     ) -> Result<Self, IoFailure> {
-        let factory = SpareFactory {
-            dir: dir.clone(),
-            len,
-            ahead: match count {
-                0 => WriteAhead::DONE,
-                _ => WriteAhead::NOTHING,
-            },
-            next: Arc::default(),
-        };
+        let factory = SpareFactory::new(dir, len, count > 0);
         let (ready_sender, ready) = mpsc::channel(count.max(1));
         let (jobs, inbox) = mpsc::unbounded_channel();
         let (end, ended) = oneshot::channel();
@@ -123,84 +107,5 @@ impl Spares {
     pub(super) async fn end(self) {
         drop((self.jobs, self.ready));
         let _ = self.ended.await;
-    }
-}
-
-/// Makes files of a segment's length.
-#[derive(Clone)]
-pub(super) struct SpareFactory {
-    pub(super) dir: Dir,
-    pub(super) len: u64,
-    /// How new files are written ahead by the writer. If preallocation is off, they are not.
-    ahead: WriteAhead,
-    /// The number in the next file's name.
-    next: Arc<AtomicU64>,
-}
-
-impl SpareFactory {
-    fn next_name(&self) -> String {
-        names::spare(self.next.fetch_add(1, Ordering::Relaxed))
-    }
-
-    /// A new file with its space allocated. Nothing is written to it.
-    pub(super) fn make(&self) -> Result<Spare, IoFailure> {
-        self.take_space(self.create()?)
-    }
-
-    fn create(&self) -> Result<Spare, IoFailure> {
-        let (name, file) = self.name_freely(|name| self.dir.open(name, Mode::Create))?;
-        let ahead = self.ahead;
-        Ok(Spare { name, file, ahead })
-    }
-
-    /// Skips names that are taken by files of an earlier process that could not be removed.
-    pub(super) fn name_freely<T>(
-        &self,
-        mut name_it: impl FnMut(&str) -> Result<T, IoFailure>,
-    ) -> Result<(String, T), IoFailure> {
-        loop {
-            let name = self.next_name();
-            match name_it(&name) {
-                Err(fault) if fault.is_taken() => {}
-                named => return Ok((name, named?)),
-            }
-        }
-    }
-
-    /// If the space cannot be allocated, the file is removed, so it does not keep a part of it.
-    fn take_space(&self, spare: Spare) -> Result<Spare, IoFailure> {
-        let Spare { name, file, ahead } = spare;
-        match file.allocate(self.len) {
-            Ok(file) => Ok(Spare { name, file, ahead }),
-            Err(fault) => {
-                self.discard(&name);
-                Err(fault)
-            }
-        }
-    }
-
-    /// Removes a file that is not needed. If that fails, the next start finds and removes it.
-    pub(super) fn discard(&self, name: &str) {
-        let _ = self.dir.remove(name);
-    }
-}
-
-/// Creates a file with the name of a spare, so the next start removes it if this process ends
-/// early.
-///
-/// The numbers count down, so they never meet those of a factory. Otherwise, on systems that cannot
-/// rename without replacing, one of them could replace the other's file.
-pub(super) fn create_free(dir: &Dir) -> Result<(String, File), IoFailure> {
-    let taken = dir.list()?;
-    let numbers = (0..).map(|number| u64::MAX - number);
-    let mut names = numbers
-        .map(names::spare)
-        .filter(|name| !taken.contains(name));
-    loop {
-        let name = names.next().expect("there are more numbers than files");
-        match dir.open(&name, Mode::Create) {
-            Err(fault) if fault.is_taken() => {}
-            created => return Ok((name, created?)),
-        }
     }
 }

@@ -12,8 +12,9 @@ use crate::mutants::{Mutant, is_active};
 use crate::recovered::{LastSegment, Recovered};
 use crate::retention::{Retention, Sealed};
 use crate::storage::{Dir, File, Onto};
+use crate::writer::disk_error::DiskError;
 use crate::writer::preallocator::Retired;
-use crate::writer::segment::{self, DiskError, Segment};
+use crate::writer::segment::{self, Segment};
 use crate::writer::spares::Spares;
 use crate::writer::unshare::open_to_change;
 

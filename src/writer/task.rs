@@ -20,7 +20,7 @@ use crate::storage::{Closing, Dir, Lock, Present};
 use crate::writer::adopt::adopt;
 use crate::writer::batch::{Batch, DurableUpTo, Unsynced};
 use crate::writer::batcher::{Action, Batcher, WriterState};
-use crate::writer::segment::DiskError;
+use crate::writer::disk_error::DiskError;
 use crate::writer::spares::Spares;
 use crate::writer::stall_monitor::StallMonitor;
 use crate::writer::tail::{Segments, Tail};

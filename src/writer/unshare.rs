@@ -7,8 +7,8 @@
 
 use crate::error::IoFailure;
 use crate::storage::{Dir, File, Mode};
-use crate::writer::segment::DiskError;
-use crate::writer::spares;
+use crate::writer::disk_error::DiskError;
+use crate::writer::spare_factory;
 
 /// Opens a segment to be changed. If it has another name, it is first replaced by a copy that has
 /// the same bytes up to `end`. If there is no room for a copy, the file itself is changed, whatever
@@ -43,7 +43,7 @@ pub(super) async fn replace(
     file: File,
     end: u64,
 ) -> Result<File, IoFailure> {
-    let (spare, copy) = spares::create_free(dir)?;
+    let (spare, copy) = spare_factory::create_free(dir)?;
     let copied = match copy_to(&file, copy, end) {
         Ok(copy) => copy.sync().await,
         Err(fault) => Err(fault),

@@ -1,7 +1,7 @@
 //! A frame's header before the writer completes it.
 
+use crate::format::bytes::le_u32;
 use crate::format::frame::{Frame, HEADER_LEN, KIND_AT, Key, Kind, Lag};
-use crate::format::le_u32;
 use crate::lsn::Lsn;
 
 /// The part of a record's header that the caller of an append knows. The LSN, the lag and the check

@@ -6,14 +6,19 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::path::Path;
 use std::sync::Arc;
 
-use rustix::fs::{AtFlags, Mode as Permissions, OFlags, Stat, fstat, fsync, openat, unlinkat};
+use rustix::fs::{
+    AtFlags, Mode as Permissions, OFlags, Stat, fstat, fsync, mkdirat, openat, unlinkat,
+};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::format::names;
 use crate::storage::access::{Access, DirKey, FileId, LockOwner, SystemLock};
 use crate::storage::backend::{Backend, BackendFile, Found, Locator, Mode, Onto};
 use crate::storage::disk::file::DiskFile;
-use crate::storage::disk::{DiskPath, LOCK_TABLE, lock_file, random, regular};
+use crate::storage::disk::held_lock::{LOCK_TABLE, lock_file};
+use crate::storage::disk::path::DiskPath;
+use crate::storage::disk::random::random;
+use crate::storage::disk::regular;
 use crate::storage::lock_table::LockTable;
 
 /// A directory of the machine's file system.
@@ -46,6 +51,33 @@ impl OpenDir {
             // If that is not allowed, as on a remote disk, root stays the owner.
             let _ = std::os::unix::fs::fchown(created, Some(owner), Some(group));
         }
+    }
+
+    /// Creates a directory in this one and opens it. Another process may have created it in the
+    /// meantime. Returns whether it is new.
+    pub(super) fn make_subdir_unsynced(
+        &self,
+        name: &Path,
+        permissions: Permissions,
+    ) -> Result<(bool, OwnedFd), Errno> {
+        let is_new = match mkdirat(&self.descriptor, name, permissions) {
+            Err(Errno::EXIST) => false,
+            made => made.map(|()| true)?,
+        };
+        let how = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+        let opened = openat(&self.descriptor, name, how, Permissions::empty())?;
+        if is_new {
+            self.give(&opened);
+        }
+        Ok((is_new, opened))
+    }
+
+    /// Creates a directory in this one durably, and opens it.
+    #[cfg(feature = "tools")]
+    fn make_subdir(&self, name: &str) -> io::Result<OwnedFd> {
+        let (_, made) = self.make_subdir_unsynced(Path::new(name), PRIVATE)?;
+        Backend::sync(self)?;
+        Ok(made)
     }
 
     fn create(&self, name: &str) -> io::Result<File> {
@@ -198,7 +230,7 @@ impl Backend for OpenDir {
     #[cfg(feature = "tools")]
     fn open_subdir(&self, name: &str, create: bool) -> io::Result<Arc<dyn Backend>> {
         let opened = match create {
-            true => super::make::make_in(self, name, PRIVATE),
+            true => self.make_subdir(name),
             false => open_directory(&self.descriptor, name).map_err(io::Error::from),
         };
         Ok(Arc::new(Self {

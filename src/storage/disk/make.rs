@@ -1,10 +1,9 @@
 //! Opening a directory by its path, and creating it durably if it is missing.
 
 use std::io;
-use std::os::fd::OwnedFd;
 use std::path::{Component, Path};
 
-use rustix::fs::{AtFlags, Mode, OFlags, mkdirat, open as open_path, unlinkat};
+use rustix::fs::{AtFlags, Mode, OFlags, open as open_path, unlinkat};
 use rustix::io::{Errno, retry_on_intr};
 
 use crate::error::IoFailure;
@@ -78,7 +77,7 @@ fn make(path: &Path, opening: Opening, permissions: Mode) -> Result<OpenDir, Mak
     let Some(Component::Normal(name)) = path.components().next_back() else {
         return Ok(open_existing(path)?);
     };
-    let (is_new, made) = make_unsynced(&parent, Path::new(name), permissions)?;
+    let (is_new, made) = parent.make_subdir_unsynced(Path::new(name), permissions)?;
     match sync(&parent.descriptor) {
         Err(error) if !(opening.allow_unsynced && is_no_sync_of_parent(error)) => {
             if is_new {
@@ -106,33 +105,6 @@ fn sync_parent(dir: &OpenDir) -> Result<(), Errno> {
         Err(error) if !is_no_sync_of_parent(error) => Err(error),
         _ => Ok(()),
     }
-}
-
-/// Creates a directory in another one and opens it. Another process may have created it in the
-/// meantime.
-fn make_unsynced(
-    parent: &OpenDir,
-    name: &Path,
-    permissions: Mode,
-) -> Result<(bool, OwnedFd), Errno> {
-    let is_new = match mkdirat(&parent.descriptor, name, permissions) {
-        Err(Errno::EXIST) => false,
-        made => made.map(|()| true)?,
-    };
-    let how = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
-    let opened = rustix::fs::openat(&parent.descriptor, name, how, Mode::empty())?;
-    if is_new {
-        parent.give(&opened);
-    }
-    Ok((is_new, opened))
-}
-
-/// Creates a directory in another one durably, and opens it.
-#[cfg(feature = "tools")]
-pub(super) fn make_in(parent: &OpenDir, name: &str, permissions: Mode) -> io::Result<OwnedFd> {
-    let (_, made) = make_unsynced(parent, Path::new(name), permissions)?;
-    crate::storage::backend::Backend::sync(parent)?;
-    Ok(made)
 }
 
 /// The process's umask reduces this.

@@ -3,7 +3,7 @@
 use std::io;
 use std::time::Duration;
 
-use crate::storage::sim::Operation;
+use crate::storage::sim::operation::Operation;
 
 /// Faults planned for single operations. Each happens once.
 #[derive(Clone, Default)]

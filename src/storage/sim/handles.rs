@@ -13,21 +13,28 @@ use crate::error::IoFailure;
 use crate::format::{HEADER_BLOCK_LEN, names};
 use crate::storage::access::{Access, DirKey, FileId, LockOwner, SystemLock};
 use crate::storage::backend::{Backend, BackendFile, Found, Locator, Mode, Onto, Opening};
+use crate::storage::dir::Location;
 use crate::storage::lock_table::LockTable;
 use crate::storage::sim::changes::{DirId, InodeId};
 use crate::storage::sim::locks::Lockable;
 use crate::storage::sim::model::{Model, On, power_is_off};
 use crate::storage::sim::{Operation, SimDisk};
 
+impl SimDisk {
+    pub(crate) fn location(&self, path: impl Into<PathBuf>) -> Location {
+        Location::new(SimPath::new(self.clone(), path.into()))
+    }
+}
+
 /// A path on a simulated disk, as seen from one life of the machine.
-pub(super) struct SimPath {
+struct SimPath {
     disk: SimDisk,
     path: PathBuf,
     generation: u64,
 }
 
 impl SimPath {
-    pub(super) fn new(disk: SimDisk, path: PathBuf) -> Self {
+    fn new(disk: SimDisk, path: PathBuf) -> Self {
         let generation = disk.model().generation;
         Self {
             disk,

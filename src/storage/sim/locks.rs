@@ -4,14 +4,7 @@ use std::io;
 
 use crate::storage::access::Access;
 use crate::storage::sim::changes::DirId;
-use crate::storage::sim::model::{DirState, Model};
-
-/// The holders of one lock.
-#[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Locked {
-    readers: usize,
-    appenders: usize,
-}
+use crate::storage::sim::model::{DirState, Locked, Model};
 
 /// What can be locked.
 #[derive(Clone, Copy, Debug)]

@@ -54,19 +54,21 @@ mod faults;
 mod handles;
 mod locks;
 mod model;
+mod operation;
 mod outsider;
 mod pages;
 mod power;
 
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use crate::storage::dir::Location;
 use crate::storage::lock_table::LockTable;
-use crate::storage::sim::handles::SimPath;
 use crate::storage::sim::model::Model;
+
+pub use crate::storage::sim::operation::Operation;
+pub use crate::storage::sim::power::Survival;
 
 /// A simulated disk. Clones are the same disk.
 #[derive(Clone)]
@@ -366,10 +368,6 @@ impl SimDisk {
         self.model().locks_directories = can;
     }
 
-    pub(crate) fn location(&self, path: impl Into<PathBuf>) -> Location {
-        Location::new(SimPath::new(self.clone(), path.into()))
-    }
-
     fn model(&self) -> MutexGuard<'_, Model> {
         self.model.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -384,74 +382,6 @@ impl std::fmt::Debug for SimDisk {
         f.debug_struct("SimDisk")
             .field("operations", &self.operations())
             .finish_non_exhaustive()
-    }
-}
-
-/// Which of the volatile changes survive a power cut.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum Survival {
-    /// None: the disk holds only what was synced.
-    Nothing,
-    /// All of them.
-    Everything,
-    /// The first ones, in the order in which they were made.
-    Prefix(usize),
-    /// The pieces whose bits are set, where the lowest bit is the oldest piece: see
-    /// [`SimDisk::volatile_pieces`]. The 65th piece and those after it are lost.
-    Pieces(u64),
-    /// A random subset, chosen by the disk's seed. A write can survive in part, by 512-byte sectors
-    /// or 4 KiB pages. A file may also have grown without its data, and then holds zeros or
-    /// garbage.
-    Random,
-}
-
-/// The kinds of operation that [`SimDisk::fail`] knows.
-#[derive(Clone, Copy, Debug, Eq, Hash, PartialEq)]
-#[non_exhaustive]
-pub enum Operation {
-    /// Allocating or releasing space of a file.
-    Allocate,
-    /// Creating a file.
-    Create,
-    /// Giving a file a second name, which only `tools` does.
-    Link,
-    /// Listing a directory.
-    List,
-    /// Opening a file that exists.
-    Open,
-    /// Reading from a file.
-    Read,
-    /// Removing a file.
-    Remove,
-    /// Renaming a file.
-    Rename,
-    /// Syncing a file.
-    Sync,
-    /// Syncing a directory.
-    SyncDir,
-    /// Writing to a file.
-    Write,
-}
-
-impl Operation {
-    /// Every kind.
-    pub const ALL: [Self; 11] = [
-        Self::Allocate,
-        Self::Create,
-        Self::Link,
-        Self::List,
-        Self::Open,
-        Self::Read,
-        Self::Remove,
-        Self::Rename,
-        Self::Sync,
-        Self::SyncDir,
-        Self::Write,
-    ];
-
-    fn changes_the_disk(self) -> bool {
-        !matches!(self, Self::List | Self::Open | Self::Read)
     }
 }
 

@@ -8,10 +8,9 @@ use std::time::Duration;
 
 use crate::format::{HEADER_BLOCK_LEN, names};
 use crate::rng::SplitMix64;
-use crate::storage::sim::Operation;
 use crate::storage::sim::changes::{Change, DirId, InodeId};
 use crate::storage::sim::faults::Faults;
-use crate::storage::sim::locks::Locked;
+use crate::storage::sim::operation::Operation;
 use crate::storage::sim::pages::BadPages;
 
 /// The disk's whole state, behind one lock.
@@ -66,6 +65,13 @@ pub(super) struct DirState {
     /// All lock files of the directory so far. At most the last one still has the name.
     pub(super) lock_files: Vec<Locked>,
     pub(super) has_lock_file: bool,
+}
+
+/// The holders of one lock.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Locked {
+    pub(super) readers: usize,
+    pub(super) appenders: usize,
 }
 
 impl Model {

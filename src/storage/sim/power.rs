@@ -2,10 +2,29 @@
 
 use std::collections::BTreeSet;
 
-use crate::storage::sim::Survival;
 use crate::storage::sim::changes::{Change, Edit};
 use crate::storage::sim::faults::Faults;
 use crate::storage::sim::model::{DirState, Inode, Model};
+
+/// Which of the volatile changes survive a power cut.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+#[non_exhaustive]
+pub enum Survival {
+    /// None: the disk holds only what was synced.
+    Nothing,
+    /// All of them.
+    Everything,
+    /// The first ones, in the order in which they were made.
+    Prefix(usize),
+    /// The pieces whose bits are set, where the lowest bit is the oldest piece: see
+    /// [`SimDisk::volatile_pieces`](crate::sim::SimDisk::volatile_pieces). The 65th piece and those
+    /// after it are lost.
+    Pieces(u64),
+    /// A random subset, chosen by the disk's seed. A write can survive in part, by 512-byte sectors
+    /// or 4 KiB pages. A file may also have grown without its data, and then holds zeros or
+    /// garbage.
+    Random,
+}
 
 impl Model {
     pub(super) fn restart(&mut self, survival: Survival) {
