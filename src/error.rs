@@ -1,16 +1,24 @@
 //! Errors, grouped by what the caller should do next.
 
+mod codec_error;
 mod corruption;
+mod io_failure;
+mod unsupported;
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
-use std::{fmt, io};
 
 use bytes::Bytes;
 
 use crate::lsn::Lsn;
 
+pub use crate::error::codec_error::CodecError;
 pub use crate::error::corruption::{Corruption, CorruptionKind};
+pub use crate::error::io_failure::IoFailure;
+pub use crate::error::unsupported::UnsupportedReason;
+
+#[cfg(feature = "sim")]
+pub(crate) use crate::error::io_failure::UNREADABLE;
 
 /// The result of an operation on the log.
 pub type Result<T, E = Error> = std::result::Result<T, E>;
@@ -344,161 +352,4 @@ impl From<TrySubmitError> for Error {
             TrySubmitError::Refused(error) => error,
         }
     }
-}
-
-/// The error of a [`Codec`](crate::typed::Codec) for a value or a record.
-///
-/// It displays as the codec's own error, which [`get_ref`](Self::get_ref) returns.
-#[derive(Clone, Debug)]
-pub struct CodecError(Arc<dyn std::error::Error + Send + Sync>);
-
-impl CodecError {
-    pub(crate) fn new(source: Box<dyn std::error::Error + Send + Sync>) -> Self {
-        Self(source.into())
-    }
-
-    /// The codec's own error.
-    #[must_use]
-    pub fn get_ref(&self) -> &(dyn std::error::Error + Send + Sync + 'static) {
-        &*self.0
-    }
-}
-
-impl fmt::Display for CodecError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
-
-impl std::error::Error for CodecError {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        self.0.source()
-    }
-}
-
-/// Content of a segment that only a later version of the format defines.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-#[non_exhaustive]
-pub enum UnsupportedReason {
-    /// A frame of an unknown kind whose check holds.
-    FrameKind {
-        /// The kind.
-        kind: u8,
-        /// Where the frame begins, in bytes from the start of the file.
-        offset: u64,
-    },
-    /// A byte of the header block that is zero in this version of the format.
-    ReservedByte {
-        /// Where it is, in bytes from the start of the file.
-        offset: u64,
-    },
-    /// The version in the segment's header.
-    Version(u32),
-}
-
-impl fmt::Display for UnsupportedReason {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::FrameKind { kind, offset } => {
-                write!(f, "has a frame of kind {kind} at byte {offset}")
-            }
-            Self::ReservedByte { offset } => {
-                write!(f, "uses byte {offset} of its header block")
-            }
-            Self::Version(version) => write!(f, "has format version {version}"),
-        }
-    }
-}
-
-/// A failed call to the operating system: what was tried, on which file, and why it failed.
-#[derive(Clone, Debug)]
-pub struct IoFailure(Arc<IoFailureParts>);
-
-impl IoFailure {
-    pub(crate) fn new(action: &'static str, path: &Path, source: io::Error) -> Self {
-        Self(Arc::new(IoFailureParts {
-            action,
-            path: path.to_owned(),
-            source,
-        }))
-    }
-
-    /// What was tried, such as "sync".
-    #[must_use]
-    pub fn action(&self) -> &'static str {
-        self.0.action
-    }
-
-    /// The file or directory.
-    #[must_use]
-    pub fn path(&self) -> &Path {
-        &self.0.path
-    }
-
-    /// The error of the operating system.
-    #[must_use]
-    pub fn io_error(&self) -> &io::Error {
-        &self.0.source
-    }
-
-    /// Whether the reason is a full disk or an exhausted quota.
-    pub(crate) fn is_storage_full(&self) -> bool {
-        matches!(
-            self.0.source.kind(),
-            io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded
-        )
-    }
-
-    /// Whether the disk cannot read the bytes, or the file system considers them damaged.
-    pub(crate) fn is_unreadable(&self) -> bool {
-        let code = self.0.source.raw_os_error();
-        code.is_some_and(|code| UNREADABLE.contains(&code))
-    }
-
-    /// Whether there is no such file.
-    pub(crate) fn is_not_found(&self) -> bool {
-        self.0.source.kind() == io::ErrorKind::NotFound
-    }
-
-    /// Whether the new name of a file is already taken.
-    pub(crate) fn is_taken(&self) -> bool {
-        self.0.source.kind() == io::ErrorKind::AlreadyExists
-    }
-
-    /// Whether the system refused to begin a change of a directory.
-    pub(crate) fn is_refused_at_once(&self) -> bool {
-        use io::ErrorKind::{OutOfMemory, PermissionDenied, ReadOnlyFilesystem};
-        let kind = self.0.source.kind();
-        let others = [OutOfMemory, PermissionDenied, ReadOnlyFilesystem];
-        self.is_storage_full() || others.contains(&kind)
-    }
-}
-
-impl fmt::Display for IoFailure {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cannot {} {}", self.0.action, self.0.path.display())
-    }
-}
-
-impl std::error::Error for IoFailure {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        Some(&self.0.source)
-    }
-}
-
-/// The errors of a system for bytes that it cannot read: `EIO`, and on Linux also `EBADMSG` and
-/// `EUCLEAN` of file systems with checksums.
-#[cfg(any(target_os = "linux", target_os = "android"))]
-pub(crate) const UNREADABLE: &[i32] = &[5, 74, 117];
-#[cfg(all(unix, not(any(target_os = "linux", target_os = "android"))))]
-pub(crate) const UNREADABLE: &[i32] = &[5];
-/// `ERROR_CRC` and `ERROR_IO_DEVICE`.
-#[cfg(not(unix))]
-pub(crate) const UNREADABLE: &[i32] = &[23, 1117];
-
-#[derive(Debug)]
-struct IoFailureParts {
-    action: &'static str,
-    path: PathBuf,
-    source: io::Error,
 }
