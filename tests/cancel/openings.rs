@@ -33,15 +33,8 @@ fn after_a_dropped_recover_no_segment_was_changed_and_the_directory_is_given_fre
     for log in LOGS {
         at_every_step(async |steps| {
             let disk = log.make().await;
-            let before = disk.operations();
             let recover = options().recover_on(&disk, DIR);
-            let completed = drop_after(steps, recover).await.is_some();
-            log.check(&disk).await;
-            if !matches!(log, Log::Closing) {
-                assert_eq!(disk.operations(), before, "something was changed");
-            }
-            log.check_and_go_on(&disk).await;
-            completed
+            changes_nothing(log, &disk, drop_after(steps, recover)).await
         });
     }
 }
@@ -53,17 +46,26 @@ fn after_a_dropped_read_no_segment_was_changed_and_the_directory_is_given_free()
     for log in LOGS {
         at_every_step(async |steps| {
             let disk = log.make().await;
-            let before = disk.operations();
             let read = options().read_on(&disk, DIR);
-            let completed = drop_after(steps, read).await.is_some();
-            log.check(&disk).await;
-            if !matches!(log, Log::Closing) {
-                assert_eq!(disk.operations(), before, "something was changed");
-            }
-            log.check_and_go_on(&disk).await;
-            completed
+            changes_nothing(log, &disk, drop_after(steps, read)).await
         });
     }
+}
+
+/// Checks that an opening that may be dropped changes nothing. Returns whether it completed.
+async fn changes_nothing<T>(
+    log: Log,
+    disk: &SimDisk,
+    opening: impl Future<Output = Option<T>>,
+) -> bool {
+    let before = disk.operations();
+    let completed = opening.await.is_some();
+    log.check(disk).await;
+    if !matches!(log, Log::Closing) {
+        assert_eq!(disk.operations(), before, "something was changed");
+    }
+    log.check_and_go_on(disk).await;
+    completed
 }
 
 /// `Recovery::into_wal`: "If the future is dropped before it completes, no log is open, the
