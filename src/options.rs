@@ -269,7 +269,51 @@ impl WalOptions {
 
     /// Checks every bound.
     pub(crate) fn validate(&self) -> Result<()> {
+        self.check_sizes()?;
+        self.check_queue()?;
+        self.check_times()?;
+        check(
+            "spare_segments",
+            self.spare_segments <= SPARE_SEGMENTS_MAX,
+            || format!("at most {SPARE_SEGMENTS_MAX} files"),
+        )
+    }
+
+    fn check_sizes(&self) -> Result<()> {
         let room = format::payload_room(self.segment_size.max(SEGMENT_SIZE_MIN));
+        check(
+            "segment_size",
+            (SEGMENT_SIZE_MIN..=SEGMENT_SIZE_MAX).contains(&self.segment_size),
+            || format!("between {SEGMENT_SIZE_MIN} and {SEGMENT_SIZE_MAX} bytes"),
+        )?;
+        check(
+            "max_record_size",
+            self.payload_limit() as u64 <= room,
+            || format!("at most {room} bytes, which is what a segment of this size holds"),
+        )?;
+        check(
+            "follow_buffer_bytes",
+            u32::try_from(self.follow_buffer_bytes).is_ok(),
+            || format!("at most {} bytes", u32::MAX),
+        )
+    }
+
+    fn check_queue(&self) -> Result<()> {
+        check("max_batch_bytes", self.max_batch_bytes >= 1, || {
+            "at least 1 byte".into()
+        })?;
+        check("max_batch_records", self.max_batch_records >= 1, || {
+            "at least 1 record".into()
+        })?;
+        check("queue_bytes", is_budget(self.queue_bytes), || {
+            budget_bound("bytes")
+        })?;
+        check("queue_records", is_budget(self.queue_records), || {
+            budget_bound("records")
+        })
+    }
+
+    fn check_times(&self) -> Result<()> {
         let interval = match self.sync_policy {
             SyncPolicy::Interval(interval) => interval,
             SyncPolicy::Always | SyncPolicy::Manual => INTERVAL_MAX,
@@ -279,33 +323,6 @@ impl WalOptions {
             !interval.is_zero() && interval <= INTERVAL_MAX,
             || "an interval above zero and of at most one day".into(),
         )?;
-        check(
-            "segment_size",
-            (SEGMENT_SIZE_MIN..=SEGMENT_SIZE_MAX).contains(&self.segment_size),
-            || format!("between {SEGMENT_SIZE_MIN} and {SEGMENT_SIZE_MAX} bytes"),
-        )?;
-        check("max_batch_bytes", self.max_batch_bytes >= 1, || {
-            "at least 1 byte".into()
-        })?;
-        check("max_batch_records", self.max_batch_records >= 1, || {
-            "at least 1 record".into()
-        })?;
-        check(
-            "max_record_size",
-            self.payload_limit() as u64 <= room,
-            || format!("at most {room} bytes, which is what a segment of this size holds"),
-        )?;
-        check("queue_bytes", is_budget(self.queue_bytes), || {
-            budget_bound("bytes")
-        })?;
-        check("queue_records", is_budget(self.queue_records), || {
-            budget_bound("records")
-        })?;
-        check(
-            "spare_segments",
-            self.spare_segments <= SPARE_SEGMENTS_MAX,
-            || format!("at most {SPARE_SEGMENTS_MAX} files"),
-        )?;
         check("busy_poll", self.busy_poll <= BUSY_POLL_MAX, || {
             "at most 1 ms".into()
         })?;
@@ -313,11 +330,6 @@ impl WalOptions {
             "slow_sync_after",
             (SLOW_SYNC_MIN..=INTERVAL_MAX).contains(&self.slow_sync_after),
             || "between 1 ms and one day".into(),
-        )?;
-        check(
-            "follow_buffer_bytes",
-            u32::try_from(self.follow_buffer_bytes).is_ok(),
-            || format!("at most {} bytes", u32::MAX),
         )?;
         check(
             "follow_rotate_interval",

@@ -53,37 +53,38 @@ fn verdict(
     let proven = statement
         .map_or(Lsn::ZERO, |statement| statement.lsn)
         .max(found);
+    let damaged = |kind, proven| Verdict::Damaged(scan.damaged(dir, kind, proven));
     if proven > end {
-        return Verdict::Damaged(scan.damaged(dir, CorruptionKind::ProvenLost, proven));
+        return damaged(CorruptionKind::ProvenLost, proven);
     }
-    let kind = statement.map(|statement| statement.kind);
-    if kind == Some(StatementKind::Link) {
-        return Verdict::Damaged(scan.damaged(dir, CorruptionKind::SuccessorMissing, Lsn::ZERO));
-    }
-    let reason = match stop {
-        Stop::Seal => return Verdict::Sealed,
+    match (statement.map(|statement| statement.kind), stop) {
+        (Some(StatementKind::Link), _) => damaged(CorruptionKind::SuccessorMissing, Lsn::ZERO),
+        (_, Stop::Seal) => Verdict::Sealed,
         // The seal names another end than the readable records have.
-        _ if kind == Some(StatementKind::Seal) => {
-            return Verdict::Damaged(scan.damaged(dir, CorruptionKind::SealedDamaged, Lsn::ZERO));
-        }
+        (Some(StatementKind::Seal), _) => damaged(CorruptionKind::SealedDamaged, Lsn::ZERO),
         // The page may hold the record that was acknowledged last, and nothing after it would prove
         // that.
-        Stop::Unreadable(_) => {
-            return Verdict::Damaged(scan.damaged(dir, CorruptionKind::ProvenLost, Lsn::ZERO));
-        }
+        (_, Stop::Unreadable(_)) => damaged(CorruptionKind::ProvenLost, Lsn::ZERO),
+        _ => Verdict::Torn(TornTail {
+            segment: dir.path_of(&scan.segment.name),
+            offset,
+            lsn: end.next(),
+            reason: torn_reason(stop, scan.walker.is_in_unit()),
+        }),
+    }
+}
+
+/// What is torn, after a scan that stopped at something else than a seal or a bad sector.
+fn torn_reason(stop: Stop, is_in_unit: bool) -> TornTailReason {
+    match stop {
         Stop::BadRecord(frame) if frame.kind == Kind::Part => TornTailReason::TornBatch,
-        _ if scan.walker.is_in_unit() => TornTailReason::TornBatch,
+        _ if is_in_unit => TornTailReason::TornBatch,
         Stop::BadRecord(_) => TornTailReason::TornRecord,
         // An unknown kind is an error before a verdict is reached.
-        Stop::Limit | Stop::NoRecord | Stop::UnknownKind(_) => TornTailReason::NoRecord,
-    };
-    let segment = dir.path_of(&scan.segment.name);
-    Verdict::Torn(TornTail {
-        segment,
-        offset,
-        lsn: end.next(),
-        reason,
-    })
+        Stop::Limit | Stop::NoRecord | Stop::UnknownKind(_) | Stop::Seal | Stop::Unreadable(_) => {
+            TornTailReason::NoRecord
+        }
+    }
 }
 
 /// What the frames after the place where a scan stopped prove.

@@ -49,6 +49,15 @@ impl fmt::Display for RepairPlan {
         if self.is_empty() {
             return f.write_str("Nothing is damaged, and there is nothing to repair.\n");
         }
+        self.write_steps(f)?;
+        writeln!(f)?;
+        self.write_kept(f)?;
+        self.write_next(f)
+    }
+}
+
+impl RepairPlan {
+    fn write_steps(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         for (index, step) in self.steps.iter().enumerate() {
             writeln!(f, "{:3}. {step}", index + 1)?;
         }
@@ -56,8 +65,10 @@ impl fmt::Display for RepairPlan {
             f,
             "     A note of it is written to {}/REPAIR.txt.",
             short_name(&self.folder)
-        )?;
-        writeln!(f)?;
+        )
+    }
+
+    fn write_kept(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.kept {
             Some(kept) => writeln!(
                 f,
@@ -84,11 +95,9 @@ impl fmt::Display for RepairPlan {
                 short_name(&self.folder)
             )?;
         }
-        self.write_next(f)
+        Ok(())
     }
-}
 
-impl RepairPlan {
     fn write_next(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         writeln!(f, "The next append gets LSN {}.", self.next)?;
         if let Some(reused) = &self.reused {

@@ -11,6 +11,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use crate::error::IoFailure;
 use crate::executor::Executor;
+use crate::options::WalOptions;
 use crate::queue::completion::Completion;
 use crate::retention::Retention;
 use crate::storage::{Dir, File, Lock};
@@ -28,15 +29,16 @@ pub(super) struct Spares {
 }
 
 impl Spares {
-    /// Starts a preallocator of `count` files of `len` bytes.
+    /// Starts a preallocator of as many files as configured.
     pub(super) fn start(
         dir: &Dir,
         executor: Executor,
-        (count, len): (usize, u64),
+        options: &WalOptions,
         retention: &Arc<Retention>,
         lock: Lock,
     ) -> Result<Self, IoFailure> {
-        let factory = SpareFactory::new(dir, len, count > 0);
+        let count = options.spare_segments;
+        let factory = SpareFactory::new(dir, options.segment_size, count > 0);
         let (ready_sender, ready) = mpsc::channel(count.max(1));
         let (jobs, inbox) = mpsc::unbounded_channel();
         let (end, ended) = oneshot::channel();

@@ -127,15 +127,11 @@ impl Writer {
         let synced = adopt(&dir, &recovered).await?;
         let (end, last) = (recovered.end, recovered.last);
         let retention = Arc::clone(inbox.retention());
-        let spares = Spares::start(
-            &dir,
-            executor,
-            (options.spare_segments, options.segment_size),
-            &retention,
-            lock.share(),
-        )?;
+        let spares = Spares::start(&dir, executor, options, &retention, lock.share())?;
         let stall_monitor = StallMonitor::start(&dir, executor, options, &inbox)?;
         inbox.counters().note_opened(end, recovered.segments.len());
+        let size = options.segment_size;
+        let segments = Segments::new(dir.clone(), recovered, size, spares, retention);
         Ok(Self {
             executor,
             inbox,
@@ -144,13 +140,7 @@ impl Writer {
                 next: end.next(),
                 last,
             },
-            segments: Segments::new(
-                dir.clone(),
-                recovered,
-                options.segment_size,
-                spares,
-                retention,
-            ),
+            segments,
             unsynced: Unsynced::new(),
             feed,
             in_doubt: InDoubt::default(),
