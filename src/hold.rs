@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::error::{Error, Result};
 use crate::lsn::Lsn;
 use crate::queue::Control;
-use crate::retention::{self, HoldId, Kept, Refusal, Retention, Terms};
+use crate::retention::{self, HoldId, Refusal, Retention, RetentionState, Terms};
 use crate::wal::Wal;
 
 impl Wal {
@@ -110,7 +110,7 @@ impl Hold {
     /// The first record that the hold keeps, or `None` if it was released.
     #[must_use]
     pub fn lsn(&self) -> Option<Lsn> {
-        self.retention.place_of_hold(self.id)
+        self.retention.start_of_hold(self.id)
     }
 
     /// The name of the hold and what it keeps, or `None` if it was released.
@@ -268,7 +268,7 @@ pub struct HoldInfo {
 }
 
 impl HoldInfo {
-    fn of(kept: &Kept, hold: retention::Hold, terms: &Terms) -> Self {
+    fn of(kept: &RetentionState, hold: retention::Hold, terms: &Terms) -> Self {
         Self {
             name: terms.name.to_string(),
             from: hold.from,

@@ -17,14 +17,14 @@ use crate::format::segment::Header;
 use crate::lsn::Lsn;
 use crate::mutants::{Mutant, is_active};
 
-pub(crate) use crate::retention::reading::{Pin, Place};
-pub(crate) use crate::retention::state::{Hold, HoldId, Kept, Sealed, Terms};
+pub(crate) use crate::retention::reading::{Pin, SegmentState};
+pub(crate) use crate::retention::state::{Hold, HoldId, RetentionState, Sealed, Terms};
 pub(crate) use crate::retention::terms::Refusal;
 
 /// Shared by the writer and the holds.
 #[derive(Default)]
 pub(crate) struct Retention {
-    kept: watch::Sender<Kept>,
+    kept: watch::Sender<RetentionState>,
     /// The number of the last hold that was added.
     last_id: AtomicU64,
     /// Whether the writer was asked for the truncation that holds have postponed.
@@ -101,7 +101,7 @@ impl Retention {
 /// the LSN to truncate before. Moving the hold and checking are one atomic step: a truncation comes
 /// either before it and is seen, or after it and is not postponed.
 impl Retention {
-    pub(crate) fn kept(&self) -> Kept {
+    pub(crate) fn kept(&self) -> RetentionState {
         self.kept.borrow().clone()
     }
 

@@ -20,7 +20,7 @@ use crate::format::segment::Header;
 use crate::import::Target;
 use crate::lsn::Lsn;
 use crate::queue::Control;
-use crate::retention::{Hold, HoldId, Kept, Retention};
+use crate::retention::{Hold, HoldId, Retention, RetentionState};
 use crate::storage::{Closing, Dir, Location, Lock};
 use crate::wal::Wal;
 
@@ -183,7 +183,7 @@ impl Backup {
 }
 
 /// The segments of the copy of a log that is durable up to `last`.
-fn parts(kept: &Kept, last: Lsn, dir: &Dir) -> Vec<Part> {
+fn parts(kept: &RetentionState, last: Lsn, dir: &Dir) -> Vec<Part> {
     let sealed = kept
         .sealed
         .iter()

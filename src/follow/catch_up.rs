@@ -17,7 +17,7 @@ use crate::mutants::{Mutant, is_active};
 use crate::queue::completion::Completion;
 use crate::queue::request::Request;
 use crate::recovery::{FinishedScan, Records};
-use crate::retention::{Kept, Place, Sealed};
+use crate::retention::{RetentionState, Sealed, SegmentState};
 
 /// Records read from a file, and the permit for the memory that they take.
 pub(super) struct Chunk {
@@ -61,11 +61,11 @@ impl CatchUp {
 
     async fn catch_up(&mut self) -> Result<()> {
         while self.source.feed.needs_files(self.next) && !self.outbox.is_closed() {
-            match self.source.retention.place_of(self.next) {
-                Place::Finished(sealed) => self.read(&sealed).await?,
-                Place::Open => self.finish_open().await,
-                Place::Closing => return Ok(()),
-                Place::Truncated { oldest } => {
+            match self.source.retention.segment_of(self.next) {
+                SegmentState::Finished(sealed) => self.read(&sealed).await?,
+                SegmentState::Open => self.finish_open().await,
+                SegmentState::Closing => return Ok(()),
+                SegmentState::Truncated { oldest } => {
                     let asked = self.next;
                     return Err(Error::Truncated { asked, oldest });
                 }
@@ -107,7 +107,7 @@ impl CatchUp {
     /// Waits until the open segment is finished. Requests a rotation if the interval allows it.
     async fn finish_open(&self) {
         let next = self.next;
-        let is_finished = move |kept: &Kept| kept.is_finished(next);
+        let is_finished = move |kept: &RetentionState| kept.is_finished(next);
         let claimed = self.source.feed.claim_rotation(self.source.executor.now());
         let Ok(()) = claimed else {
             let sleep = self.source.executor.sleep_until(claimed.err());
@@ -132,7 +132,7 @@ impl CatchUp {
     /// dropped.
     async fn unless<T>(
         &self,
-        is_so: impl Fn(&Kept) -> bool,
+        is_so: impl Fn(&RetentionState) -> bool,
         work: impl Future<Output = T>,
     ) -> Option<T> {
         self.source.unless(is_so, self.outbox.closed(), work).await

@@ -15,7 +15,7 @@ use crate::format::segment::Header;
 use crate::lsn::Lsn;
 use crate::queue::completion::Completion;
 use crate::queue::request::Request;
-use crate::retention::Kept;
+use crate::retention::RetentionState;
 use crate::wal::Wal;
 
 impl Wal {
@@ -53,7 +53,7 @@ impl Wal {
 #[derive(Clone)]
 pub struct Segments {
     source: Arc<Source>,
-    news: watch::Receiver<Kept>,
+    news: watch::Receiver<RetentionState>,
 }
 
 impl Segments {

@@ -19,7 +19,7 @@ use crate::format::segment::Header;
 use crate::lsn::Lsn;
 use crate::queue::Progress;
 use crate::recovery::FinishedScan;
-use crate::retention::{Kept, Place, Sealed};
+use crate::retention::{RetentionState, Sealed, SegmentState};
 use crate::wal::Wal;
 
 impl Wal {
@@ -78,7 +78,7 @@ impl Wal {
 #[must_use = "streams do nothing unless polled"]
 pub struct FinishedSegments {
     source: Arc<Source>,
-    news: watch::Receiver<Kept>,
+    news: watch::Receiver<RetentionState>,
     progress: watch::Receiver<Progress>,
     changed: Changed,
     /// The first record of the next segment.
@@ -89,7 +89,10 @@ pub struct FinishedSegments {
 /// A wait for the next change, which owns the receivers that it waits on.
 type Changed = Pin<Box<dyn Future<Output = ()> + Send>>;
 
-fn changed(mut news: watch::Receiver<Kept>, mut progress: watch::Receiver<Progress>) -> Changed {
+fn changed(
+    mut news: watch::Receiver<RetentionState>,
+    mut progress: watch::Receiver<Progress>,
+) -> Changed {
     Box::pin(async move {
         // The first sender lives as long as the retention, which the stream keeps alive. If the second one is
         // dropped, that is a change too.
@@ -129,15 +132,15 @@ impl FinishedSegments {
             Lsn::ZERO => kept.oldest().unwrap_or(end.next()),
             asked => asked,
         };
-        let (place, is_behind) = (kept.place_of(first), kept.has_finished(first));
+        let (state, is_behind) = (kept.segment_of(first), kept.has_finished(first));
         drop(kept);
-        match place {
-            Place::Closing => self.end(is_behind),
-            Place::Finished(sealed) => Some(Ok(Some(sealed))),
-            Place::Truncated { oldest } if first <= end => {
+        match state {
+            SegmentState::Closing => self.end(is_behind),
+            SegmentState::Finished(sealed) => Some(Ok(Some(sealed))),
+            SegmentState::Truncated { oldest } if first <= end => {
                 Some(Err(Error::Truncated { asked, oldest }))
             }
-            Place::Open | Place::Truncated { .. } => None,
+            SegmentState::Open | SegmentState::Truncated { .. } => None,
         }
     }
 
@@ -279,8 +282,8 @@ impl FinishedSegment {
 
     /// Why the segment can no longer be read.
     fn gone(&self) -> Error {
-        match self.source.retention.place_of(self.first()) {
-            Place::Truncated { oldest } => Error::Truncated {
+        match self.source.retention.segment_of(self.first()) {
+            SegmentState::Truncated { oldest } => Error::Truncated {
                 asked: self.first(),
                 oldest,
             },
@@ -351,7 +354,7 @@ async fn send_all(segment: &FinishedSegment, outbox: &mpsc::Sender<Result<Bytes>
     };
     let mut file = FinishedScan::open_bytes(&source.dir, header, *end)?;
     while let Some(piece) = file.next()? {
-        let is_gone = |kept: &Kept| !kept.has(header.base);
+        let is_gone = |kept: &RetentionState| !kept.has(header.base);
         let sent = source.unless(is_gone, outbox.closed(), outbox.send(Ok(piece)));
         match sent.await {
             Some(Ok(())) => {}

@@ -8,7 +8,7 @@ use crate::executor::{Executor, race};
 use crate::feed::Feed;
 use crate::lsn::Lsn;
 use crate::queue::Control;
-use crate::retention::{Kept, Pin, Retention};
+use crate::retention::{Pin, Retention, RetentionState};
 use crate::storage::{Closing, Dir, Lock};
 use crate::wal::Wal;
 
@@ -60,7 +60,7 @@ impl Source {
     /// Runs `job` unless the condition becomes true, the log is closing, or the reader was dropped.
     pub(super) async fn unless<T>(
         &self,
-        is_so: impl Fn(&Kept) -> bool,
+        is_so: impl Fn(&RetentionState) -> bool,
         has_gone: impl Future<Output = ()>,
         work: impl Future<Output = T>,
     ) -> Option<T> {

@@ -11,13 +11,13 @@ use tokio::sync::watch;
 use crate::lsn::Lsn;
 use crate::mutants::{Mutant, is_active};
 use crate::retention::Retention;
-use crate::retention::state::{Kept, Sealed};
+use crate::retention::state::{RetentionState, Sealed};
 
-/// Where a durable record is.
+/// The state of the segment that a durable record was written to.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Place {
+pub(crate) enum SegmentState {
     Finished(Sealed),
-    /// In the open segment.
+    /// Still being written.
     Open,
     Truncated {
         /// The oldest record that is kept, or the LSN that the first record would have.
@@ -27,7 +27,7 @@ pub(crate) enum Place {
     Closing,
 }
 
-impl Kept {
+impl RetentionState {
     /// The oldest record that is kept, or `None` if there is none.
     pub(crate) fn oldest(&self) -> Option<Lsn> {
         let oldest = self.sealed.first().map(|sealed| sealed.header.base);
@@ -54,19 +54,21 @@ impl Kept {
         self.sealed.last().is_some_and(|sealed| lsn <= sealed.last)
     }
 
-    pub(crate) fn place_of(&self, lsn: Lsn) -> Place {
+    pub(crate) fn segment_of(&self, lsn: Lsn) -> SegmentState {
         let found = self.sealed.partition_point(|sealed| sealed.last < lsn);
         let sealed = self.sealed.get(found);
         match (sealed, self.open) {
-            _ if self.is_closing => Place::Closing,
-            (None, Some(header)) if is_active(Mutant::OpenSegmentRead) => Place::Finished(Sealed {
-                header,
-                last: lsn,
-                end: header.capacity,
-            }),
-            (Some(sealed), _) if sealed.header.base <= lsn => Place::Finished(*sealed),
-            (None, Some(open)) if open.base <= lsn => Place::Open,
-            _ => Place::Truncated {
+            _ if self.is_closing => SegmentState::Closing,
+            (None, Some(header)) if is_active(Mutant::OpenSegmentRead) => {
+                SegmentState::Finished(Sealed {
+                    header,
+                    last: lsn,
+                    end: header.capacity,
+                })
+            }
+            (Some(sealed), _) if sealed.header.base <= lsn => SegmentState::Finished(*sealed),
+            (None, Some(open)) if open.base <= lsn => SegmentState::Open,
+            _ => SegmentState::Truncated {
                 oldest: self.oldest().unwrap_or(lsn.next()),
             },
         }
@@ -74,7 +76,7 @@ impl Kept {
 }
 
 impl Retention {
-    pub(crate) fn subscribe(&self) -> watch::Receiver<Kept> {
+    pub(crate) fn subscribe(&self) -> watch::Receiver<RetentionState> {
         self.kept.subscribe()
     }
 
@@ -82,9 +84,9 @@ impl Retention {
         self.kept.borrow().oldest()
     }
 
-    /// Where a durable record is.
-    pub(crate) fn place_of(&self, lsn: Lsn) -> Place {
-        self.kept.borrow().place_of(lsn)
+    /// The segment that a durable record was written to.
+    pub(crate) fn segment_of(&self, lsn: Lsn) -> SegmentState {
+        self.kept.borrow().segment_of(lsn)
     }
 
     /// Keeps the file of a finished segment from being recycled. `None` if it is about to be

@@ -43,7 +43,7 @@ pub(crate) struct Terms {
 
 /// The finished segments of a log, the low-water mark, and the holds.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Kept {
+pub(crate) struct RetentionState {
     /// `None` until the log has a segment. Before that, it has no id that would survive a crash.
     pub(crate) log_id: Option<u64>,
     /// Oldest first. Segments without records are not among them.
@@ -65,7 +65,7 @@ pub(crate) struct Kept {
     pub(crate) is_closing: bool,
 }
 
-impl Kept {
+impl RetentionState {
     /// The truncated segments that this hold keeps. Other holds may keep them too.
     pub(crate) fn held_back(&self, hold: Hold) -> &[Sealed] {
         let is_let_go = |sealed: &Sealed| sealed.last < hold.from;

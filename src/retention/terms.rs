@@ -5,7 +5,7 @@ use std::sync::atomic::Ordering;
 
 use crate::lsn::Lsn;
 use crate::retention::Retention;
-use crate::retention::state::{Hold, HoldId, Kept, Sealed, Terms};
+use crate::retention::state::{Hold, HoldId, RetentionState, Sealed, Terms};
 
 /// Why a hold is refused.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -16,7 +16,7 @@ pub(crate) enum Refusal {
     Taken,
 }
 
-impl Kept {
+impl RetentionState {
     /// The oldest record that no running truncation removes, or `None` if there is none.
     fn oldest_to_stay(&self) -> Option<Lsn> {
         let stays = |sealed: &&Sealed| sealed.last >= self.going;
@@ -126,15 +126,15 @@ impl Retention {
         is_due
     }
 
-    /// The position of a hold, or `None` once it was released.
-    pub(crate) fn place_of_hold(&self, id: HoldId) -> Option<Lsn> {
+    /// The first LSN that a hold keeps, or `None` once it was released.
+    pub(crate) fn start_of_hold(&self, id: HoldId) -> Option<Lsn> {
         self.kept.borrow().holds.get(&id).map(|hold| hold.from)
     }
 
     /// Waits until a hold was released, or the log has ended.
     pub(crate) async fn released(&self, id: HoldId) {
         let mut kept = self.kept.subscribe();
-        let is_over = |kept: &Kept| kept.is_closing || !kept.holds.contains_key(&id);
+        let is_over = |kept: &RetentionState| kept.is_closing || !kept.holds.contains_key(&id);
         // The sender lives as long as the retention.
         let _ = kept.wait_for(is_over).await;
     }

@@ -63,7 +63,7 @@ pub(crate) trait Backend: Send + Sync {
     fn lock_owners(&self) -> Vec<LockOwner>;
     fn list(&self) -> io::Result<Vec<String>>;
     /// Looks up a file without opening it.
-    fn look_up(&self, name: &str) -> io::Result<Found>;
+    fn look_up(&self, name: &str) -> io::Result<FileInfo>;
     /// Opens or creates a regular file. Fails for anything else.
     fn open(&self, name: &str, mode: Mode) -> io::Result<Box<dyn BackendFile>>;
     fn rename(&self, from: &str, to: &str, onto: Onto) -> io::Result<()>;
@@ -89,7 +89,7 @@ pub(crate) trait Backend: Send + Sync {
 
 /// The file that a name refers to.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Found {
+pub(crate) struct FileInfo {
     /// `None` where files have no numbers.
     pub(crate) id: Option<FileId>,
     pub(crate) len: u64,

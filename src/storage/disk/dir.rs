@@ -13,7 +13,7 @@ use rustix::io::{Errno, retry_on_intr};
 
 use crate::format::names;
 use crate::storage::access::{Access, DirKey, FileId, LockOwner, SystemLock};
-use crate::storage::backend::{Backend, BackendFile, Found, Locator, Mode, Onto};
+use crate::storage::backend::{Backend, BackendFile, FileInfo, Locator, Mode, Onto};
 use crate::storage::disk::file::DiskFile;
 use crate::storage::disk::held_lock::{LOCK_TABLE, lock_file};
 use crate::storage::disk::path::DiskPath;
@@ -186,7 +186,7 @@ impl Backend for OpenDir {
         Ok(found)
     }
 
-    fn look_up(&self, name: &str) -> io::Result<Found> {
+    fn look_up(&self, name: &str) -> io::Result<FileInfo> {
         regular::find(&self.descriptor, name)
     }
 

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use crate::error::IoFailure;
 use crate::format::names;
 use crate::storage::access::{Access, DirKey, FileId, LockOwner, SystemLock};
-use crate::storage::backend::{Backend, BackendFile, Found, Locator, Mode, Onto, Opening};
+use crate::storage::backend::{Backend, BackendFile, FileInfo, Locator, Mode, Onto, Opening};
 use crate::storage::disk::file::DiskFile;
 use crate::storage::disk::held_lock::{LOCK_TABLE, lock_file};
 use crate::storage::disk::path::DiskPath;
@@ -99,9 +99,9 @@ impl Backend for PathDir {
         Ok(found)
     }
 
-    fn look_up(&self, name: &str) -> io::Result<Found> {
+    fn look_up(&self, name: &str) -> io::Result<FileInfo> {
         let metadata = fs::symlink_metadata(self.path.join(name))?;
-        Ok(Found {
+        Ok(FileInfo {
             id: None,
             len: metadata.len(),
         })

@@ -11,7 +11,7 @@ use rustix::io::Errno;
 use rustix::io::retry_on_intr;
 
 use crate::storage::access::FileId;
-use crate::storage::backend::Found;
+use crate::storage::backend::FileInfo;
 
 /// Opens an existing file if it is a regular one.
 ///
@@ -45,10 +45,10 @@ pub(super) fn look_up(dir: impl AsFd, name: &str) -> io::Result<Stat> {
 /// new time with the next write, and without a journal ext4 writes a second block for that with the
 /// next sync: 1.4 times its latency (`docs/benchmarks.md`).
 #[cfg(target_os = "linux")]
-pub(super) fn find(dir: impl AsFd, name: &str) -> io::Result<Found> {
+pub(super) fn find(dir: impl AsFd, name: &str) -> io::Result<FileInfo> {
     let wanted = StatxFlags::INO | StatxFlags::SIZE;
     match retry_on_intr(|| statx(&dir, name, AtFlags::SYMLINK_NOFOLLOW, wanted)) {
-        Ok(stat) => Ok(Found {
+        Ok(stat) => Ok(FileInfo {
             id: Some(FileId {
                 device: makedev(stat.stx_dev_major, stat.stx_dev_minor),
                 inode: stat.stx_ino,
@@ -62,7 +62,7 @@ pub(super) fn find(dir: impl AsFd, name: &str) -> io::Result<Found> {
 }
 
 #[cfg(not(target_os = "linux"))]
-pub(super) fn find(dir: impl AsFd, name: &str) -> io::Result<Found> {
+pub(super) fn find(dir: impl AsFd, name: &str) -> io::Result<FileInfo> {
     Ok(found(&look_up(dir, name)?))
 }
 
@@ -97,8 +97,8 @@ pub(super) fn id(stat: &Stat) -> FileId {
 }
 
 #[allow(clippy::cast_sign_loss, reason = "no file has a length below zero")]
-fn found(stat: &Stat) -> Found {
-    Found {
+fn found(stat: &Stat) -> FileInfo {
+    FileInfo {
         id: Some(id(stat)),
         len: stat.st_size as u64,
     }

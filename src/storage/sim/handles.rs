@@ -12,7 +12,7 @@ use tokio::time::Sleep;
 use crate::error::IoFailure;
 use crate::format::{HEADER_BLOCK_LEN, names};
 use crate::storage::access::{Access, DirKey, FileId, LockOwner, SystemLock};
-use crate::storage::backend::{Backend, BackendFile, Found, Locator, Mode, Onto, Opening};
+use crate::storage::backend::{Backend, BackendFile, FileInfo, Locator, Mode, Onto, Opening};
 use crate::storage::dir::Location;
 use crate::storage::lock_table::LockTable;
 use crate::storage::sim::changes::{DirId, InodeId};
@@ -164,17 +164,17 @@ impl Backend for SimDir {
         })
     }
 
-    fn look_up(&self, name: &str) -> io::Result<Found> {
+    fn look_up(&self, name: &str) -> io::Result<FileInfo> {
         self.look(|model| {
             if name == names::LOCK {
                 let id = model.lock_file_id(self.dir)?;
-                return Ok(Found {
+                return Ok(FileInfo {
                     id: Some(self.id(id)),
                     len: 0,
                 });
             }
             let inode = model.find(self.dir, name)?;
-            Ok(Found {
+            Ok(FileInfo {
                 id: Some(self.id(inode)),
                 len: model.live(inode).len() as u64,
             })
