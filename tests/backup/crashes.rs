@@ -61,17 +61,23 @@ async fn assert_whole_or_refused(disk: &SimDisk, progress: Progress) {
     }
 }
 
+/// A log whose backup was under way when the power was cut at this operation, and whether the backup
+/// was done before.
+fn backup_until(cut: u64) -> (SimDisk, bool) {
+    run(async {
+        let (disk, wal) = log().await;
+        disk.cut_power_at(disk.operations() + cut);
+        let outcome = wal.backup(BACKUP).await;
+        (disk, outcome.is_ok())
+    })
+}
+
 #[test]
 fn a_power_cut_leaves_a_whole_backup_or_none() {
     let (mut cut, mut tried, mut is_done) = (0, 0, false);
     while !is_done {
-        let (disk, outcome) = run(async {
-            let (disk, wal) = log().await;
-            disk.cut_power_at(disk.operations() + cut);
-            let outcome = wal.backup(BACKUP).await;
-            (disk, outcome)
-        });
-        is_done = outcome.is_ok();
+        let disk;
+        (disk, is_done) = backup_until(cut);
         let progress = progress(&disk, is_done);
         for (index, survival) in survivals(&disk).into_iter().enumerate() {
             tried += 1;
@@ -99,13 +105,8 @@ fn a_power_cut_leaves_a_directory_that_says_what_it_is() {
 fn a_process_that_is_killed_leaves_a_whole_backup_or_none() {
     let (mut cut, mut is_done) = (0, false);
     while !is_done {
-        let (disk, outcome) = run(async {
-            let (disk, wal) = log().await;
-            disk.cut_power_at(disk.operations() + cut);
-            let outcome = wal.backup(BACKUP).await;
-            (disk, outcome)
-        });
-        is_done = outcome.is_ok();
+        let disk;
+        (disk, is_done) = backup_until(cut);
         let progress = progress(&disk, is_done);
         disk.kill();
         run(assert_whole_or_refused(&disk, progress));
