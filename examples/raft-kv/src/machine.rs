@@ -1,8 +1,8 @@
-//! The state that the log's entries make, and its snapshots.
+//! The state machine: the effect of the log's entries, and its snapshots.
 //!
-//! The state is in memory. What outlives the process is the last snapshot, a file, and the entries
-//! after it, in the raft log: openraft purges an entry only when a snapshot has it, and a snapshot
-//! counts once its file is synced.
+//! The state is in memory. Two things outlive the process: the file of the last snapshot, and the
+//! entries after it, in the raft log. openraft purges an entry only if a snapshot includes it, and a
+//! snapshot counts once its file is synced.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -23,12 +23,12 @@ use crate::{Command, Types};
 
 pub type Snapshot = SnapshotOf<Types, Vec<u8>>;
 
-/// The state of the service, shared with those who read it.
+/// The state of the service, shared with its readers.
 #[derive(Clone)]
 pub struct Machine {
     state: Arc<RwLock<State>>,
-    /// openraft builds and installs snapshots side by side. Each waits here for the other, so that the
-    /// file and the state change in one order.
+    /// openraft builds and installs snapshots concurrently. They exclude each other here, so the file
+    /// and the state change in the same order.
     file: Arc<Mutex<SnapshotFile>>,
 }
 
@@ -135,7 +135,7 @@ impl RaftSnapshotBuilder<Types> for Machine {
 
     async fn build_snapshot(&mut self) -> Result<Snapshot, io::Error> {
         let mut file = self.file.lock().await;
-        // What is applied meanwhile waits for the copy, and not for the file.
+        // An entry that is applied meanwhile waits for the copy, and not for the file.
         let state = self.read().clone();
         let meta = SnapshotMetaOf::<Types> {
             last_log_id: state.applied,

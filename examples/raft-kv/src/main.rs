@@ -16,13 +16,13 @@
 //! ```
 //!
 //! A write is answered when a majority has it on disk and the leader has applied it. A read is
-//! linearizable: the leader makes sure that it still leads before it answers. Any node can be killed
+//! linearizable: the leader confirms that it still leads before it answers. Any node can be killed
 //! at any moment and started again on its directory.
 //!
-//! A node whose raft has ended, because its disk is full or fails, says why and exits.
+//! A node whose raft has ended, because its disk is full or fails, prints the reason and exits.
 //!
-//! `machine.rs` is the state, `snapshot_file.rs` its snapshots, `network.rs` how nodes talk, `service.rs` what clients
-//! see. There is no authentication and no encryption.
+//! `machine.rs` is the state machine, `snapshot_file.rs` its snapshots, `network.rs` the messages
+//! between nodes, `service.rs` the HTTP interface. There is no authentication and no encryption.
 
 mod machine;
 mod network;
@@ -49,14 +49,14 @@ use crate::network::Network;
 use crate::service::{MAX_KEY, Service};
 
 openraft::declare_raft_types!(
-    /// What this service is made of.
+    /// The types of this service.
     pub Types: D = Command, R = ()
 );
 
 /// A node.
 pub type Raft = openraft::Raft<Types, Machine>;
 
-/// What an entry of the raft log holds.
+/// The content of an entry of the raft log.
 #[derive(Clone, Debug, Deserialize, Serialize)]
 pub enum Command {
     /// Sets a key.
@@ -73,19 +73,19 @@ impl fmt::Display for Command {
 /// One node of a replicated key-value service.
 #[derive(Parser)]
 struct Args {
-    /// The node's number in the cluster, for ever
+    /// The node's id in the cluster, which never changes
     #[arg(long)]
     id: u64,
 
-    /// Where its log and its snapshot are
+    /// The directory of its log and its snapshot
     #[arg(long)]
     dir: PathBuf,
 
-    /// Where it listens, and where the others find it; the port must stay the same
+    /// The address on which it listens and at which the others find it. The port must stay the same
     #[arg(long)]
     listen: String,
 
-    /// How many entries after a snapshot the next one is made
+    /// The number of entries between two snapshots
     #[arg(long, default_value_t = 10_000)]
     snapshot_every: u64,
 
@@ -112,7 +112,7 @@ impl Args {
     }
 }
 
-/// What an entry and a segment take beside a key and a value, at most.
+/// The most bytes that an entry and a segment take in addition to a key and a value.
 const OVERHEAD: u64 = 8 * 1024;
 
 #[tokio::main]
@@ -129,7 +129,7 @@ async fn main() -> ExitCode {
 async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     args.check()?;
     let max_value = usize::try_from(args.max_value)?;
-    // Before the log, so that a node that has not read it answers no one.
+    // Bound before the log is read and served after it, so a node without its log answers no request.
     let listener = TcpListener::bind(&args.listen).await?;
     let machine = Machine::open(&args.dir)?;
     let options = Wal::options().segment_size(args.segment_size);
@@ -149,8 +149,8 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Waits until the raft has ended by itself. It would answer every request with an error from then on, and
-/// start again with a new process only.
+/// Waits until the raft has ended by itself. From then on it answers every request with an error, and
+/// only a new process starts it again.
 async fn ended(raft: &Raft) -> String {
     let mut metrics = raft.metrics();
     loop {
@@ -169,10 +169,10 @@ fn config(snapshot_every: u64) -> Config {
         election_timeout_min: 600,
         election_timeout_max: 1200,
         snapshot_policy: SnapshotPolicy::LogsSinceLast(snapshot_every),
-        // For followers that lag a little: older entries come with a snapshot.
+        // For followers that lag a little. Followers that lag more get a snapshot.
         max_in_snapshot_log_to_keep: snapshot_every / 10,
-        // A leader that starts again may have lost how far the log was committed, which is synced a little
-        // later. After an election it knows, and answers no read before.
+        // The committed log id is synced a little later than the entries, so a restarted leader may
+        // have lost it. An elected leader knows it before it answers a read.
         enable_leader_restore: Some(false),
         ..Config::default()
     }

@@ -1,4 +1,4 @@
-//! How nodes talk: a POST for each call of openraft, with `MessagePack` bodies.
+//! Messages between nodes: a POST for each call of openraft, with a `MessagePack` body.
 
 use std::future::Future;
 use std::time::Duration;
@@ -38,7 +38,7 @@ impl RaftNetworkFactory<Types> for Network {
     }
 }
 
-/// A snapshot on its way.
+/// A snapshot that is being sent.
 #[derive(Deserialize, Serialize)]
 pub struct SnapshotRequest {
     pub vote: VoteOf<Types>,
@@ -46,13 +46,13 @@ pub struct SnapshotRequest {
     pub data: Vec<u8>,
 }
 
-/// Another node.
+/// The connection to another node.
 pub struct Peer {
     client: reqwest::Client,
     url: String,
 }
 
-/// What went wrong on the way.
+/// The error of a request that failed on the network.
 type CallError = RPCError<Types>;
 
 impl Peer {

@@ -1,4 +1,4 @@
-//! What clients and other nodes see.
+//! The HTTP interface, for clients, operators and other nodes.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Display;
@@ -22,7 +22,7 @@ use crate::machine::{Machine, Snapshot};
 use crate::network::SnapshotRequest;
 use crate::{Command, Raft, Types};
 
-/// What the requests share.
+/// The state that all requests share.
 pub struct Service {
     id: u64,
     raft: Raft,
@@ -36,11 +36,11 @@ impl Service {
         Self { id, raft, machine }
     }
 
-    /// Values of clients take at most so many bytes. A command that is too large for a record of the log
-    /// would stop the node that appends it, and then each that is asked to.
+    /// The routes. The value of a client has at most `max_value` bytes: a command that is too large
+    /// for a record of the log would stop the node that appends it, and then each of the others.
     pub fn routes(self, max_value: usize) -> Router {
-        // What other nodes send is bounded by what clients could: entries by their number and size, a
-        // snapshot by the state.
+        // Messages of other nodes are bounded by what clients could write: entries by their number
+        // and size, a snapshot by the state.
         let peers = Router::new()
             .route("/raft/append", post(append))
             .route("/raft/snapshot", post(snapshot))
@@ -56,7 +56,7 @@ impl Service {
             .with_state(Arc::new(self))
     }
 
-    /// Where to go with a request that only the leader can serve.
+    /// The answer to a request that only the leader can serve.
     fn not_the_leader(&self) -> Response {
         let metrics = self.raft.metrics().borrow_watched().clone();
         let leader = metrics.current_leader.and_then(|leader| {
@@ -77,8 +77,8 @@ impl Service {
 // ---------------------------------------------------------------------------------------------------
 // Clients
 
-/// 200: committed. 413 or 414: not done, the value or the key is too large. 421: not done; the body says who
-/// leads, if that is known. 503: unknown.
+/// 200: committed. 413 or 414: not done, because the value or the key is too large. 421: not done, and
+/// the body names the leader if it is known. 503: outcome unknown.
 async fn write(State(service): Shared, Path(key): Path<String>, value: String) -> Response {
     if key.len() > MAX_KEY {
         return StatusCode::URI_TOO_LONG.into_response();
@@ -86,14 +86,14 @@ async fn write(State(service): Shared, Path(key): Path<String>, value: String) -
     if !service.leads() {
         return service.not_the_leader();
     }
-    // What has begun may be committed by the next leader, also if this one says that it leads no more.
+    // The next leader may commit a write that has begun, even if this node reports that it no longer leads.
     match service.raft.client_write(Command::Put { key, value }).await {
         Ok(_) => StatusCode::OK.into_response(),
         Err(error) => unavailable(error),
     }
 }
 
-/// 200 and the value, or 404; 421 as for a write; 503: no majority answers.
+/// 200 and the value, or 404. 421 as for a write. 503: no majority answers.
 async fn read(State(service): Shared, Path(key): Path<String>) -> Response {
     match service
         .raft
@@ -138,7 +138,7 @@ struct Join {
     addr: String,
 }
 
-/// Adds a new node: first as one that learns, and once it has caught up as one that votes.
+/// Adds a new node: first as a learner, and as a voter once it has caught up.
 async fn join(State(service): Shared, body: Bytes) -> Response {
     let Join { id, addr } = match serde_json::from_slice(&body) {
         Ok(join) => join,
@@ -213,5 +213,5 @@ where
     }
 }
 
-/// Bytes of a key. With a value they fit into a record, and into a segment, of the log.
+/// The most bytes of a key. Together with a value they fit into a record and a segment of the log.
 pub const MAX_KEY: usize = 1024;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::Types;
 use crate::machine::Snapshot;
 
-/// The file, and what is in it.
+/// The file and its content.
 pub struct SnapshotFile {
     path: PathBuf,
     last: Option<Arc<Stored>>,
@@ -33,7 +33,7 @@ impl Stored {
 }
 
 impl SnapshotFile {
-    /// The file in `dir`, which is created with its parents, durably.
+    /// The file in `dir`. Creates the directory and its parents durably.
     pub fn open(dir: &Path) -> io::Result<Self> {
         create_dir(dir)?;
         let path = dir.join("snapshot");
@@ -49,9 +49,9 @@ impl SnapshotFile {
         self.last.as_deref()
     }
 
-    /// Replaces the file, unless the snapshot is no later than the one in it: the log has been purged up to
-    /// that one, and a node that goes back behind it can never be started again. Returns whether it was
-    /// replaced, and then it is on disk.
+    /// Replaces the file durably, unless the snapshot is no later than the one in it: the log has been
+    /// purged up to that one, and a node that goes back behind it can never start again. Returns
+    /// whether it was replaced.
     pub async fn replace(&mut self, stored: Stored) -> io::Result<bool> {
         let old = self.last.as_ref().map(|last| last.meta.last_log_id);
         if old.is_some_and(|old| old >= stored.meta.last_log_id) {
@@ -81,7 +81,7 @@ fn decode(path: &Path, bytes: &[u8]) -> io::Result<Stored> {
     rmp_serde::from_slice(body).map_err(io::Error::other)
 }
 
-/// The old file or the new one, whatever happens: the new one is synced before it gets the name.
+/// Leaves the old file or the new one, whatever happens: the new one is synced before it gets the name.
 fn write(path: &Path, stored: &Stored) -> io::Result<()> {
     let new = path.with_extension("new");
     let body = rmp_serde::to_vec_named(stored).map_err(io::Error::other)?;
@@ -93,8 +93,8 @@ fn write(path: &Path, stored: &Stored) -> io::Result<()> {
     sync_parent(path)
 }
 
-/// Creates a directory and those above it. Each is synced with its name: what is synced in a directory
-/// that a power cut takes away is lost.
+/// Creates a directory and its parents. The name of each is synced: a synced file is lost if a power
+/// cut removes its directory.
 fn create_dir(dir: &Path) -> io::Result<()> {
     if dir.is_dir() {
         return Ok(());
@@ -137,8 +137,8 @@ mod tests {
         &file.last().unwrap().data
     }
 
-    /// An older one that was built beside it replaced an installed one, and the node could never be
-    /// started again.
+    /// An older snapshot that was built at the same time replaced an installed one, and the node could
+    /// never start again.
     #[tokio::test]
     async fn regression_a_snapshot_never_goes_back() {
         let temporary = tempfile::tempdir().unwrap();

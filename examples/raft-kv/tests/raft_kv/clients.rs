@@ -1,4 +1,4 @@
-//! Clients that write and read, and remember.
+//! Clients that write and read, and record every call.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -13,16 +13,16 @@ use tokio::time::sleep;
 use crate::cluster::{Cluster, PAUSE, client};
 use tidewal_testing::harness::linearizable::{self, Kind, Op, UNSET};
 
-/// Clients at work.
+/// Running clients.
 pub struct Load {
     shared: Arc<Shared>,
     workers: Mutex<Vec<JoinHandle<()>>>,
 }
 
-/// What the clients share.
+/// The state that the clients share.
 struct Shared {
     http: Client,
-    /// The nodes that the clients know. One that joins later they hear of when it leads.
+    /// The nodes that the clients know. They learn of a node that joins later when it leads.
     addrs: Vec<String>,
     /// Ticks whenever an operation starts or ends.
     clock: AtomicU64,
@@ -32,7 +32,7 @@ struct Shared {
     history: Mutex<History>,
 }
 
-/// What was done to each key.
+/// The calls for each key.
 #[derive(Default)]
 pub struct History(BTreeMap<String, Vec<Op>>);
 
@@ -57,14 +57,14 @@ impl Load {
         }
     }
 
-    /// Waits until so many more writes are acknowledged.
+    /// Waits until this many more writes are acknowledged.
     pub async fn acknowledged(&self, more: u64) {
         let mut acknowledged = self.shared.acknowledged.subscribe();
         let goal = *acknowledged.borrow() + more;
         acknowledged.wait_for(|now| *now >= goal).await.unwrap();
     }
 
-    /// Ends the work.
+    /// Stops the clients.
     pub async fn pause(&self) {
         self.shared.is_over.send_replace(true);
         let workers = std::mem::take(&mut *self.workers.lock().unwrap());
@@ -73,7 +73,7 @@ impl Load {
         }
     }
 
-    /// Ends the work, reads every key once more, and returns what was done.
+    /// Stops the clients, reads every key once more, and returns all calls.
     pub async fn finish(self) -> History {
         self.pause().await;
         self.shared.is_over.send_replace(false);
@@ -134,7 +134,7 @@ struct Worker {
     addr: String,
 }
 
-/// What became of a request.
+/// The outcome of a request.
 enum Outcome {
     Done(Option<String>),
     /// It certainly did nothing.
@@ -191,7 +191,7 @@ impl Worker {
         }
     }
 
-    /// Any node is asked first: one that does not lead must not answer with what it has.
+    /// Asks any node first: a node that does not lead must not answer from its own state.
     async fn read(&mut self, key: &str) {
         self.ask_by_chance();
         while !*self.shared.is_over.borrow() {
@@ -235,7 +235,7 @@ impl Worker {
         }
     }
 
-    /// After a moment, and now and then at a node by chance: who is said to lead may be dead.
+    /// Tries again after a moment, sometimes at a random node, because the named leader may be dead.
     async fn look_elsewhere(&mut self) {
         sleep(PAUSE).await;
         if self.random.below(3) == 0 {
@@ -264,7 +264,7 @@ impl Worker {
     }
 }
 
-/// The number of the one that reads in the end.
+/// The number of the client that reads at the end.
 const READER: u64 = 1000;
 
 /// Xorshift64 (Marsaglia 2003). Its state must not be 0.

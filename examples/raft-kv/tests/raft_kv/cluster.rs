@@ -1,4 +1,4 @@
-//! Nodes as processes of their own.
+//! Nodes, each as a separate process.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -13,9 +13,9 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
-/// Nodes, running or dead. They are killed at the latest when this is dropped.
+/// Nodes, running or dead. Dropping this kills those that run.
 pub struct Cluster {
-    // Before the directory that they are in.
+    // Dropped before the directory that they are in.
     mounts: Vec<Mount>,
     dir: TempDir,
     client: Client,
@@ -33,7 +33,7 @@ struct Mount(PathBuf);
 
 impl Drop for Mount {
     fn drop(&mut self) {
-        // At once, also while a process that is being killed has files in it.
+        // Lazily, because a process that is being killed may still have open files in it.
         let unmount = std::process::Command::new("umount")
             .arg("-l")
             .arg(&self.0)
@@ -65,7 +65,7 @@ impl Cluster {
         Self::new().begin(ids).await
     }
 
-    /// Starts new nodes, and makes a cluster of them.
+    /// Starts new nodes, and initializes a cluster of them.
     pub async fn begin(self, ids: &[u64]) -> Self {
         let mut cluster = self;
         for id in ids {
@@ -75,7 +75,7 @@ impl Cluster {
         cluster
     }
 
-    /// Makes a cluster of nodes that are all new.
+    /// Initializes a cluster of nodes that are all new.
     pub async fn init(&self, ids: &[u64]) {
         let addrs: BTreeMap<_, _> = ids.iter().map(|id| (*id, &self.nodes[id].addr)).collect();
         let body = serde_json::to_vec(&addrs).unwrap();
@@ -84,7 +84,7 @@ impl Cluster {
         assert_eq!(response.status(), StatusCode::OK);
     }
 
-    /// Starts a new node if it does not run, and lets it join.
+    /// Starts a new node if it does not run, and makes it join.
     pub async fn add(&mut self, id: u64) {
         self.spawn_new(id).await;
         loop {
@@ -104,7 +104,7 @@ impl Cluster {
         }
     }
 
-    /// Asks a leader to let a node join; whether it has.
+    /// Asks a leader to add a node. Returns whether it did.
     pub async fn join(&self, leader: u64, id: u64) -> bool {
         let addr = &self.nodes[&id].addr;
         let body = serde_json::json!({"id": id, "addr": addr}).to_string();
@@ -127,7 +127,7 @@ impl Cluster {
         }
     }
 
-    /// Stops a node's process, which neither ends nor does anything.
+    /// Stops a node's process with `SIGSTOP`.
     pub fn pause(&self, id: u64) {
         self.signal(id, "STOP");
     }
@@ -143,8 +143,8 @@ impl Cluster {
         assert!(kill.args(["-s", signal, &pid]).status().unwrap().success());
     }
 
-    /// Gives a node that does not exist yet a disk of its own, of so many bytes; `false` if that cannot be done
-    /// here.
+    /// Gives a node that does not exist yet a separate disk of this many bytes. Returns `false` if that
+    /// is not possible here.
     pub fn mount(&mut self, id: u64, bytes: u64) -> bool {
         let dir = self.dir.path().join(id.to_string());
         fs::create_dir(&dir).unwrap();
@@ -155,13 +155,13 @@ impl Cluster {
         mounted
     }
 
-    /// Gives the disk of a node another size.
+    /// Changes the size of a node's disk.
     pub fn resize(&self, id: u64, bytes: u64) {
         let dir = self.dir.path().join(id.to_string());
         assert!(mount(&dir, &format!("remount,size={bytes}")));
     }
 
-    /// Waits until a node's process has ended by itself, and returns what it said.
+    /// Waits until a node's process has ended by itself, and returns what it printed.
     pub async fn ended(&mut self, id: u64) -> String {
         let child = self.nodes.get_mut(&id).and_then(|node| node.child.take());
         let ended = timeout(PATIENCE, child.unwrap().wait_with_output()).await;
@@ -170,8 +170,8 @@ impl Cluster {
         String::from_utf8(output.stderr).unwrap()
     }
 
-    /// Sends a write to a node and returns the status. `None` if the node has answered and closed the
-    /// connection before it was sent everything: not every client reads the answer then.
+    /// Sends a write to a node and returns the status. `None` if the node answered and closed the
+    /// connection before everything was sent: not every client reads the answer in that case.
     pub async fn put(&self, id: u64, key: &str, value: String) -> Option<StatusCode> {
         let url = format!("http://{}/kv/{key}", self.nodes[&id].addr);
         let response = self.client.put(url).body(value).send().await;
@@ -186,7 +186,7 @@ impl Cluster {
         }
     }
 
-    /// Takes a dead node's files away.
+    /// Removes a dead node's files.
     pub fn forget(&self, id: u64) {
         fs::remove_dir_all(self.dir.path().join(id.to_string())).unwrap();
     }
@@ -200,7 +200,7 @@ impl Cluster {
         self.nodes.values().map(|node| node.addr.clone()).collect()
     }
 
-    /// The node that leads, once there is one that says so.
+    /// The leader, once a node reports that it leads.
     pub async fn leader(&self) -> u64 {
         loop {
             let mut leaders = Vec::new();
@@ -218,7 +218,7 @@ impl Cluster {
         }
     }
 
-    /// The leader if it is another node than `id`, or else some node that is.
+    /// The leader, or another node if the leader is `id`.
     pub async fn leader_but(&self, id: u64) -> u64 {
         let leader = self.leader().await;
         let others = self.running().into_iter().filter(|other| *other != id);
@@ -266,7 +266,7 @@ pub fn client() -> Client {
     client.build().unwrap()
 }
 
-/// Before asking again.
+/// The pause between two requests.
 pub const PAUSE: Duration = Duration::from_millis(20);
 
 const PATIENCE: Duration = Duration::from_secs(30);

@@ -1,5 +1,5 @@
-//! `raft-kv` as a cluster of processes that are killed, over real HTTP: what was acknowledged
-//! is there, what is read is linearizable, and a new node joins by a snapshot.
+//! `raft-kv` as a cluster of processes that are killed, over real HTTP: acknowledged writes survive,
+//! reads are linearizable, and a new node joins by a snapshot.
 
 mod clients;
 mod cluster;
@@ -27,13 +27,13 @@ async fn leaders_are_killed_and_nothing_is_lost() {
             load.acknowledged(50).await;
         }
 
-        // Entries that the leader has purged can reach the new node by a snapshot only.
+        // Entries that the leader has purged reach the new node only by a snapshot.
         let purged = cluster.purged(cluster.leader().await).await;
         assert!(purged > 100, "the leader has purged up to {purged} only");
         println!("node 4 joins");
         cluster.add(4).await;
         load.acknowledged(50).await;
-        // Of four nodes three are a majority, and so the new one is needed now.
+        // Three of four nodes are a majority, so the new node is needed now.
         let leader = cluster.leader_but(4).await;
         println!("node {leader} is killed");
         cluster.kill(leader).await;
@@ -55,7 +55,7 @@ async fn leaders_are_killed_and_nothing_is_lost() {
     .expect("the cluster works in time");
 }
 
-/// The check of the test above can fail.
+/// The check of the test above fails if it should.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_cluster_that_lost_its_logs_is_noticed() {
     timeout(PATIENCE, async {
@@ -78,7 +78,8 @@ async fn a_cluster_that_lost_its_logs_is_noticed() {
     .expect("the cluster works in time");
 }
 
-/// A leader that is stopped and goes on believes that it leads. It must not answer with what it has.
+/// A leader that is stopped and continued believes that it still leads. It must not answer from its
+/// own state.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_leader_that_was_stopped_answers_nothing_stale() {
     timeout(PATIENCE, async {
@@ -101,7 +102,8 @@ async fn a_leader_that_was_stopped_answers_nothing_stale() {
     .expect("the cluster works in time");
 }
 
-/// A node whose disk is full says why and ends. The others go on, and it does when there is room.
+/// A node whose disk is full prints the reason and exits. The others keep working, and the node catches
+/// up once there is room.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_whose_disk_is_full_says_why_and_ends() {
     timeout(PATIENCE, async {
@@ -138,7 +140,7 @@ async fn a_node_whose_disk_is_full_says_why_and_ends() {
     .expect("the cluster works in time");
 }
 
-/// A node that joins is killed while it gets its snapshot, again and again.
+/// A node that joins is killed again and again while it receives its snapshot.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_is_killed_while_it_installs_a_snapshot() {
     timeout(PATIENCE, async {
@@ -165,7 +167,7 @@ async fn a_node_is_killed_while_it_installs_a_snapshot() {
     .expect("the cluster works in time");
 }
 
-/// It stopped a node for good, and when it was sent again, the others.
+/// It stopped a node for good. When the client sent it again, it stopped the others.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn regression_a_value_that_is_too_large_is_refused() {
     timeout(PATIENCE, async {
@@ -187,5 +189,5 @@ async fn regression_a_value_that_is_too_large_is_refused() {
 
 const CLIENTS: u64 = 6;
 
-/// For a whole test.
+/// The time limit of a whole test.
 const PATIENCE: Duration = Duration::from_secs(240);
