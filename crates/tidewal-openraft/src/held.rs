@@ -12,7 +12,7 @@ pub struct Held {
 }
 
 impl Held {
-    pub(crate) fn of<T: crate::core::Types>(memory: &crate::core::Shared<T>) -> Self {
+    pub(crate) fn of<T: crate::core::Types>(memory: &crate::core::SharedMemory<T>) -> Self {
         let memory = memory.lock();
         Self {
             entries: memory.len() as u64,

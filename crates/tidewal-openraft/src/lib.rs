@@ -43,9 +43,9 @@
 //!
 //! # Failures
 //!
-//! The first record that fails, fails the log: that call and every later one get the original
-//! cause, and openraft shuts the node down. Nothing that was acknowledged is lost. Open the log
-//! again to continue, after a full disk once there is room.
+//! The first failed record fails the log: its call and every later one get the original cause, and
+//! openraft shuts the node down. Nothing that was acknowledged is lost. Open the log again to
+//! continue, after a full disk once there is room.
 //!
 //! If the state cannot be rebuilt from a directory, opening fails with an [`OpenError`], which says
 //! what to do.
@@ -96,6 +96,10 @@
     unreachable_pub,
     clippy::print_stdout,
     clippy::unwrap_used
+)]
+#![allow(
+    clippy::duplicate_mod,
+    reason = "the files in `adapter` are compiled for each version, with its types"
 )]
 
 #[cfg(any(feature = "v0_9", feature = "v0_10"))]

@@ -10,19 +10,19 @@ use tokio::sync::oneshot;
 use crate::core::completions::{Then, answered};
 use crate::core::encoding::{self, Op, Owner};
 use crate::core::growth::Growth;
-use crate::core::journal::Journal;
 use crate::core::keeper::keep;
 use crate::core::log::Log;
 use crate::core::marks::Marks;
 use crate::core::rebuild::{Rebuilt, Replay, unreadable};
 use crate::core::registry::Registry;
+use crate::core::shared_wal::SharedWal;
 use crate::core::types::Types;
 use crate::error::{GroupError, OpenError};
 use crate::options::RaftLogOptions;
 
 /// The raft logs in a `Wal`.
 pub(crate) struct Groups<T: Types> {
-    journal: Arc<Journal<T>>,
+    shared: Arc<SharedWal<T>>,
     registry: Arc<Registry<T>>,
     options: RaftLogOptions,
 }
@@ -38,11 +38,11 @@ impl<T: Types> Groups<T> {
         let wal = recovery.into_wal().await?;
         let needs = |(id, rebuilt): (&u64, &Rebuilt<T>)| rebuilt.needs.map(|lsn| (*id, lsn));
         let marks = Marks::new(found.iter().filter_map(needs));
-        let journal = Journal::start(wal, marks, Some(growth));
-        let registry = Arc::new(Registry::new(&journal, found));
-        T::spawn(keep(&journal, registry.clone(), options.reclaim_after));
+        let shared = SharedWal::start(wal, marks, Some(growth));
+        let registry = Arc::new(Registry::new(&shared, found));
+        T::spawn(keep(&shared, registry.clone(), options.reclaim_after));
         Ok(Self {
-            journal,
+            shared,
             registry,
             options: options.clone(),
         })
@@ -50,9 +50,9 @@ impl<T: Types> Groups<T> {
 
     /// Opens the log of a group, or makes a new one if there is none.
     pub(crate) fn open(&self, id: u64) -> Result<Log<T>, GroupError> {
-        let (group, lease) = self.registry.lease(&self.journal, id)?;
-        let journal = self.journal.clone();
-        Ok(Log::new(journal, group, Some(lease), &self.options))
+        let (group, lease) = self.registry.lease(&self.shared, id)?;
+        let shared = self.shared.clone();
+        Ok(Log::new(shared, group, Some(lease), &self.options))
     }
 
     /// The groups that have a log.
@@ -62,8 +62,8 @@ impl<T: Types> Groups<T> {
 
     /// Removes the log of a group.
     pub(crate) async fn remove(&self, id: u64) -> Result<(), GroupError> {
-        let (group, _lease) = self.registry.lease(&self.journal, id)?;
-        let mut turn = group.turn(&self.journal).await;
+        let (group, _lease) = self.registry.lease(&self.shared, id)?;
+        let mut turn = group.turn(&self.shared).await;
         if !turn.is_new() {
             let record = encoding::removed(turn.header());
             let (answer, durable) = oneshot::channel();
@@ -71,7 +71,7 @@ impl<T: Types> Groups<T> {
             turn.submit_last(record, Durability::Durable, then).await?;
             drop(turn);
             answered(durable).await?;
-            turn = group.turn(&self.journal).await;
+            turn = group.turn(&self.shared).await;
         }
         turn.forget_mark();
         drop(turn);

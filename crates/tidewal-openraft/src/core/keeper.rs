@@ -14,30 +14,30 @@ use tokio::sync::oneshot;
 use crate::core::chunk::{Chunks, Encoded};
 use crate::core::completions::{Then, answered};
 use crate::core::encoding::{self, EncodeError, Header};
-use crate::core::journal::{Group, Journal, Turn};
 use crate::core::memory::Position;
 use crate::core::registry::Registry;
+use crate::core::shared_wal::{Group, SharedWal, Turn};
 use crate::core::types::Types;
 
-/// The task that carries groups forward. It ends with the journal.
+/// The task that carries groups forward. It ends with the `Wal`.
 pub(crate) fn keep<T: Types>(
-    journal: &Arc<Journal<T>>,
+    shared: &Arc<SharedWal<T>>,
     registry: Arc<Registry<T>>,
     reclaim_after: u64,
 ) -> impl Future<Output = ()> + Send + 'static {
-    let growth = journal.growth().cloned();
-    let journal = Arc::downgrade(journal);
+    let growth = shared.growth().cloned();
+    let shared = Arc::downgrade(shared);
     async move {
         let Some(growth) = growth else { return };
         loop {
             growth.grown.notified().await;
-            let Some(journal) = Weak::upgrade(&journal) else {
+            let Some(shared) = Weak::upgrade(&shared) else {
                 return;
             };
-            let distance = reclaim_after.max(2 * journal.held());
+            let distance = reclaim_after.max(2 * shared.held());
             if let Some(limit) = growth.limit(distance) {
-                carry_all(&journal, &registry, limit).await;
-                growth.forget(journal.marks.low_water());
+                carry_all(&shared, &registry, limit).await;
+                growth.forget(shared.marks.low_water());
             }
         }
     }
@@ -45,12 +45,12 @@ pub(crate) fn keep<T: Types>(
 
 /// Carries forward everything that groups need before `limit`. A group that has failed stays where
 /// it is: the log can then not be truncated until it is opened again.
-async fn carry_all<T: Types>(journal: &Journal<T>, registry: &Registry<T>, limit: Lsn) {
-    let old = journal.marks.before(limit);
+async fn carry_all<T: Types>(shared: &SharedWal<T>, registry: &Registry<T>, limit: Lsn) {
+    let old = shared.marks.before(limit);
     for ids in old.chunks(AT_ONCE) {
         let mut answers = Vec::new();
         for group in ids.iter().filter_map(|id| registry.group(*id)) {
-            answers.extend(carry(journal, &group, limit).await.ok().flatten());
+            answers.extend(carry(shared, &group, limit).await.ok().flatten());
         }
         for answer in answers {
             // A failure belongs to the group, whose next call returns it.
@@ -61,11 +61,11 @@ async fn carry_all<T: Types>(journal: &Journal<T>, registry: &Registry<T>, limit
 
 /// Submits again what a group needs before `limit`, and then a checkpoint.
 async fn carry<T: Types>(
-    journal: &Journal<T>,
+    shared: &SharedWal<T>,
     group: &Group<T>,
     limit: Lsn,
 ) -> Result<Option<oneshot::Receiver<Result<()>>>, CarryError> {
-    let mut turn = group.turn(journal).await;
+    let mut turn = group.turn(shared).await;
     if turn.is_new() {
         turn.forget_mark();
         return Ok(None);

@@ -9,17 +9,17 @@ use tokio::sync::oneshot;
 use crate::core::chunk::{Chunks, Encoded};
 use crate::core::completions::{Then, answered};
 use crate::core::encoding::{self, EncodeError, Owner};
-use crate::core::journal::{Group, Journal, Turn};
 use crate::core::marks::Marks;
-use crate::core::memory::{OutOfOrder, Position, Shared, check_order, cost};
+use crate::core::memory::{OutOfOrder, Position, SharedMemory, check_order, cost};
 use crate::core::rebuild::Rebuilt;
 use crate::core::registry::Lease;
+use crate::core::shared_wal::{Group, SharedWal, Turn};
 use crate::core::types::Types;
 use crate::error::OpenError;
 use crate::options::RaftLogOptions;
 
 pub(crate) struct Log<T: Types> {
-    journal: Arc<Journal<T>>,
+    shared: Arc<SharedWal<T>>,
     group: Arc<Group<T>>,
     /// Only in a log of many groups.
     _lease: Option<Lease<T>>,
@@ -36,31 +36,31 @@ impl<T: Types> Log<T> {
         let wal = recovery.into_wal().await?;
         let owner = Owner::Single;
         let marks = Marks::new(rebuilt.needs.map(|lsn| (owner.id(), lsn)));
-        let journal = Journal::start(wal, marks, None);
-        let group = Arc::new(Group::new(&journal, owner, rebuilt));
-        Ok(Self::new(journal, group, None, options))
+        let shared = SharedWal::start(wal, marks, None);
+        let group = Arc::new(Group::new(&shared, owner, rebuilt));
+        Ok(Self::new(shared, group, None, options))
     }
 
     pub(crate) fn new(
-        journal: Arc<Journal<T>>,
+        shared: Arc<SharedWal<T>>,
         group: Arc<Group<T>>,
         lease: Option<Lease<T>>,
         options: &RaftLogOptions,
     ) -> Self {
         Self {
-            journal,
+            shared,
             group,
             _lease: lease,
             memory_limit: options.memory_limit,
         }
     }
 
-    pub(crate) fn memory(&self) -> &Shared<T> {
+    pub(crate) fn memory(&self) -> &SharedMemory<T> {
         &self.group.memory
     }
 
     async fn turn(&self) -> Turn<'_, T> {
-        self.group.turn(&self.journal).await
+        self.group.turn(&self.shared).await
     }
 
     /// Records entries, and calls back once they are durable. All entries are readable when this
@@ -91,7 +91,7 @@ impl<T: Types> Log<T> {
     ) -> Result<Vec<Encoded<Entry<T>>>, WriteError<T>> {
         let mut header = turn.header();
         let mut last = self.memory().lock().last_entry();
-        let mut bytes = self.journal.held();
+        let mut bytes = self.shared.held();
         let mut all = Vec::with_capacity(entries.size_hint().0);
         for entry in entries {
             let log_id = T::log_id(&entry);

@@ -20,7 +20,7 @@ pub(crate) struct Memory<T: Types> {
 }
 
 /// The memory, shared by the log and its readers.
-pub(crate) struct Shared<T: Types>(Arc<Mutex<Memory<T>>>);
+pub(crate) struct SharedMemory<T: Types>(Arc<Mutex<Memory<T>>>);
 
 /// The index of an entry is not above that of the entry before it.
 #[derive(Debug, thiserror::Error)]
@@ -195,7 +195,7 @@ impl<T: Types> Memory<T> {
     }
 }
 
-impl<T: Types> Shared<T> {
+impl<T: Types> SharedMemory<T> {
     pub(crate) fn new(memory: Memory<T>) -> Self {
         Self(Arc::new(Mutex::new(memory)))
     }
@@ -205,7 +205,7 @@ impl<T: Types> Shared<T> {
     }
 }
 
-impl<T: Types> Clone for Shared<T> {
+impl<T: Types> Clone for SharedMemory<T> {
     fn clone(&self) -> Self {
         Self(self.0.clone())
     }

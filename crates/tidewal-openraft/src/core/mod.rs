@@ -6,18 +6,18 @@ mod completions;
 mod encoding;
 mod groups;
 mod growth;
-mod journal;
 mod keeper;
 mod log;
 mod marks;
 mod memory;
 mod rebuild;
 mod registry;
+mod shared_wal;
 mod types;
 
 pub(crate) use self::groups::Groups;
 pub(crate) use self::log::{Log, WriteError};
 #[cfg(feature = "v0_9")]
 pub(crate) use self::memory::OutOfOrder;
-pub(crate) use self::memory::Shared;
+pub(crate) use self::memory::SharedMemory;
 pub(crate) use self::types::Types;

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::core::encoding::Owner;
-use crate::core::journal::{Group, Journal};
 use crate::core::rebuild::Rebuilt;
+use crate::core::shared_wal::{Group, SharedWal};
 use crate::core::types::Types;
 use crate::error::GroupError;
 
@@ -25,19 +25,19 @@ pub(crate) struct Lease<T: Types> {
 
 impl<T: Types> Registry<T> {
     /// The groups that were found in a log.
-    pub(crate) fn new(journal: &Journal<T>, found: BTreeMap<u64, Rebuilt<T>>) -> Self {
-        let slot = |(id, rebuilt)| (id, Slot::new(journal, id, rebuilt));
+    pub(crate) fn new(shared: &SharedWal<T>, found: BTreeMap<u64, Rebuilt<T>>) -> Self {
+        let slot = |(id, rebuilt)| (id, Slot::new(shared, id, rebuilt));
         Self(Mutex::new(found.into_iter().map(slot).collect()))
     }
 
     /// Gives the group to the caller alone, a new one if there is none.
     pub(crate) fn lease(
         self: &Arc<Self>,
-        journal: &Journal<T>,
+        shared: &SharedWal<T>,
         id: u64,
     ) -> Result<(Arc<Group<T>>, Lease<T>), GroupError> {
         let mut slots = self.slots();
-        let new = || Slot::new(journal, id, Rebuilt::empty());
+        let new = || Slot::new(shared, id, Rebuilt::empty());
         let slot = slots.entry(id).or_insert_with(new);
         if std::mem::replace(&mut slot.is_open, true) {
             return Err(GroupError::Open { group: id });
@@ -64,9 +64,9 @@ impl<T: Types> Registry<T> {
 }
 
 impl<T: Types> Slot<T> {
-    fn new(journal: &Journal<T>, id: u64, rebuilt: Rebuilt<T>) -> Self {
+    fn new(shared: &SharedWal<T>, id: u64, rebuilt: Rebuilt<T>) -> Self {
         Self {
-            group: Arc::new(Group::new(journal, Owner::Group(id), rebuilt)),
+            group: Arc::new(Group::new(shared, Owner::Group(id), rebuilt)),
             is_open: false,
         }
     }

@@ -5,10 +5,36 @@
 //!
 //! Any number of appends can be in flight. The entries of a leader that serves many clients share
 //! syncs, so its throughput is not bounded by the number of syncs per second.
+//!
+//! # Examples
+//!
+//! The logs of many raft groups:
+//!
+//! ```
+//! use tidewal_openraft::v0_10::RaftLogs;
+//!
+//! # openraft::declare_raft_types!(pub Types: D = String, R = ());
+//! # tokio_test::block_on(async {
+//! # let dir = tempfile::tempdir().unwrap();
+//! # let dir = dir.path();
+//! let logs = RaftLogs::<Types>::open(dir).await?;
+//! for group in 0..100 {
+//!     let log = logs.open_group(group)?; // goes to `Raft::new`
+//! }
+//! assert_eq!(logs.groups().len(), 100);
+//! logs.remove_group(7).await?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
 
+#[path = "../adapter/log.rs"]
 mod log;
+#[path = "../adapter/logs.rs"]
 mod logs;
+#[path = "../adapter/reader.rs"]
 mod reader;
+mod storage;
+mod stream;
 mod types;
 
 pub use self::log::RaftLog;

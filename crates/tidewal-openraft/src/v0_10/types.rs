@@ -1,11 +1,12 @@
-//! What the core has to know of this version.
+//! What the core and the adapter have to know of this version.
 
 use std::io;
 
+use openraft::AsyncRuntime;
+pub(super) use openraft::RaftTypeConfig;
 use openraft::entry::RaftEntry;
 use openraft::storage::IOFlushed;
 use openraft::type_config::alias::{LogIdOf, VoteOf};
-use openraft::{AsyncRuntime, RaftTypeConfig};
 
 use crate::core::Types;
 

@@ -5,10 +5,37 @@
 //! many writes per second as its disk does syncs, however many clients there are. A service that
 //! needs more puts several commands into one entry, or moves to [0.10](crate#versions). (Followers
 //! append all entries of one message together.)
+//!
+//! # Examples
+//!
+//! The logs of many raft groups:
+//!
+//! ```
+//! use tidewal_openraft::v0_9::RaftLogs;
+//!
+//! # use openraft09 as openraft;
+//! # use std::io::Cursor;
+//! # openraft::declare_raft_types!(pub Types: D = String, R = ());
+//! # tokio_test::block_on(async {
+//! # let dir = tempfile::tempdir().unwrap();
+//! # let dir = dir.path();
+//! let logs = RaftLogs::<Types>::open(dir).await?;
+//! for group in 0..100 {
+//!     let log = logs.open_group(group)?; // goes to `Raft::new`
+//! }
+//! assert_eq!(logs.groups().len(), 100);
+//! logs.remove_group(7).await?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
 
+#[path = "../adapter/log.rs"]
 mod log;
+#[path = "../adapter/logs.rs"]
 mod logs;
+#[path = "../adapter/reader.rs"]
 mod reader;
+mod storage;
 mod types;
 
 pub use self::log::RaftLog;

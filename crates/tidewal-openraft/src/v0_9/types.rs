@@ -1,9 +1,10 @@
-//! What the core has to know of this version.
+//! What the core and the adapter have to know of this version.
 
 use std::io;
 
+pub(super) use openraft09::RaftTypeConfig;
 use openraft09::storage::LogFlushed;
-use openraft09::{AsyncRuntime, LogId, RaftLogId, RaftTypeConfig, Vote};
+use openraft09::{AsyncRuntime, LogId, RaftLogId, Vote};
 
 use crate::core::Types;
 

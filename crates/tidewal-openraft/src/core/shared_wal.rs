@@ -13,12 +13,12 @@ use crate::core::completions::{Failure, Job, Pending, Then, complete, first_caus
 use crate::core::encoding::{FIRST_NUMBER, Header, Owner};
 use crate::core::growth::Growth;
 use crate::core::marks::{Marks, trim};
-use crate::core::memory::{Memory, Shared};
+use crate::core::memory::{Memory, SharedMemory};
 use crate::core::rebuild::Rebuilt;
 use crate::core::types::Types;
 
 /// A `Wal` with raft logs. It is closed when the last of them is dropped.
-pub(crate) struct Journal<T: Types> {
+pub(crate) struct SharedWal<T: Types> {
     wal: Wal,
     jobs: mpsc::Sender<Job<T>>,
     pub(crate) marks: Arc<Marks>,
@@ -27,7 +27,7 @@ pub(crate) struct Journal<T: Types> {
     held: AtomicU64,
 }
 
-impl<T: Types> Journal<T> {
+impl<T: Types> SharedWal<T> {
     /// Starts the tasks that answer calls and that truncate the log.
     pub(crate) fn start(wal: Wal, marks: Marks, growth: Option<Growth>) -> Arc<Self> {
         let marks = Arc::new(marks);
@@ -53,7 +53,7 @@ impl<T: Types> Journal<T> {
     }
 
     /// Changes the memory of a group, and updates the total.
-    fn change<R>(&self, memory: &Shared<T>, change: impl FnOnce(&mut Memory<T>) -> R) -> R {
+    fn change<R>(&self, memory: &SharedMemory<T>, change: impl FnOnce(&mut Memory<T>) -> R) -> R {
         let mut memory = memory.lock();
         let before = memory.bytes();
         let result = change(&mut memory);
@@ -63,7 +63,7 @@ impl<T: Types> Journal<T> {
     }
 }
 
-impl<T: Types> Drop for Journal<T> {
+impl<T: Types> Drop for SharedWal<T> {
     /// Closes the log although the tasks still have a handle, so opening it again in this process
     /// waits.
     fn drop(&mut self) {
@@ -76,10 +76,10 @@ impl<T: Types> Drop for Journal<T> {
     }
 }
 
-/// One raft log in a journal.
+/// One raft log in a `Wal`.
 pub(crate) struct Group<T: Types> {
     owner: Owner,
-    pub(crate) memory: Shared<T>,
+    pub(crate) memory: SharedMemory<T>,
     failure: Failure,
     submitter: Mutex<Submitter>,
 }
@@ -92,24 +92,24 @@ struct Submitter {
 }
 
 impl<T: Types> Group<T> {
-    pub(crate) fn new(journal: &Journal<T>, owner: Owner, rebuilt: Rebuilt<T>) -> Self {
-        journal.held.fetch_add(rebuilt.memory.bytes(), Relaxed);
+    pub(crate) fn new(shared: &SharedWal<T>, owner: Owner, rebuilt: Rebuilt<T>) -> Self {
+        shared.held.fetch_add(rebuilt.memory.bytes(), Relaxed);
         Self {
             owner,
-            memory: Shared::new(rebuilt.memory),
+            memory: SharedMemory::new(rebuilt.memory),
             failure: Failure::default(),
             submitter: Mutex::new(Submitter {
-                appender: journal.wal.ordered(),
+                appender: shared.wal.ordered(),
                 next: rebuilt.next,
             }),
         }
     }
 
     /// Waits until the records of this group that are being submitted are in the queue.
-    pub(crate) async fn turn<'a>(&'a self, journal: &'a Journal<T>) -> Turn<'a, T> {
+    pub(crate) async fn turn<'a>(&'a self, shared: &'a SharedWal<T>) -> Turn<'a, T> {
         let submitter = self.submitter.lock().await;
         Turn {
-            journal,
+            shared,
             group: self,
             submitter,
         }
@@ -118,7 +118,7 @@ impl<T: Types> Group<T> {
 
 /// The right to submit the next records of a group.
 pub(crate) struct Turn<'a, T: Types> {
-    journal: &'a Journal<T>,
+    shared: &'a SharedWal<T>,
     group: &'a Group<T>,
     submitter: MutexGuard<'a, Submitter>,
 }
@@ -143,12 +143,12 @@ impl<T: Types> Turn<'_, T> {
         change: impl FnOnce(&mut Memory<T>, Lsn),
     ) -> Result<()> {
         self.group.failure.check()?;
-        let jobs = &self.journal.jobs;
+        let jobs = &self.shared.jobs;
         let place = jobs.reserve().await.map_err(|_| Error::Interrupted)?;
-        let lsn = self.journal.wal.durable_lsn().next();
+        let lsn = self.shared.wal.durable_lsn().next();
         let group = self.group.owner.id();
         if self.is_new() {
-            self.journal.marks.begin(group, lsn);
+            self.shared.marks.begin(group, lsn);
         }
         let count = records.len() as u64;
         let bytes = records.iter().map(Bytes::len).sum::<usize>();
@@ -160,9 +160,9 @@ impl<T: Types> Turn<'_, T> {
             then,
         });
         self.submitter.next += count;
-        self.journal
+        self.shared
             .change(&self.group.memory, |memory| change(memory, lsn));
-        if let Some(growth) = self.journal.growth() {
+        if let Some(growth) = self.shared.growth() {
             growth.note(lsn, bytes as u64);
         }
         Ok(())
@@ -189,7 +189,7 @@ impl<T: Types> Turn<'_, T> {
     /// Removes the mark of a group without records, which needs nothing.
     pub(crate) fn forget_mark(&self) {
         if self.is_new() {
-            self.journal.marks.remove(self.group.owner.id());
+            self.shared.marks.remove(self.group.owner.id());
         }
     }
 }

@@ -1,105 +1,27 @@
-//! Reading entries, from memory.
+//! Entries as streams.
 
 use std::collections::VecDeque;
-use std::fmt::{self, Debug};
 use std::io;
 use std::ops::{Bound, RangeBounds};
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use futures_core::Stream;
+use openraft::RaftTypeConfig;
 use openraft::errors::LeaderChanged;
 use openraft::storage::{LeaderBoundedStreamError, LeaderBoundedStreamResult};
 use openraft::type_config::alias::{LeaderIdOf, VoteOf};
 use openraft::vote::RaftVote;
-use openraft::{OptionalSend, RaftLogReader, RaftTypeConfig};
 
-use crate::Held;
-use crate::core::{Shared, Types};
-use crate::held::READ_BYTES;
+use crate::core::{SharedMemory, Types};
 use crate::v0_10::types::Raft;
-
-/// Reads the entries of a [`RaftLog`](crate::v0_10::RaftLog), from memory. Clones are cheap, and read the
-/// same log.
-pub struct LogReader<C: RaftTypeConfig>(Shared<Raft<C>>);
-
-impl<C: RaftTypeConfig> LogReader<C> {
-    pub(crate) fn new(memory: Shared<Raft<C>>) -> Self {
-        Self(memory)
-    }
-
-    /// How many entries, which are those not purged, are held in memory.
-    #[must_use]
-    pub fn held(&self) -> Held {
-        Held::of(&self.0)
-    }
-}
-
-impl<C: RaftTypeConfig> RaftLogReader<C> for LogReader<C>
-where
-    C::Entry: Clone,
-{
-    async fn try_get_log_entries<R>(&mut self, range: R) -> Result<Vec<C::Entry>, io::Error>
-    where
-        R: RangeBounds<u64> + Clone + Debug + OptionalSend,
-    {
-        Ok(self.0.lock().clone_range(range, u64::MAX))
-    }
-
-    async fn limited_get_log_entries(
-        &mut self,
-        start: u64,
-        end: u64,
-    ) -> Result<Vec<C::Entry>, io::Error> {
-        Ok(self.0.lock().clone_range(start..end, READ_BYTES))
-    }
-
-    async fn read_vote(&mut self) -> Result<Option<VoteOf<C>>, io::Error> {
-        Ok(self.0.lock().vote.clone())
-    }
-
-    async fn entries_stream<R>(
-        &mut self,
-        range: R,
-    ) -> impl Stream<Item = Result<C::Entry, io::Error>> + OptionalSend
-    where
-        R: RangeBounds<u64> + Clone + Debug + OptionalSend,
-    {
-        Unbounded(EntryStream::new(self.0.clone(), &range, None))
-    }
-
-    async fn leader_bounded_stream<R>(
-        &mut self,
-        leader: LeaderIdOf<C>,
-        range: R,
-    ) -> impl Stream<Item = LeaderBoundedStreamResult<C>> + OptionalSend
-    where
-        R: RangeBounds<u64> + Clone + Debug + OptionalSend,
-    {
-        EntryStream::new(self.0.clone(), &range, Some(leader))
-    }
-}
-
-impl<C: RaftTypeConfig> Clone for LogReader<C> {
-    fn clone(&self) -> Self {
-        Self(self.0.clone())
-    }
-}
-
-impl<C: RaftTypeConfig> fmt::Debug for LogReader<C> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("LogReader")
-            .field("held", &self.held())
-            .finish_non_exhaustive()
-    }
-}
 
 /// A stream of the entries of a range. A few of them are cloned at a time.
 ///
 /// With a leader, the stream delivers entries as long as the vote is that leader's and committed.
 /// It checks the vote and reads the entries under one lock.
-struct EntryStream<C: RaftTypeConfig> {
-    memory: Shared<Raft<C>>,
+pub(super) struct EntryStream<C: RaftTypeConfig> {
+    memory: SharedMemory<Raft<C>>,
     leader: Option<LeaderIdOf<C>>,
     /// The first index that has not been read. `end` is the first index after the range.
     next: u64,
@@ -114,8 +36,8 @@ where
     C: RaftTypeConfig,
     C::Entry: Clone,
 {
-    fn new(
-        memory: Shared<Raft<C>>,
+    pub(super) fn new(
+        memory: SharedMemory<Raft<C>>,
         range: &impl RangeBounds<u64>,
         leader: Option<LeaderIdOf<C>>,
     ) -> Self {
@@ -202,7 +124,7 @@ where
 }
 
 /// The same stream if the leader does not matter.
-struct Unbounded<C: RaftTypeConfig>(EntryStream<C>);
+pub(super) struct Unbounded<C: RaftTypeConfig>(pub(super) EntryStream<C>);
 
 impl<C> Stream for Unbounded<C>
 where

@@ -1,80 +1,19 @@
-//! The log of one node.
+//! The storage traits of openraft 0.9.
 
-use std::fmt::{self, Debug};
+use std::fmt::Debug;
 use std::ops::RangeBounds;
-use std::path::Path;
 
 use openraft09::storage::{LogFlushed, RaftLogStorage};
 use openraft09::{
     AnyError, DefensiveError, ErrorSubject, ErrorVerb, LogId, LogState, OptionalSend,
     RaftLogReader, RaftTypeConfig, StorageError, StorageIOError, Violation, Vote,
 };
-use tidewal::{Recovery, Wal};
 
-use crate::core::{Log, OutOfOrder, WriteError};
+use crate::core::{OutOfOrder, WriteError};
+use crate::held::READ_BYTES;
+use crate::v0_9::log::RaftLog;
 use crate::v0_9::reader::LogReader;
 use crate::v0_9::types::Raft;
-use crate::{OpenError, RaftLogOptions};
-
-/// The log of an openraft 0.9 node: a [`RaftLogStorage`] over one [`Wal`].
-///
-/// The [crate documentation](crate) says what is durable when, how much memory the log takes, and
-/// what failures do. When it is dropped, the log under it closes in the background. Opening the
-/// same directory in the same process waits for that.
-///
-/// # Cancel safety
-///
-/// Every future of this type can be dropped. Its records may or may not be written, in the order of
-/// the calls, and of an append's entries only the first ones may be written. The log keeps working.
-pub struct RaftLog<C: RaftTypeConfig>(pub(super) Log<Raft<C>>);
-
-impl<C> RaftLog<C>
-where
-    C: RaftTypeConfig,
-    C::Entry: Clone,
-{
-    /// Opens the log in `dir` with the default options, and rebuilds its state.
-    ///
-    /// # Errors
-    ///
-    /// [`OpenError`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Like [`WalOptions::open`](tidewal::WalOptions::open): if the future is dropped before it completes,
-    /// no log is open.
-    ///
-    /// # Panics
-    ///
-    /// Outside of the runtime of `C`, on which the log runs two tasks.
-    pub async fn open(dir: impl AsRef<Path>) -> Result<Self, OpenError> {
-        Self::recover(Wal::recover(dir).await?, &RaftLogOptions::new()).await
-    }
-
-    /// Rebuilds the state from a log that is being recovered, and opens the log for appending.
-    ///
-    /// # Errors
-    ///
-    /// [`OpenError`].
-    ///
-    /// # Cancel safety
-    ///
-    /// Like [`Recovery::into_wal`]: if the future is dropped before it completes, no log is open.
-    ///
-    /// # Panics
-    ///
-    /// Outside of the runtime of `C`, on which the log runs two tasks.
-    pub async fn recover(recovery: Recovery, options: &RaftLogOptions) -> Result<Self, OpenError> {
-        Ok(Self(Log::recover(recovery, options).await?))
-    }
-
-    /// A reader of the entries, for example to see [how much the log holds](LogReader::held) while
-    /// a [`Raft`](openraft09::Raft) owns it.
-    #[must_use]
-    pub fn reader(&self) -> LogReader<C> {
-        LogReader::new(self.0.memory().clone())
-    }
-}
 
 impl<C> RaftLogStorage<C> for RaftLog<C>
 where
@@ -163,15 +102,26 @@ where
     }
 }
 
-impl<C> fmt::Debug for RaftLog<C>
+impl<C: RaftTypeConfig> RaftLogReader<C> for LogReader<C>
 where
-    C: RaftTypeConfig,
     C::Entry: Clone,
 {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("RaftLog")
-            .field("held", &self.reader().held())
-            .finish_non_exhaustive()
+    async fn try_get_log_entries<R>(
+        &mut self,
+        range: R,
+    ) -> Result<Vec<C::Entry>, StorageError<C::NodeId>>
+    where
+        R: RangeBounds<u64> + Clone + Debug + OptionalSend,
+    {
+        Ok(self.0.lock().clone_range(range, u64::MAX))
+    }
+
+    async fn limited_get_log_entries(
+        &mut self,
+        start: u64,
+        end: u64,
+    ) -> Result<Vec<C::Entry>, StorageError<C::NodeId>> {
+        Ok(self.0.lock().clone_range(start..end, READ_BYTES))
     }
 }
 

@@ -3,12 +3,11 @@
 use std::fmt;
 use std::path::Path;
 
-use openraft::RaftTypeConfig;
 use tidewal::{Recovery, Wal};
 
+use super::log::RaftLog;
+use super::types::{Raft, RaftTypeConfig};
 use crate::core::Groups;
-use crate::v0_10::log::RaftLog;
-use crate::v0_10::types::Raft;
 use crate::{GroupError, OpenError, RaftLogOptions};
 
 /// The logs of many raft groups, in one [`Wal`]: all share its syncs.
@@ -21,25 +20,6 @@ use crate::{GroupError, OpenError, RaftLogOptions};
 ///
 /// The log is closed in the background when this and every [opened](Self::open_group) group is
 /// dropped.
-///
-/// # Examples
-///
-/// ```
-/// use tidewal_openraft::v0_10::RaftLogs;
-///
-/// # openraft::declare_raft_types!(pub Types: D = String, R = ());
-/// # tokio_test::block_on(async {
-/// # let dir = tempfile::tempdir().unwrap();
-/// # let dir = dir.path();
-/// let logs = RaftLogs::<Types>::open(dir).await?;
-/// for group in 0..100 {
-///     let log = logs.open_group(group)?; // goes to `Raft::new`
-/// }
-/// assert_eq!(logs.groups().len(), 100);
-/// logs.remove_group(7).await?;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// # }).unwrap();
-/// ```
 pub struct RaftLogs<C: RaftTypeConfig>(Groups<Raft<C>>);
 
 impl<C> RaftLogs<C>
