@@ -20,6 +20,7 @@ use crate::{OpenError, RaftLogOptions};
 ///
 /// Every future of this type can be dropped. Its records may or may not be written, in the order of
 /// the calls, and of an append's entries only the first ones may be written. The log keeps working.
+/// No call of another group waits for a future that is kept and not polled.
 pub struct RaftLog<C: RaftTypeConfig>(pub(super) Log<Raft<C>>);
 
 impl<C> RaftLog<C>

@@ -72,7 +72,10 @@ impl Pending {
 
 /// The task that waits for records to become durable. It ends when the log is dropped and all calls
 /// are answered.
-pub(crate) async fn complete<T: Types>(mut jobs: mpsc::Receiver<Job<T>>, marks: Arc<Marks>) {
+pub(crate) async fn complete<T: Types>(
+    mut jobs: mpsc::UnboundedReceiver<Job<T>>,
+    marks: Arc<Marks>,
+) {
     while let Some(job) = jobs.recv().await {
         let outcome = job.pending.durable().await;
         let outcome = match (job.failure.check(), outcome) {

@@ -44,7 +44,9 @@ pub(crate) fn keep<T: Types>(
 }
 
 /// Carries forward everything that groups need before `limit`. A group that has failed stays where
-/// it is: the log can then not be truncated until it is opened again.
+/// it is: the log can then not be truncated until it is opened again. A group with a future that is
+/// kept and not polled is waited for: the log cannot be truncated behind that group's mark anyway, and
+/// older groups were carried before.
 async fn carry_all<T: Types>(shared: &SharedWal<T>, registry: &Registry<T>, limit: Lsn) {
     let old = shared.marks.before(limit);
     for ids in old.chunks(AT_ONCE) {

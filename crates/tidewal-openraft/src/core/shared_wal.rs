@@ -20,7 +20,9 @@ use crate::core::types::Types;
 /// A `Wal` with raft logs. It is closed when the last of them is dropped.
 pub(crate) struct SharedWal<T: Types> {
     wal: Wal,
-    jobs: mpsc::Sender<Job<T>>,
+    /// All groups share it, so it has no bound that kept futures could use up. Entries are bounded by
+    /// the memory limit, and other records by their callers, who wait for the answers.
+    jobs: mpsc::UnboundedSender<Job<T>>,
     pub(crate) marks: Arc<Marks>,
     growth: Option<Arc<Growth>>,
     /// The memory of the entries of all groups, in bytes.
@@ -31,7 +33,7 @@ impl<T: Types> SharedWal<T> {
     /// Starts the tasks that answer calls and that truncate the log.
     pub(crate) fn start(wal: Wal, marks: Marks, growth: Option<Growth>) -> Arc<Self> {
         let marks = Arc::new(marks);
-        let (jobs, receiver) = mpsc::channel(IN_FLIGHT);
+        let (jobs, receiver) = mpsc::unbounded_channel();
         T::spawn(trim(wal.clone(), marks.subscribe()));
         T::spawn(complete(receiver, marks.clone()));
         Arc::new(Self {
@@ -143,8 +145,9 @@ impl<T: Types> Turn<'_, T> {
         change: impl FnOnce(&mut Memory<T>, Lsn),
     ) -> Result<()> {
         self.group.failure.check()?;
-        let jobs = &self.shared.jobs;
-        let place = jobs.reserve().await.map_err(|_| Error::Interrupted)?;
+        if self.shared.jobs.is_closed() {
+            return Err(Error::Interrupted);
+        }
         let lsn = self.shared.wal.durable_lsn().next();
         let group = self.group.owner.id();
         if self.is_new() {
@@ -153,12 +156,15 @@ impl<T: Types> Turn<'_, T> {
         let count = records.len() as u64;
         let bytes = records.iter().map(Bytes::len).sum::<usize>();
         let pending = self.submitter.submit(records, durability).await;
-        place.send(Job {
+        let job = Job {
             group,
             failure: self.group.failure.clone(),
             pending: pending.map_err(first_cause)?,
             then,
-        });
+        };
+        // It fails if the runtime has ended, and nothing is submitted after that.
+        let sent = self.shared.jobs.send(job);
+        sent.map_err(|_| Error::Interrupted)?;
         self.submitter.next += count;
         self.shared
             .change(&self.group.memory, |memory| change(memory, lsn));
@@ -209,6 +215,3 @@ impl Submitter {
         })
     }
 }
-
-/// Submissions whose completion may be outstanding.
-const IN_FLIGHT: usize = 1024;

@@ -14,6 +14,8 @@ mod contract;
 mod failures;
 #[path = "../shared/groups.rs"]
 mod groups;
+#[path = "../shared/kept.rs"]
+mod kept;
 #[path = "../shared/model.rs"]
 mod model;
 #[path = "../shared/random.rs"]

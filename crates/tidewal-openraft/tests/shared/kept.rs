@@ -1,0 +1,108 @@
+//! Appends that are polled once and kept.
+
+use std::future::Future;
+use std::pin::Pin;
+use std::task::{Context, Poll, Waker};
+use std::time::Duration;
+
+use tidewal::sim::SimDisk;
+use tidewal_openraft::RaftLogOptions;
+use tokio::task::unconstrained;
+use tokio::time::{sleep, timeout};
+
+use crate::api::openraft_traits::RaftLogStorage;
+use crate::api::{Calls, RaftLog, RaftLogs, StoreError, callback, log_id};
+use crate::model::entry;
+use crate::support::{DIR, options, run};
+
+async fn open(disk: &SimDisk) -> RaftLogs {
+    // Such a small queue that a record must wait for room.
+    let options = options().spare_segments(0).queue_records(1);
+    let recovery = options.recover_on(disk, DIR).await.unwrap();
+    let raft = RaftLogOptions::new().reclaim_after(64 * 1024);
+    RaftLogs::recover(recovery, &raft).await.unwrap()
+}
+
+type Append<'a> = Pin<Box<dyn Future<Output = Result<(), StoreError>> + 'a>>;
+
+/// Polls an append of entry `index` once, and returns it if it waits.
+fn begin(log: &mut RaftLog, index: u64) -> Option<Append<'_>> {
+    let (callback, _) = callback();
+    let append = log.append([entry(1, index, vec![1])], callback);
+    // Tokio makes a task wait that has done much. This append waits only for the log.
+    let mut append: Append = Box::pin(unconstrained(append));
+    match append
+        .as_mut()
+        .poll(&mut Context::from_waker(Waker::noop()))
+    {
+        Poll::Pending => Some(append),
+        Poll::Ready(outcome) => {
+            outcome.unwrap();
+            None
+        }
+    }
+}
+
+/// Completes calls of another group. None of them may wait for the kept ones.
+async fn work(log: &mut RaftLog, rounds: std::ops::Range<u64>) {
+    let work = async {
+        for round in rounds {
+            let entries = (0..10).map(|nth| entry(1, round * 10 + nth, vec![3; 900]));
+            log.append_durably(entries).await.unwrap();
+            log.purge(log_id(1, round * 10 + 5)).await.unwrap();
+            sleep(Duration::from_millis(5)).await;
+        }
+    };
+    let worked = timeout(Duration::from_secs(600), work).await;
+    worked.expect("a call waits for one that is not polled");
+}
+
+/// `RaftLog`: "No call of another group waits for a future that is kept and not polled."
+///
+/// Here 2,999 groups have an append that waits for room in the queue and is not polled again. A bound
+/// of 1,024 submissions in flight, which all groups shared, was used up by such futures.
+#[test]
+fn kept_appends_of_many_groups_delay_no_other_group() {
+    run(async {
+        let disk = SimDisk::new(1);
+        let logs = open(&disk).await;
+        let mut groups: Vec<_> = (0..3000)
+            .map(|group| logs.open_group(group).unwrap())
+            .collect();
+        let mut kept = Vec::new();
+        for log in &mut groups {
+            kept.extend(begin(log, 0));
+        }
+        assert_eq!(kept.len(), 2999, "there is room for one");
+        work(&mut logs.open_group(3000).unwrap(), 0..3).await;
+        for append in kept {
+            append.await.unwrap();
+        }
+    });
+}
+
+/// The log keeps what the group of a kept append needs, and no more. It becomes small once the
+/// append completes.
+#[test]
+fn a_kept_append_does_not_stop_other_groups_from_being_carried_forward() {
+    run(async {
+        let disk = SimDisk::new(2);
+        let logs = open(&disk).await;
+        for group in 0..20 {
+            let mut idle = logs.open_group(group).unwrap();
+            let entries = (0..3).map(|index| entry(1, index, vec![2; 50]));
+            idle.append_durably(entries).await.unwrap();
+        }
+        let (mut first, mut second) = (logs.open_group(20).unwrap(), logs.open_group(21).unwrap());
+        first.append_durably([entry(1, 0, vec![1])]).await.unwrap();
+        second.append_durably([entry(1, 0, vec![1])]).await.unwrap();
+        assert!(begin(&mut first, 1).is_none(), "there is room for one");
+        let kept = begin(&mut second, 1).expect("there is no more room");
+        let mut busy = logs.open_group(22).unwrap();
+        work(&mut busy, 0..60).await;
+        kept.await.unwrap();
+        work(&mut busy, 60..120).await;
+        let files = disk.files(DIR).len();
+        assert!(files * 16 * 1024 < 400 * 1024, "{files} files");
+    });
+}
