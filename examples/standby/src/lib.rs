@@ -46,7 +46,7 @@ use tokio::time::timeout;
 
 use crate::wire::{Hello, within};
 
-/// The error that ends [`serve`], or [`follow`] for good.
+/// The error that ends [`serve`], or [`follow`] permanently.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
 
 /// A standby has a higher term.
@@ -212,7 +212,7 @@ pub async fn follow(wal: &Wal, dir: &Path, stream: TcpStream) -> Result<(), Foll
     }
 }
 
-/// Checks that the primary can be followed that has answered `got` to `sent`.
+/// Checks that a primary that has answered `got` to `sent` can be followed.
 fn check(got: Hello, sent: Hello) -> Result<(), FollowError> {
     let problem = match got.next.cmp(&sent.next) {
         _ if got.term < sent.term => format!(

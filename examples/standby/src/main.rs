@@ -100,5 +100,5 @@ async fn print_durable(wal: Wal) {
     }
 }
 
-/// Before the standby connects again.
+/// The pause before the standby connects again.
 const PAUSE: Duration = Duration::from_millis(200);

@@ -23,7 +23,7 @@ pub struct Sent {
 }
 
 impl Sent {
-    /// Whether this is no record: LSN 0 is never one.
+    /// Whether this is a heartbeat: no record has LSN 0.
     pub fn is_heartbeat(&self) -> bool {
         self.lsn == Lsn::ZERO
     }

@@ -35,7 +35,7 @@ impl Node {
         Self { child, lines }
     }
 
-    /// Gives a primary lines, and checks that it acknowledges each.
+    /// Sends lines to a primary, and checks that it acknowledges each.
     fn append(&mut self, from: u64, upto: u64) {
         for lsn in from..=upto {
             self.write(lsn).unwrap();
@@ -47,12 +47,12 @@ impl Node {
         writeln!(self.child.stdin.as_mut().unwrap(), "record {number}")
     }
 
-    /// Waits until a standby has said that its log is durable up to there.
+    /// Waits until a standby reports that its log is durable up to this record.
     fn wait_durable(&self, lsn: u64) {
         while self.lines.recv_timeout(LIMIT).unwrap() != lsn.to_string() {}
     }
 
-    /// Waits until it ends by itself. Returns what it still printed, and the reason.
+    /// Waits until the process ends on its own. Returns the rest of its output, and the reason.
     fn end(mut self) -> (Vec<String>, String) {
         let mut printed = Vec::new();
         loop {
@@ -93,7 +93,7 @@ fn promote(dir: &Path) {
     assert!(status.success());
 }
 
-/// What a log holds, once its process has ended.
+/// The records of a log whose process has ended.
 #[tokio::main(flavor = "current_thread")]
 async fn records(dir: &Path) -> Vec<String> {
     let mut recovery = tidewal::Wal::recover(dir.join("wal")).await.unwrap();
@@ -152,7 +152,7 @@ fn regression_a_standby_connects_again_after_a_reset() {
     standby.wait_durable(10);
 }
 
-/// The deposed primary stopped serving but went on acknowledging, and its process did not end.
+/// The deposed primary stopped serving but continued to acknowledge appends, and its process did not end.
 #[test]
 fn regression_a_deposed_primary_acknowledges_nothing_more() {
     let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
@@ -164,7 +164,7 @@ fn regression_a_deposed_primary_acknowledges_nothing_more() {
     drop(standby);
     promote(second.path());
 
-    // It is turned, wrongly, to the old primary.
+    // By mistake, it is told to follow the old primary.
     let standby = Node::start("standby", second.path(), &address);
     let (_, reason) = standby.end();
     assert!(reason.contains("its term is 0, lower than 1"), "{reason}");

@@ -150,8 +150,8 @@ async fn regression_a_standby_that_connects_again_at_once_takes_each_record_once
     assert_eq!(wal.sync().await.unwrap(), Lsn::new(5));
 }
 
-/// A peer that lost its power with the connection open was waited for forever, and no other standby was
-/// served meanwhile.
+/// A peer that lost its power with the connection open was waited for forever, and no other standby was served
+/// in the meantime.
 #[tokio::test(start_paused = true)]
 async fn regression_a_silent_peer_blocks_no_standby_and_is_given_up() {
     let primary = on_simulated_disk(1).await;
