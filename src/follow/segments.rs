@@ -254,6 +254,10 @@ impl FinishedSegment {
 
     /// Reads the segment and checks every record, as recovery does.
     ///
+    /// A separate thread reads the file. When the segment is truncated or the log closes, it stops
+    /// after the current block of about 1 MiB, or after the current record or atomic batch if that
+    /// is larger.
+    ///
     /// # Errors
     ///
     /// [`Error::Corrupt`], [`Error::Unsupported`] and [`Error::Io`] as in recovery.
@@ -263,21 +267,31 @@ impl FinishedSegment {
     ///
     /// Cancel safe: it changes nothing.
     pub async fn verify(&self) -> Result<()> {
-        let (done, verified) = oneshot::channel();
+        let (mut done, verified) = oneshot::channel();
         let segment = self.clone();
         self.source.run(async move {
+            let checked = segment.check(&mut done).await;
             // An error means that the caller was dropped.
-            let _ = done.send(segment.check());
+            let _ = done.send(checked);
         })?;
         verified.await.unwrap_or(Err(Error::Interrupted))
     }
 
-    fn check(&self) -> Result<()> {
+    /// Checks block by block, so that a log that closes does not wait for the rest.
+    async fn check(&self, caller: &mut oneshot::Sender<Result<()>>) -> Result<()> {
         let Sealed { header, last, end } = &self.sealed;
-        let Some(_pin) = self.source.pin(header.base) else {
+        let source = &self.source;
+        let Some(_pin) = source.pin(header.base) else {
             return Err(self.gone());
         };
-        FinishedScan::open(&self.source.dir, header, *last, *end)?.check()
+        let mut scan = FinishedScan::open(&source.dir, header, *last, *end)?;
+        let is_gone = |kept: &RetentionState| !kept.has(header.base);
+        while scan.check_block()? {
+            let pause = source.executor.yield_now();
+            let go_on = source.unless(is_gone, caller.closed(), pause).await;
+            go_on.ok_or_else(|| self.gone())?;
+        }
+        Ok(())
     }
 
     /// Why the segment can no longer be read.

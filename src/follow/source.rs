@@ -58,6 +58,7 @@ impl Source {
     }
 
     /// Runs `job` unless the condition becomes true, the log is closing, or the reader was dropped.
+    /// A job that is ready does not hide these: a reader that never waits must stop too.
     pub(super) async fn unless<T>(
         &self,
         is_so: impl Fn(&RetentionState) -> bool,
@@ -69,10 +70,32 @@ impl Source {
             async { drop(news.wait_for(|kept| kept.is_closing || is_so(kept)).await) },
             has_gone,
         );
-        race(async { Some(work.await) }, async {
+        let stopped = async {
             stopped.await;
             None
-        })
-        .await
+        };
+        race(stopped, async { Some(work.await) }).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::future::{pending, ready};
+
+    use super::*;
+
+    /// A log that closed waited for readers that always had something to do.
+    #[tokio::test]
+    async fn regression_a_job_that_is_ready_does_not_hide_that_the_log_is_closing() {
+        let dir = tempfile::tempdir().unwrap();
+        let wal = Wal::open(dir.path()).await.unwrap();
+        let source = Source::of(&wal);
+        let outcome = || source.unless(|_| false, pending(), ready(()));
+        assert_eq!(outcome().await, Some(()));
+        source.retention.end();
+        assert_eq!(outcome().await, None);
+        let gone = source.unless(|_| false, ready(()), ready(()));
+        assert_eq!(gone.await, None);
+        wal.close().await.unwrap();
     }
 }

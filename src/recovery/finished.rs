@@ -59,14 +59,13 @@ impl FinishedScan {
         Ok(Some((chunk.into_records(), last)))
     }
 
-    /// Reads the segment to its end and keeps nothing.
-    pub(crate) fn check(&mut self) -> Result<()> {
-        loop {
-            if let Some(stop) = self.stop {
-                return self.check_end(stop);
-            }
-            self.stop = self.scan.read_block(&mut Chunk::new(Keep::Nothing))?;
+    /// Reads a block and keeps nothing. `false` once the segment was checked to its end.
+    pub(crate) fn check_block(&mut self) -> Result<bool> {
+        if let Some(stop) = self.stop {
+            return self.check_end(stop).map(|()| false);
         }
+        self.stop = self.scan.read_block(&mut Chunk::new(Keep::Nothing))?;
+        Ok(true)
     }
 
     /// Opens the file of the segment with this header, to read its first `end` bytes.

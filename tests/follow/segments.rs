@@ -3,7 +3,7 @@
 use std::io::ErrorKind;
 
 use tidewal::sim::Operation;
-use tidewal::{Error, FinishedSegment, Lsn};
+use tidewal::{Error, FinishedSegment, Lsn, Wal};
 use tokio_test::{assert_pending, assert_ready, task};
 
 use crate::helpers::{append, log, segments, settle};
@@ -198,6 +198,43 @@ fn a_check_that_is_dropped_changes_nothing() {
         assert_pending!(check.poll());
         drop(check);
         segment.verify().await.unwrap();
+        wal.close().await.unwrap();
+    });
+}
+
+/// Many blocks of the read-ahead in one finished segment, and the next one open.
+async fn long_segment(wal: &Wal) -> FinishedSegment {
+    for _ in 0..32 {
+        wal.append(vec![7; 1 << 20]).await.unwrap();
+    }
+    wal.rotate().await.unwrap();
+    let mut finished = wal.finished_segments(Lsn::ZERO);
+    finished.try_next().await.unwrap().unwrap()
+}
+
+#[test]
+fn a_check_stops_between_blocks_when_the_log_closes() {
+    run(async {
+        let (_, wal) = log(options().segment_size(64 << 20)).await;
+        let segment = long_segment(&wal).await;
+        let (checked, closed) = tokio::join!(segment.verify(), wal.close());
+        closed.unwrap();
+        assert!(matches!(checked, Err(Error::Closed)), "{checked:?}");
+    });
+}
+
+#[test]
+fn a_check_stops_between_blocks_when_the_segment_is_truncated() {
+    run(async {
+        let (_, wal) = log(options().segment_size(64 << 20)).await;
+        let segment = long_segment(&wal).await;
+        let before = segment.last().next();
+        let (checked, truncated) = tokio::join!(segment.verify(), wal.truncate_before(before));
+        truncated.unwrap();
+        assert!(
+            matches!(checked, Err(Error::Truncated { .. })),
+            "{checked:?}"
+        );
         wal.close().await.unwrap();
     });
 }
