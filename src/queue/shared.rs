@@ -2,7 +2,7 @@
 //!
 //! A caller that finds room takes the lock once: it leaves its frames in the batch that is being
 //! filled, a note, and its waker if it keeps waiting. A caller that finds no room waits in a
-//! [`WaitList`]. There is one list for appends and one for requests without records. The latter do
+//! `WaitList`. There is one list for appends and one for requests without records. The latter do
 //! not wait behind appends, because these may wait for a batch that only such a request ends early.
 
 use std::sync::atomic::AtomicUsize;
