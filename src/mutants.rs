@@ -5,7 +5,7 @@
 //! is not compiled.
 
 #[cfg(all(tidewal_mutants, not(debug_assertions)))]
-compile_error!("mutants are for tests: no release has them");
+compile_error!("a build with mutants needs debug assertions: it must never be a release");
 
 /// A bug in the log. Each of these was found in some log, or leaves out a line that
 /// `docs/durability.md` gives a reason for.
