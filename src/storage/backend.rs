@@ -118,6 +118,9 @@ pub(crate) trait BackendFile: Send {
     /// Frees the space from `offset` on, if the file system can, and keeps the length. Afterwards
     /// that range reads as zeros, or as before.
     fn release(&mut self, offset: u64) -> io::Result<()>;
+    /// Removes everything from `len` on: the file ends there.
+    #[cfg(feature = "tools")]
+    fn shorten(&mut self, len: u64) -> io::Result<()>;
     /// Asks the system, where possible, to drop clean whole pages from its cache. Data that never
     /// reached the disk is lost by this.
     fn evict(&mut self, offset: u64, len: u64) -> io::Result<()>;

@@ -147,6 +147,12 @@ impl File {
         let _ = self.raw.release(offset);
     }
 
+    /// Removes everything from `len` on, if possible. Nothing depends on it.
+    #[cfg(feature = "tools")]
+    pub(crate) fn shorten(mut self, len: u64) {
+        let _ = self.raw.shorten(len);
+    }
+
     /// Lets the disk begin to write, so a later sync has less to do. Returns no receipt.
     ///
     /// The real disk has finished when this returns. A simulated disk that stalls is not waited

@@ -93,7 +93,9 @@ impl RepairPlan {
 async fn do_all(dir: &Dir, plan: &RepairPlan) -> Result<PathBuf, IoFailure> {
     let name = plan.folder.file_name().unwrap_or_default();
     let name = name.to_string_lossy().into_owned();
-    let folder = dir.make_subdir(&name)?;
+    let made = dir.make_subdir(&name);
+    // If it is created and cannot be synced, nothing is in it yet.
+    let folder = made.inspect_err(|_| dir.remove_subdir(&name))?;
     if let Err(fault) = prepare(dir, &folder, plan).await {
         if fault.is_storage_full() {
             leave_nothing(dir, &name, &folder);
@@ -104,13 +106,29 @@ async fn do_all(dir: &Dir, plan: &RepairPlan) -> Result<PathBuf, IoFailure> {
     Ok(folder.path().to_owned())
 }
 
-/// Does everything that takes space, before anything is taken out of the log.
+/// Does everything that takes space, before anything is taken out of the log. If there is no room for
+/// all of it, the log is as before.
 async fn prepare(dir: &Dir, folder: &Dir, plan: &RepairPlan) -> Result<(), IoFailure> {
     keep(dir, folder, plan).await?;
-    for (name, len) in &plan.work.extend {
-        repair_ops::extend(dir, name, *len).await?;
+    let mut extended = Vec::new();
+    let taken = take_space(dir, &plan.work, &mut extended).await;
+    if taken.as_ref().is_err_and(IoFailure::is_storage_full) {
+        for (name, before) in extended {
+            repair_ops::shorten(dir, name, before);
+        }
     }
-    if let Some(begin) = plan.work.begin {
+    taken
+}
+
+async fn take_space<'a>(
+    dir: &Dir,
+    work: &'a Work,
+    extended: &mut Vec<(&'a str, u64)>,
+) -> Result<(), IoFailure> {
+    for (name, len) in &work.extend {
+        extended.push((name, repair_ops::extend(dir, name, *len).await?));
+    }
+    if let Some(begin) = work.begin {
         repair_ops::begin(dir, &header(dir, begin)).await?;
     }
     Ok(())

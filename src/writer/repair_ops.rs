@@ -1,6 +1,7 @@
 //! What a repair writes: the same statements and marks as an open log, into one that is not open.
 
 use crate::error::IoFailure;
+use crate::format::names;
 use crate::format::segment::Header;
 use crate::lsn::Lsn;
 use crate::recovered::LastSegment;
@@ -11,8 +12,8 @@ use crate::writer::spare_factory::{Spare, create_free};
 use crate::writer::unshare::open_to_change;
 use crate::writer::write_ahead::WriteAhead;
 
-/// Creates a segment without records, and seals it. If that fails before the file has its name, the
-/// file is removed.
+/// Creates a segment without records, and seals it. If that fails before the file has its name, or if
+/// there is no room for the seal, the file is removed.
 pub(crate) async fn begin(dir: &Dir, header: &Header) -> Result<(), IoFailure> {
     let (name, file) = create_free(dir)?;
     let begun = begin_in(dir, name.clone(), file, header).await;
@@ -26,7 +27,13 @@ async fn begin_in(dir: &Dir, name: String, file: File, header: &Header) -> Resul
     let file = file.allocate(header.capacity)?;
     let ahead = WriteAhead::DONE;
     match Segment::open(dir, Spare { name, file, ahead }, *header, Onto::Nothing).await {
-        Ok(segment) => segment.seal().await,
+        Ok(segment) => {
+            let sealed = segment.seal().await;
+            if sealed.as_ref().is_err_and(IoFailure::is_storage_full) {
+                let _ = dir.remove(&names::segment(header.base));
+            }
+            sealed
+        }
         Err(error) => Err(error.into()),
     }
 }
@@ -37,16 +44,25 @@ pub(crate) async fn mark_as_head(dir: &Dir, header: &Header) -> Result<(), IoFai
     Ok(())
 }
 
-/// Extends a file to its full length. If there is no room, it takes no more space than before.
-pub(crate) async fn extend(dir: &Dir, name: &str, len: u64) -> Result<(), IoFailure> {
+/// Extends a file to its full length, and returns its length before. If that fails, the file is as
+/// before.
+pub(crate) async fn extend(dir: &Dir, name: &str, len: u64) -> Result<u64, IoFailure> {
     let file = open_to_change(dir, name, u64::MAX).await?;
     let before = file.len()?;
-    match file.allocate(len) {
-        Ok(file) => file.sync().await.map(drop),
-        Err(fault) => {
-            dir.open(name, Mode::Write)?.release(before);
-            Err(fault)
-        }
+    let extended = match file.allocate(len) {
+        Ok(file) => file.sync().await.map(|_| before),
+        Err(fault) => Err(fault),
+    };
+    if extended.is_err() {
+        shorten(dir, name, before);
+    }
+    extended
+}
+
+/// Takes an extension back. If that fails, the zeros that stay do no harm.
+pub(crate) fn shorten(dir: &Dir, name: &str, before: u64) {
+    if let Ok(file) = dir.open(name, Mode::Write) {
+        file.shorten(before);
     }
 }
 

@@ -5,9 +5,12 @@ use std::collections::HashSet;
 
 use tidewal::Error;
 use tidewal::sim::{Operation, SimDisk, Survival};
+use tidewal::tools::{RepairPlan, RepairStep};
 
+use crate::harness::damage::{Sound, Stop};
 use crate::harness::{Label, note_trial, number, trials};
 use crate::repairs::{Before, execute};
+use crate::support::DIR;
 use crate::wreck::{Strict, assert_agreement, files, for_each_wreck, live_on, plan};
 
 #[test]
@@ -35,6 +38,35 @@ fn a_repair_can_be_cut_short_anywhere() {
     });
     println!("{} repairs, cut short in {} ways", seen.len(), trials());
     assert!(seen.len() > 40 && trials() > 2000);
+}
+
+/// If the last of several short files could not be extended, those before it stayed extended.
+#[test]
+fn regression_without_space_for_all_short_files_none_is_extended() {
+    let log = Sound::fresh(Stop::Clean);
+    let shorten = |disk: &SimDisk, path: &str| {
+        disk.corrupt(path, |bytes| bytes.truncate(bytes.len() - 512));
+    };
+    for path in log.segments() {
+        let fork = log.disk.fork();
+        shorten(&fork, &path);
+        if plan(&fork).is_ok_and(|planned| is_extension(&planned)) {
+            shorten(&log.disk, &path);
+        }
+    }
+    let planned = plan(&log.disk).unwrap();
+    assert!(
+        is_extension(&planned) && planned.steps.len() > 1,
+        "{planned}"
+    );
+    for operation in [Operation::Allocate, Operation::Sync, Operation::Write] {
+        (0..20).for_each(|skip| full_at(&log.disk, operation, skip));
+    }
+}
+
+fn is_extension(planned: &RepairPlan) -> bool {
+    let mut steps = planned.steps.iter();
+    !planned.is_empty() && steps.all(|step| matches!(step, RepairStep::Extend { .. }))
 }
 
 fn cut_everywhere(before: &Before, disk: &SimDisk) {
@@ -84,18 +116,28 @@ fn fail_everywhere(before: &Before, disk: &SimDisk) {
             }
             let _label = Label(format!("{operation:?} {skip} fails: {:?}", outcome.err()));
             go_on(before, &fork);
-            if matches!(operation, Operation::Create | Operation::Allocate) {
+            if needs_space(operation, skip) {
                 full_at(disk, operation, skip);
             }
         }
     }
 }
 
+fn needs_space(operation: Operation, skip: u64) -> bool {
+    match operation {
+        Operation::Allocate | Operation::Create | Operation::Sync | Operation::Write => true,
+        // The first one makes the new folder durable.
+        Operation::SyncDir => skip == 0,
+        _ => false,
+    }
+}
+
 /// An operation that needs space fails. The repair must undo everything, or there would be less
-/// room than before.
+/// room than before. (It changes header blocks only once it has all the space that it needs.)
 fn full_at(disk: &SimDisk, operation: Operation, skip: u64) {
     let fork = disk.fork();
     let planned = plan(&fork).unwrap();
+    let changed: Vec<_> = planned.steps.iter().filter_map(changed_at_last).collect();
     fork.fail(operation, skip, std::io::ErrorKind::StorageFull);
     let Err(error) = execute(planned) else {
         return;
@@ -104,12 +146,35 @@ fn full_at(disk: &SimDisk, operation: Operation, skip: u64) {
         panic!("{error:?}");
     };
     assert_eq!(fault.io_error().kind(), std::io::ErrorKind::StorageFull);
-    let names = |disk: &SimDisk| {
-        let mut names: Vec<_> = files(disk).into_iter().map(|(name, _)| name).collect();
-        names.retain(|name| !name.ends_with("/LOCK"));
-        names
+    let failed = fork.failed_operations();
+    if !changed.contains(&failed[0].1) {
+        let _label = Label(format!("no space at {failed:?}"));
+        assert_eq!(contents(&fork), contents(disk), "something is left behind");
+        assert_eq!(folders(&fork), folders(disk), "a folder is left behind");
+    }
+}
+
+/// The file that a step changes after all space was taken.
+fn changed_at_last(step: &RepairStep) -> Option<String> {
+    let (RepairStep::MarkHead { file } | RepairStep::Seal { file, .. }) = step else {
+        return None;
     };
-    assert_eq!(names(&fork), names(disk), "something is left behind");
+    Some(file.file_name().unwrap().to_str().unwrap().to_owned())
+}
+
+/// All files but the lock's.
+fn contents(disk: &SimDisk) -> Vec<(String, Vec<u8>)> {
+    let mut files = files(disk);
+    files.retain(|(name, _)| !name.ends_with("/LOCK"));
+    files
+}
+
+/// The folders of repairs that exist.
+fn folders(disk: &SimDisk) -> Vec<String> {
+    let mut names: Vec<_> = (1..20).map(|n| format!("{DIR}/repair-{n}")).collect();
+    // An empty folder has no other trace than that it can be removed.
+    names.retain(|name| disk.fork().remove_dir(name).is_ok());
+    names
 }
 
 /// In any state after that, a service either is refused or finds everything that recovery

@@ -119,6 +119,12 @@ impl BackendFile for DiskFile {
         }
     }
 
+    #[cfg(feature = "tools")]
+    fn shorten(&mut self, len: u64) -> io::Result<()> {
+        self.blocks.note_change(len);
+        self.file.set_len(len)
+    }
+
     fn evict(&mut self, offset: u64, len: u64) -> io::Result<()> {
         evict(&self.file, offset, len)
     }

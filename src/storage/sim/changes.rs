@@ -19,9 +19,20 @@ pub(super) enum Change {
 /// A change to a file's bytes.
 #[derive(Clone, Hash)]
 pub(super) enum Edit {
-    Clear { from: usize },
-    Grow { len: usize },
-    Write { offset: usize, bytes: Vec<u8> },
+    Clear {
+        from: usize,
+    },
+    Grow {
+        len: usize,
+    },
+    #[cfg(feature = "tools")]
+    Shorten {
+        len: usize,
+    },
+    Write {
+        offset: usize,
+        bytes: Vec<u8>,
+    },
 }
 
 /// A change to a directory's entries. Each is atomic.
@@ -47,6 +58,8 @@ impl Edit {
         match self {
             Self::Clear { from } => *from..len.max(*from),
             Self::Grow { .. } => 0..0,
+            #[cfg(feature = "tools")]
+            Self::Shorten { len: end } => *end..len.max(*end),
             Self::Write { offset, bytes } => *offset..offset + bytes.len(),
         }
     }
@@ -55,6 +68,8 @@ impl Edit {
         match self {
             Self::Clear { from } => file.iter_mut().skip(*from).for_each(|byte| *byte = 0),
             Self::Grow { len } => file.resize(file.len().max(*len), 0),
+            #[cfg(feature = "tools")]
+            Self::Shorten { len } => file.truncate(*len),
             Self::Write { offset, bytes } => {
                 let end = offset + bytes.len();
                 file.resize(file.len().max(end), 0);

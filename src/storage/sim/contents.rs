@@ -66,6 +66,13 @@ impl Model {
         Ok(())
     }
 
+    #[cfg(feature = "tools")]
+    pub(super) fn shorten(&mut self, inode: InodeId, len: usize) {
+        if self.inodes[inode].live.len() > len {
+            self.edit(inode, Edit::Shorten { len });
+        }
+    }
+
     /// Frees space, or does nothing, as on some file systems.
     pub(super) fn clear(&mut self, inode: InodeId, from: usize) {
         if self.coin() {

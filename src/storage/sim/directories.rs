@@ -21,6 +21,17 @@ impl Model {
         found.ok_or_else(|| io::ErrorKind::NotFound.into())
     }
 
+    /// Removes a directory without files.
+    #[cfg(feature = "tools")]
+    pub(super) fn remove_empty_dir(&mut self, path: &Path) -> io::Result<()> {
+        let dir = self.find_dir(path)?;
+        if !self.dirs[dir].live.is_empty() {
+            return Err(io::ErrorKind::DirectoryNotEmpty.into());
+        }
+        self.paths.remove(path);
+        Ok(())
+    }
+
     /// The path of a directory, unless it was removed.
     pub(super) fn path_of(&self, dir: DirId) -> Option<&Path> {
         let mut paths = self.paths.iter();

@@ -100,6 +100,13 @@ impl SimDir {
         look(&mut model)
     }
 
+    #[cfg(feature = "tools")]
+    fn path_of_subdir(&self, name: &str) -> io::Result<PathBuf> {
+        let model = self.disk.model();
+        let path = model.path_of(self.dir).ok_or(io::ErrorKind::NotFound)?;
+        Ok(path.join(name))
+    }
+
     fn lock(&self, what: Lockable, access: Access) -> io::Result<SystemLock> {
         self.look(|model| model.try_lock(what, access))?;
         Ok(Box::new(HeldLock {
@@ -242,19 +249,26 @@ impl Backend for SimDir {
 
     #[cfg(feature = "tools")]
     fn open_subdir(&self, name: &str, create: bool) -> io::Result<Arc<dyn Backend>> {
-        let mut model = self.disk.model();
-        let path = model.path_of(self.dir).ok_or(io::ErrorKind::NotFound)?;
-        let path = path.join(name);
+        let path = self.path_of_subdir(name)?;
         let dir = match create {
-            true => model.make_dir(&path),
-            false => model.find_dir(&path)?,
+            true => self.look(|model| Ok(model.make_dir(&path)))?,
+            false => self.disk.model().find_dir(&path)?,
         };
+        if create {
+            self.sync()?;
+        }
         Ok(Arc::new(Self {
             disk: self.disk.clone(),
             dir,
             parent: Some(self.dir),
             generation: self.generation,
         }))
+    }
+
+    #[cfg(feature = "tools")]
+    fn remove_subdir(&self, name: &str) -> io::Result<()> {
+        let path = self.path_of_subdir(name)?;
+        self.look(|model| model.remove_empty_dir(&path))
     }
 
     #[cfg(feature = "tools")]
@@ -349,6 +363,15 @@ impl BackendFile for SimFile {
         let offset = to_index(offset)?;
         self.perform(Operation::Allocate, |model| {
             model.clear(self.inode, offset);
+            Ok(())
+        })
+    }
+
+    #[cfg(feature = "tools")]
+    fn shorten(&mut self, len: u64) -> io::Result<()> {
+        let len = to_index(len)?;
+        self.perform(Operation::Allocate, |model| {
+            model.shorten(self.inode, len);
             Ok(())
         })
     }

@@ -134,6 +134,8 @@ impl Model {
         };
         let len = match edit {
             Edit::Clear { .. } => return,
+            #[cfg(feature = "tools")]
+            Edit::Shorten { .. } => return,
             Edit::Grow { len } => *len,
             Edit::Write { offset, bytes } => offset + bytes.len(),
         };
