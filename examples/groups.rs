@@ -7,12 +7,14 @@
 //! moving. Its few entries are therefore appended again when they are too far back. Recovery reads the log once
 //! and distributes the entries to the groups.
 //!
-//! [`Groups`] is short enough to be copied. Two rules make it correct. In [`Group::log`], memory changes when a
-//! record is submitted, with no await in between, so a caller that is dropped cannot separate the two. In
-//! [`Groups::release`], an entry is truncated only if it is durable elsewhere or no longer needed.
+//! [`Groups`] is short enough to be copied. Three rules make it correct. In [`Group::log`], a record is noted when
+//! it is submitted, with no await in between, and [`Group::settle`] applies it when it is durable, so a caller that
+//! is dropped cannot separate the log and memory. The records of a group rely on each other, so they go through one
+//! ordered appender: if the disk is full, no entry is appended after a refused one, and the group continues once
+//! there is space. In [`Groups::release`], an entry is truncated only if it is durable elsewhere or no longer needed.
 //!
 //! The rest of the file tests this on a simulated disk: 32 groups, most of them idle and one with more entries than
-//! fit into a segment, callers that are dropped, power cuts at every moment, and a log that stays small.
+//! fit into a segment, callers that are dropped, power cuts at every moment, a full disk, and a log that stays small.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::pin::pin;
@@ -23,7 +25,7 @@ use futures::future::join_all;
 use futures::poll;
 use serde::{Deserialize, Serialize};
 use tidewal::sim::{SimDisk, Survival};
-use tidewal::typed::{Logged, Postcard, TypedRecovery, TypedWal};
+use tidewal::typed::{Logged, Postcard, TypedOrderedAppender, TypedRecovery, TypedWal};
 use tidewal::{Error, Lsn, PendingAppend, Result, Wal, WalOptions};
 use tokio::sync::Mutex;
 
@@ -51,7 +53,7 @@ impl Logged for Record {
     type Codec = Postcard;
 }
 
-/// The entries that a group needs, each with an LSN at or below that of its record.
+/// The entries that a group needs, each with the LSN of its record.
 type Entries = BTreeMap<u64, (Lsn, String)>;
 
 /// Groups of entries over one log.
@@ -60,58 +62,80 @@ struct Groups {
     groups: Vec<Mutex<Group>>,
 }
 
-/// One group: the state after everything that was submitted, durable or not.
-#[derive(Default)]
+/// One group.
 struct Group {
+    /// The state after every record that is durable.
     entries: Entries,
-    /// The appends that are not answered yet, oldest first.
-    unanswered: VecDeque<PendingAppend>,
-    /// The error after which a record that is in memory may be missing in the log. Only a restart can tell.
+    /// The records after these that were submitted and are not answered yet, oldest first.
+    unanswered: VecDeque<(PendingAppend, Record)>,
+    /// After a refusal it refuses every later record of the group: those rely on the refused one.
+    appender: TypedOrderedAppender<Record>,
+    /// The first failure of a record whose answer was received, until a caller is told.
     failed: Option<Error>,
 }
 
 impl Group {
-    /// Submits a record and changes memory: no await comes between the two.
-    async fn log(&mut self, wal: &TypedWal<Record>, number: u32, record: Record) -> Result<()> {
-        // Every record that is appended from now on comes after the durable ones.
-        let lsn = wal.durable_lsn().next();
-        let pending = wal.submit(&record).await?;
-        self.unanswered.push_back(pending);
-        debug_assert_eq!(record.group(), number);
-        record.apply(lsn, &mut self.entries);
+    fn new(entries: Entries, wal: &TypedWal<Record>) -> Self {
+        Self {
+            entries,
+            unanswered: VecDeque::new(),
+            appender: wal.ordered(),
+            failed: None,
+        }
+    }
+
+    /// Submits a record, and notes it: no await comes between the two.
+    async fn log(&mut self, record: Record) -> Result<()> {
+        let pending = self.appender.submit(&record).await?;
+        self.unanswered.push_back((pending, record));
         Ok(())
     }
 
-    /// Waits until everything that was submitted is durable, including records of callers that were dropped. After a
-    /// failure, memory is ahead of the log, and the group takes no more records.
-    async fn settle(&mut self) -> Result<()> {
-        while let Some(pending) = self.unanswered.front_mut() {
-            if let Err(error) = pending.await {
-                self.failed.get_or_insert(error);
+    /// Waits until everything that was submitted is answered, including records of callers that were dropped, and
+    /// applies what is durable.
+    ///
+    /// Refused are always the last ones. Memory has none of them, so there is nothing to undo in it, and the group
+    /// continues with a new appender.
+    async fn settle(&mut self, wal: &TypedWal<Record>) -> Result<()> {
+        while let Some((pending, _)) = self.unanswered.front_mut() {
+            let answer = pending.await;
+            let Some((_, record)) = self.unanswered.pop_front() else {
+                break;
+            };
+            match answer {
+                Ok(lsn) => record.apply(lsn, &mut self.entries),
+                Err(error) => {
+                    self.failed.get_or_insert(error);
+                }
             }
-            self.unanswered.pop_front();
         }
-        self.failed.clone().map_or(Ok(()), Err)
+        if self.appender.refusal().is_some() {
+            self.appender = wal.ordered();
+        }
+        self.failed.take().map_or(Ok(()), Err)
     }
 }
 
 impl Groups {
     /// Reads the log and distributes the entries to the groups.
     async fn recover(mut recovery: TypedRecovery<Record>, groups: u32) -> Result<Self> {
-        let mut found: Vec<_> = (0..groups).map(|_| Group::default()).collect();
+        let mut found: Vec<_> = (0..groups).map(|_| Entries::new()).collect();
         while let Some((lsn, record)) = recovery.try_next().await? {
-            let group = &mut found[record.group() as usize];
-            record.apply(lsn, &mut group.entries);
+            let group = record.group() as usize;
+            record.apply(lsn, &mut found[group]);
         }
+        let wal = recovery.into_wal().await?;
+        let groups = found.into_iter().map(|entries| Group::new(entries, &wal));
         Ok(Self {
-            wal: recovery.into_wal().await?,
-            groups: found.into_iter().map(Mutex::new).collect(),
+            groups: groups.map(Mutex::new).collect(),
+            wal,
         })
     }
 
     /// Appends an entry to a group. `Ok` means that it is durable.
     ///
-    /// If the future is dropped before that, the entry may or may not be appended. The group works in either case.
+    /// If the future is dropped before that, the entry may or may not be appended. The group works in either case, and
+    /// after a full disk once there is space again.
     /// Other groups do not wait for this one: they share the sync. (A group with many entries in flight would await
     /// the answers outside of the lock.)
     async fn append(&self, group: u32, index: u64, data: String) -> Result<()> {
@@ -126,9 +150,9 @@ impl Groups {
     async fn change(&self, record: Record) -> Result<()> {
         let number = record.group();
         let mut group = self.groups[number as usize].lock().await;
-        group.settle().await?;
-        group.log(&self.wal, number, record).await?;
-        group.settle().await
+        group.settle(&self.wal).await?;
+        group.log(record).await?;
+        group.settle(&self.wal).await
     }
 
     /// Moves the low-water mark: truncates what no group needs, and appends needed entries again if they are more than
@@ -162,7 +186,7 @@ impl Groups {
         group: &mut Group,
         limit: Lsn,
     ) -> Result<Option<Lsn>> {
-        group.settle().await?;
+        group.settle(&self.wal).await?;
         let old: Vec<_> = group
             .entries
             .iter()
@@ -175,9 +199,9 @@ impl Groups {
                 index,
                 data,
             };
-            group.log(&self.wal, number, again).await?;
+            group.log(again).await?;
         }
-        group.settle().await?;
+        group.settle(&self.wal).await?;
         Ok(group.entries.values().map(|(lsn, _)| *lsn).min())
     }
 }
@@ -381,6 +405,49 @@ mod tests {
         runtime.expect("a runtime can be made").block_on(test);
     }
 
+    /// The entries of a group after everything that was submitted.
+    async fn kept(groups: &Groups, group: u32) -> Vec<(u64, String)> {
+        let mut group = groups.groups[group as usize].lock().await;
+        group.settle(&groups.wal).await.expect("the disk works");
+        let entries = group.entries.iter();
+        let entries = entries.map(|(index, (_, data))| (*index, data.clone()));
+        entries.collect()
+    }
+
+    /// A full disk ended a group until the next start.
+    #[test]
+    fn regression_a_group_works_again_once_there_is_space() {
+        run(async {
+            let disk = SimDisk::new(1);
+            let groups = open(&disk).await.expect("a new log opens");
+            let append = |index| groups.append(LARGE, index, entry(LARGE, index));
+            append(1).await.expect("there is space");
+            disk.set_quota(Some(1));
+            let mut index = 2;
+            let refused = loop {
+                match append(index).await {
+                    Ok(()) => index += 1,
+                    Err(error) => break error,
+                }
+            };
+            assert!(matches!(refused, Error::StorageFull(_)), "{refused:?}");
+            // The caller of the next one goes away. What relies on it is refused, although it is small.
+            drop(poll!(pin!(append(index))));
+            let small = groups.append(LARGE, index + 1, "small".into()).await;
+            small.expect_err("the one before it is not there");
+            let full: Vec<_> = (1..index).map(|i| (i, entry(LARGE, i))).collect();
+            assert_eq!(kept(&groups, LARGE).await, full);
+
+            disk.set_quota(None);
+            append(index).await.expect("there is space again");
+            let more: Vec<_> = (1..=index).map(|i| (i, entry(LARGE, i))).collect();
+            assert_eq!(kept(&groups, LARGE).await, more);
+            disk.restart(Survival::Nothing);
+            let groups = open(&disk).await.expect("it starts again");
+            assert_eq!(kept(&groups, LARGE).await, more);
+        });
+    }
+
     /// The future of an append was dropped: its entry was recovered after a restart although it was not in memory, and
     /// a later acknowledged entry was lost.
     #[test]
@@ -394,21 +461,14 @@ mod tests {
             }
             // Replaces entry 1 and, as raft requires, all later ones.
             drop(poll!(pin!(groups.append(7, 1, "new".into()))));
-            let kept = |groups: &Groups| {
-                let group = groups.groups[7].try_lock().expect("it is not in use");
-                let entries = group.entries.iter();
-                entries
-                    .map(|(index, (_, data))| (*index, data.clone()))
-                    .collect::<Vec<_>>()
-            };
-            let in_memory = kept(&groups);
+            let in_memory = kept(&groups, 7).await;
             groups
                 .append(8, 1, entry(8, 1))
                 .await
                 .expect("the disk works");
             disk.restart(Survival::Nothing);
             let groups = open(&disk).await.expect("it starts again");
-            assert_eq!(kept(&groups), in_memory);
+            assert_eq!(kept(&groups, 7).await, in_memory);
             assert_eq!(in_memory, [(1, "new".to_owned())]);
         });
     }
