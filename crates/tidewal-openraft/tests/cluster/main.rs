@@ -58,7 +58,6 @@ fn is_noticed(planted: Planted) {
     );
 }
 
-/// Only with debug assertions: one of openraft's fails. Without them, 1,500 seeds do not notice it.
 #[test]
 fn a_vote_that_is_not_synced_is_noticed() {
     is_noticed(Planted::VoteNotSynced);
@@ -97,6 +96,7 @@ impl Seen {
         self.cuts += other.cuts;
         self.pauses += other.pauses;
         self.partitions += other.partitions;
+        self.elections += other.elections;
         self.full += other.full;
         self.slow += other.slow;
         self.snapshots += other.snapshots;

@@ -6,9 +6,9 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use futures::future::{join, join_all};
-use openraft::BasicNode;
 use openraft::Instant as _;
 use openraft::async_runtime::watch::WatchReceiver;
+use openraft::{BasicNode, ServerState};
 use tidewal::sim::Survival;
 use tokio::time::{Instant, sleep, timeout};
 
@@ -30,6 +30,7 @@ pub struct Seen {
     pub cuts: u64,
     pub pauses: u64,
     pub partitions: u64,
+    pub elections: u64,
     pub full: u64,
     pub slow: u64,
     pub snapshots: u64,
@@ -128,7 +129,7 @@ impl Story {
     /// Makes something happen to a node or to the network.
     async fn strike(&mut self) -> Result<(), String> {
         let nth = usize::try_from(self.rng.roll(self.nodes.len() as u64)).unwrap();
-        let what = self.rng.roll(13);
+        let what = self.rng.roll(14);
         trace(|| format!("strike {what} at node {}", nth + 1));
         match what {
             0 => {
@@ -155,6 +156,7 @@ impl Story {
             9 => self.network.heal(),
             10 => self.fill_the_disk(nth),
             11 => self.slow_the_disk(nth),
+            12 => self.interrupt_an_election().await?,
             _ => self.ask_the_leader(nth),
         }
         Ok(())
@@ -184,6 +186,45 @@ impl Story {
                 running.process.resume();
             }
         }
+    }
+
+    /// Separates a new leader from the others, all of which lose power as soon as it is elected. If
+    /// they forget their votes, they can elect another leader of the same term.
+    async fn interrupt_an_election(&mut self) -> Result<(), String> {
+        let old = self.leaders();
+        self.network.partition(old.clone());
+        // So that the votes arrive long before the first entry of the new leader.
+        self.network.disturb(0, 40_000);
+        for _ in 0..600 {
+            sleep(Duration::from_millis(1)).await;
+            let new: BTreeSet<_> = self.leaders().difference(&old).copied().collect();
+            if !new.is_empty() {
+                self.seen.elections += 1;
+                self.network.heal();
+                self.network.partition(new.clone());
+                for nth in 0..self.nodes.len() {
+                    if !new.contains(&self.nodes[nth].id) {
+                        self.start(nth, true).await?;
+                    }
+                }
+                sleep(Duration::from_secs(1)).await;
+                break;
+            }
+        }
+        self.network.heal();
+        Ok(())
+    }
+
+    /// The nodes that believe that they lead.
+    fn leaders(&self) -> BTreeSet<u64> {
+        let ids = self.nodes.iter().map(|node| node.id);
+        let leads = |id: &u64| {
+            let running = self.network.running(*id);
+            running.is_some_and(|running| {
+                running.raft.metrics().borrow_watched().state == ServerState::Leader
+            })
+        };
+        ids.filter(leads).collect()
     }
 
     fn fill_the_disk(&mut self, nth: usize) {
