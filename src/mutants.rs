@@ -69,6 +69,10 @@ pub enum Mutant {
     /// Appends after a refused one of the same ordered appender are appended.
     RefusalDoesNotCut,
     /// The newest segment is made durable by overwriting a part of its pages in place.
+    #[cfg_attr(
+        not(tidewal_mutants),
+        expect(dead_code, reason = "only what it needs is left out")
+    )]
     AdoptedInPart,
     /// The writer is not woken when something is put into the queue.
     WriterNotWoken,

@@ -1,8 +1,11 @@
 //! Logs whose files have a second name, as after a backup with `cp -al` (`docs/durability.md`,
 //! "Hard links").
 
+use std::io;
+use std::time::Duration;
+
 use tidewal::sim::SimDisk;
-use tidewal::{Lsn, Wal, WalOptions};
+use tidewal::{Error, Lsn, Wal, WalOptions};
 use tidewal_testing::support::{DIR, options, run};
 
 /// What is done to a log after its files were linked.
@@ -111,28 +114,76 @@ fn whatever_is_done_to_a_log_that_was_closed_its_backup_stays_as_it_was() {
     }
 }
 
+/// How a log ended before its files were linked.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum End {
+    Closed,
+    /// Killed after its mark was written, which proves its records durable.
+    KilledIdle,
+    KilledBusy,
+}
+
+async fn full_disk_with_second_names(end: End) -> SimDisk {
+    let disk = SimDisk::new(1);
+    let wal = three_segments(&disk).await;
+    match end {
+        End::Closed => wal.close().await.unwrap(),
+        End::KilledIdle => {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            disk.kill();
+        }
+        End::KilledBusy => disk.kill(),
+    }
+    link_all(&disk);
+    disk.set_quota(Some(1));
+    disk
+}
+
+async fn truncate_and_close(disk: &SimDisk) {
+    let wal = open(disk).await;
+    let end = wal.durable_lsn();
+    assert_eq!(end.get(), 5);
+    wal.truncate_before(end.next()).await.unwrap();
+    wal.close().await.unwrap();
+    assert_eq!(last_of(disk, DIR).await, end);
+    assert_eq!(last_of(disk, "backup").await, end);
+}
+
 /// A copy takes space that a full disk does not have.
 #[test]
 fn regression_a_full_disk_with_second_names_opens_and_truncates() {
-    for is_closed in [true, false] {
+    for end in [End::Closed, End::KilledIdle] {
         run(async {
-            let disk = SimDisk::new(1);
-            let wal = three_segments(&disk).await;
-            if is_closed {
-                wal.close().await.unwrap();
-            } else {
-                disk.kill();
-                drop(wal);
-            }
-            link_all(&disk);
-            disk.set_quota(Some(1));
-            let wal = open(&disk).await;
-            let end = wal.durable_lsn();
-            assert_eq!(end.get(), 5);
-            wal.truncate_before(end.next()).await.unwrap();
-            wal.close().await.unwrap();
-            assert_eq!(last_of(&disk, DIR).await, end);
-            assert_eq!(last_of(&disk, "backup").await, end);
+            println!("{end:?}");
+            let disk = full_disk_with_second_names(end).await;
+            truncate_and_close(&disk).await;
         });
     }
+}
+
+/// What the cache holds of its last records may be their only copy, so it is not overwritten in
+/// place.
+#[test]
+fn a_full_disk_opens_no_log_whose_records_must_be_copied_first() {
+    run(async {
+        let disk = full_disk_with_second_names(End::KilledBusy).await;
+        let before = (contents(&disk, DIR), contents(&disk, "backup"));
+        let refused = without_spares().open_on(&disk, DIR).await;
+        let Err(Error::Io(fault)) = refused else {
+            panic!("{refused:?}");
+        };
+        assert_eq!(fault.io_error().kind(), io::ErrorKind::StorageFull);
+        let path = fault.path().to_string_lossy();
+        assert_eq!(path, format!("{DIR}/00000000000000000005.wal"));
+        let reason = fault.io_error().to_string();
+        assert!(
+            reason
+                .ends_with(": make room for a copy of 11116 bytes. Until then the log can be read"),
+            "{reason}"
+        );
+        assert!((contents(&disk, DIR), contents(&disk, "backup")) == before);
+        assert_eq!(last_of(&disk, DIR).await.get(), 5);
+        disk.set_quota(None);
+        truncate_and_close(&disk).await;
+    });
 }

@@ -5,6 +5,7 @@ use tidewal::sim::{SimDisk, Survival};
 use tidewal::{CorruptionKind, Error, Wal};
 use tidewal_testing::harness::sectors::{
     a_bad_page_costs_that_page, the_only_readable_copy_is_not_given_up,
+    the_only_readable_copy_is_not_given_up_on_a_full_disk,
 };
 use tidewal_testing::support::{DIR, options, run};
 
@@ -16,6 +17,11 @@ fn a_page_that_cannot_be_read_costs_that_page() {
 #[test]
 fn opening_a_log_never_gives_up_the_only_readable_copy() {
     the_only_readable_copy_is_not_given_up();
+}
+
+#[test]
+fn opening_a_log_on_a_full_disk_never_gives_up_the_only_readable_copy() {
+    the_only_readable_copy_is_not_given_up_on_a_full_disk();
 }
 
 /// A record of many pages, one of which is bad: it begins before that page and ends after it.

@@ -121,9 +121,12 @@ pub(crate) trait BackendFile: Send {
     /// Removes everything from `len` on: the file ends there.
     #[cfg(feature = "tools")]
     fn shorten(&mut self, len: u64) -> io::Result<()>;
-    /// Asks the system, where possible, to drop clean whole pages from its cache. Data that never
-    /// reached the disk is lost by this.
-    fn evict(&mut self, offset: u64, len: u64) -> io::Result<()>;
+    /// Drops clean whole pages from the system's cache. Data that never reached the disk is lost by
+    /// this.
+    #[cfg(tidewal_mutants)]
+    fn evict(&mut self, _offset: u64, _len: u64) -> io::Result<()> {
+        Ok(())
+    }
     /// Notes that everything up to `end` was written and synced in an earlier life of the file: a sync of what
     /// is written there has no more to do than that of any other data.
     fn assume_written(&mut self, _end: u64) {}

@@ -128,18 +128,10 @@ impl File {
         }
     }
 
-    /// Overwrites bytes that were read from the file at `offset`, the start of a page, with
-    /// themselves. The next sync then writes them to the disk, even if an earlier write of them has
-    /// failed.
-    ///
-    /// The pages are dropped from the system's cache first. Ext4 assumes that the block of a cached
-    /// page was written, even if that write failed. It would write to the block again, and never
-    /// record that the block holds data.
-    pub(crate) fn rewrite(mut self, bytes: &[u8], offset: u64) -> Result<(Self, Wrote), IoFailure> {
-        let pages = (bytes.len() as u64).next_multiple_of(PAGE_LEN);
-        // Other systems have no such cache, or no call to drop its pages.
-        let _ = self.raw.evict(offset, pages);
-        self.write_at(bytes, offset)
+    /// Drops pages from the system's cache.
+    #[cfg(tidewal_mutants)]
+    pub(crate) fn evict(&mut self, offset: u64, len: u64) {
+        let _ = self.raw.evict(offset, len.next_multiple_of(PAGE_LEN));
     }
 
     /// Frees space, if possible. Nothing depends on it.
@@ -195,6 +187,5 @@ impl File {
     }
 }
 
-/// At least the page size of any system. If pages are smaller, more is dropped than necessary, and
-/// written again.
+/// At least the page size of any system, which is also the unit of the system's cache.
 pub(crate) const PAGE_LEN: u64 = 64 * 1024;

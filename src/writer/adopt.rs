@@ -4,6 +4,9 @@
 //! the last process ended. So every record that nothing on disk proves durable is written again and
 //! synced before it counts as durable. Then the end of the log is sealed.
 
+use std::io;
+use std::path::Path;
+
 use crate::error::IoFailure;
 use crate::format::names;
 use crate::lsn::Lsn;
@@ -54,45 +57,60 @@ pub(super) async fn adopt_last(dir: &Dir, last: &LastSegment, end: Lsn) -> Resul
 /// Makes a segment durable, regardless of the state of the cache.
 ///
 /// A copy replaces it. What recovery has read may be in the cache only, over a bad sector. The copy
-/// is durable before the original file loses its name. Only if there is no room for a copy, the
-/// file is overwritten with itself, so a full disk does not prevent opening.
+/// is durable before the original file loses its name. The file is not overwritten in place, not
+/// even on a full disk. Ext4 would take a cached page for written although its first write has
+/// failed, and to drop that page from the cache first may be to drop the only readable copy.
 async fn make_durable(dir: &Dir, name: &str, last: &LastSegment) -> Result<File, IoFailure> {
-    if !is_active(Mutant::AdoptedInPart) {
-        let file = dir.open(name, Mode::Read)?;
-        match replace(dir, name, file, last.end).await {
-            Err(fault) if fault.is_storage_full() => {}
-            Err(fault) => return Err(fault),
-            Ok(copy) => return dir.sync().map(|_| copy),
-        }
+    #[cfg(tidewal_mutants)]
+    if is_active(Mutant::AdoptedInPart) {
+        return overwrite(dir, name, last).await;
     }
-    let file = open_to_change(dir, name, last.end).await?;
-    Ok(rewrite(file, last)?.sync().await?.0)
-}
-
-/// Overwrites the pages that are not proven durable with themselves. It writes whole pages, because
-/// to write a part of a page the system may have to read the rest from the disk.
-fn rewrite(mut file: File, last: &LastSegment) -> Result<File, IoFailure> {
-    let to = match is_active(Mutant::AdoptedInPart) {
-        true => last.end,
-        false => last.end.next_multiple_of(PAGE_LEN),
+    let renamed = match copy(dir, name, last).await {
+        Err(fault) if fault.is_storage_full() => {
+            release_unused(dir, name, last)?;
+            let copied = copy(dir, name, last).await;
+            copied.map_err(|fault| without_room(&fault, &dir.path_of(name), last))?
+        }
+        copied => copied?,
     };
-    let mut buffer = vec![0; PIECE_LEN];
-    let mut offset = last.unproven_from - last.unproven_from % PAGE_LEN;
-    while offset < to {
-        let piece = piece_of(&mut buffer, to - offset);
-        let filled = file.read_at(piece, offset)?;
-        if filled == 0 {
-            break;
-        }
-        file = file.rewrite(&piece[..filled], offset)?.0;
-        offset += filled as u64;
+    dir.sync()?;
+    Ok(renamed)
+}
+
+async fn copy(dir: &Dir, name: &str, last: &LastSegment) -> Result<File, IoFailure> {
+    let file = dir.open(name, Mode::Read)?;
+    replace(dir, name, file, last.end).await
+}
+
+/// Frees the space after the end of a segment, which is not needed: nothing is appended to it. The
+/// copy may fit there.
+fn release_unused(dir: &Dir, name: &str, last: &LastSegment) -> Result<(), IoFailure> {
+    let file = dir.open(name, Mode::Write)?;
+    if file.is_exclusive()? {
+        file.release(last.end.next_multiple_of(PAGE_LEN));
     }
-    Ok(file)
+    Ok(())
 }
 
-fn piece_of(buffer: &mut [u8], left: u64) -> &mut [u8] {
-    let len = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
-    &mut buffer[..len]
+/// The error that says what to do if a full disk keeps the log from being opened.
+fn without_room(fault: &IoFailure, path: &Path, last: &LastSegment) -> IoFailure {
+    let (error, len) = (fault.io_error(), last.end);
+    if !fault.is_storage_full() {
+        return fault.clone();
+    }
+    let reason =
+        format!("{error}: make room for a copy of {len} bytes. Until then the log can be read");
+    IoFailure::new("make durable", path, io::Error::new(error.kind(), reason))
 }
 
-const PIECE_LEN: usize = 1024 * 1024;
+/// Overwrites a part of the pages that are not proven durable.
+#[cfg(tidewal_mutants)]
+async fn overwrite(dir: &Dir, name: &str, last: &LastSegment) -> Result<File, IoFailure> {
+    let mut file = dir.open(name, Mode::Write)?;
+    let offset = last.unproven_from - last.unproven_from % PAGE_LEN;
+    let mut bytes = vec![0; usize::try_from(last.end - offset).expect("it is in memory")];
+    file.read_at(&mut bytes, offset)?;
+    file.evict(offset, bytes.len() as u64);
+    file = file.write_at(&bytes, offset)?.0;
+    Ok(file.sync().await?.0)
+}

@@ -26,7 +26,9 @@ impl Trouble {
     fn explains(self, event: &Event) -> bool {
         match self {
             Self::None => !event.is_failure() && !matches!(event, Event::Full(_)),
-            Self::FullDisk { copies_on_write } => copies_on_write || !event.is_failure(),
+            Self::FullDisk { copies_on_write } => {
+                copies_on_write || !event.is_failure() || event.is_without_room()
+            }
             Self::DeadDisk => !matches!(event, Event::Full(_)),
         }
     }

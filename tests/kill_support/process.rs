@@ -68,6 +68,11 @@ impl Event {
         matches!(self, Self::Durable(..) | Self::Written(..))
     }
 
+    /// Whether a full disk kept the log from being opened.
+    pub fn is_without_room(&self) -> bool {
+        matches!(self, Self::Broken(said) if said.contains("make room for a copy"))
+    }
+
     /// Whether the disk has failed.
     pub fn is_failure(&self) -> bool {
         matches!(

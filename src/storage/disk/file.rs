@@ -125,10 +125,6 @@ impl BackendFile for DiskFile {
         self.file.set_len(len)
     }
 
-    fn evict(&mut self, offset: u64, len: u64) -> io::Result<()> {
-        evict(&self.file, offset, len)
-    }
-
     fn assume_written(&mut self, end: u64) {
         let end = first_hole(&self.file).map_or(0, |hole| hole.min(end));
         self.blocks.assume_settled(end);
@@ -237,23 +233,6 @@ fn reserve(_: &fs::File, _: u64) -> io::Result<()> {
 
 #[cfg(not(any(target_os = "linux", target_os = "android")))]
 fn punch(_: &fs::File, _: u64, _: u64) -> io::Result<()> {
-    Err(io::ErrorKind::Unsupported.into())
-}
-
-#[cfg(any(target_os = "linux", target_os = "android"))]
-fn evict(file: &fs::File, offset: u64, len: u64) -> io::Result<()> {
-    use rustix::fs::{Advice, fadvise};
-
-    Ok(fadvise(
-        file,
-        offset,
-        std::num::NonZeroU64::new(len),
-        Advice::DontNeed,
-    )?)
-}
-
-#[cfg(not(any(target_os = "linux", target_os = "android")))]
-fn evict(_: &fs::File, _: u64, _: u64) -> io::Result<()> {
     Err(io::ErrorKind::Unsupported.into())
 }
 

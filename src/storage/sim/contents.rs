@@ -75,7 +75,7 @@ impl Model {
 
     /// Frees space, or does nothing, as on some file systems.
     pub(super) fn clear(&mut self, inode: InodeId, from: usize) {
-        if self.coin() {
+        if from < self.inodes[inode].live.len() && self.coin() {
             self.edit(inode, Edit::Clear { from });
             let Inode { pages, live, .. } = &mut self.inodes[inode];
             pages.note_cached(&(from..live.len()));
@@ -112,6 +112,7 @@ impl Model {
     }
 
     /// Drops clean pages from the cache, so they are read from the disk again.
+    #[cfg(tidewal_mutants)]
     pub(super) fn evict(&mut self, inode: InodeId, offset: usize, len: usize) {
         let mut bytes = self.inodes[inode].durable.clone();
         self.inodes[inode].pages.evict(&(offset..offset + len));

@@ -378,6 +378,7 @@ impl BackendFile for SimFile {
 
     /// Not an operation that can fail or at which the power can be cut: it changes nothing on the
     /// disk.
+    #[cfg(tidewal_mutants)]
     fn evict(&mut self, offset: u64, len: u64) -> io::Result<()> {
         let (offset, len) = (to_index(offset)?, to_index(len)?);
         self.disk.model().evict(self.inode, offset, len);

@@ -70,6 +70,7 @@ impl BadPages {
     }
 
     /// Drops the pages of a range from the cache.
+    #[cfg(tidewal_mutants)]
     pub(super) fn evict(&mut self, range: &Range<usize>) {
         let pages = pages(range);
         self.cached.retain(|page| !pages.contains(page));

@@ -3,6 +3,8 @@
 //! Reading delivers everything before such a page, then an error that names it. If the page is
 //! still cached, opening the log for appending loses nothing, however the opening ends.
 
+use std::io::ErrorKind;
+
 use tidewal::sim::{Operation, SimDisk, Survival};
 use tidewal::{CorruptionKind, Error, Record, Wal, WalOptions};
 
@@ -146,6 +148,16 @@ fn assert_is_unreadable(error: Option<&Error>, segment: &Segment, page: u64, fir
 
 /// Each page of the newest segment, one at a time, is in the cache only while the log is opened.
 pub fn the_only_readable_copy_is_not_given_up() {
+    each_page_is_cached(|_| {});
+}
+
+/// The same on a disk without room for a copy. The log is then not opened, unless everything in it
+/// is proven durable.
+pub fn the_only_readable_copy_is_not_given_up_on_a_full_disk() {
+    each_page_is_cached(|disk| disk.set_quota(Some(1)));
+}
+
+fn each_page_is_cached(prepare: impl Fn(&SimDisk)) {
     for sound in sound_logs() {
         let newest = segments(&sound).pop().unwrap();
         let pages = (DATA_OFFSET..newest.end()).step_by(PAGE_LEN);
@@ -153,6 +165,7 @@ pub fn the_only_readable_copy_is_not_given_up() {
             let _label = Label(format!("{:?}: page {page} is cached", sound.stop));
             let disk = sound.disk.fork();
             assert!(disk.make_unreadable(&newest.path, page, true));
+            prepare(&disk);
             open_and_die(&disk, &sound);
         }
     }
@@ -162,7 +175,7 @@ pub fn the_only_readable_copy_is_not_given_up() {
 fn open_and_die(disk: &SimDisk, sound: &Sound) {
     let before = disk.operations();
     let whole = disk.fork();
-    run(open(&whole)).unwrap();
+    open_unless_full(&whole);
     let operations = whole.operations() - before;
     assert_delivers_all(&whole, sound);
     for cut in 0..operations {
@@ -173,7 +186,7 @@ fn open_and_die(disk: &SimDisk, sound: &Sound) {
         run(open(&disk)).unwrap_err();
         disk.kill();
         assert_delivers_all(&disk, sound);
-        run(open(&disk)).unwrap();
+        open_with_room(&disk);
         assert_delivers_all(&disk, sound);
     }
     for operation in Operation::ALL {
@@ -182,10 +195,25 @@ fn open_and_die(disk: &SimDisk, sound: &Sound) {
     }
     // Everything that was not proven durable was made durable, so the cache is no longer needed.
     if sound.stop == Stop::PowerCut {
+        open_with_room(&whole);
         whole.restart(Survival::Nothing);
         let (records, error) = run(read_on(&whole));
         assert!(error.is_none() && records == sound.records, "P1: {error:?}");
     }
+}
+
+/// Only a full disk keeps a log from being opened.
+fn open_unless_full(disk: &SimDisk) {
+    match run(open(disk)) {
+        Ok(()) => {}
+        Err(Error::Io(fault)) => assert_eq!(fault.io_error().kind(), ErrorKind::StorageFull),
+        Err(other) => panic!("{other:?}"),
+    }
+}
+
+fn open_with_room(disk: &SimDisk) {
+    disk.set_quota(None);
+    run(open(disk)).unwrap();
 }
 
 /// Returns whether there was such an operation.
@@ -193,7 +221,7 @@ fn fail_and_die(disk: &SimDisk, sound: &Sound, operation: Operation, skip: u64) 
     let _label = Label(format!("{operation:?} fails after {skip} others"));
     note_trial();
     let disk = disk.fork();
-    disk.fail(operation, skip, std::io::ErrorKind::Other);
+    disk.fail(operation, skip, ErrorKind::Other);
     drop(run(open(&disk)));
     let has_failed = disk.clear_faults() == 0;
     disk.kill();
