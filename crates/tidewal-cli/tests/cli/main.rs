@@ -18,3 +18,4 @@ mod inspect;
 mod locked;
 mod manual;
 mod odd_files;
+mod unreadable;
