@@ -70,6 +70,7 @@ fn faults() {
     let scenario = Scenario {
         policy: SyncPolicy::Always,
         steps: EVERYTHING,
+        has_spares: true,
     };
     for &(operation, faults) in FAULTS {
         for &fault in faults {

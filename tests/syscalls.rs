@@ -6,10 +6,12 @@
 
 #![cfg(target_os = "linux")]
 
+use std::io;
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Output};
 
 use tidewal::{Error, Lsn, Wal};
+use tidewal_testing::harness::faults::cause;
 
 /// One failing call, and the outcome of each step of the child.
 struct Row {
@@ -20,7 +22,7 @@ struct Row {
     error: &'static str,
     /// Which of these calls fails.
     nth: u32,
-    steps: [&'static str; 6],
+    steps: [&'static str; 7],
 }
 
 const WRITES: &str = "pwrite64,pwritev,pwritev2";
@@ -31,20 +33,26 @@ const UNLINKS: &str = "unlink,unlinkat";
 const SPARE: &str = "00000000000000000001.spare";
 const FIRST: &str = "00000000000000000001.wal";
 const SECOND: &str = "00000000000000000002.wal";
+const LAST: &str = "00000000000000000004.wal";
+const DIRECTORY: &str = "";
 
 /// The outcomes if nothing fails. The first, second and fourth record each fill a segment.
-const SOUND: [&str; 6] = ["ok", "ok", "ok", "ok", "ok", "ok"];
-const REFUSED: [&str; 6] = ["ok", "segment-unavailable", "ok", "ok", "ok", "ok"];
-const FULL: [&str; 6] = ["ok", "storage-full", "ok", "ok", "ok", "ok"];
+const SOUND: [&str; 7] = ["ok", "ok", "ok", "ok", "ok", "ok", "ok"];
+const REFUSED: [&str; 7] = ["ok", "segment-unavailable", "ok", "ok", "ok", "ok", "ok"];
+const FULL: [&str; 7] = ["ok", "storage-full", "ok", "ok", "ok", "ok", "ok"];
 /// The batch was not written, but the outcome of the rotation before it is unknown.
-const POISONED: [&str; 6] = [
-    "ok", "poisoned", "poisoned", "poisoned", "poisoned", "poisoned",
+const POISONED: [&str; 7] = [
+    "ok", "poisoned", "poisoned", "poisoned", "poisoned", "poisoned", "poisoned",
 ];
 /// The record may be in the log.
-const IN_DOUBT: [&str; 6] = [
-    "ok", "failed", "poisoned", "poisoned", "poisoned", "poisoned",
+const IN_DOUBT: [&str; 7] = [
+    "ok", "failed", "poisoned", "poisoned", "poisoned", "poisoned", "poisoned",
 ];
-const KEPT: [&str; 6] = ["ok", "ok", "ok", "ok", "io", "ok"];
+/// A truncation fails, and the next one succeeds.
+const KEPT: [&str; 7] = ["ok", "ok", "ok", "ok", "io", "ok", "ok"];
+/// The head mark may be on the disk.
+const MARK_IN_DOUBT: [&str; 7] = ["ok", "ok", "ok", "ok", "failed", "poisoned", "poisoned"];
+const SEAL_IN_DOUBT: [&str; 7] = ["ok", "ok", "ok", "ok", "ok", "ok", "failed"];
 
 const fn row(calls: &'static str, file: &'static str, error: &'static str) -> Row {
     Row {
@@ -104,6 +112,44 @@ const ROWS: &[Row] = &[
         steps: POISONED,
         ..row("fdatasync", FIRST, "EIO")
     },
+    // The look-up after the sync of the second record.
+    Row {
+        steps: IN_DOUBT,
+        ..row("statx", SECOND, "EIO")
+    },
+    // The name of the second segment: the writer has synced the directory when it adopted the log,
+    // and for the first segment. (Calls are counted in each thread.)
+    Row {
+        nth: 3,
+        steps: POISONED,
+        ..row("fsync", DIRECTORY, "EIO")
+    },
+    // The head mark, after two records and the link.
+    Row {
+        steps: KEPT,
+        ..row("openat", SECOND, "EMFILE")
+    },
+    Row {
+        nth: 4,
+        steps: MARK_IN_DOUBT,
+        ..row(WRITES, SECOND, "EIO")
+    },
+    Row {
+        nth: 4,
+        steps: MARK_IN_DOUBT,
+        ..row("fdatasync", SECOND, "EIO")
+    },
+    // The seal, after a record and a head mark.
+    Row {
+        nth: 3,
+        steps: SEAL_IN_DOUBT,
+        ..row(WRITES, LAST, "EIO")
+    },
+    Row {
+        nth: 3,
+        steps: SEAL_IN_DOUBT,
+        ..row("fdatasync", LAST, "EIO")
+    },
     Row {
         steps: KEPT,
         ..row(UNLINKS, FIRST, "EACCES")
@@ -151,9 +197,11 @@ fn run_child(row: &Row, log: &Path) -> Vec<(String, Option<u64>)> {
     strace.args(["-qq", "-f", "-o", "/dev/null"]);
     if !row.error.is_empty() {
         let (calls, error, nth) = (row.calls, row.error, row.nth);
-        let path = log.join(row.file);
-        // By the name in the directory, or by the full path.
-        strace.args(["-P", row.file, "-P", path.to_str().unwrap()]);
+        // By the full path, or by the name in the directory.
+        match row.file {
+            DIRECTORY => strace.arg("-P").arg(log),
+            file => strace.arg("-P").arg(log.join(file)).args(["-P", file]),
+        };
         strace.args(["-e", &format!("trace={calls}")]);
         strace.args(["-e", &format!("inject={calls}:error={error}:when={nth}")]);
     }
@@ -163,13 +211,19 @@ fn run_child(row: &Row, log: &Path) -> Vec<(String, Option<u64>)> {
         .env(LOG, log)
         .output()
         .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let said = text.lines().filter_map(|line| line.strip_prefix("said "));
+    let said = said_by(&output).into_iter();
     let said = said.map(|line| match line.split_once(' ') {
         Some((outcome, lsn)) => (outcome.into(), lsn.parse().ok()),
-        None => (line.into(), None),
+        None => (line, None),
     });
     said.collect()
+}
+
+/// The lines that a child has said.
+fn said_by(output: &Output) -> Vec<String> {
+    let text = String::from_utf8_lossy(&output.stdout);
+    let said = text.lines().filter_map(|line| line.strip_prefix("said "));
+    said.map(str::to_owned).collect()
 }
 
 fn end_of(log: &Path) -> Lsn {
@@ -190,12 +244,66 @@ fn child() {
         for len in [7000, 7000, 10, 7000] {
             say(wal.append(vec![7; len]).await.map(Some));
         }
-        // Below the last record there are always whole segments.
-        let mark = wal.durable_lsn();
-        say(wal.truncate_before(mark).await.map(|()| None));
-        say(wal.truncate_before(mark).await.map(|()| None));
-        let _ = wal.close().await;
+        // Each makes another segment the first one.
+        for mark in [2, 4] {
+            say(wal.truncate_before(Lsn::new(mark)).await.map(|()| None));
+        }
+        say(wal.close().await.map(|()| None));
     });
+}
+
+/// A process that ignores SIGXFSZ gets `EFBIG` for what is beyond its limit.
+#[test]
+fn a_file_size_limit_refuses_segments_until_it_is_raised() {
+    let limits = Command::new("prlimit").arg("--version").output();
+    if !limits.is_ok_and(|output| output.status.success()) {
+        println!("skipped: there is no prlimit");
+        return;
+    }
+    let dir = tempfile::tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
+    let log = dir.path().join("log");
+    let output = Command::new("sh")
+        .args(["-c", "trap '' XFSZ; exec \"$@\"", "sh"])
+        .arg(std::env::current_exe().unwrap())
+        .args(["child_with_a_limit", "--exact", "--ignored", "--nocapture"])
+        .env(LOG, &log)
+        .output()
+        .unwrap();
+    let said = ["ok 1", "segment-unavailable", "EFBIG", "ok 2", "ok 3", "ok"];
+    assert_eq!(said_by(&output), said);
+    assert_eq!(end_of(&log).get(), 3);
+}
+
+#[test]
+#[ignore = "the process that the other test starts; does nothing by itself"]
+fn child_with_a_limit() {
+    let Ok(log) = std::env::var(LOG) else { return };
+    futures::executor::block_on(async {
+        let options = Wal::options().segment_size(16 * 1024).spare_segments(0);
+        let wal = options.open(log).await.unwrap();
+        say(wal.append(vec![7; 7000]).await.map(Some));
+        limit_file_size("12000");
+        let refused = wal.append(vec![7; 7000]).await;
+        let cause = refused.as_ref().err().and_then(cause);
+        let is_limit = cause.and_then(io::Error::raw_os_error) == Some(EFBIG);
+        say(refused.map(Some));
+        if is_limit {
+            println!("said EFBIG");
+        }
+        say(wal.append(vec![7; 10]).await.map(Some));
+        limit_file_size("unlimited");
+        say(wal.append(vec![7; 7000]).await.map(Some));
+        say(wal.close().await.map(|()| None));
+    });
+}
+
+/// Changes the limit of this process.
+fn limit_file_size(soft: &str) {
+    let status = Command::new("prlimit")
+        .args(["--pid", &std::process::id().to_string()])
+        .arg(format!("--fsize={soft}:unlimited"))
+        .status();
+    assert!(status.unwrap().success());
 }
 
 /// A recycled file was not known to hold data: each sync in it asked after the journal by setting the file's
@@ -273,3 +381,4 @@ fn say(outcome: Result<Option<Lsn>, Error>) {
 
 const LOG: &str = "TIDEWAL_SYSCALLS_LOG";
 const MARK: &str = "MARK";
+const EFBIG: i32 = 27;

@@ -96,9 +96,32 @@ impl File {
     /// Writes the pieces one after the other. Consumes them.
     pub(crate) fn write_all_at(
         mut self,
+        pieces: &mut [IoSlice<'_>],
+        offset: u64,
+    ) -> Result<(Self, Wrote), IoFailure> {
+        self.write_pieces(pieces, offset)?;
+        Ok((self, Wrote::all()))
+    }
+
+    /// The same for bytes that nothing depends on, where nothing was written before. Without space
+    /// for them it writes a part of them, or none, and succeeds: a write changes no byte outside
+    /// its range.
+    pub(crate) fn write_if_room(
+        mut self,
+        pieces: &mut [IoSlice<'_>],
+        offset: u64,
+    ) -> Result<Self, IoFailure> {
+        match self.write_pieces(pieces, offset) {
+            Err(fault) if !fault.is_storage_full() => Err(fault),
+            _ => Ok(self),
+        }
+    }
+
+    fn write_pieces(
+        &mut self,
         mut pieces: &mut [IoSlice<'_>],
         mut offset: u64,
-    ) -> Result<(Self, Wrote), IoFailure> {
+    ) -> Result<(), IoFailure> {
         // Skips empty pieces, here and below.
         IoSlice::advance_slices(&mut pieces, 0);
         while !pieces.is_empty() {
@@ -112,7 +135,7 @@ impl File {
                 Err(error) => return Err(self.fault("write", error)),
             }
         }
-        Ok((self, Wrote::all()))
+        Ok(())
     }
 
     pub(crate) fn allocate(mut self, len: u64) -> Result<Self, IoFailure> {

@@ -35,7 +35,10 @@ impl WriteAhead {
     /// blocks that were never written. The records end at `end`, and those from `synced` on wait
     /// for that sync.
     ///
-    /// A sync of many bytes does not get as many zeros, because they would make it longer.
+    /// A sync of many bytes does not get as many zeros, because they would make it longer. A disk
+    /// without space for zeros does not fail the sync: on a copy-on-write file system, even an
+    /// allocated block takes new space when it is written. The zeros begin where the records end,
+    /// so no record is touched.
     pub(super) fn before_sync(
         &mut self,
         file: File,
@@ -54,16 +57,20 @@ impl WriteAhead {
             return Ok(file);
         }
         self.upto = (end + end.clamp(AHEAD_MIN, AHEAD_MAX)).min(capacity);
-        write_zeros(file, from, self.upto - from).map(|(file, _)| file)
+        file.write_if_room(&mut zeros(self.upto - from), from)
     }
 }
 
 /// Writes `len` zeros at `offset`, at most [`ZEROS_MAX`].
 pub(super) fn write_zeros(file: File, offset: u64, len: u64) -> Result<(File, Wrote), IoFailure> {
+    file.write_all_at(&mut zeros(len), offset)
+}
+
+fn zeros(len: u64) -> Vec<IoSlice<'static>> {
     let len = usize::try_from(len).unwrap_or(usize::MAX).min(ZEROS_MAX);
     let mut pieces = vec![IoSlice::new(&ZEROS); len / ZEROS.len()];
     pieces.push(IoSlice::new(&ZEROS[..len % ZEROS.len()]));
-    file.write_all_at(&mut pieces, offset)
+    pieces
 }
 
 /// As many zeros as there are bytes of records before them, within these bounds: a log of few

@@ -6,7 +6,7 @@ use std::io;
 use std::time::Duration;
 
 use tidewal::sim::{Operation, SimDisk, Survival};
-use tidewal::{Error, IoFailure, SyncPolicy, WalOptions};
+use tidewal::{Error, IoFailure, SyncPolicy, Wal, WalOptions};
 
 use crate::harness::oracle::Oracle;
 use crate::harness::steps::Driver;
@@ -75,6 +75,9 @@ pub const EVERYTHING: &[Step] = &[
 pub struct Scenario<'a> {
     pub policy: SyncPolicy,
     pub steps: &'a [Step],
+    /// Whether a preallocator makes spares. Without one, each failure has exactly one documented
+    /// consequence.
+    pub has_spares: bool,
 }
 
 /// What a failed call does to the log (docs/durability.md, "What a failed call does").
@@ -88,6 +91,84 @@ pub enum Consequence {
     Reported,
     /// The log accepts nothing more.
     Poisoned,
+}
+
+/// What the log was doing when a call failed.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+enum During {
+    Opening,
+    Appending,
+    Idling,
+    Truncating,
+    Closing,
+    /// Closing after the last handle was dropped.
+    Dropped,
+}
+
+impl During {
+    fn of(step: Step) -> Self {
+        match step {
+            Idle => Self::Idling,
+            Truncate(_) => Self::Truncating,
+            Reopen => Self::Closing,
+            Drop => Self::Dropped,
+            _ => Self::Appending,
+        }
+    }
+}
+
+/// The course of a run with one failed call.
+struct Course {
+    fault: Fault,
+    /// What the log was doing when the call failed. `None` before that.
+    during: Option<During>,
+    /// The first consequence that a caller noticed.
+    consequence: Consequence,
+}
+
+impl Course {
+    /// Notes that the log has done something, with this result.
+    fn note<T>(
+        &mut self,
+        disk: &SimDisk,
+        during: During,
+        result: Result<T, Error>,
+    ) -> Result<T, Error> {
+        if self.during.is_none() && !disk.failed_operations().is_empty() {
+            self.during = Some(during);
+        }
+        if let Err(error) = &result
+            && self.consequence == Consequence::Nothing
+        {
+            self.consequence = of(error, self.fault);
+        }
+        result
+    }
+
+    async fn reopen(&mut self, driver: &mut Driver<'_>, wal: Wal) -> Result<Wal, Error> {
+        let closed = wal.close().await;
+        self.note(driver.disk, During::Closing, closed)?;
+        let opened = driver.start(&[]).await;
+        self.note(driver.disk, During::Opening, opened)
+    }
+
+    /// Runs a step, a refused one a second time.
+    async fn step(&mut self, driver: &mut Driver<'_>, wal: Wal, step: Step) -> Result<Wal, Error> {
+        // Keeping a handle would keep the log open.
+        let kept = (step != Drop).then(|| wal.clone());
+        let done = driver.go_on(wal, &[step]).await;
+        let (error, kept) = match (self.note(driver.disk, During::of(step), done), kept) {
+            (Err(error), Some(kept)) => (error, kept),
+            (done, _) => return done,
+        };
+        if of(&error, self.fault) == Consequence::Poisoned {
+            let later = kept.append("later").await.unwrap_err();
+            assert!(matches!(later, Error::Poisoned(_)), "{later:?}");
+            return Err(error);
+        }
+        let again = driver.go_on(kept, &[step]).await;
+        Ok(again.unwrap_or_else(|error| panic!("a second time: {error:?}")))
+    }
 }
 
 impl Scenario<'_> {
@@ -109,41 +190,55 @@ impl Scenario<'_> {
             let options = self.options();
             let mut driver = Driver::new(&disk, &options, &mut oracle);
             driver.is_manual = self.policy == SyncPolicy::Manual;
-            let consequence = self.work(&mut driver, fault).await;
+            let course = self.work(&mut driver, fault).await;
             tokio::time::sleep(Duration::from_secs(7200)).await;
-            assert_is_documented(&disk, fault, consequence);
+            self.assert_is_documented(&disk, &course);
             let happened = disk.clear_faults() == 0;
             self.reopen(&disk, &oracle).await;
             happened
         })
     }
 
-    /// Runs all steps, a refused one a second time. Returns the consequence of the failed call.
-    async fn work(&self, driver: &mut Driver<'_>, fault: Fault) -> Consequence {
-        let mut consequence = Consequence::Nothing;
-        let mut wal = match driver.start(&[]).await {
-            Ok(wal) => wal,
-            Err(error) => return of(&error, fault),
+    /// Runs the steps until one fails for good.
+    async fn work(&self, driver: &mut Driver<'_>, fault: Fault) -> Course {
+        let mut course = Course {
+            fault,
+            during: None,
+            consequence: Consequence::Nothing,
         };
+        let opened = driver.start(&[]).await;
+        let mut opened = course.note(driver.disk, During::Opening, opened);
         for step in self.steps {
-            // Keeping a handle would keep the log open.
-            let kept = (!matches!(step, Reopen | Drop)).then(|| wal.clone());
-            wal = match (driver.go_on(wal, &[*step]).await, kept) {
-                (Ok(wal), _) => wal,
-                (Err(error), None) => return of(&error, fault),
-                (Err(error), Some(kept)) => {
-                    consequence = of(&error, fault);
-                    if consequence == Consequence::Poisoned {
-                        let later = kept.append("later").await.unwrap_err();
-                        assert!(matches!(later, Error::Poisoned(_)), "{later:?}");
-                        return consequence;
-                    }
-                    let again = driver.go_on(kept, &[*step]).await;
-                    again.unwrap_or_else(|error| panic!("a second time: {error:?}"))
-                }
+            let Ok(wal) = opened else { break };
+            opened = match step {
+                Reopen => course.reopen(driver, wal).await,
+                step => course.step(driver, wal, *step).await,
             };
         }
-        consequence
+        course
+    }
+
+    /// Checks the consequence against the table. With spares, a call on a file may have been made
+    /// by the preallocator or by the writer.
+    fn assert_is_documented(&self, disk: &SimDisk, course: &Course) {
+        let failed = disk.failed_operations();
+        let Some((operation, file)) = failed.first() else {
+            return assert_eq!(
+                course.consequence,
+                Consequence::Nothing,
+                "without a failure"
+            );
+        };
+        let during = course.during.unwrap_or(During::Dropped);
+        let documented: &[Consequence] = match self.has_spares {
+            true => documented_with_spares(*operation, file, course.fault),
+            false => &[documented(during, *operation, file, course.fault)],
+        };
+        assert!(
+            documented.contains(&course.consequence),
+            "{during:?}: {operation:?} of {file:?} failed: {:?}, not {documented:?}",
+            course.consequence
+        );
     }
 
     /// Whichever call failed, acknowledged records are in the log when it is reopened, with and
@@ -170,7 +265,11 @@ impl Scenario<'_> {
     }
 
     fn options(&self) -> WalOptions {
-        options().sync_policy(self.policy)
+        let options = options().sync_policy(self.policy);
+        match self.has_spares {
+            true => options,
+            false => options.spare_segments(0),
+        }
     }
 }
 
@@ -188,16 +287,46 @@ fn of(error: &Error, fault: Fault) -> Consequence {
     }
 }
 
-/// Checks the consequence against the rows of the table, identified by the failed call and the
-/// file's name.
-fn assert_is_documented(disk: &SimDisk, fault: Fault, consequence: Consequence) {
+/// The consequence in the row of the table for a call of a log without spares. A file that is no
+/// segment is about to become one.
+#[expect(clippy::match_same_arms, reason = "each arm is a row of the table")]
+fn documented(during: During, operation: Operation, file: &str, fault: Fault) -> Consequence {
     use Consequence::{Nothing, Poisoned, Refused, Reported};
-    let failed = disk.failed_operations();
-    let Some((operation, file)) = failed.first() else {
-        return assert_eq!(consequence, Nothing, "of what did not happen");
-    };
+    use During::{Appending, Closing, Dropped, Idling, Opening, Truncating};
+    use Operation::{Allocate, Create, Open, Remove, Rename, Sync, SyncDir, Write};
     let is_segment = file.contains(".wal");
-    let documented: &[Consequence] = match operation {
+    match (during, operation) {
+        // No caller waits for it.
+        (Dropped, _) => Nothing,
+        (Opening, Allocate | Remove) => Nothing,
+        (Opening, _) => Reported,
+        // The idle mark.
+        (Idling, Open | Write) => Nothing,
+        // The seal, and the space after it.
+        (Closing, Write | Sync) => Poisoned,
+        (Closing, Allocate) => Nothing,
+        // The head mark, and the removal.
+        (Truncating, Open | Remove | SyncDir) => Reported,
+        (Truncating, Write | Sync) => Poisoned,
+        (Appending, Rename) if matches!(fault, Fault::LateError(_)) => Poisoned,
+        (Appending, Create | Allocate | Write | Sync | Rename) if !is_segment => Refused,
+        // The link, its file and the space after it. The new name. The records.
+        (Appending, Open) => Refused,
+        (Appending, Allocate) => Nothing,
+        (Appending, Write | Sync | SyncDir) => Poisoned,
+        _ => panic!("no row: {during:?}, {operation:?} of {file:?}"),
+    }
+}
+
+/// The consequences in all rows for a call on a file, whoever makes it.
+fn documented_with_spares(
+    operation: Operation,
+    file: &str,
+    fault: Fault,
+) -> &'static [Consequence] {
+    use Consequence::{Nothing, Poisoned, Refused, Reported};
+    let is_segment = file.contains(".wal");
+    match operation {
         Operation::Rename if matches!(fault, Fault::LateError(_)) => &[Poisoned, Reported, Nothing],
         Operation::Write | Operation::Sync if is_segment => &[Poisoned, Reported, Nothing],
         Operation::SyncDir => &[Poisoned, Reported, Nothing],
@@ -205,11 +334,7 @@ fn assert_is_documented(disk: &SimDisk, fault: Fault, consequence: Consequence) 
         Operation::Remove | Operation::List | Operation::Read => &[Reported, Nothing],
         Operation::Rename | Operation::Allocate if is_segment => &[Nothing],
         _ => &[Refused, Reported, Nothing],
-    };
-    assert!(
-        documented.contains(&consequence),
-        "{operation:?} of {file:?} failed: {consequence:?}"
-    );
+    }
 }
 
 impl Fault {

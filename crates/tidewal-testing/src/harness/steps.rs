@@ -12,7 +12,7 @@ use crate::harness::oracle::Oracle;
 use crate::support::DIR;
 
 /// One step of a workload.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
 pub enum Step {
     /// One append of this many bytes.
     Append(usize),
