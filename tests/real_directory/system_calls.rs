@@ -48,6 +48,25 @@ fn regression_a_parent_that_cannot_be_synced_is_tolerated() {
 }
 
 #[test]
+fn a_parent_that_cannot_be_opened_is_tolerated() {
+    let parent = Path::new("..");
+    for error in ["EACCES", "EPERM"] {
+        in_dir(async |dir| {
+            let inject = format!("openat:error={error}");
+            if let Some(said) = with_failing(&existing(&dir), parent, &inject, false) {
+                assert_eq!(said, "ok", "{error}");
+            }
+        });
+    }
+    in_dir(async |dir| {
+        let inject = "openat:error=EIO";
+        if let Some(said) = with_failing(&existing(&dir), parent, inject, false) {
+            assert!(said.contains("Input/output error"), "{said}");
+        }
+    });
+}
+
+#[test]
 fn an_error_of_the_disk_is_never_tolerated() {
     in_dir(async |dir| {
         let dir = existing(&dir);
