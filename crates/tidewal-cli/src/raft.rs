@@ -47,9 +47,9 @@ impl<O: Observer> Observer for RaftLook<O> {
     }
 }
 
-/// The largest payload in bytes that is checked. Larger ones would have to be in memory, and would
-/// not show more.
-const LARGEST: u64 = 64 * 1024;
+/// The largest payload in bytes that is checked. A larger one would have to be in memory as a whole, and
+/// says nothing: a log that has only larger ones is not recognized.
+const LARGEST: u64 = 1024 * 1024;
 
 /// Whether a record begins with a version, a kind, the group (in a log of many groups) and a number
 /// that is at most the record's LSN.

@@ -319,6 +319,27 @@ fn regression_the_log_of_a_raft_node_is_not_repaired() {
     tidewal(&["repair", "--yes", "--not-raft", log.path()]).assert_ok();
 }
 
+/// Payloads of more than 64 KiB were not looked at, and `verify` recommended a repair.
+#[test]
+fn regression_the_log_of_a_raft_node_with_large_entries_is_recognized() {
+    let log = Log::empty();
+    wait_for(async {
+        let options = Log::options().segment_size(1024 * 1024);
+        let wal = options.open(log.path()).await.unwrap();
+        for number in 1..=40_u64 {
+            let record = [&[1, 1][..], &number.to_le_bytes(), &vec![7; 70_000]].concat();
+            wal.append(record).await.unwrap();
+        }
+        wal.close().await.unwrap();
+    });
+    log.damage(1, 5000);
+    let text = tidewal(&["verify", log.path()]).text();
+    assert!(
+        text.contains("add a new one") && !text.contains("tidewal repair"),
+        "{text}"
+    );
+}
+
 /// Changes a segment's file.
 type Harm<'a> = &'a dyn Fn(&std::path::Path);
 
