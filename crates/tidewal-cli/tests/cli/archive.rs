@@ -142,8 +142,12 @@ fn an_object_that_changed_is_named() {
         .assert_failed(1, "/0000 is damaged");
     // Every command reports an unfinished restore, and there is nothing to repair.
     let copy = shipped.path("copy");
-    for command in ["inspect", "verify", "dump", "repair"] {
-        let ran = tidewal(&[command, &copy]);
+    let other = shipped.path("other-store");
+    let ship = ["archive", "ship", &copy, &other];
+    let one = |command| vec![command, copy.as_str()];
+    let commands = ["inspect", "verify", "dump", "repair", "append"].map(one);
+    for command in commands.into_iter().chain([ship.to_vec()]) {
+        let ran = tidewal(&command);
         ran.assert_failed(2, "is not finished");
         assert!(
             ran.stderr.contains("next: run `tidewal restore STORE "),
