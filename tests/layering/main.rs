@@ -1,6 +1,7 @@
 //! Rules that can be checked in the sources: which module imports which, and which code may use
 //! what (ARCHITECTURE.md, "Dependencies").
 
+mod documents;
 mod modules;
 
 use std::fs;
