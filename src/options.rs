@@ -128,9 +128,10 @@ impl WalOptions {
 
     /// How many files are preallocated to become segments. Default: 1. Maximum: 64.
     ///
-    /// A background task prepares them once the log has opened its first segment. Beside them, the
-    /// log recycles up to the same number of truncated segments. Together they take up to
-    /// `2 * files * segment_size` bytes beside the log. With 0, nothing is preallocated or
+    /// A background task prepares them once an eighth of the open segment is filled, so a log that
+    /// holds little takes the space of one segment. Beside them, the log recycles up to the same
+    /// number of truncated segments. Together they take up to `2 * files * segment_size` bytes
+    /// beside the log. They are removed when the log is closed. With 0, nothing is preallocated or
     /// recycled, and a rotation makes its batch wait for a new file.
     ///
     /// If no such file was ready for a segment, as for the first one, the writer itself writes zeros ahead of

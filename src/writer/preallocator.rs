@@ -26,6 +26,8 @@ pub(super) enum SpareRequest {
     Fill,
     /// Recycle or remove truncated segments, oldest first.
     Retire(Vec<Retired>, Completion<()>),
+    /// Remove the recycled segments: the log closes.
+    Discard,
 }
 
 /// A file that is no longer part of the log.
@@ -74,6 +76,7 @@ impl Preallocator {
             match job {
                 SpareRequest::Fill => self.fill().await,
                 SpareRequest::Retire(segments, done) => self.retire(segments, done),
+                SpareRequest::Discard => self.discard_stock(),
             }
         }
         if let Some(unfinished) = self.unfinished.take() {
@@ -82,6 +85,12 @@ impl Preallocator {
         // The writer unlocks the directory once it knows that this task has ended.
         drop(self);
         drop(end);
+    }
+
+    fn discard_stock(&mut self) {
+        for segment in self.recycled.stock.drain(..) {
+            self.factory.discard(&segment.name);
+        }
     }
 
     fn wants_more(&self) -> bool {
@@ -127,6 +136,7 @@ impl Preallocator {
         while let Ok(job) = self.jobs.try_recv() {
             match job {
                 SpareRequest::Retire(segments, done) => self.retire(segments, done),
+                SpareRequest::Discard => self.discard_stock(),
                 // Filling is in progress already.
                 SpareRequest::Fill => {}
             }

@@ -102,6 +102,11 @@ impl Segment {
         &self.key
     }
 
+    /// The offset at which the records end.
+    pub(super) fn end(&self) -> u64 {
+        self.end
+    }
+
     /// The number of bytes left for records.
     pub(super) fn room(&self) -> u64 {
         self.header.capacity - self.end

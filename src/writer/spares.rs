@@ -105,6 +105,17 @@ impl Spares {
         let _ = self.jobs.send(SpareRequest::Retire(segments, done));
     }
 
+    /// Removes the files and ends: the next process could not use them, and a closed log takes no more
+    /// space than its records.
+    pub(super) async fn remove_and_end(mut self) {
+        let _ = self.jobs.send(SpareRequest::Discard);
+        drop(self.jobs);
+        let _ = self.ended.await;
+        while let Ok(spare) = self.ready.try_recv() {
+            self.factory.discard(&spare.name);
+        }
+    }
+
     /// Waits until the preallocator has completed its requests.
     pub(super) async fn end(self) {
         drop((self.jobs, self.ready));

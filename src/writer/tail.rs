@@ -92,6 +92,8 @@ pub(super) struct Segments {
     log_id: u64,
     capacity: u64,
     pub(super) spares: Spares,
+    /// Whether files were requested since the open segment was opened.
+    is_next_requested: bool,
     retention: Arc<Retention>,
 }
 
@@ -115,6 +117,7 @@ impl Segments {
             log_id,
             capacity,
             spares,
+            is_next_requested: false,
             retention,
         }
     }
@@ -160,9 +163,19 @@ impl Segments {
         }
         self.headers.push(header);
         self.retention.note_opened(header, sealed);
+        self.is_next_requested = false;
+        self.request_next(&segment);
         *tail = Tail::Open(segment);
-        self.spares.refill();
         Ok(())
+    }
+
+    /// Requests a file for the next segment once the open one holds enough: a log of few records does
+    /// not take the space of two segments.
+    pub(super) fn request_next(&mut self, open: &Segment) {
+        if !self.is_next_requested && open.end() >= self.capacity / NEXT_REQUESTED_AT {
+            self.is_next_requested = true;
+            self.spares.refill();
+        }
     }
 
     /// Refuses another segment while a hold exceeds its bound.
@@ -332,3 +345,7 @@ fn sealed_of(recovered: &Recovered) -> Vec<Sealed> {
     let is_filled = |sealed: &Sealed| sealed.header.base <= sealed.last;
     joined.chain(newest).filter(is_filled).collect()
 }
+
+/// The part of a segment that must be filled before a file for the next one is requested: enough to tell that
+/// there will be a next one soon, and little enough to leave the time to write that file.
+const NEXT_REQUESTED_AT: u64 = 8;

@@ -165,7 +165,11 @@ impl Writer {
             closing.announce();
             self.fail(fault);
         }
-        self.segments.spares.end().await;
+        match &end {
+            Ok(()) => self.segments.spares.remove_and_end().await,
+            // Nothing more is done to a disk that has failed.
+            Err(_) => self.segments.spares.end().await,
+        }
         (self.inbox, self.feed, end)
     }
 
@@ -245,6 +249,7 @@ impl Writer {
             self.filled_since.get_or_insert_with(now);
             self.feed
                 .stage(first..=segment.next().prev(), || frames.share());
+            self.segments.request_next(&segment);
             self.tail = Tail::Open(segment);
             self.batcher.expect_idle(&self.inbox);
             self.unsynced.absorb(written, batch.due);

@@ -138,6 +138,29 @@ fn spares_are_made_once_the_log_has_a_segment_and_used_for_the_next() {
 }
 
 #[test]
+fn a_log_that_holds_little_takes_the_space_of_one_segment() {
+    run(async {
+        let disk = SimDisk::new(1);
+        let size = 256 * 1024;
+        let options = options().segment_size(size).spare_segments(1);
+        let wal = options.open_on(&disk, DIR).await.unwrap();
+        for number in 1..=3 {
+            wal.append(payload(number)).await.unwrap();
+            wal.rotate().await.unwrap();
+            let_it_work().await;
+            assert!(spares(&disk).is_empty(), "{:?}", disk.files(DIR));
+        }
+        // With its header block, an eighth of it is filled by seven records of 4 KiB.
+        for number in 1..=7 {
+            wal.append(vec![0; 4096]).await.unwrap();
+            let_it_work().await;
+            assert_eq!(spares(&disk).len(), usize::from(number == 7), "{number}");
+        }
+        wal.close().await.unwrap();
+    });
+}
+
+#[test]
 fn spares_are_made_on_the_real_disk() {
     within_a_minute(|| {
         let dir = tempfile::tempdir().unwrap();
@@ -225,14 +248,15 @@ fn spares_of_an_earlier_process_are_replaced() {
         wal.append("first").await.unwrap();
         let_it_work().await;
         assert_eq!(spares(&disk).len(), 2);
+        let killed = disk.fork();
+        killed.kill();
         wal.close().await.unwrap();
 
-        let size = 20 * 1024;
+        let (disk, size) = (killed, 20 * 1024);
         let wal = options.segment_size(size).open_on(&disk, DIR).await;
         let wal = wal.unwrap();
         wal.append("second").await.unwrap();
         let_it_work().await;
-        wal.close().await.unwrap();
         let left = spares(&disk).into_iter();
         assert_eq!(left.len(), 2);
         let files = left.chain(["00000000000000000002.wal".into()]);
@@ -240,7 +264,26 @@ fn spares_of_an_earlier_process_are_replaced() {
             let bytes = disk.read(Path::new(DIR).join(&name)).unwrap();
             assert_eq!(bytes.len() as u64, size, "{name}");
         }
+        wal.close().await.unwrap();
         assert_eq!(recover(&crate::support::options(), &disk).await.0.len(), 2);
+    });
+}
+
+#[test]
+fn a_closed_log_leaves_no_spares() {
+    run(async {
+        let disk = SimDisk::new(1);
+        let options = options().spare_segments(2);
+        let wal = options.open_on(&disk, DIR).await.unwrap();
+        for number in 1..=8 {
+            wal.append(big(number)).await.unwrap();
+        }
+        let_it_work().await;
+        // Two new ones are ready, so the truncated segments are in stock.
+        wal.truncate_before(Lsn::new(8)).await.unwrap();
+        assert_eq!(spares(&disk).len(), 4, "{:?}", disk.files(DIR));
+        wal.close().await.unwrap();
+        assert!(spares(&disk).is_empty(), "{:?}", disk.files(DIR));
     });
 }
 
