@@ -32,6 +32,7 @@ pub enum SnapshotError {
     ///
     /// Next: use the snapshot before it, if the log reaches back to it. Otherwise restore a backup.
     #[error("{} at byte {offset}: the snapshot is damaged: {what}", file.display())]
+    #[non_exhaustive]
     Damaged {
         /// The snapshot's file.
         file: PathBuf,
@@ -52,6 +53,7 @@ pub enum SnapshotError {
         "{} covers records that are not in this log: was the log repaired, or restored to an earlier point?",
         file.display()
     )]
+    #[non_exhaustive]
     Diverged {
         /// The snapshot's file.
         file: PathBuf,
@@ -70,6 +72,7 @@ pub enum SnapshotError {
     ///
     /// Next: find out where the file came from. It is left alone.
     #[error("{} is a snapshot of another log", file.display())]
+    #[non_exhaustive]
     Foreign {
         /// The snapshot's file.
         file: PathBuf,
@@ -92,6 +95,7 @@ pub enum SnapshotError {
     ///
     /// Next: list the existing snapshots.
     #[error("there is no snapshot {}", file.display())]
+    #[non_exhaustive]
     Missing {
         /// The file name that a snapshot of this LSN would have.
         file: PathBuf,
@@ -101,6 +105,7 @@ pub enum SnapshotError {
     ///
     /// Next: wait until that record is durable.
     #[error("a snapshot cannot cover record {asked}: the log is durable up to {durable}")]
+    #[non_exhaustive]
     NotDurable {
         /// The requested LSN.
         asked: Lsn,
@@ -118,6 +123,7 @@ pub enum SnapshotError {
     ///
     /// Next: use a version of this crate that supports the format. The file is left alone.
     #[error("{} is a snapshot of format version {version}, or of a variant of it, which this version of tidewal does not support", file.display())]
+    #[non_exhaustive]
     Unsupported {
         /// The snapshot's file.
         file: PathBuf,

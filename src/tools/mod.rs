@@ -55,7 +55,7 @@ pub use crate::tools::plan::RepairPlan;
 pub use crate::tools::repair::Repaired;
 pub use crate::tools::step::RepairStep;
 pub use crate::tools::survey::{
-    Depth, Ending, Observer, Progress, SegmentHeader, SegmentSurvey, Statement, StatementKind,
+    Depth, Ending, HeaderSurvey, Observer, Progress, SegmentSurvey, Statement, StatementKind,
     Survey,
 };
 

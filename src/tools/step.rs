@@ -9,6 +9,7 @@ use crate::lsn::Lsn;
 #[non_exhaustive]
 pub enum RepairStep {
     /// A file gets a second name in a new folder of the log's directory, or is copied there.
+    #[non_exhaustive]
     Keep {
         /// The file.
         file: PathBuf,
@@ -17,16 +18,19 @@ pub enum RepairStep {
     },
     /// A new segment without records replaces the log, which then continues after every LSN that
     /// may have been given out.
+    #[non_exhaustive]
     Begin {
         /// The LSN of its first record.
         lsn: Lsn,
     },
     /// A segment is marked as the first one of the log.
+    #[non_exhaustive]
     MarkHead {
         /// Its file.
         file: PathBuf,
     },
     /// A file that is too short is extended to the length in its header.
+    #[non_exhaustive]
     Extend {
         /// The file.
         file: PathBuf,
@@ -34,12 +38,14 @@ pub enum RepairStep {
         len: u64,
     },
     /// A file is removed from the log's directory. It was kept in the folder before.
+    #[non_exhaustive]
     Remove {
         /// The file.
         file: PathBuf,
     },
     /// The part of a segment that stays is made durable, and its end is written into its header
     /// block.
+    #[non_exhaustive]
     Seal {
         /// Its file. A copy of it was kept in the folder before.
         file: PathBuf,

@@ -123,7 +123,7 @@ pub struct SegmentSurvey {
     /// Its length in bytes, or 0 if it could not be opened.
     pub len: u64,
     /// What its header says, if that is sound.
-    pub header: Option<SegmentHeader>,
+    pub header: Option<HeaderSurvey>,
     /// Its statement about how far it is durable, if that can be read.
     pub statement: Option<Statement>,
     /// The last record of the run without a gap that begins with the first record. If the segment
@@ -140,7 +140,7 @@ pub struct SegmentSurvey {
 /// What a segment's header says.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
 #[non_exhaustive]
-pub struct SegmentHeader {
+pub struct HeaderSurvey {
     /// The same in all segments of a log.
     pub log_id: u64,
     /// The length in bytes that the file should have.
@@ -319,9 +319,9 @@ fn segment(dir: &Dir, salvage: &Salvage, index: usize) -> SegmentSurvey {
     }
 }
 
-fn header(file: &SegmentFile) -> SegmentHeader {
+fn header(file: &SegmentFile) -> HeaderSurvey {
     let header = &file.meta.header;
-    SegmentHeader {
+    HeaderSurvey {
         log_id: header.log_id,
         capacity: header.capacity,
         predecessor_end: header.predecessor.map(|before| before.end),

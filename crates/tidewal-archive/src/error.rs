@@ -25,6 +25,7 @@ pub enum Error {
     /// Next: restore everything in the archive ([`RestoreTarget::End`](crate::RestoreTarget::End)), or wait until the
     /// record is archived: see [`Status::archived`](crate::Status::archived).
     #[error("LSN {asked} is beyond the end of the archive, which is LSN {end}")]
+    #[non_exhaustive]
     BeyondEnd {
         /// The requested LSN.
         asked: Lsn,
@@ -37,6 +38,7 @@ pub enum Error {
     /// Next: put the original object back, for instance from an earlier version, or restore up to the
     /// last record before it.
     #[error("{object} is damaged: {reason}")]
+    #[non_exhaustive]
     Damaged {
         /// The object's full name in the store.
         object: String,
@@ -51,6 +53,7 @@ pub enum Error {
     #[error(
         "the archive under {prefix} and the log differ after LSN {after}: use another prefix for this log"
     )]
+    #[non_exhaustive]
     Diverged {
         /// The prefix of the archive.
         prefix: String,
@@ -62,6 +65,7 @@ pub enum Error {
     ///
     /// Next: check the prefix and the store.
     #[error("there is no archive under {prefix}")]
+    #[non_exhaustive]
     Empty {
         /// The prefix that was searched.
         prefix: String,
@@ -71,6 +75,7 @@ pub enum Error {
     ///
     /// Next: find out why there are two. This log still keeps every record that is not in the archive.
     #[error("another archiver has taken over: it wrote {object}")]
+    #[non_exhaustive]
     Fenced {
         /// The manifest entry that this archiver was about to write.
         object: String,
@@ -80,6 +85,7 @@ pub enum Error {
     ///
     /// Next: use another prefix. If the log's directory was lost, restore it before you open the log.
     #[error("{prefix} holds the archive of another log")]
+    #[non_exhaustive]
     Foreign {
         /// The prefix of the archive.
         prefix: String,
@@ -91,6 +97,7 @@ pub enum Error {
     /// [`restore_from`](crate::Archive::restore_from) and a snapshot. When archiving, the log was truncated
     /// without an archiver: use another prefix, or [`Overflow::LeaveGap`](crate::Overflow::LeaveGap).
     #[error("records {first} to {last} are not in the archive")]
+    #[non_exhaustive]
     Gap {
         /// The first record that is missing.
         first: Lsn,
@@ -108,6 +115,7 @@ pub enum Error {
     ///
     /// Next: restore the directory up to the record before this segment, or from a replica.
     #[error("{} is damaged at byte {offset}: {reason}", segment.display())]
+    #[non_exhaustive]
     LogDamaged {
         /// The file.
         segment: PathBuf,
@@ -121,6 +129,7 @@ pub enum Error {
     ///
     /// Next: put the object back, or restore up to the last record before it.
     #[error("{object} is missing")]
+    #[non_exhaustive]
     Missing {
         /// The object's full name in the store.
         object: String,
@@ -137,6 +146,7 @@ pub enum Error {
     ///
     /// Next: choose another directory.
     #[error("{} is not empty: it holds {file}", dir.display())]
+    #[non_exhaustive]
     NotEmpty {
         /// The directory.
         dir: PathBuf,
@@ -148,6 +158,7 @@ pub enum Error {
     ///
     /// Next: begin earlier or end later. If the target is a time, the end is the last record of that time.
     #[error("LSN {from} is after LSN {upto}, the last record to be restored")]
+    #[non_exhaustive]
     EmptyRange {
         /// The first requested record.
         from: Lsn,
@@ -159,6 +170,7 @@ pub enum Error {
     ///
     /// Next: begin or end later.
     #[error("LSN {asked} is before the beginning of the archive, which is LSN {oldest}")]
+    #[non_exhaustive]
     BeforeBeginning {
         /// The requested LSN.
         asked: Lsn,
@@ -170,6 +182,7 @@ pub enum Error {
     ///
     /// Next: see the source for the cause, remove it, and try again.
     #[error("cannot {action} {object}")]
+    #[non_exhaustive]
     Store {
         /// The call that failed, such as "put".
         action: &'static str,
@@ -184,6 +197,7 @@ pub enum Error {
     ///
     /// Next: nothing. The archiver retries the call.
     #[error("cannot {action} {object}: the store did not answer in time")]
+    #[non_exhaustive]
     TimedOut {
         /// The call that was abandoned, such as "put".
         action: &'static str,
@@ -202,6 +216,7 @@ pub enum Error {
     ///
     /// Next: use a store that supports conditional puts, or enable them.
     #[error("the store cannot put {object} conditionally")]
+    #[non_exhaustive]
     Unconditional {
         /// The object's full name in the store.
         object: String,
@@ -213,6 +228,7 @@ pub enum Error {
     ///
     /// Next: use a version of this crate that supports the format.
     #[error("{object} has a format version that this crate does not support")]
+    #[non_exhaustive]
     Unsupported {
         /// The manifest entry's full name in the store.
         object: String,

@@ -29,6 +29,7 @@ pub enum OpenError {
         "the raft log begins at record {first} and needs earlier ones; open it without start_at, \
          or replace the node by a new one"
     )]
+    #[non_exhaustive]
     Incomplete {
         /// The first record that was delivered.
         first: Lsn,
@@ -45,6 +46,7 @@ pub enum OpenError {
     /// Next: check that the directory is the right one, and that the types of `C` and the versions
     /// of this crate and of openraft are those that wrote it.
     #[error("record {lsn} does not belong at this position of the raft log: {reason}")]
+    #[non_exhaustive]
     Unreadable {
         /// The record.
         lsn: Lsn,
@@ -70,6 +72,7 @@ pub enum GroupError {
     ///
     /// Next: drop the open log, and try again.
     #[error("the log of group {group} is in use")]
+    #[non_exhaustive]
     Open {
         /// The group.
         group: u64,

@@ -17,6 +17,7 @@ pub enum Error {
     /// Next: restore the directory from a backup. If the file is not a snapshot of this log, move
     /// it away.
     #[error("a damaged snapshot covers record {snapshot}, and the log ends with {end}")]
+    #[non_exhaustive]
     BehindSnapshot {
         /// The last record that the snapshot covers, by its name.
         snapshot: Lsn,
@@ -32,6 +33,7 @@ pub enum Error {
     #[error(
         "record {lsn} is a request of a session; open the state machine with the option exactly_once"
     )]
+    #[non_exhaustive]
     ExactlyOnceOff {
         /// The request.
         lsn: Lsn,
@@ -62,6 +64,7 @@ pub enum Error {
         "the log begins with record {oldest}, and no sound snapshot covers the records before it{}",
         list(skipped)
     )]
+    #[non_exhaustive]
     NoSnapshot {
         /// The oldest record of the log.
         oldest: Lsn,
@@ -74,6 +77,7 @@ pub enum Error {
     ///
     /// Next: fix the codec of the output.
     #[error("the output of record {lsn} cannot be kept for a retry")]
+    #[non_exhaustive]
     Output {
         /// The request.
         lsn: Lsn,
@@ -88,6 +92,7 @@ pub enum Error {
     #[error(
         "applying record {lsn} panicked: {message}; fix the code and open the state machine again"
     )]
+    #[non_exhaustive]
     Panicked {
         /// The command.
         lsn: Lsn,
@@ -100,6 +105,7 @@ pub enum Error {
     ///
     /// Next: check the state with a query. Raise `window` to keep more outputs.
     #[error("request {sequence} is too old: its session no longer keeps its output")]
+    #[non_exhaustive]
     RequestForgotten {
         /// The request's number in its session.
         sequence: u64,
@@ -110,6 +116,7 @@ pub enum Error {
     ///
     /// Next: check the state with a query, and open a new session.
     #[error("session {session} is unknown or has expired; open a new one")]
+    #[non_exhaustive]
     SessionExpired {
         /// The session.
         session: u64,
@@ -127,6 +134,7 @@ pub enum Error {
     #[error(
         "the snapshot up to record {lsn} has version {version} of the state, and this code reads versions up to {known}"
     )]
+    #[non_exhaustive]
     StateVersion {
         /// The snapshot.
         lsn: Lsn,
@@ -140,6 +148,7 @@ pub enum Error {
     ///
     /// Next: use a version of the service that can decode this command, or extend its codec.
     #[error("record {lsn} cannot be decoded; use a version of the service that can decode it")]
+    #[non_exhaustive]
     Undecodable {
         /// The record.
         lsn: Lsn,
@@ -152,6 +161,7 @@ pub enum Error {
     ///
     /// Next: see the source, which is the codec's own error.
     #[error("cannot encode the command, nothing was appended")]
+    #[non_exhaustive]
     Unencodable {
         /// The codec's error.
         source: Arc<dyn std::error::Error + Send + Sync>,

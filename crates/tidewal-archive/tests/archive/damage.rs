@@ -11,7 +11,7 @@ use crate::support::{DIR, run};
 /// Whether an error names this object.
 fn names(error: &Error, name: &str) -> bool {
     match error {
-        Error::Damaged { object, .. } | Error::Missing { object } => object == name,
+        Error::Damaged { object, .. } | Error::Missing { object, .. } => object == name,
         _ => false,
     }
 }
@@ -176,7 +176,7 @@ fn a_later_version_is_not_read() {
             .write(&name, format!("{text}check {check:08x}\n").into_bytes())
             .await;
         let read: Result<_> = store.archive().contents().await;
-        assert!(matches!(read, Err(Error::Unsupported { object }) if object == name));
+        assert!(matches!(read, Err(Error::Unsupported { object , .. }) if object == name));
     });
 }
 

@@ -89,7 +89,7 @@ fn a_hole_is_damage_and_not_age() {
         for name in &all[2..all.len() - 1] {
             store_without(&store, std::slice::from_ref(name), async |store| {
                 let missing =
-                    |error: &Error| matches!(error, Error::Missing { object } if object == name);
+                    |error: &Error| matches!(error, Error::Missing { object , .. } if object == name);
                 assert!(
                     missing(&restore(&store, RestoreTarget::End).await.unwrap_err()),
                     "{name}"
@@ -117,7 +117,7 @@ fn an_archive_without_the_parts_of_any_segment_says_which_is_missing() {
         store_without(&store, &parts, async |store| {
             let restored = restore(&store, RestoreTarget::End).await;
             let newest = parts.last().unwrap();
-            assert!(matches!(restored, Err(Error::Missing { object }) if object == *newest));
+            assert!(matches!(restored, Err(Error::Missing { object , .. }) if object == *newest));
         })
         .await;
     });

@@ -205,7 +205,7 @@ async fn gap(fault: Fault) {
     assert_eq!(archiver.status().given_up, lost);
 
     let all = restore(&store, RestoreTarget::End).await;
-    let named = |error: &Error| matches!(error, Error::Gap { first, last } if first == gap.start() && last == gap.end());
+    let named = |error: &Error| matches!(error, Error::Gap { first, last , .. } if first == gap.start() && last == gap.end());
     assert!(named(&all.unwrap_err()));
     let in_gap = restore(&store, RestoreTarget::Lsn(*gap.start())).await;
     assert!(named(&in_gap.unwrap_err()));
@@ -234,7 +234,7 @@ fn a_log_that_was_truncated_without_an_archiver_is_a_gap() {
         let error = archiver.wait_caught_up().await.unwrap_err();
         let expected = (Lsn::new(11), Lsn::new(oldest.get() - 1));
         assert!(
-            matches!(error, Error::Gap { first, last } if (first, last) == expected),
+            matches!(error, Error::Gap { first, last , .. } if (first, last) == expected),
             "{error:?}"
         );
         drop(archiver);

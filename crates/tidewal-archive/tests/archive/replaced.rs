@@ -39,7 +39,7 @@ fn the_one_that_started_last_goes_on() {
         append(&old_wal, 11..=20).await;
         let fenced = old.wait_caught_up().await.unwrap_err();
         assert!(
-            matches!(&fenced, Error::Fenced { object } if object.contains("manifest")),
+            matches!(&fenced, Error::Fenced { object , .. } if object.contains("manifest")),
             "{fenced:?}"
         );
         old_wal.truncate_before(Lsn::new(20)).await.unwrap();
@@ -67,7 +67,7 @@ fn a_foreign_log_is_refused() {
         let archiver = start(&wal, &store, quick());
         append(&wal, 1..=10).await;
         let foreign = archiver.wait_caught_up().await.unwrap_err();
-        assert!(matches!(foreign, Error::Foreign { prefix } if prefix == PREFIX));
+        assert!(matches!(foreign, Error::Foreign { prefix , .. } if prefix == PREFIX));
     });
 }
 

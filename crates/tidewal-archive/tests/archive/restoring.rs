@@ -24,7 +24,7 @@ fn every_record_can_be_the_last() {
         let beyond = restore(&store, RestoreTarget::Lsn(Lsn::new(24))).await;
         assert!(matches!(
             beyond,
-            Err(Error::BeyondEnd { asked, end }) if (asked, end) == (Lsn::new(24), Lsn::new(23))
+            Err(Error::BeyondEnd { asked, end , .. }) if (asked, end) == (Lsn::new(24), Lsn::new(23))
         ));
         let before = restore(&store, RestoreTarget::Lsn(Lsn::ZERO)).await;
         assert!(matches!(before, Err(Error::BeforeBeginning { .. })));

@@ -102,7 +102,7 @@ fn a_log_without_a_complete_segment_has_an_archive_without_any() {
     run(async {
         let (disk, store) = (SimDisk::new(1), Store::new());
         let empty = store.archive().contents().await;
-        assert!(matches!(empty, Err(Error::Empty { prefix }) if prefix == PREFIX));
+        assert!(matches!(empty, Err(Error::Empty { prefix , .. }) if prefix == PREFIX));
         let wal = open(&disk).await;
         let archiver = start(&wal, &store, quick());
         settle().await;

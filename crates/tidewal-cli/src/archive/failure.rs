@@ -58,7 +58,7 @@ fn hint(error: &Error) -> &'static str {
         | Error::BeyondEnd { .. }
         | Error::EmptyRange { .. }
         | Error::TooEarly => "see what the archive holds with `tidewal archive show`",
-        Error::Damaged { object, .. } | Error::Missing { object } if is_entry(object) => {
+        Error::Damaged { object, .. } | Error::Missing { object, .. } if is_entry(object) => {
             "bring the object back, for example from an earlier version"
         }
         Error::Damaged { .. } | Error::Missing { .. } => {

@@ -353,7 +353,7 @@ fn a_log_without_its_beginning_is_told() {
         drop(log);
         for skip in [Lsn::new(3), Lsn::new(6)] {
             let error = try_open(options().start_at(skip), &disk).await.unwrap_err();
-            let is_told = matches!(error, OpenError::Incomplete { first } if first == skip);
+            let is_told = matches!(error, OpenError::Incomplete { first, .. } if first == skip);
             assert!(is_told, "{error}");
         }
         let mut log = open(&disk).await;

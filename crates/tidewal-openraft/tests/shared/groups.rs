@@ -71,10 +71,13 @@ fn a_group_is_open_once() {
         let logs = open(&SimDisk::new(1)).await;
         let log = logs.open_group(3).unwrap();
         let again = logs.open_group(3).unwrap_err();
-        assert!(matches!(again, GroupError::Open { group: 3 }), "{again}");
+        assert!(
+            matches!(again, GroupError::Open { group: 3, .. }),
+            "{again}"
+        );
         let removal = logs.remove_group(3).await.unwrap_err();
         assert!(
-            matches!(removal, GroupError::Open { group: 3 }),
+            matches!(removal, GroupError::Open { group: 3, .. }),
             "{removal}"
         );
         drop(log);

@@ -169,7 +169,7 @@ fn a_panic_ends_the_state_and_not_the_log() {
             ..transfer(1)
         };
         let (panicked, after) = tokio::join!(machine.execute(bad), machine.execute(transfer(2)));
-        let (Err(Error::Panicked { lsn, message }), Err(Error::Panicked { .. })) =
+        let (Err(Error::Panicked { lsn, message, .. }), Err(Error::Panicked { .. })) =
             (&panicked, &after)
         else {
             panic!("{panicked:?}, {after:?}");

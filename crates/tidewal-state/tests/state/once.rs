@@ -84,7 +84,7 @@ fn what_cannot_be_told_is_not_executed() {
         let unknown = unknown.await;
         assert!(matches!(
             unknown,
-            Err(Error::SessionExpired { session: 99 })
+            Err(Error::SessionExpired { session: 99, .. })
         ));
         let first = machine.open_session().await.unwrap();
         for sequence in 1..=3 {
@@ -93,7 +93,7 @@ fn what_cannot_be_told_is_not_executed() {
         }
         let old = machine.execute_once(request(first, 1), transfer(1)).await;
         assert!(
-            matches!(old, Err(Error::RequestForgotten { sequence: 1 })),
+            matches!(old, Err(Error::RequestForgotten { sequence: 1, .. })),
             "{old:?}"
         );
         for _ in 0..2 {
@@ -163,7 +163,7 @@ fn a_log_with_requests_needs_the_option() {
         drop(machine);
         let plain = || tidewal_state::StateMachine::<crate::ledger::Ledger>::options();
         let refused = plain().log(support::options()).open_on(&disk, DIR).await;
-        let Err(Error::ExactlyOnceOff { lsn }) = refused else {
+        let Err(Error::ExactlyOnceOff { lsn, .. }) = refused else {
             panic!("{refused:?}");
         };
         assert_eq!(lsn.get(), 2);

@@ -177,7 +177,10 @@ fn without_a_usable_snapshot_the_start_says_so() {
             disk.corrupt(format!("{DIR}/{name}"), |bytes| bytes[30] ^= 1);
         }
         let refused = options().open_on(&disk, DIR).await;
-        let Err(Error::NoSnapshot { oldest, skipped }) = refused else {
+        let Err(Error::NoSnapshot {
+            oldest, skipped, ..
+        }) = refused
+        else {
             panic!("{refused:?}");
         };
         assert!(oldest.get() > 1);

@@ -114,6 +114,7 @@ fn a_new_version_reads_the_old_snapshot_and_an_old_one_refuses_the_new() {
             lsn,
             version,
             known,
+            ..
         }) = refused
         else {
             panic!("{refused:?}");
@@ -131,7 +132,7 @@ fn a_command_that_is_not_known_names_its_record() {
         machine.execute(Command::Clear).await.unwrap();
         machine.close().await.unwrap();
         let refused = options::<1>().open_on(&disk, DIR).await;
-        let Err(Error::Undecodable { lsn, source }) = refused else {
+        let Err(Error::Undecodable { lsn, source, .. }) = refused else {
             panic!("{refused:?}");
         };
         assert_eq!((lsn.get(), source.to_string().as_str()), (2, "not known"));
