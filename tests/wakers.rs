@@ -131,8 +131,8 @@ fn regression_a_log_whose_writer_has_panicked_is_waited_for_until_its_spare_file
         let slow = options().segment_size(8 << 20);
         let wal = slow.durability(Durability::Written);
         let wal = wal.open_on(&disk, DIR).await.unwrap();
-        wal.append("opens a segment").await.unwrap();
-        // Each piece of the spare file takes this long.
+        // Enough for the next segment to be prepared. Each piece of the spare file takes this long.
+        wal.append(vec![0; 1 << 20]).await.unwrap();
         disk.set_sync_time(HOUR);
         let mut bad = Box::pin(wal.try_submit("bad").unwrap());
         assert!(poll(&mut bad, &waker(|| panic!("a waker panics"))).is_pending());
