@@ -1,8 +1,8 @@
 //! What a repair writes: the same statements and marks as an open log, into one that is not open.
 
 use crate::error::IoFailure;
-use crate::format::names;
 use crate::format::segment::Header;
+use crate::format::{HEADER_BLOCK_LEN, names};
 use crate::lsn::Lsn;
 use crate::recovered::LastSegment;
 use crate::storage::{Dir, File, Mode, Onto};
@@ -47,16 +47,18 @@ pub(crate) async fn mark_as_head(dir: &Dir, header: &Header) -> Result<(), IoFai
 /// Extends a file to its full length, and returns its length before. If that fails, the file is as
 /// before.
 pub(crate) async fn extend(dir: &Dir, name: &str, len: u64) -> Result<u64, IoFailure> {
-    let file = open_to_change(dir, name, u64::MAX).await?;
-    let before = file.len()?;
-    let extended = match file.allocate(len) {
-        Ok(file) => file.sync().await.map(|_| before),
-        Err(fault) => Err(fault),
-    };
+    let before = dir.open(name, Mode::Read)?.len()?;
+    let extended = extend_to(dir, name, len).await;
     if extended.is_err() {
         shorten(dir, name, before);
     }
-    extended
+    extended.map(|()| before)
+}
+
+async fn extend_to(dir: &Dir, name: &str, len: u64) -> Result<(), IoFailure> {
+    complete_header_block(dir, name).await?;
+    let file = open_to_change(dir, name, u64::MAX).await?;
+    file.allocate(len)?.sync().await.map(drop)
 }
 
 /// Takes an extension back. If that fails, the zeros that stay do no harm.
@@ -64,6 +66,29 @@ pub(crate) fn shorten(dir: &Dir, name: &str, before: u64) {
     if let Ok(file) = dir.open(name, Mode::Write) {
         file.shorten(before);
     }
+}
+
+/// Replaces a file that ends within its header block by a durable copy with the whole block.
+///
+/// After a power cut, the bytes that only a new length covers may hold anything. Reserved bytes that are not
+/// zero would make it a segment of a later version, which is not repaired.
+async fn complete_header_block(dir: &Dir, name: &str) -> Result<(), IoFailure> {
+    let file = dir.open(name, Mode::Read)?;
+    let mut block = [0; HEADER_BLOCK_LEN];
+    if file.read_at(&mut block, 0)? == block.len() {
+        return Ok(());
+    }
+    let (spare, copy) = create_free(dir)?;
+    let written = match copy.write_at(&block, 0) {
+        Ok((copy, _)) => copy.sync().await.map(drop),
+        Err(fault) => Err(fault),
+    };
+    let replaced = written.and_then(|()| dir.rename_over(&spare, name));
+    if replaced.is_err() {
+        let _ = dir.remove(&spare);
+    }
+    replaced?;
+    dir.sync().map(drop)
 }
 
 /// Removes files, in this order, and makes the removal durable.

@@ -156,7 +156,7 @@ fn full_at(disk: &SimDisk, operation: Operation, skip: u64) {
 
 /// The file that a step changes after all space was taken.
 fn changed_at_last(step: &RepairStep) -> Option<String> {
-    let (RepairStep::MarkHead { file } | RepairStep::Seal { file, .. }) = step else {
+    let (RepairStep::MarkHead { file, .. } | RepairStep::Seal { file, .. }) = step else {
         return None;
     };
     Some(file.file_name().unwrap().to_str().unwrap().to_owned())
