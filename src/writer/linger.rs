@@ -16,6 +16,17 @@ pub(super) struct Linger {
     expected: usize,
     /// The moving average of sync times.
     sync_time: Duration,
+    backoff: Backoff,
+}
+
+/// How many waits are left out because the processor is wanted by other programs.
+///
+/// A writer that yields to them gets the processor back after a time slice, which is longer than many syncs.
+#[derive(Default)]
+struct Backoff {
+    left_out: u32,
+    /// How many were left out the last time, halved by each wait that was not interrupted.
+    last: u32,
 }
 
 impl Linger {
@@ -26,7 +37,7 @@ impl Linger {
 
     pub(super) async fn wait(&mut self, executor: Executor, inbox: &Inbox) {
         let expected = std::mem::take(&mut self.expected);
-        if expected == 0 {
+        if expected == 0 || !self.backoff.allows() {
             return;
         }
         let started = executor.now();
@@ -36,16 +47,82 @@ impl Linger {
         let mut waiting = inbox.len();
         let wanted = waiting + expected;
         let mut deadline = started + patience;
-        while waiting < wanted && executor.now() < deadline.min(limit) && executor.yield_now().await
-        {
+        let (mut now, mut longest) = (started, Duration::ZERO);
+        while waiting < wanted && now < deadline.min(limit) && executor.yield_now().await {
+            let yielded = std::mem::replace(&mut now, executor.now());
+            longest = longest.max(now.saturating_duration_since(yielded));
             let came = inbox.len();
             if came > waiting {
                 waiting = came;
-                deadline = executor.now() + patience;
+                deadline = now + patience;
             }
         }
+        self.backoff.note(longest);
+    }
+}
+
+impl Backoff {
+    /// Whether the next wait is not left out.
+    fn allows(&mut self) -> bool {
+        let is_over = self.left_out == 0;
+        self.left_out = self.left_out.saturating_sub(1);
+        is_over
+    }
+
+    /// Records the longest time that a yield took.
+    fn note(&mut self, longest: Duration) {
+        if longest < TIME_SLICE {
+            self.last /= 2;
+            return;
+        }
+        self.last = (self.last * 2).clamp(LEFT_OUT_MIN, LEFT_OUT_MAX);
+        self.left_out = self.last;
     }
 }
 
 /// The longest wait for the next of the producers that were just answered.
 const LINGER_MAX: Duration = Duration::from_micros(30);
+
+/// A yield that took this long has let another program run. Shorter than the time slices of Linux (0.7 to 3 ms,
+/// `base_slice_ns`), and longer than what waking a thread takes.
+const TIME_SLICE: Duration = Duration::from_micros(500);
+
+const LEFT_OUT_MIN: u32 = 16;
+const LEFT_OUT_MAX: u32 = 1024;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The number of waits that are left out before the next one.
+    fn left_out(backoff: &mut Backoff) -> u32 {
+        let mut left_out = 0;
+        while !backoff.allows() {
+            left_out += 1;
+        }
+        left_out
+    }
+
+    #[test]
+    fn waits_are_left_out_while_other_programs_get_the_processor() {
+        let mut backoff = Backoff::default();
+        let counts = (0..8).map(|_| {
+            backoff.note(TIME_SLICE);
+            left_out(&mut backoff)
+        });
+        assert!(counts.eq([16, 32, 64, 128, 256, 512, 1024, 1024]));
+    }
+
+    #[test]
+    fn waits_that_are_not_interrupted_are_not_left_out_and_forget() {
+        let mut backoff = Backoff::default();
+        backoff.note(TIME_SLICE);
+        left_out(&mut backoff);
+        for _ in 0..5 {
+            backoff.note(TIME_SLICE / 2);
+            assert_eq!(left_out(&mut backoff), 0);
+        }
+        backoff.note(TIME_SLICE);
+        assert_eq!(left_out(&mut backoff), 16);
+    }
+}
