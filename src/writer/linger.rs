@@ -75,7 +75,8 @@ impl Backoff {
             self.last /= 2;
             return;
         }
-        self.last = (self.last * 2).clamp(LEFT_OUT_MIN, LEFT_OUT_MAX);
+        // One such yield may be chance, and then costs a single wait.
+        self.last = (self.last * 2).clamp(1, LEFT_OUT_MAX);
         self.left_out = self.last;
     }
 }
@@ -83,11 +84,10 @@ impl Backoff {
 /// The longest wait for the next of the producers that were just answered.
 const LINGER_MAX: Duration = Duration::from_micros(30);
 
-/// A yield that took this long has let another program run. Shorter than the time slices of Linux (0.7 to 3 ms,
-/// `base_slice_ns`), and longer than what waking a thread takes.
-const TIME_SLICE: Duration = Duration::from_micros(500);
+/// A yield that took this long has let other programs run. It is less than their time slice on Linux
+/// (`base_slice_ns`, about 3 ms), and more than the log's own threads keep a processor.
+const TIME_SLICE: Duration = Duration::from_millis(1);
 
-const LEFT_OUT_MIN: u32 = 16;
 const LEFT_OUT_MAX: u32 = 1024;
 
 #[cfg(test)]
@@ -106,23 +106,25 @@ mod tests {
     #[test]
     fn waits_are_left_out_while_other_programs_get_the_processor() {
         let mut backoff = Backoff::default();
-        let counts = (0..8).map(|_| {
+        let counts = (0..12).map(|_| {
             backoff.note(TIME_SLICE);
             left_out(&mut backoff)
         });
-        assert!(counts.eq([16, 32, 64, 128, 256, 512, 1024, 1024]));
+        assert!(counts.eq([1, 2, 4, 8, 16, 32, 64, 128, 256, 512, 1024, 1024]));
     }
 
     #[test]
     fn waits_that_are_not_interrupted_are_not_left_out_and_forget() {
         let mut backoff = Backoff::default();
-        backoff.note(TIME_SLICE);
-        left_out(&mut backoff);
-        for _ in 0..5 {
+        for _ in 0..3 {
+            backoff.note(TIME_SLICE);
+            left_out(&mut backoff);
+        }
+        for _ in 0..2 {
             backoff.note(TIME_SLICE / 2);
             assert_eq!(left_out(&mut backoff), 0);
         }
         backoff.note(TIME_SLICE);
-        assert_eq!(left_out(&mut backoff), 16);
+        assert_eq!(left_out(&mut backoff), 2);
     }
 }
