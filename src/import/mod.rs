@@ -7,7 +7,8 @@
 //!
 //! # Examples
 //!
-//! ```
+#![cfg_attr(feature = "import", doc = "```")]
+#![cfg_attr(not(feature = "import"), doc = "```ignore")]
 //! use tidewal::import::{LogBuilder, SegmentChecker};
 //! use tidewal::{Lsn, Wal};
 //!
