@@ -6,7 +6,7 @@
 //! disk, and less than 1 GiB of space.
 //!
 //! One iteration is a round: one append by each producer. The time is therefore what a producer waits for an
-//! append, and the throughput is appends per second. The time divided by that of the same size in the group
+//! append, and the throughput is appends per second. The time divided by the time for the same size in the group
 //! `baseline` says how many bare syncs an append takes. If the speed of the disk changes within minutes, that
 //! ratio says little. Each case therefore also measures some bare syncs between its own samples. Their ratio,
 //! and how many appends shared a sync, are printed to standard error.

@@ -200,7 +200,7 @@ impl WalOptions {
     /// An append wakes a sleeping thread twice, which takes about 10 µs each time. If a sync takes
     /// 100 µs, that is a part of the latency of a lone producer. If a sync takes 10 µs, or if an
     /// append waits for the write only ([`Durability::Written`]), it is most of the latency: with
-    /// polling, one producer reaches 264,000 appends/s instead of 20,000 to 40,000
+    /// polling, one producer reaches 324,000 appends/s instead of 20,000 to 40,000
     /// (`docs/benchmarks.md`). A useful value is a little more than such an append takes.
     ///
     /// The cost: whenever the log becomes idle, the writer occupies a processor for this long. An

@@ -119,8 +119,15 @@ fn regression_a_poisoned_log_can_be_reopened_at_once() {
         disk.set_sync_time(Duration::from_secs(1));
         let options = options().segment_size(8 << 20);
         let wal = options.clone().open_on(&disk, DIR).await.unwrap();
-        wal.append("first").await.unwrap();
+        // Enough for the next segment to be prepared.
+        wal.append(vec![0; 1 << 20]).await.unwrap();
         tokio::time::sleep(Duration::from_millis(1)).await;
+        let files = disk.files(DIR);
+        let is_spare = |name: &String| name.ends_with(".spare");
+        assert!(
+            files.iter().any(is_spare),
+            "one is being written: {files:?}"
+        );
         disk.fail(Operation::Write, 0, io::ErrorKind::Other);
         let error = wal.append("second").await.unwrap_err();
         assert!(matches!(error, Error::OutcomeUnknown(_)), "{error:?}");

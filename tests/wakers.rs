@@ -134,6 +134,13 @@ fn regression_a_log_whose_writer_has_panicked_is_waited_for_until_its_spare_file
         // Enough for the next segment to be prepared. Each piece of the spare file takes this long.
         wal.append(vec![0; 1 << 20]).await.unwrap();
         disk.set_sync_time(HOUR);
+        settle().await;
+        let files = disk.files(DIR);
+        let is_spare = |name: &String| name.ends_with(".spare");
+        assert!(
+            files.iter().any(is_spare),
+            "one is being written: {files:?}"
+        );
         let mut bad = Box::pin(wal.try_submit("bad").unwrap());
         assert!(poll(&mut bad, &waker(|| panic!("a waker panics"))).is_pending());
         settle().await;

@@ -84,8 +84,8 @@ impl Backoff {
 /// The longest wait for the next of the producers that were just answered.
 const LINGER_MAX: Duration = Duration::from_micros(30);
 
-/// A yield that took this long has let other programs run. It is less than their time slice on Linux
-/// (`base_slice_ns`, about 3 ms), and more than the log's own threads keep a processor.
+/// A yield that took this long has most likely let another program run for its time slice. On an idle machine,
+/// yields to the producers' threads are seldom as long.
 const TIME_SLICE: Duration = Duration::from_millis(1);
 
 const LEFT_OUT_MAX: u32 = 1024;

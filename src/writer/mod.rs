@@ -4,8 +4,9 @@
 //! batch must be written, and [`linger`] waits briefly for more of them. [`batch`] is the life of a
 //! batch as a chain of types. [`tail`] is the end of the log and its rotation, and [`segment`] the
 //! file that is being written. [`spares`] has files ready for rotation, which [`preallocator`]
-//! makes with [`spare_factory`]. [`disk_error`] says which failures poison the log. [`adopt`] prepares a recovered log for appending. [`stall_monitor`] watches the writer for
-//! stalls. [`unshare`] keeps hard-link backups unchanged. (`repair_ops` is what a repair writes.)
+//! makes with [`spare_factory`]. [`disk_error`] says which failures poison the log. [`adopt`]
+//! prepares a recovered log for appending. [`stall_monitor`] watches the writer for stalls.
+//! [`unshare`] keeps hard-link backups unchanged. (`repair_ops` is what a repair writes.)
 
 mod adopt;
 mod batch;

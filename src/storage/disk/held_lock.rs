@@ -50,7 +50,7 @@ pub(super) fn lock_file(file: File, access: Access) -> io::Result<SystemLock> {
 mod tests {
     use super::*;
 
-    /// A clone of the file stands in for the parent's descriptor after a fork.
+    /// A clone of the file has the role of the parent's descriptor after a fork.
     #[test]
     fn regression_a_process_that_was_forked_off_does_not_give_back_its_parents_lock() {
         let dir = tempfile::tempdir().expect("there is room for a directory");

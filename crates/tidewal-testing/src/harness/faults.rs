@@ -318,7 +318,7 @@ fn documented(during: During, operation: Operation, file: &str, fault: Fault) ->
     }
 }
 
-/// The consequences in all rows for a call on a file, whoever makes it.
+/// The consequences in all rows for a call on a file, made by the writer or in the background.
 fn documented_with_spares(
     operation: Operation,
     file: &str,
