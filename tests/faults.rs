@@ -15,7 +15,7 @@ use tidewal_testing::harness::steps::Driver;
 use tidewal_testing::harness::steps::Step::{
     self, Append, Cancelled, Drop, Idle, Sync, Together, Truncate, Written,
 };
-use tidewal_testing::support::{DIR, options, policies, run};
+use tidewal_testing::support::{DIR, options, policies, run, spares};
 
 /// Many producers, some of which do not wait, and recycled segments.
 const PRODUCERS: &[Step] = &[
@@ -495,12 +495,6 @@ fn a_failed_idle_mark_changes_nothing() {
             assert_eq!(recovered(&disk).await, 2);
         });
     }
-}
-
-fn spares(disk: &SimDisk) -> Vec<String> {
-    let mut files = disk.files(DIR);
-    files.retain(|name| name.contains(".spare"));
-    files
 }
 
 /// A log with ready spares.

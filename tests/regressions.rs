@@ -8,7 +8,7 @@ use std::time::Duration;
 use futures::TryStreamExt;
 use tidewal::sim::{Operation, SimDisk, Survival};
 use tidewal::{Durability, Error, Lsn, SyncPolicy, TornTailReason, Wal};
-use tidewal_testing::support::{DIR, options, run};
+use tidewal_testing::support::{DIR, options, run, spares};
 
 /// The power is cut after a new segment has its name and before its predecessor has the link. The
 /// empty segment is replaced at the next append, and its predecessor never got the link.
@@ -122,12 +122,7 @@ fn regression_a_poisoned_log_can_be_reopened_at_once() {
         // Enough for the next segment to be prepared.
         wal.append(vec![0; 1 << 20]).await.unwrap();
         tokio::time::sleep(Duration::from_millis(1)).await;
-        let files = disk.files(DIR);
-        let is_spare = |name: &String| name.contains(".spare");
-        assert!(
-            files.iter().any(is_spare),
-            "one is being written: {files:?}"
-        );
+        assert!(!spares(&disk).is_empty(), "one is being written");
         disk.fail(Operation::Write, 0, io::ErrorKind::Other);
         let error = wal.append("second").await.unwrap_err();
         assert!(matches!(error, Error::OutcomeUnknown(_)), "{error:?}");

@@ -13,7 +13,7 @@ use crate::helpers::{
     assert_dense, assert_records, assert_report, ending, log_of, payload, recover, recover_dir,
     segments,
 };
-use crate::support::{DIR, options, run, within_a_minute};
+use crate::support::{DIR, options, run, spares, within_a_minute};
 
 #[test]
 fn a_log_rotates_through_many_small_segments() {
@@ -307,10 +307,6 @@ fn names(dir: &Path, suffix: &str) -> Vec<String> {
     let mut found = ending(names.collect(), suffix);
     found.sort();
     found
-}
-
-fn spares(disk: &SimDisk) -> Vec<String> {
-    ending(disk.files(DIR), ".spare")
 }
 
 /// Lets the log finish its background work: virtual time advances only once all tasks wait.

@@ -5,6 +5,7 @@ use std::sync::mpsc;
 use std::thread;
 use std::time::Duration;
 
+use tidewal::sim::SimDisk;
 use tidewal::{SyncPolicy, Wal, WalOptions};
 
 pub const DIR: &str = "log";
@@ -12,6 +13,13 @@ pub const DIR: &str = "log";
 /// Small segments, so few records fill one.
 pub fn options() -> WalOptions {
     Wal::options().segment_size(16 * 1024)
+}
+
+/// The names of the spare files of the log in [`DIR`].
+pub fn spares(disk: &SimDisk) -> Vec<String> {
+    let mut files = disk.files(DIR);
+    files.retain(|name| name.contains(".spare"));
+    files
 }
 
 /// Longer than any test takes in virtual time.
