@@ -17,8 +17,6 @@
 //!
 //! `TIDEWAL_BENCH_DIR` selects the disk. The default is that of `target/`. A memory file system shows nothing.
 
-mod support;
-
 use std::fs::File;
 use std::io::{Seek, Write};
 use std::time::{Duration, Instant};
@@ -27,15 +25,15 @@ use bytes::Bytes;
 use criterion::measurement::WallTime;
 use criterion::{BenchmarkGroup, BenchmarkId, Criterion, SamplingMode, Throughput};
 use criterion::{criterion_group, criterion_main};
-use support::{KIB, MIB, is_test, scratch, size_name};
 use tempfile::TempDir;
 use tidewal::{Durability, SyncPolicy, Wal};
+use tidewal_benches::{KIB, MIB, is_test, scratch, size_name};
 use tokio::runtime::Runtime;
 use tokio::task::JoinSet;
 
 criterion_group! {
     name = benches;
-    config = support::criterion();
+    config = tidewal_benches::criterion();
     targets = baseline, append
 }
 criterion_main!(benches);

@@ -13,9 +13,6 @@
 //! what was complete was in the archive when the load ended. `TIDEWAL_BENCH_DIR` says on which disk, if
 //! not on that of `target/`.
 
-#[allow(dead_code, reason = "criterion is not used here")]
-mod support;
-
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,9 +21,9 @@ use futures::future::join_all;
 use object_store::ObjectStore;
 use object_store::local::LocalFileSystem;
 use object_store::memory::InMemory;
-use support::{KIB, MIB, is_test, scratch, size_name};
 use tidewal::{Lsn, Wal};
 use tidewal_archive::{Archive, ArchiveOptions, Archiver};
+use tidewal_benches::{KIB, MIB, is_test, scratch, size_name};
 
 fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");

@@ -1,59 +1,34 @@
-//! What followers cost, how far they are behind, and how fast one catches up.
+//! What followers that keep up cost, and how far they are behind.
 //!
-//!     cargo bench -p tidewal-benches --bench follow -- [--rounds N] [--seconds N] [--mib N] [--only PART]
+//!     cargo bench -p tidewal-benches --bench follow -- [--rounds N] [--seconds N]
 //!
-//! *Cost and lag:* each round runs the same load with 0, 1 and 10 followers that keep up, each on a fresh
-//! log, in an order that turns from round to round. 1,024 producers append records of 100 bytes. Reported
-//! are appends per second and their ratio to the run without followers of the same round, the time of an
-//! append, how far a follower was behind the acknowledgment of the same record (negative where it was
-//! earlier), and the bytes in memory for all followers: medians over the rounds.
-//!
-//! *Catching up:* a log of N MiB is read from its beginning by a follower, by a bare loop of 1 MiB reads
-//! over the same files, and by one that also computes checksums, in turns. Once with the files in the page
-//! cache (`warm`), and once from the disk (`cold`: the cache is emptied before each reading, and the kernel's
-//! count shows that the disk was read). Then once more while 64 producers append: reported is the p99 of their
-//! appends with and without the follower, and how fast it reads meanwhile.
-//!
-//! `--only cost` and `--only behind` measure one of the two.
+//! Each round runs the same load with 0, 1 and 10 followers, each on a fresh log, in an order that turns from
+//! round to round. 1,024 producers append records of 100 bytes. Reported are appends per second and their ratio
+//! to the run without followers of the same round, the time of an append, how far a follower was behind the
+//! acknowledgment of the same record (negative where it was earlier), and the bytes in memory for all
+//! followers: medians over the rounds.
 //!
 //! `TIDEWAL_BENCH_DIR` says on which disk, if not on that of `target/`.
 
-#[path = "support/cold.rs"]
-mod cold;
-#[allow(dead_code, reason = "criterion is not used here")]
-mod support;
-
-use std::fs::File;
-use std::io::Read;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::time::{Duration, Instant};
 
 use bytes::Bytes;
-use cold::{bytes_from_disk, evict, finished_segments};
 use futures::future::join_all;
-use support::{KIB, MIB, is_test, scratch};
 use tidewal::{Lsn, Wal};
+use tidewal_benches::figures::{float, median, number, quantile, spread};
+use tidewal_benches::{MIB, is_test, scratch};
 use tokio::task::JoinHandle;
 
 fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");
-    let scale = Scale::from_args();
-    runtime.block_on(async {
-        if is_wanted("cost") {
-            cost_and_lag(&scale).await;
-        }
-        if is_wanted("behind") {
-            catching_up(&scale).await;
-        }
-    });
+    runtime.block_on(cost_and_lag(&Scale::from_args()));
 }
 
 struct Scale {
     rounds: usize,
     slice: Duration,
-    mib: u64,
 }
 
 impl Scale {
@@ -62,32 +37,13 @@ impl Scale {
             return Self {
                 rounds: 1,
                 slice: Duration::from_millis(200),
-                mib: 8,
             };
         }
         Self {
             rounds: usize::try_from(number("--rounds", 7)).expect("few rounds"),
             slice: Duration::from_secs(number("--seconds", 3)),
-            mib: number("--mib", 2048),
         }
     }
-}
-
-/// The number behind a flag of the command line.
-fn number(flag: &str, otherwise: u64) -> u64 {
-    value(flag).map_or(otherwise, |number| {
-        number.parse().expect("a flag is followed by a number")
-    })
-}
-
-fn is_wanted(part: &str) -> bool {
-    value("--only").is_none_or(|only| only == part)
-}
-
-fn value(flag: &str) -> Option<String> {
-    std::env::args()
-        .skip_while(|argument| argument != flag)
-        .nth(1)
 }
 
 const FOLLOWERS: [usize; 3] = [0, 1, 10];
@@ -118,15 +74,22 @@ async fn cost_and_lag(scale: &Scale) {
         "{PRODUCERS} producers of 100 bytes, medians of {} rounds",
         rounds.len()
     );
-    println!("followers | appends/s | to none | append p50, p99 us | behind p50, p99 us | memory");
+    println!(
+        "followers | appends/s | to none, in each round | append p50, p99 us | behind p50, p99 us | memory"
+    );
     for (index, followers) in FOLLOWERS.iter().enumerate() {
         let of = |value: &dyn Fn(&[Figures; FOLLOWERS.len()]) -> f64| {
             median(rounds.iter().map(value).collect())
         };
         println!(
-            "{followers:9} | {:9.0} | {:7.3} | {:8.0} {:9.0} | {:8.0} {:9.0} | {:4.1} MiB",
+            "{followers:9} | {:9.0} | {:>22} | {:8.0} {:9.0} | {:8.0} {:9.0} | {:4.1} MiB",
             of(&|round| round[index].per_second),
-            of(&|round| round[index].per_second / round[0].per_second),
+            spread(
+                &rounds
+                    .iter()
+                    .map(|round| round[index].per_second / round[0].per_second)
+                    .collect::<Vec<_>>()
+            ),
             of(&|round| round[index].p50),
             of(&|round| round[index].p99),
             of(&|round| round[index].lag_p50),
@@ -237,257 +200,4 @@ async fn lags(followers: Vec<JoinHandle<Vec<(Lsn, i64)>>>, times: &Times) -> Vec
         }
     }
     lags
-}
-
-async fn catching_up(scale: &Scale) {
-    let dir = scratch();
-    let wal = Wal::open(dir.path()).await.expect("a log can be opened");
-    let records = fill(&wal, scale.mib).await;
-    wal.rotate().await.expect("there is room");
-    let log = Behind {
-        files: finished_segments(dir.path()),
-        wal,
-        records,
-    };
-    println!("\ncatching up over {} MiB, records of 4 KiB", scale.mib);
-    for cache in Cache::ALL {
-        alone(scale, &log, cache).await;
-    }
-    for cache in Cache::ALL {
-        beside_appends(scale, &log, cache).await;
-    }
-    log.wal.close().await.expect("the log closes");
-}
-
-/// A log that a follower is behind.
-#[derive(Clone)]
-struct Behind {
-    wal: Wal,
-    files: Vec<PathBuf>,
-    records: u64,
-}
-
-/// Whether files are in the page cache when they are read.
-#[derive(Clone, Copy, Debug, Eq, PartialEq)]
-enum Cache {
-    Warm,
-    Cold,
-}
-
-impl Cache {
-    const ALL: [Self; 2] = [Self::Warm, Self::Cold];
-
-    fn prepare(self, log: &Behind) {
-        if self == Self::Cold {
-            evict(&log.files);
-        }
-    }
-}
-
-/// How fast files are read, in MiB a second.
-#[derive(Clone, Copy, Default)]
-struct Speeds {
-    bare: f64,
-    checked: f64,
-    followed: f64,
-    /// The smallest part of the files that came from the disk.
-    from_disk: f64,
-}
-
-async fn alone(scale: &Scale, log: &Behind, cache: Cache) {
-    let mut rounds = Vec::new();
-    for _ in 0..scale.rounds {
-        let mut speeds = Speeds {
-            from_disk: f64::INFINITY,
-            ..Speeds::default()
-        };
-        for reader in 0..3 {
-            cache.prepare(log);
-            let before = bytes_from_disk();
-            match reader {
-                0 => speeds.bare = read_bare(log, false),
-                1 => speeds.checked = read_bare(log, true),
-                _ => speeds.followed = read_followed(log).await,
-            }
-            let read = usize::try_from(bytes_from_disk() - before).expect("it fits into memory");
-            let records = usize::try_from(log.records).expect("they were counted");
-            let part = float(read) / 4096.0 / float(records);
-            speeds.from_disk = speeds.from_disk.min(part);
-        }
-        rounds.push(speeds);
-    }
-    report_alone(cache, &rounds);
-}
-
-fn report_alone(cache: Cache, rounds: &[Speeds]) {
-    let of = |value: fn(&Speeds) -> f64| spread(&rounds.iter().map(value).collect::<Vec<_>>());
-    println!("{cache:?}, MiB/s: median (least..most)");
-    println!("  bare read:            {}", of(|round| round.bare));
-    println!("  with a CRC-32:        {}", of(|round| round.checked));
-    println!("  follower:             {}", of(|round| round.followed));
-    println!(
-        "  follower to bare:     {}",
-        of(|round| round.followed / round.bare)
-    );
-    println!(
-        "  follower to CRC-32:   {}",
-        of(|round| round.followed / round.checked)
-    );
-    println!("  least from the disk:  {}", of(|round| round.from_disk));
-}
-
-/// The appends of 64 producers, with and without a follower that catches up again and again.
-#[derive(Clone, Copy, Default)]
-struct Pair {
-    alone: Appends,
-    beside: Appends,
-    /// How fast the follower read, in MiB a second.
-    speed: f64,
-}
-
-#[derive(Clone, Copy, Default)]
-struct Appends {
-    per_second: f64,
-    /// In microseconds.
-    p99: f64,
-}
-
-async fn beside_appends(scale: &Scale, log: &Behind, cache: Cache) {
-    let mut rounds = Vec::new();
-    for _ in 0..scale.rounds {
-        let alone = appends(&log.wal, scale.slice).await;
-        let ends = Arc::new(AtomicBool::new(false));
-        let (behind, is_over) = (log.clone(), Arc::clone(&ends));
-        let follower = tokio::spawn(async move { catch_up_until(&behind, cache, &is_over).await });
-        let beside = appends(&log.wal, scale.slice).await;
-        ends.store(true, Ordering::Relaxed);
-        let speed = follower.await.expect("it ends");
-        rounds.push(Pair {
-            alone,
-            beside,
-            speed,
-        });
-    }
-    let of = |value: fn(&Pair) -> f64| spread(&rounds.iter().map(value).collect::<Vec<_>>());
-    println!("{cache:?}, beside the appends of 64 producers");
-    println!("  append p99 alone, us: {}", of(|round| round.alone.p99));
-    println!("  append p99 beside it: {}", of(|round| round.beside.p99));
-    println!(
-        "  p99 to alone:         {}",
-        of(|round| round.beside.p99 / round.alone.p99)
-    );
-    println!(
-        "  appends/s to alone:   {}",
-        of(|round| round.beside.per_second / round.alone.per_second)
-    );
-    println!("  follower, MiB/s:      {}", of(|round| round.speed));
-}
-
-async fn fill(wal: &Wal, mib: u64) -> u64 {
-    let payload = Bytes::from(vec![7; 4096 - 20]);
-    let records = mib * 256;
-    let mut pending = Vec::new();
-    for _ in 0..records {
-        pending.push(wal.submit(payload.clone()).await.expect("there is room"));
-        if pending.len() == 4096 {
-            join_all(pending.drain(..)).await;
-        }
-    }
-    join_all(pending).await;
-    records
-}
-
-/// Reads pieces of 1 MiB, with or without a CRC-32 over each 4 KiB of them. In MiB a second.
-fn read_bare(log: &Behind, is_checked: bool) -> f64 {
-    let started = Instant::now();
-    let (mut buffer, mut bytes) = (vec![0; MIB], 0);
-    for path in &log.files {
-        let mut file = File::open(path).expect("a segment can be read");
-        loop {
-            let count = file.read(&mut buffer).expect("a segment can be read");
-            if count == 0 {
-                break;
-            }
-            bytes += count;
-            if is_checked {
-                let crcs = buffer[..count].chunks(4 * KIB).map(crc32fast::hash);
-                std::hint::black_box(crcs.fold(0, |all, crc| all ^ crc));
-            }
-        }
-    }
-    float(bytes) / float(MIB) / started.elapsed().as_secs_f64()
-}
-
-async fn read_followed(log: &Behind) -> f64 {
-    let started = Instant::now();
-    let bytes = follow_until(log, &AtomicBool::new(false)).await;
-    float(bytes) / float(MIB) / started.elapsed().as_secs_f64()
-}
-
-/// Follows from the first record to the last of the files. Returns the bytes of the records.
-async fn follow_until(log: &Behind, is_over: &AtomicBool) -> usize {
-    let mut follower = log.wal.follow(Lsn::FIRST);
-    let mut bytes = 0;
-    for _ in 0..log.records {
-        let record = follower.try_next().await.expect("it is there");
-        bytes += record.expect("the log is open").payload.len() + 20;
-        if is_over.load(Ordering::Relaxed) {
-            break;
-        }
-    }
-    bytes
-}
-
-/// In MiB a second. The time to empty the cache does not count.
-async fn catch_up_until(log: &Behind, cache: Cache, is_over: &AtomicBool) -> f64 {
-    let (mut bytes, mut time) = (0, Duration::ZERO);
-    while !is_over.load(Ordering::Relaxed) {
-        cache.prepare(log);
-        let started = Instant::now();
-        bytes += follow_until(log, is_over).await;
-        time += started.elapsed();
-    }
-    float(bytes) / float(MIB) / time.as_secs_f64()
-}
-
-async fn appends(wal: &Wal, slice: Duration) -> Appends {
-    let (times, started) = (Times::new(), Instant::now());
-    let until = started + slice;
-    let producers = (0..64).map(|_| tokio::spawn(produce(wal.clone(), Arc::clone(&times), until)));
-    let appends = join_all(producers).await.into_iter();
-    let appends = appends.flat_map(|times| times.expect("a producer ends"));
-    let appends: Vec<_> = appends.map(|time| time.as_secs_f64() * 1e6).collect();
-    let per_second = float(appends.len()) / started.elapsed().as_secs_f64();
-    Appends {
-        per_second,
-        p99: quantile(appends, 99),
-    }
-}
-
-/// Median (least..most).
-fn spread(values: &[f64]) -> String {
-    let at = |percent| quantile(values.to_vec(), percent);
-    let digits = if at(50) < 100.0 { 2 } else { 0 };
-    let (median, least, most) = (at(50), at(0), at(100));
-    format!("{median:.digits$} ({least:.digits$}..{most:.digits$})")
-}
-
-fn median(values: Vec<f64>) -> f64 {
-    quantile(values, 50)
-}
-
-fn quantile(mut values: Vec<f64>, percent: usize) -> f64 {
-    if values.is_empty() {
-        return f64::NAN;
-    }
-    values.sort_by(f64::total_cmp);
-    values[(values.len() - 1) * percent / 100]
-}
-
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "a figure of a benchmark has few digits"
-)]
-fn float(count: usize) -> f64 {
-    count as f64
 }

@@ -18,9 +18,6 @@
     reason = "figures are shown with three digits"
 )]
 
-#[expect(dead_code, reason = "the benches with criterion use the rest")]
-mod support;
-
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
@@ -74,10 +71,13 @@ struct Args {
 
 fn main() {
     let mut args = Args::parse();
-    if support::is_test() {
+    if tidewal_benches::is_test() {
         (args.groups, args.rounds, args.seconds) = (vec![1, 8], 1, 0.01);
     }
-    let root = args.dir.clone().unwrap_or_else(support::scratch_root);
+    let root = args
+        .dir
+        .clone()
+        .unwrap_or_else(tidewal_benches::scratch_root);
     println!(
         "{} producers for each group, payloads of {} bytes, {} rounds of {} s, in {}\n",
         args.producers,
@@ -160,7 +160,7 @@ async fn measure(args: &Args, groups: usize, root: &Path) -> Result<[(Way, Vec<F
 }
 
 async fn measure_once(args: &Args, groups: usize, way: Way, root: &Path) -> Result<Figures> {
-    let dir = support::scratch_in(root);
+    let dir = tidewal_benches::scratch_in(root);
     let logs = match way {
         Way::Shared => vec![Wal::open(dir.path()).await?],
         Way::OneEach => {
@@ -173,7 +173,7 @@ async fn measure_once(args: &Args, groups: usize, way: Way, root: &Path) -> Resu
     };
     // The first append opens a segment, and the spare is made after it.
     try_join_all(logs.iter().map(|wal| wal.append("opens a segment"))).await?;
-    tokio::time::sleep(Duration::from_millis(if support::is_test() {
+    tokio::time::sleep(Duration::from_millis(if tidewal_benches::is_test() {
         1
     } else {
         500

@@ -9,8 +9,6 @@
 //! reads of 1 MiB and a CRC-32 over them, up to where the records end. `TIDEWAL_BENCH_DIR` selects the disk.
 //! The default is that of `target/`.
 
-mod support;
-
 use std::fs::File;
 use std::hint::black_box;
 use std::io::Read;
@@ -19,14 +17,14 @@ use std::path::{Path, PathBuf};
 use bytes::Bytes;
 use criterion::{BenchmarkGroup, Criterion, SamplingMode, Throughput};
 use criterion::{criterion_group, criterion_main, measurement::WallTime};
-use support::{KIB, MIB, is_test, scratch, size_name};
 use tempfile::TempDir;
 use tidewal::Wal;
+use tidewal_benches::{KIB, MIB, is_test, scratch, size_name};
 use tokio::runtime::Runtime;
 
 criterion_group! {
     name = benches;
-    config = support::criterion();
+    config = tidewal_benches::criterion();
     targets = recovery
 }
 criterion_main!(benches);

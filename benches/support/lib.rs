@@ -1,5 +1,14 @@
 //! Shared by the benchmarks: where they write, how long they run, and names for sizes.
 
+#![allow(
+    clippy::missing_panics_doc,
+    clippy::must_use_candidate,
+    reason = "not published: a benchmark that panics has failed"
+)]
+
+pub mod cold;
+pub mod figures;
+
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -34,8 +43,14 @@ pub fn scratch_in(root: &Path) -> TempDir {
 
 /// Where benchmarks write by default.
 pub fn scratch_root() -> PathBuf {
-    std::env::var_os("TIDEWAL_BENCH_DIR")
-        .map_or_else(|| PathBuf::from(env!("CARGO_TARGET_TMPDIR")), PathBuf::from)
+    std::env::var_os("TIDEWAL_BENCH_DIR").map_or_else(beside_the_build, PathBuf::from)
+}
+
+/// `target/tmp`: a benchmark is `target/<profile>/deps/<name>`.
+fn beside_the_build() -> PathBuf {
+    let executable = std::env::current_exe().expect("the system knows what it runs");
+    let target = executable.ancestors().nth(3);
+    target.expect("it is in three directories").join("tmp")
 }
 
 /// Whether the benchmarks only check that they run: under `cargo test --benches`, or with `--test`.
