@@ -1,13 +1,12 @@
 //! The fuzz targets without a fuzzer: their corpora and random inputs (`fuzz/README.md`).
 
-#[path = "../fuzz/cases/mod.rs"]
-mod cases;
-
 use std::fs;
 use std::path::Path;
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender};
 use std::thread;
 use std::time::Duration;
+
+use tidewal_testing::cases;
 
 type Case = fn(&[u8]);
 

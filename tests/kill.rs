@@ -4,13 +4,11 @@
 //! `TIDEWAL_KILLS=n cargo test --test kill -- --nocapture` kills more often. `TIDEWAL_KILL_SEED=n`
 //! repeats the choices of a run that printed `seed n`.
 
-mod kill_support;
-
 use std::time::Duration;
 
-use kill_support::campaign::{Campaign, Death, Trouble};
-use kill_support::history::Loss;
-use kill_support::{child, number, seed};
+use tidewal_testing::kill::campaign::{Campaign, Death, Trouble};
+use tidewal_testing::kill::history::Loss;
+use tidewal_testing::kill::{child, number, seed};
 
 #[test]
 fn what_was_acknowledged_survives_kill_9() {

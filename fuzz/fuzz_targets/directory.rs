@@ -1,6 +1,5 @@
 #![no_main]
 
-#[path = "../cases/mod.rs"]
-mod cases;
+use tidewal_testing::cases;
 
 libfuzzer_sys::fuzz_target!(|data: &[u8]| cases::directory(data));

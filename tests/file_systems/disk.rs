@@ -18,7 +18,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::fuse::{Mount, Served};
 use super::tools::{Kind, Loop, Mounted, Unavailable};
-use crate::kill_support::Random;
+use tidewal_testing::kill::Random;
 
 /// The disk.
 pub struct Disk {

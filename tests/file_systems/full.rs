@@ -9,10 +9,10 @@ use tempfile::TempDir;
 use tidewal::{Error, Lsn, Record, Wal, WalOptions};
 
 use crate::ballast::Ballast;
-use crate::kill_support::campaign::{Campaign, Death, Trouble};
-use crate::kill_support::history::Loss;
-use crate::kill_support::{block_on, read, seed};
 use crate::tools::{Kind, Mounted, Unavailable};
+use tidewal_testing::kill::campaign::{Campaign, Death, Trouble};
+use tidewal_testing::kill::history::Loss;
+use tidewal_testing::kill::{block_on, read, seed};
 
 /// A mounted image.
 pub struct Volume {

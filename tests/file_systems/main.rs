@@ -9,9 +9,6 @@
 //! `TIDEWAL_KILL_SEED=n` repeats the choices of a run that printed `seed n`.
 #![cfg(target_os = "linux")]
 
-#[path = "../kill_support/mod.rs"]
-mod kill_support;
-
 mod ballast;
 mod disk;
 mod full;
@@ -20,8 +17,8 @@ mod power;
 mod tools;
 
 use full::Volume;
-use kill_support::child;
 use power::Machine;
+use tidewal_testing::kill::child;
 use tools::{BTRFS, EXT4, Kind, Unavailable, XFS, note};
 
 #[test]

@@ -8,10 +8,10 @@ use tempfile::TempDir;
 use tidewal::{Durability, Error, SyncPolicy, Wal, WalOptions};
 
 use crate::disk::{Disk, Plugged};
-use crate::kill_support::campaign::{Campaign, Death, Trouble};
-use crate::kill_support::history::Loss;
-use crate::kill_support::{block_on, number, read, seed};
 use crate::tools::{Kind, Unavailable, command, run};
+use tidewal_testing::kill::campaign::{Campaign, Death, Trouble};
+use tidewal_testing::kill::history::Loss;
+use tidewal_testing::kill::{block_on, number, read, seed};
 
 /// A log on a disk whose power can be cut.
 pub struct Machine {

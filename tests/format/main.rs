@@ -1,9 +1,6 @@
 //! The rules of `docs/format.md` for unusual logs: crafted ones with valid checks, ones that were
 //! once judged wrongly, and ones that could take too much memory or time.
 
-#[path = "../../fuzz/cases/mod.rs"]
-mod cases;
-
 mod craft;
 mod inputs;
 mod limits;
@@ -15,4 +12,4 @@ mod top;
 mod unknown;
 mod writing;
 
-use tidewal_testing::support;
+use tidewal_testing::{cases, support};

@@ -1,5 +1,9 @@
-//! Shared by the tests of the workspace: virtual time and small options in [`support`], and
-//! workloads, the oracle and the campaigns in [`harness`]. Not published.
+//! Shared by the tests of the workspace. Not published.
+//!
+//! - [`support`]: virtual time and small options.
+//! - [`harness`]: workloads, the oracle and the campaigns on the simulated disk.
+//! - [`kill`]: a process on a real disk that is killed, and the promises that it got.
+//! - [`cases`]: what the fuzz targets do with their input, and readers written from `docs/format.md`.
 
 #![allow(
     clippy::len_without_is_empty,
@@ -10,5 +14,7 @@
     reason = "a test that panics has done its work, and the API is that of a test file"
 )]
 
+pub mod cases;
 pub mod harness;
+pub mod kill;
 pub mod support;

@@ -3,10 +3,11 @@
 use std::rc::Rc;
 
 use super::check::check;
+use super::files::{Files, segment_name};
 use super::format::{DATA_AT, HEADER_LEN, Header, checksum};
 use super::input::Input;
 use super::logs::SoundLog;
-use super::{Files, pieces, segment_name};
+use super::pieces;
 
 /// The first bytes choose what the directory holds to begin with, the others change that.
 pub fn directory(data: &[u8]) {

@@ -5,7 +5,7 @@ pub struct Input<'a>(&'a [u8]);
 
 impl<'a> Input<'a> {
     pub fn new(data: &'a [u8]) -> Self {
-        Self(&data[..data.len().min(super::INPUT_LEN_MAX)])
+        Self(&data[..data.len().min(LEN_MAX)])
     }
 
     pub fn is_empty(&self) -> bool {
@@ -46,3 +46,6 @@ impl<'a> Input<'a> {
         choices[self.below(choices.len())]
     }
 }
+
+/// The bytes of an input that are used. What is longer is cut.
+const LEN_MAX: usize = 4096;

@@ -5,8 +5,8 @@
 
 use std::rc::Rc;
 
-use super::Files;
 use super::check::{Reading, check};
+use super::files::Files;
 use super::format::{DATA_AT, FRAME_LEN, HEAD_MARK_AT, HEADER_LEN, STATEMENT_AT};
 use super::input::Input;
 use super::logs::{SoundLog, check_entries};

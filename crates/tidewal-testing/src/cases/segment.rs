@@ -1,9 +1,10 @@
 //! One segment's file, all of it.
 
 use super::check::check;
+use super::files::{Files, segment_name};
 use super::format::Header;
 use super::input::Input;
-use super::{Files, pieces, segment_name};
+use super::pieces;
 
 /// The first byte chooses between bytes as they are and a made-up segment, and the file's name.
 pub fn segment(data: &[u8]) {

@@ -3,7 +3,7 @@
 
 use tidewal::Durability;
 
-use super::Random;
+use super::random::Random;
 
 /// One append: the `number`th one of a producer in one life of the process.
 #[derive(Clone, Copy, Debug, Eq, Hash, Ord, PartialEq, PartialOrd)]
@@ -56,7 +56,7 @@ impl OpId {
     fn random(self, seed: u64, index: u32) -> Random {
         let words = [self.producer, self.life, self.number, index];
         let mixed = words.into_iter().fold(seed, |mixed, word| {
-            Random::new(mixed ^ u64::from(word)).next()
+            Random::new(mixed ^ u64::from(word)).number()
         });
         Random::new(mixed)
     }
@@ -77,7 +77,7 @@ impl RecordId {
         let fields = [op.producer, op.life, op.number, index];
         let mut bytes: Vec<u8> = fields.into_iter().flat_map(u32::to_le_bytes).collect();
         while bytes.len() < len {
-            bytes.extend_from_slice(&random.next().to_le_bytes());
+            bytes.extend_from_slice(&random.number().to_le_bytes());
         }
         bytes.truncate(len);
         bytes

@@ -1,11 +1,11 @@
 //! A reader of the log, written from `docs/format.md`, "Reading", and from nothing else. It has the
 //! whole directory in memory and is in no hurry.
 
+use super::files::{Entry, Files, segment_name};
 use super::format::{
     DATA_AT, FRAME_LEN, Frame, HEAD_MARK_AT, HEAD_MARK_LEN, HEADER_LEN, Header, LINK, MARK, PART,
     Refusal, SEAL, STATEMENT_AT, crc32,
 };
-use super::{Entry, Files, segment_name};
 
 /// What the document says about a directory.
 #[derive(Debug)]

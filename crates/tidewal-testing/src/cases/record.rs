@@ -1,9 +1,10 @@
 //! The record area of one segment, behind a header block that the log has made.
 
 use super::check::{DIR, check, disk_with, files_on, options, run};
+use super::files::{Files, segment_name};
 use super::format::{DATA_AT, FRAME_LEN, Frame, HEADER_LEN, Header, MARK, STATEMENT_AT};
 use super::input::Input;
-use super::{Files, pieces, segment_name};
+use super::pieces;
 
 /// The first byte chooses between bytes as they are and a list of frames, in a small segment or in one
 /// that is read in more than one block.

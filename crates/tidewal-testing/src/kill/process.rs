@@ -99,7 +99,7 @@ impl Process {
     }
 
     /// The next event, or `None` if the child has ended.
-    pub fn next(&mut self) -> Option<Event> {
+    pub fn next_event(&mut self) -> Option<Event> {
         match self.events.recv_timeout(PATIENCE) {
             Ok(event) => Some(event),
             Err(RecvTimeoutError::Disconnected) => None,

@@ -10,8 +10,8 @@ use tidewal::sim::{SimDisk, Survival};
 use tidewal::{Durability, Error, Lsn, PendingAppend, Wal, WalOptions};
 
 use super::check::{DIR, Reading, disk_with, files_on, options, read_files, run};
+use super::files::{Entry, Files};
 use super::input::Input;
-use super::{Entry, Files};
 
 /// A sound log.
 #[derive(Debug)]

@@ -13,8 +13,9 @@ use std::time::Duration;
 use futures::future::join_all;
 use tidewal::{Durability, Error, Lsn, SyncPolicy, Wal, WalOptions};
 
+use super::environment::{block_on, number};
 use super::ops::OpId;
-use super::{Random, block_on, number};
+use super::random::Random;
 
 /// The orders for a child.
 #[derive(Clone, Debug)]

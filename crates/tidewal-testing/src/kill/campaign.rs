@@ -7,9 +7,10 @@ use std::time::Duration;
 use tidewal::{Error, TornTailReason};
 
 use super::child::Orders;
+use super::environment::read;
 use super::history::{History, Loss};
 use super::process::{Event, Process};
-use super::{Random, read};
+use super::random::Random;
 
 /// The faults that a child may meet.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -137,7 +138,7 @@ impl Campaign {
         let mut child = Process::start(&self.orders);
         thread::sleep(self.wait_for(death, &mut child));
         child.kill();
-        while let Some(event) = child.next() {
+        while let Some(event) = child.next_event() {
             self.note(&event);
         }
     }
@@ -146,7 +147,7 @@ impl Campaign {
         if let Death::Started(delay) = death {
             return delay;
         }
-        while let Some(event) = child.next() {
+        while let Some(event) = child.next_event() {
             self.note(&event);
             if let Some(delay) = death.comes_after(&event) {
                 return delay;

@@ -8,9 +8,9 @@ use tidewal::sim::SimDisk;
 use tidewal::{Error, Lsn, Record, RecoveryReport, Wal, WalOptions};
 use tokio::runtime::Runtime;
 
+use super::files::{Entry, Files};
 use super::format::Refusal;
 use super::reader::{self, End};
-use super::{Entry, Files};
 
 pub const DIR: &str = "log";
 
