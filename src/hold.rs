@@ -53,7 +53,7 @@ impl Wal {
     pub fn hold_with(&self, from: Lsn, options: HoldOptions) -> Result<Hold> {
         let terms = Terms {
             name: options.name.into(),
-            is_released: options.overflow == HoldOverflow::Release,
+            may_be_released: options.overflow == HoldOverflow::Release,
             is_lasting: options.is_lasting,
         };
         let hold = retention::Hold {

@@ -120,8 +120,6 @@ mod format;
 mod hold;
 #[cfg(feature = "import")]
 pub mod import;
-#[cfg(not(feature = "import"))]
-mod import;
 mod lsn;
 #[cfg(tidewal_mutants)]
 #[doc(hidden)]
@@ -146,10 +144,10 @@ mod small_deque;
 pub mod snapshot;
 mod stats;
 mod storage;
-mod sync;
 #[cfg(feature = "tools")]
 pub mod tools;
 pub mod typed;
+mod unfinished_dir;
 mod wakers;
 mod wal;
 mod writer;

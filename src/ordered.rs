@@ -7,7 +7,7 @@ use bytes::Bytes;
 use crate::error::{Error, Result, TrySubmitError};
 use crate::lsn::Lsn;
 use crate::options::Durability;
-use crate::queue::order::Order;
+use crate::queue::ordered::Order;
 use crate::wal::{PendingAppend, PendingBatch, Wal};
 
 impl Wal {

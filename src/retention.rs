@@ -3,13 +3,11 @@
 //! The writer records each finished segment, and asks before it removes one or opens another.
 //! Without a hold, nothing is refused.
 
-mod reading;
+mod holds;
+mod pins;
 mod state;
-mod terms;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64};
 
 use tokio::sync::watch;
 
@@ -17,9 +15,11 @@ use crate::format::segment::Header;
 use crate::lsn::Lsn;
 use crate::mutants::{Mutant, is_active};
 
-pub(crate) use crate::retention::reading::{Pin, SegmentState};
-pub(crate) use crate::retention::state::{Hold, HoldId, RetentionState, Sealed, Terms};
-pub(crate) use crate::retention::terms::Refusal;
+pub(crate) use crate::retention::holds::Refusal;
+pub(crate) use crate::retention::pins::Pin;
+pub(crate) use crate::retention::state::{
+    Finished, Hold, HoldId, RetentionState, SegmentState, Terms,
+};
 
 /// Shared by the writer and the holds.
 #[derive(Default)]
@@ -33,19 +33,19 @@ pub(crate) struct Retention {
 
 /// The functions for the writer.
 impl Retention {
-    pub(crate) fn begin(&self, log_id: Option<u64>, sealed: Vec<Sealed>) {
+    pub(crate) fn begin(&self, log_id: Option<u64>, finished: Vec<Finished>) {
         self.kept.send_modify(|kept| {
             kept.log_id = log_id;
-            kept.sealed = sealed;
+            kept.finished = finished;
         });
     }
 
     /// Records that a segment was opened, and that the one before it, if any, is finished.
-    pub(crate) fn note_opened(&self, opened: Header, complete: Option<Sealed>) {
+    pub(crate) fn note_opened(&self, opened: Header, complete: Option<Finished>) {
         self.kept.send_modify(|kept| {
             kept.log_id = Some(opened.log_id);
             kept.open = Some(opened);
-            kept.sealed.extend(complete);
+            kept.finished.extend(complete);
         });
     }
 
@@ -81,69 +81,14 @@ impl Retention {
 
     /// Records that the segments before the one that begins with `base` were removed.
     pub(crate) fn note_gone(&self, base: Lsn) {
-        let is_kept = |sealed: &Sealed| sealed.header.base >= base;
-        self.kept.send_modify(|kept| kept.sealed.retain(is_kept));
-    }
-
-    /// The name of a hold that exceeds its bound, so no further segment may be opened.
-    pub(crate) fn exhausted_hold(&self) -> Option<Arc<str>> {
-        let kept = self.kept.borrow();
-        let mut exhausted = kept.holds().filter(|(_, hold, _)| kept.is_exhausted(*hold));
-        exhausted
-            .next()
-            .map(|(_, _, terms)| Arc::clone(&terms.name))
+        let is_kept = |finished: &Finished| finished.header.base >= base;
+        self.kept.send_modify(|kept| kept.finished.retain(is_kept));
     }
 }
 
-/// The functions for holds.
-///
-/// A hold that is moved or released may have postponed a truncation. If so, these functions return
-/// the LSN to truncate before. Moving the hold and checking are one atomic step: a truncation comes
-/// either before it and is seen, or after it and is not postponed.
 impl Retention {
     pub(crate) fn kept(&self) -> RetentionState {
         self.kept.borrow().clone()
-    }
-
-    /// Adds a hold at `from`. A truncation that has already begun may still remove segments. A
-    /// caller that must know sends the writer a request afterwards, which is served after that
-    /// truncation.
-    pub(crate) fn add_hold(&self, hold: Hold) -> HoldId {
-        let id = self.next_id();
-        self.kept.send_modify(|kept| {
-            kept.holds.insert(id, hold);
-        });
-        id
-    }
-
-    fn next_id(&self) -> HoldId {
-        HoldId(self.last_id.fetch_add(1, Ordering::Relaxed) + 1)
-    }
-
-    /// Moves a hold to `from`. A hold never moves back.
-    pub(crate) fn move_hold(&self, id: HoldId, from: Lsn) -> Option<Lsn> {
-        self.change_holds(|holds| {
-            if let Some(hold) = holds.get_mut(&id) {
-                hold.from = hold.from.max(from);
-            }
-        })
-    }
-
-    pub(crate) fn remove_hold(&self, id: HoldId) -> Option<Lsn> {
-        self.change_holds(|holds| {
-            holds.remove(&id);
-        })
-    }
-
-    fn change_holds(&self, change: impl FnOnce(&mut BTreeMap<HoldId, Hold>)) -> Option<Lsn> {
-        let mut put_off = None;
-        self.kept.send_if_modified(|kept| {
-            let before = kept.holds.clone();
-            change(&mut kept.holds);
-            put_off = kept.put_off();
-            kept.holds != before
-        });
-        put_off
     }
 }
 
@@ -153,8 +98,8 @@ impl Retention {
     /// The log id, or `None` until the log has a segment, and the segments that hold records.
     pub(crate) fn segments(&self) -> (Option<u64>, Vec<Header>) {
         let kept = self.kept.borrow();
-        let sealed = kept.sealed.iter().map(|sealed| sealed.header);
-        (kept.log_id, sealed.chain(kept.open).collect())
+        let finished = kept.finished.iter().map(|finished| finished.header);
+        (kept.log_id, finished.chain(kept.open).collect())
     }
 }
 
@@ -165,8 +110,8 @@ mod tests {
 
     use super::*;
 
-    fn sealed(base: u64, last: u64) -> Sealed {
-        Sealed {
+    fn finished(base: u64, last: u64) -> Finished {
+        Finished {
             header: Header {
                 log_id: 1,
                 base: Lsn::new(base),
@@ -182,8 +127,8 @@ mod tests {
     /// Truncates as the writer does: removes what no hold keeps.
     fn truncate(retention: &Retention, before: Lsn) {
         let allowed = retention.limit(before);
-        let rest = retention.subscribe().borrow().sealed.clone();
-        let is_kept = |sealed: &&Sealed| sealed.last >= allowed;
+        let rest = retention.subscribe().borrow().finished.clone();
+        let is_kept = |finished: &&Finished| finished.last >= allowed;
         if let Some(first) = rest.iter().find(is_kept) {
             retention.note_gone(first.header.base);
         }
@@ -192,7 +137,7 @@ mod tests {
     fn lasting() -> Terms {
         Terms {
             name: "archive".into(),
-            is_released: false,
+            may_be_released: false,
             is_lasting: true,
         }
     }
@@ -210,7 +155,10 @@ mod tests {
     fn regression_a_truncation_beside_a_move_of_the_hold_is_never_forgotten() {
         for round in 0..2000 {
             let retention = Retention::default();
-            retention.begin(Some(1), vec![sealed(1, 10), sealed(11, 20), sealed(21, 30)]);
+            retention.begin(
+                Some(1),
+                vec![finished(1, 10), finished(11, 20), finished(21, 30)],
+            );
             let hold = retention.add_hold(from(0));
             let start = Barrier::new(2);
             thread::scope(|scope| {
@@ -223,7 +171,7 @@ mod tests {
                     truncate(&retention, before);
                 }
             });
-            let left = retention.subscribe().borrow().sealed.len();
+            let left = retention.subscribe().borrow().finished.len();
             assert_eq!(left, 1, "round {round}");
         }
     }
@@ -231,11 +179,14 @@ mod tests {
     #[test]
     fn what_one_hold_lets_go_another_keeps() {
         let retention = Retention::default();
-        retention.begin(Some(1), vec![sealed(1, 10), sealed(11, 20), sealed(21, 30)]);
+        retention.begin(
+            Some(1),
+            vec![finished(1, 10), finished(11, 20), finished(21, 30)],
+        );
         let (first, second) = (retention.add_hold(from(1)), retention.add_hold(from(11)));
         let third = retention.add_hold(from(11));
         truncate(&retention, Lsn::new(31));
-        let left = || retention.subscribe().borrow().sealed.len();
+        let left = || retention.subscribe().borrow().finished.len();
         assert_eq!(left(), 3);
         assert_eq!(retention.remove_hold(first), Some(Lsn::new(31)));
         truncate(&retention, Lsn::new(31));
@@ -255,7 +206,7 @@ mod tests {
     #[test]
     fn a_hold_has_a_limit_of_its_own() {
         let retention = Retention::default();
-        retention.begin(Some(1), vec![sealed(1, 10), sealed(11, 20)]);
+        retention.begin(Some(1), vec![finished(1, 10), finished(11, 20)]);
         let hold = |from, limit| Hold {
             from: Lsn::new(from),
             limit,
@@ -277,7 +228,7 @@ mod tests {
     #[test]
     fn regression_a_refused_truncation_is_not_done_by_the_next_move_of_the_hold() {
         let retention = Retention::default();
-        retention.begin(Some(1), vec![sealed(1, 10), sealed(11, 20)]);
+        retention.begin(Some(1), vec![finished(1, 10), finished(11, 20)]);
         let hold = retention.add_hold(from(0));
         let truncated = retention.truncated();
         retention.limit(Lsn::new(11));
@@ -289,7 +240,10 @@ mod tests {
     #[test]
     fn a_truncation_that_its_owner_did_not_live_to_ask_for_is_found_by_the_next_one() {
         let retention = Retention::default();
-        retention.begin(Some(1), vec![sealed(1, 10), sealed(11, 20), sealed(21, 30)]);
+        retention.begin(
+            Some(1),
+            vec![finished(1, 10), finished(11, 20), finished(21, 30)],
+        );
         let take = || retention.add_caller(from(0), &lasting(), Lsn::new(40));
         let take = || take().expect("it is not refused");
         let (hold, is_due) = take();

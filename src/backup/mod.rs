@@ -3,7 +3,7 @@
 //! A backup needs only a sync from the writer. What is durable then no longer changes: complete segments are
 //! held against truncation, and of the open segment only the records before that point are read. Every record
 //! is checked as it is copied. New header blocks are written, so the copy is a log that was closed
-//! ([`segment`]). Until all of it is durable, a file marks the directory as unfinished ([`Target`]).
+//! ([`segment`]). Until all of it is durable, a file marks the directory as unfinished ([`UnfinishedDir`]).
 
 mod segment;
 
@@ -17,11 +17,11 @@ use crate::error::{Error, Result};
 use crate::feed::Feed;
 use crate::format;
 use crate::format::segment::Header;
-use crate::import::Target;
 use crate::lsn::Lsn;
 use crate::queue::Control;
 use crate::retention::{Hold, HoldId, Retention, RetentionState};
 use crate::storage::{Closing, Dir, Location, Lock};
+use crate::unfinished_dir::UnfinishedDir;
 use crate::wal::Wal;
 
 impl Wal {
@@ -134,16 +134,18 @@ impl Backup {
         let last = self.feed.durable_end();
         let parts = parts(&self.retention.kept(), last, &self.source);
         let _locked = self.lock()?;
-        let mut target = Target::begin(&self.location).await?;
-        let copied = self.copy_to(&mut target, &parts, &held, is_given_up).await;
+        let mut unfinished = UnfinishedDir::begin(&self.location).await?;
+        let copied = self
+            .copy_to(&mut unfinished, &parts, &held, is_given_up)
+            .await;
         let made = match copied {
-            Ok(()) => target.finish().await,
+            Ok(()) => unfinished.finish().await,
             Err(error) => Err(error),
         };
         match made {
             Ok(()) => Ok(last),
             Err(error) => {
-                target.give_up();
+                unfinished.give_up();
                 Err(error)
             }
         }
@@ -159,7 +161,7 @@ impl Backup {
 
     async fn copy_to(
         &self,
-        target: &mut Target,
+        unfinished: &mut UnfinishedDir,
         parts: &[Part],
         held: &HeldSegments<'_>,
         is_given_up: impl Fn() -> bool + Sync,
@@ -169,7 +171,7 @@ impl Backup {
             false => self.lock().map(drop),
         };
         for part in parts {
-            part.copy(&self.source, target, &check).await?;
+            part.copy(&self.source, unfinished, &check).await?;
             // Later truncations may remove this segment. Those that were postponed run at the end.
             let _ = self.retention.move_hold(held.id, part.last.next());
         }
@@ -184,12 +186,12 @@ impl Backup {
 
 /// The segments of the copy of a log that is durable up to `last`.
 fn parts(kept: &RetentionState, last: Lsn, dir: &Dir) -> Vec<Part> {
-    let sealed = kept
-        .sealed
+    let finished = kept
+        .finished
         .iter()
-        .map(|sealed| (sealed.header, sealed.last));
+        .map(|finished| (finished.header, finished.last));
     let open = kept.open.iter().map(|open| (*open, last));
-    let mut held: Vec<_> = sealed.chain(open).collect();
+    let mut held: Vec<_> = finished.chain(open).collect();
     held.retain(|(header, _)| header.base <= last);
     if held.is_empty() {
         held.push((beginning(kept.log_id, last.next(), dir), last));

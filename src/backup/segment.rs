@@ -4,9 +4,9 @@ use crate::error::{Corruption, CorruptionKind, Result};
 use crate::format::segment::Header;
 use crate::format::walk::{Checker, Flaw, Walker};
 use crate::format::{self, names};
-use crate::import::Target;
 use crate::lsn::Lsn;
 use crate::storage::{Dir, File, Mode};
+use crate::unfinished_dir::UnfinishedDir;
 
 /// A segment to be copied up to a record.
 pub(super) struct Part {
@@ -20,10 +20,10 @@ impl Part {
     pub(super) async fn copy(
         &self,
         source: &Dir,
-        target: &mut Target,
+        unfinished: &mut UnfinishedDir,
         check: &(impl Fn() -> Result<()> + Sync),
     ) -> Result<()> {
-        target.begin_segment(self.header).await?;
+        unfinished.begin_segment(self.header).await?;
         let mut end = format::DATA_OFFSET;
         if self.header.base <= self.last {
             let name = names::segment(self.header.base);
@@ -33,9 +33,9 @@ impl Part {
                 source,
                 checker: Checker::new(Walker::new(&self.header, self.header.capacity)),
             };
-            end = records.copy(target, check).await?;
+            end = records.copy(unfinished, check).await?;
         }
-        Ok(target.end_segment(self.last, end)?)
+        Ok(unfinished.end_segment(self.last, end)?)
     }
 }
 
@@ -52,7 +52,7 @@ impl Records<'_> {
     /// waits for one piece and not for a whole segment. Returns where they end.
     async fn copy(
         mut self,
-        target: &mut Target,
+        unfinished: &mut UnfinishedDir,
         check: &(impl Fn() -> Result<()> + Sync),
     ) -> Result<u64> {
         let mut buffer = vec![0; PIECE_LEN];
@@ -61,8 +61,8 @@ impl Records<'_> {
             check()?;
             let filled = self.file.read_at(&mut buffer, offset)?;
             let passed = self.feed(&buffer[..filled])?;
-            target.write(&buffer[..passed])?;
-            target.sync_segment().await?;
+            unfinished.write(&buffer[..passed])?;
+            unfinished.sync_segment().await?;
             offset += passed as u64;
         }
         Ok(offset)

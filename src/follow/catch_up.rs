@@ -17,7 +17,7 @@ use crate::mutants::{Mutant, is_active};
 use crate::queue::completion::Completion;
 use crate::queue::request::Request;
 use crate::recovery::{FinishedScan, Records};
-use crate::retention::{RetentionState, Sealed, SegmentState};
+use crate::retention::{Finished, RetentionState, SegmentState};
 
 /// Records read from a file, and the permit for the memory that they take.
 pub(super) struct Chunk {
@@ -62,7 +62,7 @@ impl CatchUp {
     async fn catch_up(&mut self) -> Result<()> {
         while self.source.feed.needs_files(self.next) && !self.outbox.is_closed() {
             match self.source.retention.segment_of(self.next) {
-                SegmentState::Finished(sealed) => self.read(&sealed).await?,
+                SegmentState::Finished(segment) => self.read(&segment).await?,
                 SegmentState::Open => self.finish_open().await,
                 SegmentState::Closing => return Ok(()),
                 SegmentState::Truncated { oldest } => {
@@ -75,13 +75,13 @@ impl CatchUp {
     }
 
     /// Reads one segment, unless it is truncated in the meantime.
-    async fn read(&mut self, sealed: &Sealed) -> Result<()> {
-        let base = sealed.header.base;
+    async fn read(&mut self, segment: &Finished) -> Result<()> {
+        let base = segment.header.base;
         let Some(_pin) = self.source.pin(base) else {
             return Ok(());
         };
         let mut scan =
-            FinishedScan::open(&self.source.dir, &sealed.header, sealed.last, sealed.end)?;
+            FinishedScan::open(&self.source.dir, &segment.header, segment.last, segment.end)?;
         loop {
             let count = if scan.is_large_next() { CHUNKS_MAX } else { 1 };
             let room = Arc::clone(&self.memory).acquire_many_owned(count);

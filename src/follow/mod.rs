@@ -4,7 +4,7 @@
 //! task that reads finished segments ([`catch_up`]). It never opens the file that is being written.
 
 mod catch_up;
-mod list;
+mod finished;
 mod segments;
 mod source;
 
@@ -25,8 +25,8 @@ use crate::record::Record;
 use crate::recovery::Records;
 use crate::wal::Wal;
 
-pub use crate::follow::list::{SegmentList, Segments};
-pub use crate::follow::segments::{FinishedSegment, FinishedSegments, SegmentBytes};
+pub use crate::follow::finished::{FinishedSegment, FinishedSegments, SegmentBytes};
+pub use crate::follow::segments::{SegmentList, Segments};
 
 impl Wal {
     /// Follows the log: returns a stream of its durable records, starting at `from`, that waits for

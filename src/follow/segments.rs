@@ -1,380 +1,125 @@
-//! Finished segments as values. An archive consists of these.
+//! The segments of a log as they are now, for programs that ship or copy its files.
 
 use std::fmt;
-use std::future::{Future, poll_fn};
-use std::path::PathBuf;
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
-use bytes::Bytes;
-use futures_core::Stream;
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::watch;
 
-use crate::error::{Error, Result};
-use crate::executor::race;
+#[cfg(doc)]
+use crate::error::Error;
+use crate::error::Result;
+use crate::follow::finished::FinishedSegment;
 use crate::follow::source::Source;
-use crate::format::names;
 use crate::format::segment::Header;
 use crate::lsn::Lsn;
-use crate::queue::Progress;
-use crate::recovery::FinishedScan;
-use crate::retention::{RetentionState, Sealed, SegmentState};
+use crate::queue::completion::Completion;
+use crate::queue::request::Request;
+use crate::retention::RetentionState;
 use crate::wal::Wal;
 
 impl Wal {
-    /// Returns a stream of the finished segments, oldest first, starting with the one that holds
-    /// `from`. After the existing ones it waits for each further segment to be finished.
-    ///
-    /// [`Lsn::ZERO`] means the oldest record that is kept. A segment is finished when the next one is opened:
-    /// see [`rotate_if_older_than`](Self::rotate_if_older_than). Take a [`hold`](Self::hold) if segments must
-    /// not be truncated before they are read.
+    /// The segments of the log and their changes. The value does not keep the log open.
     ///
     /// # Examples
     ///
     /// ```
-    /// use tidewal::{Lsn, Wal};
-    ///
     /// # tokio_test::block_on(async {
     /// # let dir = tempfile::tempdir().unwrap();
-    /// # let dir = dir.path();
-    /// let wal = Wal::open(dir).await?;
+    /// let wal = tidewal::Wal::open(dir.path()).await?;
+    /// let mut segments = wal.segments();
     /// wal.append("a record").await?;
     /// wal.rotate().await?;
     ///
-    /// let mut segments = wal.finished_segments(Lsn::ZERO);
-    /// let segment = segments.try_next().await?.expect("the log is open");
-    /// assert_eq!((segment.first(), segment.last()), (Lsn::FIRST, Lsn::FIRST));
-    /// segment.verify().await?;
-    /// let mut bytes = segment.bytes();
-    /// while let Some(piece) = bytes.try_next().await? {
-    ///     println!("{} bytes to be shipped", piece.len());
-    /// }
+    /// let list = segments.list();
+    /// assert_eq!(list.finished.len(), 1);
+    /// assert_eq!(list.open.unwrap().base, list.finished[0].last().next());
     /// # Ok::<(), tidewal::Error>(())
     /// # }).unwrap();
     /// ```
-    pub fn finished_segments(&self, from: Lsn) -> FinishedSegments {
+    #[must_use]
+    pub fn segments(&self) -> Segments {
         let source = Arc::new(Source::of(self));
-        let (news, progress) = (source.retention.subscribe(), self.progress());
-        FinishedSegments {
-            changed: changed(news.clone(), progress.clone()),
-            news,
-            progress,
+        Segments {
+            news: source.retention.subscribe(),
             source,
-            next: from,
-            has_ended: false,
         }
     }
 }
 
-/// A stream of the finished segments of a log, oldest first, and of each further one once it is
-/// finished. It ends with the log. Made by [`Wal::finished_segments`].
+/// The segments of a log and their changes. Made by [`Wal::segments`].
 ///
-/// The stream does not keep the log open. It ends after its first error.
-///
-/// # Cancel safety
-///
-/// [`try_next`](Self::try_next) and the stream are cancel safe: no segment is missed.
-#[must_use = "streams do nothing unless polled"]
-pub struct FinishedSegments {
+/// It does not keep the log open. [`Wal::finished_segments`] is a stream of the finished segments.
+#[derive(Clone)]
+pub struct Segments {
     source: Arc<Source>,
     news: watch::Receiver<RetentionState>,
-    progress: watch::Receiver<Progress>,
-    changed: Changed,
-    /// The first record of the next segment.
-    next: Lsn,
-    has_ended: bool,
 }
 
-/// A wait for the next change, which owns the receivers that it waits on.
-type Changed = Pin<Box<dyn Future<Output = ()> + Send>>;
-
-fn changed(
-    mut news: watch::Receiver<RetentionState>,
-    mut progress: watch::Receiver<Progress>,
-) -> Changed {
-    Box::pin(async move {
-        // The first sender lives as long as the retention, which the stream keeps alive. If the second one is
-        // dropped, that is a change too.
-        race(async { drop(news.changed().await) }, async {
-            let _ = progress.wait_for(|progress| progress.end.is_some()).await;
-        })
-        .await;
-    })
-}
-
-impl FinishedSegments {
-    /// The next segment, once it is finished, or `None` once the log is closed and each finished segment
-    /// was delivered.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Truncated`] if the next segment was truncated. [`Error::BeyondEnd`] if the
-    /// requested first record is more than one beyond the last durable one. [`Error::Closed`] if the log
-    /// was closed before all finished segments were delivered. [`Error::Poisoned`],
-    /// [`Error::OutcomeUnknown`] and [`Error::Interrupted`] if it ended with that. After an error the
-    /// stream has ended.
-    pub async fn try_next(&mut self) -> Result<Option<FinishedSegment>> {
-        poll_fn(|context| Pin::new(&mut *self).poll_next(context))
-            .await
-            .transpose()
-    }
-
-    /// The next item, if it is known already.
-    fn look(&mut self) -> Option<Result<Option<Sealed>>> {
-        let end = self.source.feed.durable_end();
+impl Segments {
+    /// The current segments.
+    #[must_use]
+    pub fn list(&mut self) -> SegmentList {
         let kept = self.news.borrow_and_update();
-        let asked = self.next;
-        if asked > end.next() {
-            return Some(Err(Error::BeyondEnd { asked, end }));
-        }
-        let first = match asked {
-            Lsn::ZERO => kept.oldest().unwrap_or(end.next()),
-            asked => asked,
-        };
-        let (state, is_behind) = (kept.segment_of(first), kept.has_finished(first));
-        drop(kept);
-        match state {
-            SegmentState::Closing => self.end(is_behind),
-            SegmentState::Finished(sealed) => Some(Ok(Some(sealed))),
-            SegmentState::Truncated { oldest } if first <= end => {
-                Some(Err(Error::Truncated { asked, oldest }))
-            }
-            SegmentState::Open | SegmentState::Truncated { .. } => None,
+        let finished = kept.finished.iter();
+        let finished = finished.map(|segment| FinishedSegment::new(&self.source, *segment));
+        SegmentList {
+            log_id: kept.log_id,
+            finished: finished.collect(),
+            open: kept.open,
+            // Read after the segments, so every record of a finished one is at or below it.
+            durable: self.source.feed.durable_end(),
         }
     }
 
-    /// How the stream ends, once that is known of a log that is closing.
-    fn end(&self, is_behind: bool) -> Option<Result<Option<Sealed>>> {
-        let end = self.progress.borrow().end.clone();
-        match end {
-            Some(Ok(())) if is_behind => Some(Err(Error::Closed)),
-            Some(Ok(())) => Some(Ok(None)),
-            Some(Err(error)) => Some(Err(error)),
-            None if self.progress.has_changed().is_err() => Some(Err(Error::Interrupted)),
-            None => None,
-        }
-    }
-}
-
-impl Stream for FinishedSegments {
-    type Item = Result<FinishedSegment>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        if self.has_ended {
-            return Poll::Ready(None);
-        }
-        loop {
-            if let Some(next) = self.look() {
-                let segment = next
-                    .transpose()
-                    .map(|next| next.map(|sealed| FinishedSegment::new(&self.source, sealed)));
-                match &segment {
-                    Some(Ok(segment)) => self.next = segment.last().next(),
-                    Some(Err(_)) | None => self.has_ended = true,
-                }
-                return Poll::Ready(segment);
-            }
-            ready!(self.changed.as_mut().poll(context));
-            self.changed = changed(self.news.clone(), self.progress.clone());
-        }
-    }
-}
-
-impl fmt::Debug for FinishedSegments {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FinishedSegments")
-            .field("next", &self.next)
-            .finish_non_exhaustive()
-    }
-}
-
-/// A segment that is complete and durable: nothing more is appended to it.
-///
-/// It is a value and keeps neither the file nor the log. Once the segment was truncated or the log
-/// has ended, it can no longer be read.
-#[derive(Clone)]
-pub struct FinishedSegment {
-    source: Arc<Source>,
-    sealed: Sealed,
-}
-
-impl FinishedSegment {
-    pub(super) fn new(source: &Arc<Source>, sealed: Sealed) -> Self {
-        let source = Arc::clone(source);
-        Self { source, sealed }
-    }
-
-    /// Its header, which names the segment before it.
-    #[must_use]
-    pub fn header(&self) -> Header {
-        self.sealed.header
-    }
-
-    /// Its file, for messages. Once the segment was truncated, the file may be gone.
-    #[must_use]
-    pub fn path(&self) -> PathBuf {
-        self.source.dir.path_of(&names::segment(self.first()))
-    }
-
-    /// The LSN of its first record.
-    #[must_use]
-    pub fn first(&self) -> Lsn {
-        self.sealed.header.base
-    }
-
-    /// The LSN of its last record.
-    #[must_use]
-    pub fn last(&self) -> Lsn {
-        self.sealed.last
-    }
-
-    /// The number of bytes that [`bytes`](Self::bytes) returns: the header block and the records,
-    /// without the unused space after them.
-    #[must_use]
-    pub fn size(&self) -> u64 {
-        self.sealed.end
-    }
-
-    /// A stream of its bytes from the beginning, in pieces of up to 1 MiB.
-    ///
-    /// The bytes are those of the file, and the same at each reading: the fields of the header
-    /// block that change during the segment's life (the statement and the head mark) are zero here.
-    /// Records are not checked: [`verify`](Self::verify) does that. A separate thread reads the
-    /// file, at most two pieces ahead, and closes it when the segment is truncated or the log ends.
-    pub fn bytes(&self) -> SegmentBytes {
-        let (outbox, pieces) = mpsc::channel(1);
-        let reading = read(self.clone(), outbox.clone());
-        if let Err(error) = self.source.run(reading) {
-            // There is room, because nothing was sent yet.
-            let _ = outbox.try_send(Err(error));
-        }
-        SegmentBytes { pieces }
-    }
-
-    /// Reads the segment and checks every record, as recovery does.
-    ///
-    /// A separate thread reads the file. When the segment is truncated or the log closes, it stops
-    /// after the current block of about 1 MiB, or after the current record or atomic batch if that
-    /// is larger.
-    ///
-    /// # Errors
-    ///
-    /// [`Error::Corrupt`], [`Error::Unsupported`] and [`Error::Io`] as in recovery.
-    /// [`Error::Truncated`] and [`Error::Closed`] if the segment can no longer be read.
+    /// Waits until something has changed since the last [`list`](Self::list): a segment was opened, finished
+    /// or removed, or a hold has moved. `false` once the log is closing.
     ///
     /// # Cancel safety
     ///
-    /// Cancel safe: it changes nothing.
-    pub async fn verify(&self) -> Result<()> {
-        let (mut done, verified) = oneshot::channel();
-        let segment = self.clone();
-        self.source.run(async move {
-            let checked = segment.check(&mut done).await;
-            // An error means that the caller was dropped.
-            let _ = done.send(checked);
-        })?;
-        verified.await.unwrap_or(Err(Error::Interrupted))
-    }
-
-    /// Checks block by block, so that a log that closes does not wait for the rest.
-    async fn check(&self, caller: &mut oneshot::Sender<Result<()>>) -> Result<()> {
-        let Sealed { header, last, end } = &self.sealed;
-        let source = &self.source;
-        let Some(_pin) = source.pin(header.base) else {
-            return Err(self.gone());
-        };
-        let mut scan = FinishedScan::open(&source.dir, header, *last, *end)?;
-        let is_gone = |kept: &RetentionState| !kept.has(header.base);
-        while scan.check_block()? {
-            let pause = source.executor.yield_now();
-            let go_on = source.unless(is_gone, caller.closed(), pause).await;
-            go_on.ok_or_else(|| self.gone())?;
+    /// Cancel safe: no change is missed.
+    pub async fn changed(&mut self) -> bool {
+        if self.news.borrow().is_closing {
+            return false;
         }
-        Ok(())
+        // The sender lives as long as the retention.
+        let _ = self.news.changed().await;
+        !self.news.borrow().is_closing
     }
 
-    /// Why the segment can no longer be read.
-    fn gone(&self) -> Error {
-        match self.source.retention.segment_of(self.first()) {
-            SegmentState::Truncated { oldest } => Error::Truncated {
-                asked: self.first(),
-                oldest,
-            },
-            _ => Error::Closed,
-        }
-    }
-}
-
-impl fmt::Debug for FinishedSegment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("FinishedSegment")
-            .field("first", &self.first())
-            .field("last", &self.last())
-            .field("size", &self.size())
-            .finish_non_exhaustive()
-    }
-}
-
-/// A stream of the bytes of a segment, in pieces. Made by [`FinishedSegment::bytes`].
-///
-/// # Cancel safety
-///
-/// [`try_next`](Self::try_next) and the stream of bytes are cancel safe: no piece is lost.
-#[must_use = "streams do nothing unless polled"]
-pub struct SegmentBytes {
-    pieces: mpsc::Receiver<Result<Bytes>>,
-}
-
-impl SegmentBytes {
-    /// The next piece, or `None` after the last one.
+    /// Like [`Wal::rotate_if_older_than`].
     ///
     /// # Errors
     ///
-    /// [`Error::Io`] if the file cannot be read. [`Error::Truncated`] and [`Error::Closed`] if the
-    /// segment was truncated or the log has ended.
-    pub async fn try_next(&mut self) -> Result<Option<Bytes>> {
-        self.pieces.recv().await.transpose()
+    /// The errors of [`Wal::rotate_if_older_than`], and [`Error::Closed`] if the log has ended.
+    ///
+    /// # Cancel safety
+    ///
+    /// If the future is dropped before it completes, the rotation may still happen.
+    pub async fn rotate_if_older_than(&self, age: Duration) -> Result<()> {
+        let (done, answer) = Completion::new();
+        self.source.log.ask(Request::Rotate(age, done)).await?;
+        answer.await
     }
 }
 
-impl Stream for SegmentBytes {
-    type Item = Result<Bytes>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Self::Item>> {
-        self.pieces.poll_recv(context)
-    }
-}
-
-impl fmt::Debug for SegmentBytes {
+impl fmt::Debug for Segments {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("SegmentBytes").finish_non_exhaustive()
+        f.debug_struct("Segments").finish_non_exhaustive()
     }
 }
 
-/// Sends the bytes of a segment. Ends early if the receiver was dropped.
-async fn read(segment: FinishedSegment, outbox: mpsc::Sender<Result<Bytes>>) {
-    if let Err(error) = send_all(&segment, &outbox).await {
-        // If this fails, the receiver was dropped.
-        let _ = outbox.send(Err(error)).await;
-    }
-}
-
-async fn send_all(segment: &FinishedSegment, outbox: &mpsc::Sender<Result<Bytes>>) -> Result<()> {
-    let Sealed { header, end, .. } = &segment.sealed;
-    let source = &segment.source;
-    let Some(_pin) = source.pin(header.base) else {
-        return Err(segment.gone());
-    };
-    let mut file = FinishedScan::open_bytes(&source.dir, header, *end)?;
-    while let Some(piece) = file.next()? {
-        let is_gone = |kept: &RetentionState| !kept.has(header.base);
-        let sent = source.unless(is_gone, outbox.closed(), outbox.send(Ok(piece)));
-        match sent.await {
-            Some(Ok(())) => {}
-            Some(Err(_)) => return Ok(()),
-            None => return Err(segment.gone()),
-        }
-    }
-    Ok(())
+/// The segments of a log at one moment. Returned by [`Segments::list`].
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct SegmentList {
+    /// The id of the log, or `None` until it has its first segment. Before that, no id would
+    /// survive a crash.
+    pub log_id: Option<u64>,
+    /// The finished segments, oldest first. Segments without records are not among them.
+    pub finished: Vec<FinishedSegment>,
+    /// The open segment, or `None` until one was opened.
+    pub open: Option<Header>,
+    /// The last durable record.
+    pub durable: Lsn,
 }

@@ -10,11 +10,11 @@ use crate::environment::Environment;
 use crate::error::{Error, IoFailure, Result};
 use crate::format::DATA_OFFSET;
 use crate::format::segment::Header;
-use crate::import::target::Target;
 use crate::lsn::Lsn;
 use crate::storage::Location;
 #[cfg(feature = "sim")]
 use crate::storage::sim::SimDisk;
+use crate::unfinished_dir::UnfinishedDir;
 
 /// Builds a log in a directory from the bytes of its segments, oldest first.
 ///
@@ -175,7 +175,7 @@ async fn build(
     begun: oneshot::Sender<()>,
     mut requests: mpsc::Receiver<Request>,
 ) -> Result<()> {
-    let mut target = Target::begin_again(&location).await?;
+    let mut unfinished = UnfinishedDir::begin_again(&location).await?;
     // The requests also end if the caller is dropped.
     let _ = begun.send(());
     // The bytes of the segment received so far.
@@ -184,21 +184,25 @@ async fn build(
         match request {
             Request::Begin(header) => {
                 seen = 0;
-                target.begin_segment(header).await?;
+                unfinished.begin_segment(header).await?;
             }
-            Request::Write(bytes) => write(&mut target, &mut seen, bytes)?,
-            Request::End { last, end } => target.end_segment(last, end)?,
-            Request::Finish => return target.finish().await,
+            Request::Write(bytes) => write(&mut unfinished, &mut seen, bytes)?,
+            Request::End { last, end } => unfinished.end_segment(last, end)?,
+            Request::Finish => return unfinished.finish().await,
         }
     }
     Err(Error::Interrupted)
 }
 
 /// Writes the bytes after the header block. The header block is written last.
-fn write(target: &mut Target, seen: &mut u64, mut bytes: Bytes) -> Result<(), IoFailure> {
+fn write(
+    unfinished: &mut UnfinishedDir,
+    seen: &mut u64,
+    mut bytes: Bytes,
+) -> Result<(), IoFailure> {
     let of_block = DATA_OFFSET.saturating_sub(*seen);
     *seen += bytes.len() as u64;
     let of_block = usize::try_from(of_block).unwrap_or(usize::MAX);
     bytes.advance(of_block.min(bytes.len()));
-    target.write(&bytes)
+    unfinished.write(&bytes)
 }

@@ -7,8 +7,7 @@
 //!
 //! # Examples
 //!
-#![cfg_attr(feature = "import", doc = "```")]
-#![cfg_attr(not(feature = "import"), doc = "```ignore")]
+//! ```
 //! use tidewal::import::{LogBuilder, SegmentChecker};
 //! use tidewal::{Lsn, Wal};
 //!
@@ -36,17 +35,9 @@
 //! # Ok::<(), tidewal::Error>(())
 //! # }).unwrap();
 //! ```
-//!
-// `target` is the directory under construction, which backups are written with as well.
 
-#[cfg(feature = "import")]
 mod builder;
-#[cfg(feature = "import")]
 mod checker;
-mod target;
 
-#[cfg(feature = "import")]
 pub use crate::import::builder::LogBuilder;
-#[cfg(feature = "import")]
 pub use crate::import::checker::{SegmentChecker, SegmentFlaw};
-pub(crate) use crate::import::target::Target;

@@ -25,8 +25,8 @@ use crate::error::Result;
 use crate::lsn::Lsn;
 use crate::mutants::{Mutant, is_active};
 use crate::options::Durability;
+use crate::queue::primitives::{Mutex, MutexGuard};
 use crate::small_deque::SmallDeque;
-use crate::sync::{Mutex, MutexGuard};
 
 /// The caller's end: a future of the LSN of an append's last record.
 pub(crate) struct Ack {

@@ -8,7 +8,7 @@ use crate::format::frame::{self, Draft, Kind};
 use crate::options::Durability;
 use crate::queue::cost::Cost;
 use crate::queue::frames::Frames;
-use crate::queue::order::Order;
+use crate::queue::ordered::Order;
 
 /// One record or atomic batch before it is in the queue.
 pub(crate) struct Append {

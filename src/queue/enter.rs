@@ -6,7 +6,7 @@ use crate::error::{Error, Result};
 use crate::queue::acks::Ack;
 use crate::queue::append::Append;
 use crate::queue::cost::Cost;
-use crate::queue::order::Order;
+use crate::queue::ordered::Order;
 use crate::queue::request::Request;
 use crate::queue::state::{State, controls};
 use crate::queue::wait_list::WaitList;

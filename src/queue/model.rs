@@ -30,7 +30,7 @@ use crate::options::Durability;
 use crate::queue::append::{Append, Payload, Payloads};
 use crate::queue::completion::Completion;
 use crate::queue::cost::Cost;
-use crate::queue::entering::{Appending, Entering};
+use crate::queue::enter_future::{Appending, Entering};
 use crate::queue::request::{Request, Taken};
 use crate::queue::shared::Shared;
 use crate::queue::wait_list::Turn;

@@ -15,14 +15,14 @@ use crate::executor::Executor;
 use crate::mutants::{Mutant, is_active};
 use crate::queue::cost::Cost;
 use crate::queue::enter::{Enter, NotEntered};
-use crate::queue::order::Order;
+use crate::queue::ordered::Order;
+use crate::queue::primitives::atomic::{AtomicBool, Ordering};
+use crate::queue::primitives::{Mutex, MutexGuard};
 use crate::queue::request::{Request, Taken};
 use crate::queue::state::{State, controls};
 use crate::queue::wait_list::Turn;
 use crate::retention::Retention;
 use crate::stats::counters::Counters;
-use crate::sync::atomic::{AtomicBool, Ordering};
-use crate::sync::{Mutex, MutexGuard};
 use crate::wakers::Wakers;
 
 pub(super) struct Shared {

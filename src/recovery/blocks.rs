@@ -8,7 +8,7 @@ use std::collections::VecDeque;
 use bytes::{Bytes, BytesMut};
 
 use crate::error::IoFailure;
-use crate::recovery::pages;
+use crate::recovery::bad_pages;
 use crate::storage::File;
 
 /// Reads a file in blocks.
@@ -28,7 +28,7 @@ impl Blocks {
         len: usize,
     ) -> Result<(Bytes, Option<u64>), IoFailure> {
         let mut buffer = self.buffer(len);
-        let read = pages::read(file, &mut buffer, offset)?;
+        let read = bad_pages::read(file, &mut buffer, offset)?;
         buffer.truncate(read.filled);
         let block = buffer.freeze();
         // The memory of a single large record belongs to the consumer alone.

@@ -5,7 +5,7 @@ use crate::format::segment::{self, Header, HeaderError, Remarks, Unknown};
 use crate::format::statement::Statement;
 use crate::format::{self, HEADER_BLOCK_LEN, names};
 use crate::lsn::Lsn;
-use crate::recovery::pages;
+use crate::recovery::bad_pages;
 use crate::storage::{Dir, Mode};
 
 /// The files of a log.
@@ -191,7 +191,7 @@ impl SegmentFile {
         let name = names::segment(base);
         let file = dir.open(&name, Mode::Read)?;
         let mut block = [0; HEADER_BLOCK_LEN];
-        if pages::read(&file, &mut block, 0)?.bad_page.is_some() {
+        if bad_pages::read(&file, &mut block, 0)?.bad_page.is_some() {
             return Err(damaged_header(dir, base, CorruptionKind::Unreadable).into());
         }
         let header = decode_header(dir, base, &block)?;

@@ -1,6 +1,6 @@
 //! Reading a log back, as a stream. Nothing in this module changes a file.
 //!
-//! A separate task does the work ([`replay`]): [`directory`] opens the directory and locks it,
+//! A separate task does the work ([`replay`]): [`lock_dir`] opens the directory and locks it,
 //! [`chain`] reads the headers and decides which files belong to the log, [`scan`] reads one
 //! segment record by record, and [`blocks`] reads its file block by block. [`tail`] judges how the
 //! newest segment ends. (`salvage`, for the tools, continues where a replay stops.) The task sends
@@ -10,12 +10,12 @@
 //!
 //! `docs/durability.md`, "Recovery", has the rules and the labels of all cases.
 
+pub(crate) mod bad_pages;
 mod blocks;
 mod chain;
 mod chunk;
-mod directory;
 mod finished;
-pub(crate) mod pages;
+mod lock_dir;
 mod replay;
 mod report;
 #[cfg(feature = "tools")]
@@ -39,16 +39,16 @@ use crate::record::Record;
 use crate::recovered::Recovered;
 pub(crate) use crate::recovery::chunk::Records;
 #[cfg(not(feature = "snapshot"))]
-use crate::recovery::directory::ToLock;
+use crate::recovery::lock_dir::ToLock;
 use crate::recovery::replay::{Event, Room, Source};
 use crate::storage::{Access, Dir, Location, Lock, Opener, OpenerGuard, Opening};
 
 pub(crate) use crate::recovery::chain::Start;
 #[cfg(feature = "tools")]
 pub(crate) use crate::recovery::chain::{SegmentFile, check_finished};
-#[cfg(feature = "snapshot")]
-pub(crate) use crate::recovery::directory::ToLock;
 pub(crate) use crate::recovery::finished::FinishedScan;
+#[cfg(feature = "snapshot")]
+pub(crate) use crate::recovery::lock_dir::ToLock;
 pub use crate::recovery::report::{RecoveryReport, TornTail, TornTailReason};
 
 /// A log that is being read back: a stream of its records, oldest first.

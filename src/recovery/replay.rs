@@ -10,7 +10,7 @@ use crate::observe;
 use crate::recovered::{LastSegment, Recovered};
 use crate::recovery::chain::{SegmentChain, SegmentMeta, Start};
 use crate::recovery::chunk::{Chunk, Keep, Records};
-use crate::recovery::directory::ToLock;
+use crate::recovery::lock_dir::ToLock;
 use crate::recovery::report::RecoveryReport;
 use crate::recovery::scan::{Scan, Stop};
 use crate::recovery::tail::{self, Verdict};

@@ -22,10 +22,10 @@ use crate::format::statement::Statement;
 use crate::format::walk::{Checker, Flaw, Walker};
 use crate::lsn::Lsn;
 use crate::mutants::{Mutant, is_active};
+use crate::recovery::bad_pages;
 use crate::recovery::blocks::Blocks;
 use crate::recovery::chain::SegmentMeta;
 use crate::recovery::chunk::{Block, Chunk, HELD_PER_RECORD, Keep};
-use crate::recovery::pages;
 use crate::storage::{Dir, File, Mode};
 
 /// One segment that is being read.
@@ -270,7 +270,7 @@ impl Scan {
         loop {
             let left =
                 usize::try_from(self.walker.limit().saturating_sub(offset)).unwrap_or(usize::MAX);
-            let read = pages::read(&self.file, &mut buffer[..left.min(LOOK_LEN)], offset)?;
+            let read = bad_pages::read(&self.file, &mut buffer[..left.min(LOOK_LEN)], offset)?;
             let mut bytes = &buffer[..read.filled];
             offset += read.filled as u64;
             while !bytes.is_empty() {

@@ -12,7 +12,7 @@ use crate::format::search::Search;
 use crate::format::statement::{Statement, StatementKind};
 use crate::lsn::Lsn;
 use crate::mutants::{Mutant, is_active};
-use crate::recovery::pages::{self, next_page};
+use crate::recovery::bad_pages::{self, next_page};
 use crate::recovery::report::{TornTail, TornTailReason};
 use crate::recovery::scan::{Scan, Stop};
 use crate::storage::Dir;
@@ -120,7 +120,7 @@ pub(super) fn search_rest(scan: &Scan) -> Result<Rest, IoFailure> {
     let mut offset = scan.walker.offset();
     while offset < scan.capacity() {
         let left = usize::try_from(scan.capacity() - offset).unwrap_or(usize::MAX);
-        let read = pages::read(&scan.file, &mut buffer[..left.min(SEARCH_LEN)], offset)?;
+        let read = bad_pages::read(&scan.file, &mut buffer[..left.min(SEARCH_LEN)], offset)?;
         let frames = search.frames_in(&buffer[..read.filled], offset);
         frames.for_each(|(_, frame)| rest.note(&frame));
         offset = match read.bad_page {

@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use crate::format::segment::Header;
 use crate::lsn::Lsn;
+use crate::mutants::{Mutant, is_active};
 
 /// A finished segment: complete and durable, so its records never change again.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(crate) struct Sealed {
+pub(crate) struct Finished {
     pub(crate) header: Header,
     /// The LSN of its last record.
     pub(crate) last: Lsn,
@@ -36,7 +37,7 @@ pub(crate) struct Terms {
     pub(crate) name: Arc<str>,
     /// Whether the hold is released when it exceeds its bound. Otherwise no further segment is
     /// opened.
-    pub(crate) is_released: bool,
+    pub(crate) may_be_released: bool,
     /// Whether it remains after its owner drops it, for the next owner of this name.
     pub(crate) is_lasting: bool,
 }
@@ -47,7 +48,7 @@ pub(crate) struct RetentionState {
     /// `None` until the log has a segment. Before that, it has no id that would survive a crash.
     pub(crate) log_id: Option<u64>,
     /// Oldest first. Segments without records are not among them.
-    pub(crate) sealed: Vec<Sealed>,
+    pub(crate) finished: Vec<Finished>,
     /// The open segment, or `None` until one was opened.
     pub(crate) open: Option<Header>,
     /// Everything below it was truncated.
@@ -67,17 +68,17 @@ pub(crate) struct RetentionState {
 
 impl RetentionState {
     /// The truncated segments that this hold keeps. Other holds may keep them too.
-    pub(crate) fn held_back(&self, hold: Hold) -> &[Sealed] {
-        let is_let_go = |sealed: &Sealed| sealed.last < hold.from;
-        let rest = &self.sealed[self.sealed.partition_point(is_let_go)..];
-        let is_truncated = |sealed: &Sealed| sealed.last < self.truncated;
+    pub(crate) fn held_back(&self, hold: Hold) -> &[Finished] {
+        let is_let_go = |finished: &Finished| finished.last < hold.from;
+        let rest = &self.finished[self.finished.partition_point(is_let_go)..];
+        let is_truncated = |finished: &Finished| finished.last < self.truncated;
         &rest[..rest.partition_point(is_truncated)]
     }
 
     /// The bytes of these segments on disk.
     pub(crate) fn held_bytes(&self, hold: Hold) -> u64 {
         let segments = self.held_back(hold).iter();
-        segments.map(|sealed| sealed.header.capacity).sum()
+        segments.map(|finished| finished.header.capacity).sum()
     }
 
     /// The highest LSN, at most `before`, below which no hold keeps anything.
@@ -89,7 +90,7 @@ impl RetentionState {
     /// The LSN for a postponed truncation, if a truncated segment that no hold keeps still exists.
     pub(super) fn put_off(&self) -> Option<Lsn> {
         let free = self.free_before(self.truncated);
-        let oldest = self.sealed.first()?;
+        let oldest = self.finished.first()?;
         (oldest.last < free).then_some(self.truncated)
     }
 
@@ -97,4 +98,71 @@ impl RetentionState {
         let bytes = self.held_bytes(hold);
         bytes > 0 && bytes >= hold.limit
     }
+}
+
+/// Where a record is.
+impl RetentionState {
+    /// The oldest record that is kept, or `None` if there is none.
+    pub(crate) fn oldest(&self) -> Option<Lsn> {
+        let oldest = self.finished.first().map(|finished| finished.header.base);
+        oldest.or(self.open.map(|open| open.base))
+    }
+
+    /// Whether the finished segment with this base still exists.
+    pub(crate) fn has(&self, base: Lsn) -> bool {
+        let found = self
+            .finished
+            .partition_point(|finished| finished.header.base < base);
+        self.finished
+            .get(found)
+            .is_some_and(|finished| finished.header.base == base)
+    }
+
+    /// Whether a record is in a finished segment or was truncated.
+    pub(crate) fn is_finished(&self, lsn: Lsn) -> bool {
+        self.open.is_none_or(|open| lsn < open.base)
+    }
+
+    /// Whether there is a finished segment with `lsn` or a later record.
+    pub(crate) fn has_finished(&self, lsn: Lsn) -> bool {
+        self.finished
+            .last()
+            .is_some_and(|finished| lsn <= finished.last)
+    }
+
+    pub(crate) fn segment_of(&self, lsn: Lsn) -> SegmentState {
+        let found = self
+            .finished
+            .partition_point(|finished| finished.last < lsn);
+        let finished = self.finished.get(found);
+        match (finished, self.open) {
+            _ if self.is_closing => SegmentState::Closing,
+            (None, Some(header)) if is_active(Mutant::OpenSegmentRead) => {
+                SegmentState::Finished(Finished {
+                    header,
+                    last: lsn,
+                    end: header.capacity,
+                })
+            }
+            (Some(finished), _) if finished.header.base <= lsn => SegmentState::Finished(*finished),
+            (None, Some(open)) if open.base <= lsn => SegmentState::Open,
+            _ => SegmentState::Truncated {
+                oldest: self.oldest().unwrap_or(lsn.next()),
+            },
+        }
+    }
+}
+
+/// The state of the segment that a durable record was written to.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum SegmentState {
+    Finished(Finished),
+    /// Still being written.
+    Open,
+    Truncated {
+        /// The oldest record that is kept, or the LSN that the first record would have.
+        oldest: Lsn,
+    },
+    /// The log is closing: files are no longer read.
+    Closing,
 }

@@ -7,8 +7,8 @@ use crate::error::Error;
 use crate::format::{names, segment};
 use crate::lsn::Lsn;
 use crate::recovery::{Context, Recovery, Start, ToLock};
-use crate::snapshot::chain::Chain;
 use crate::snapshot::error::Result;
+use crate::snapshot::lineage::Chain;
 use crate::snapshot::{Snapshot, SnapshotFile, SnapshotInput, WorkContext, files};
 use crate::storage::{Access, Dir, Lock, Mode};
 

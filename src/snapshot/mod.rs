@@ -62,10 +62,10 @@
 //! # }).unwrap();
 //! ```
 
-mod chain;
 mod error;
 mod files;
 mod input;
+mod lineage;
 mod locked;
 mod output;
 mod pace;
@@ -82,8 +82,8 @@ use crate::executor::Executor;
 use crate::lsn::Lsn;
 use crate::queue::Progress;
 use crate::retention::Retention;
-use crate::snapshot::chain::Chain;
 use crate::snapshot::files::Target;
+use crate::snapshot::lineage::Chain;
 use crate::snapshot::pace::Pace;
 use crate::storage::{Closing, Dir, Lock};
 use crate::wal::Wal;

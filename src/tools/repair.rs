@@ -19,7 +19,7 @@ use std::path::PathBuf;
 
 use crate::error::{IoFailure, Result};
 use crate::format::segment::Header;
-use crate::recovery::pages;
+use crate::recovery::bad_pages;
 use crate::storage::{Access, Dir, Mode};
 use crate::tools::plan::{self, RepairPlan, failed};
 use crate::tools::survey::{Depth, Observer, Survey, take};
@@ -173,11 +173,11 @@ async fn copy(dir: &Dir, name: &str, folder: &Dir, second: &str) -> Result<(), I
     let mut buffer = vec![0; PIECE_LEN];
     let mut offset = 0;
     loop {
-        let read = pages::read(&from, &mut buffer, offset)?;
+        let read = bad_pages::read(&from, &mut buffer, offset)?;
         to = to.write_at(&buffer[..read.filled], offset)?.0;
         offset = match read.bad_page {
             // The page stays a hole, and `REPAIR.txt` names the place.
-            Some(page) => pages::next_page(page),
+            Some(page) => bad_pages::next_page(page),
             None if read.filled == 0 => return to.sync().await.map(drop),
             None => offset + read.filled as u64,
         };

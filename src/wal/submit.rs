@@ -9,7 +9,7 @@ use crate::error::{Error, Result, TrySubmitError};
 use crate::lsn::Lsn;
 use crate::options::Durability;
 use crate::queue::append::{Append, Payload, Payloads};
-use crate::queue::order::Order;
+use crate::queue::ordered::Order;
 use crate::wal::{PendingAppend, PendingBatch, Shared, Wal, pending};
 
 /// Submitting, as part of an ordered sequence or not.

@@ -13,7 +13,7 @@ use crate::lsn::Lsn;
 use crate::mutants::{Mutant, is_active};
 use crate::recovered::{LastSegment, Recovered};
 use crate::storage::{Dir, File, Mode, PAGE_LEN, Synced};
-use crate::writer::segment;
+use crate::writer::statements;
 use crate::writer::unshare::{open_to_change, replace};
 
 /// Makes everything recovered durable, and removes leftovers.
@@ -28,7 +28,7 @@ pub(super) async fn adopt(dir: &Dir, recovered: &Recovered) -> Result<Synced, Io
     if let Some(head) = recovered.segments.first()
         && !recovered.stale.is_empty()
     {
-        segment::mark_as_head(dir, head).await?;
+        statements::mark_as_head(dir, head).await?;
     }
     remove(dir, &recovered.stale);
     dir.sync()
@@ -51,7 +51,7 @@ pub(super) async fn adopt_last(dir: &Dir, last: &LastSegment, end: Lsn) -> Resul
     if is_active(Mutant::RecoveredAppendedTo) {
         return Ok(());
     }
-    segment::seal(file, &last.header.key(), end, last.end).await
+    statements::seal(file, &last.header.key(), end, last.end).await
 }
 
 /// Makes a segment durable, regardless of the state of the cache.

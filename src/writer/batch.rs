@@ -19,7 +19,7 @@ use crate::queue::append::AppendNote;
 use crate::queue::completion::Completion;
 use crate::queue::cost::Cost;
 use crate::queue::frames::Frames;
-use crate::queue::order::Refusals;
+use crate::queue::ordered::Refusals;
 use crate::small_deque::SmallDeque;
 use crate::stats::FlushCause;
 use crate::stats::figures::BatchFacts;

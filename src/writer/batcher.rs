@@ -12,7 +12,7 @@ use crate::queue::append::AppendNote;
 use crate::queue::completion::Completion;
 use crate::queue::cost::Cost;
 use crate::queue::frames::Frames;
-use crate::queue::order::{Refusal, Refusals};
+use crate::queue::ordered::{Refusal, Refusals};
 use crate::queue::request::{Request, Taken};
 use crate::stats::FlushCause;
 use crate::writer::batch::{Batch, Due};

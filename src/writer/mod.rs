@@ -2,9 +2,11 @@
 //!
 //! In reading order: [`task`] is the loop. [`batcher`] takes requests out of the queue until a
 //! batch must be written, and [`linger`] waits briefly for more of them. [`batch`] is the life of a
-//! batch as a chain of types. [`tail`] is the end of the log and its rotation, and [`segment`] the
-//! file that is being written. [`spares`] has files ready for rotation, which [`preallocator`]
-//! makes with [`spare_factory`]. [`disk_error`] says which failures poison the log. [`adopt`]
+//! batch as a chain of types. [`tail`] says where the next record goes, [`segment`] is the file
+//! that is being written, and [`segments`] adds one (rotation) and cuts the oldest off (truncation).
+//! [`statements`] writes seals, links and head marks. [`spares`] has files ready for rotation, which
+//! [`preallocator`] makes with [`spare_factory`], or takes from [`retire`], which recycles or removes
+//! truncated segments. [`zero_fill`] writes zeros ahead of the records. [`disk_error`] says which failures poison the log. [`adopt`]
 //! prepares a recovered log for appending. [`stall_monitor`] watches the writer for stalls.
 //! [`unshare`] keeps hard-link backups unchanged. (`repair_ops` is what a repair writes.)
 
@@ -16,19 +18,22 @@ mod linger;
 mod preallocator;
 #[cfg(feature = "tools")]
 pub(crate) mod repair_ops;
+mod retire;
 mod segment;
+mod segments;
 #[cfg(any(feature = "metrics", feature = "tracing"))]
-mod slow;
+mod slow_sync;
 mod spare_factory;
 mod spares;
 #[cfg(any(feature = "metrics", feature = "tracing"))]
 mod stall_monitor;
 #[cfg(not(any(feature = "metrics", feature = "tracing")))]
 mod stall_monitor_noop;
+mod statements;
 mod tail;
 mod task;
 mod unshare;
-mod write_ahead;
+mod zero_fill;
 
 use crate::error::Result;
 use crate::executor::Executor;

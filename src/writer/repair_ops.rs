@@ -7,10 +7,11 @@ use crate::lsn::Lsn;
 use crate::recovered::LastSegment;
 use crate::storage::{Dir, File, Mode, Onto};
 use crate::writer::adopt;
-use crate::writer::segment::{self, Segment};
+use crate::writer::segment::Segment;
 use crate::writer::spare_factory::{Spare, create_free};
+use crate::writer::statements;
 use crate::writer::unshare::open_to_change;
-use crate::writer::write_ahead::WriteAhead;
+use crate::writer::zero_fill::ZeroFill;
 
 /// Creates a segment without records, and seals it. If that fails before the file has its name, or if
 /// there is no room for the seal, the file is removed.
@@ -25,7 +26,7 @@ pub(crate) async fn begin(dir: &Dir, header: &Header) -> Result<(), IoFailure> {
 
 async fn begin_in(dir: &Dir, name: String, file: File, header: &Header) -> Result<(), IoFailure> {
     let file = file.allocate(header.capacity)?;
-    let ahead = WriteAhead::DONE;
+    let ahead = ZeroFill::DONE;
     match Segment::open(dir, Spare { name, file, ahead }, *header, Onto::Nothing).await {
         Ok(segment) => {
             let sealed = segment.seal().await;
@@ -40,7 +41,7 @@ async fn begin_in(dir: &Dir, name: String, file: File, header: &Header) -> Resul
 
 /// Writes and syncs the head mark of this segment.
 pub(crate) async fn mark_as_head(dir: &Dir, header: &Header) -> Result<(), IoFailure> {
-    segment::mark_as_head(dir, header).await?;
+    statements::mark_as_head(dir, header).await?;
     Ok(())
 }
 

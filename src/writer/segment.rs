@@ -3,19 +3,19 @@
 use crate::error::IoFailure;
 use crate::format::frame::Key;
 use crate::format::segment::{self, Header, Predecessor};
-use crate::format::statement::{Statement, StatementKind};
+use crate::format::statement::StatementKind;
 use crate::format::{self, names};
 use crate::lsn::Lsn;
 use crate::mutants::{Mutant, is_active, skip_next_sync};
 use crate::queue::frames::Frames;
 #[cfg(tidewal_mutants)]
 use crate::recovered::LastSegment;
-use crate::retention::Sealed;
+use crate::retention::Finished;
 use crate::storage::{Dir, File, Mode, Onto, Present, Synced, Wrote};
 use crate::writer::disk_error::DiskError;
 use crate::writer::spare_factory::Spare;
-use crate::writer::unshare::open_to_change;
-use crate::writer::write_ahead::WriteAhead;
+use crate::writer::statements;
+use crate::writer::zero_fill::ZeroFill;
 
 /// An open segment.
 ///
@@ -28,7 +28,7 @@ pub(super) struct Segment {
     end: u64,
     /// The offset at which the synced records end.
     synced: u64,
-    ahead: WriteAhead,
+    ahead: ZeroFill,
     next: Lsn,
     /// Whether the mark is up to date.
     is_marked: bool,
@@ -82,7 +82,7 @@ impl Segment {
             key: header.key(),
             end: last.end,
             synced: last.end,
-            ahead: WriteAhead::DONE,
+            ahead: ZeroFill::DONE,
             next,
             is_marked: true,
         })
@@ -125,8 +125,8 @@ impl Segment {
     }
 
     /// The segment as a finished one.
-    pub(super) fn as_sealed(&self) -> Sealed {
-        Sealed {
+    pub(super) fn as_finished(&self) -> Finished {
+        Finished {
             header: self.header,
             last: self.next.prev(),
             end: self.end,
@@ -170,8 +170,9 @@ impl Segment {
     /// one for records would be consumed by a failure.
     pub(super) fn mark(&mut self, dir: &Dir) {
         let file = dir.open(&names::segment(self.header.base), Mode::Write);
-        let marked =
-            file.and_then(|file| state(file, &self.key, StatementKind::Mark, self.next.prev()));
+        let marked = file.and_then(|file| {
+            statements::state(file, &self.key, StatementKind::Mark, self.next.prev())
+        });
         drop(marked);
         self.is_marked = true;
     }
@@ -179,19 +180,21 @@ impl Segment {
     /// Writes and syncs the head mark, through the segment's own file even if that has another
     /// name: a copy under the segment's name would be taken for a replaced file.
     pub(super) async fn mark_as_head(mut self) -> Result<Self, IoFailure> {
-        self.file = write_head_mark(self.file, &self.header).await?.0;
+        self.file = statements::write_head_mark(self.file, &self.header)
+            .await?
+            .0;
         Ok(self)
     }
 
     /// Seals the segment. Everything in it must be durable.
     pub(super) async fn seal(self) -> Result<(), IoFailure> {
-        seal(self.file, &self.key, self.next.prev(), self.end).await
+        statements::seal(self.file, &self.key, self.next.prev(), self.end).await
     }
 
     /// Links the segment to a successor. Everything in it must be durable.
     pub(super) async fn link(self) -> Result<(), IoFailure> {
         let (room, end) = (self.room(), self.end);
-        let file = link(self.file, &self.key, self.next.prev()).await?;
+        let file = statements::link(self.file, &self.key, self.next.prev()).await?;
         if room > self.header.capacity / 4 {
             // The segment was finished before it was full.
             file.release(end);
@@ -237,42 +240,6 @@ fn did_nothing(dir: &Dir, file: &File, segment: &str, fault: &IoFailure) -> bool
     }
     fault.is_refused_at_once()
         || (file.check_present().is_ok() && (fault.is_taken() || is_absent()))
-}
-
-/// Writes and syncs a seal that names the record `last`, and frees the space from `end` on: nothing
-/// more is appended, and a service that restarts often must not fill the disk.
-pub(super) async fn seal(file: File, key: &Key, last: Lsn, end: u64) -> Result<(), IoFailure> {
-    let (file, _) = state(file, key, StatementKind::Seal, last)?.sync().await?;
-    file.release(end);
-    Ok(())
-}
-
-/// Like [`seal`], for a segment that has a successor.
-pub(super) async fn link(file: File, key: &Key, last: Lsn) -> Result<File, IoFailure> {
-    let (file, _) = state(file, key, StatementKind::Link, last)?.sync().await?;
-    Ok(file)
-}
-
-/// Overwrites and syncs the segment's statement.
-fn state(file: File, key: &Key, kind: StatementKind, last: Lsn) -> Result<File, IoFailure> {
-    let statement = Statement::new(kind, last).encode(key);
-    Ok(file
-        .write_at(&statement, segment::STATEMENT_OFFSET as u64)?
-        .0)
-}
-
-/// Writes and syncs the head mark of a segment.
-pub(super) async fn mark_as_head(dir: &Dir, header: &Header) -> Result<Synced, DiskError> {
-    let file = open_to_change(dir, &names::segment(header.base), u64::MAX).await?;
-    let marked = write_head_mark(file, header).await;
-    marked.map(|(_, synced)| synced).map_err(DiskError::Broken)
-}
-
-async fn write_head_mark(file: File, header: &Header) -> Result<(File, Synced), IoFailure> {
-    let mark = segment::encode_head_mark(header);
-    let (file, _) = file.write_at(&mark, segment::HEAD_MARK_OFFSET as u64)?;
-    skip_next_sync(Mutant::HeadMarkUnsynced);
-    file.sync().await
 }
 
 /// Writes and syncs the header block of a file that is not a segment yet. If that fails, the file

@@ -6,13 +6,13 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use crate::error::IoFailure;
 use crate::format::names;
 use crate::storage::{Dir, File, Mode};
-use crate::writer::write_ahead::WriteAhead;
+use crate::writer::zero_fill::ZeroFill;
 
 /// A file of full length under the name of a spare. Its contents do not matter.
 pub(super) struct Spare {
     pub(super) name: String,
     pub(super) file: File,
-    pub(super) ahead: WriteAhead,
+    pub(super) ahead: ZeroFill,
 }
 
 /// Makes files of a segment's length.
@@ -21,7 +21,7 @@ pub(super) struct SpareFactory {
     pub(super) dir: Dir,
     pub(super) len: u64,
     /// How new files are written ahead by the writer. If preallocation is off, they are not.
-    ahead: WriteAhead,
+    ahead: ZeroFill,
     /// The number in the next file's name.
     next: Arc<AtomicU64>,
 }
@@ -34,8 +34,8 @@ impl SpareFactory {
             dir: dir.clone(),
             len,
             ahead: match is_preallocated {
-                true => WriteAhead::NOTHING,
-                false => WriteAhead::DONE,
+                true => ZeroFill::NOTHING,
+                false => ZeroFill::DONE,
             },
             next: Arc::default(),
         }

@@ -15,7 +15,8 @@ use crate::options::WalOptions;
 use crate::queue::completion::Completion;
 use crate::retention::Retention;
 use crate::storage::{Dir, File, Lock};
-use crate::writer::preallocator::{Preallocator, Recycled, Retired, SpareRequest};
+use crate::writer::preallocator::{Preallocator, SpareRequest};
+use crate::writer::retire::{Recycler, Retired};
 use crate::writer::spare_factory::{Spare, SpareFactory};
 
 /// The writer's end.
@@ -45,15 +46,13 @@ impl Spares {
         let owes_removals = Arc::default();
         let preallocator = Preallocator {
             factory: factory.clone(),
-            retention: Arc::clone(retention),
+            recycler: Recycler::new(Arc::clone(retention), Arc::clone(&owes_removals)),
             _lock: lock,
             executor,
             count,
             ready: ready_sender,
             jobs: inbox,
-            owes_removals: Arc::clone(&owes_removals),
             unfinished: None,
-            recycled: Recycled::default(),
         };
         executor.run("tidewal-spares", dir.path(), preallocator.run(end))?;
         Ok(Self {

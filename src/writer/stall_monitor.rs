@@ -18,7 +18,7 @@ use crate::executor::{Executor, race};
 use crate::options::WalOptions;
 use crate::queue::{Inbox, Watched};
 use crate::storage::Dir;
-use crate::writer::slow::Slow;
+use crate::writer::slow_sync::Slow;
 
 /// The writer's end. The task ends when this is dropped.
 pub(super) struct StallMonitor {

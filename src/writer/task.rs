@@ -21,9 +21,10 @@ use crate::writer::adopt::adopt;
 use crate::writer::batch::{Batch, DurableUpTo, Unsynced};
 use crate::writer::batcher::{Action, Batcher, WriterState};
 use crate::writer::disk_error::DiskError;
+use crate::writer::segments::Segments;
 use crate::writer::spares::Spares;
 use crate::writer::stall_monitor::StallMonitor;
-use crate::writer::tail::{Segments, Tail};
+use crate::writer::tail::Tail;
 
 /// Runs a log from its adoption to its end. Holds the lock for that time.
 pub(super) async fn run(

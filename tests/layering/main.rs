@@ -22,15 +22,20 @@ const ALLOWED: &[(&str, &[&str])] = &[
     ("executor", &["error"]),
     ("environment", &["executor", "storage"]),
     ("mutants", &[]),
-    ("sync", &[]),
     (
         "options",
-        &["error", "lsn", "Error", "Lsn", "Result", "format"],
+        &[
+            "error", "lsn", "Error", "Lsn", "Result", "format", "options",
+        ],
     ),
     ("format", &["Lsn", "lsn", "format", "mutants"]),
     ("recovered", &["lsn", "format"]),
     ("storage", &["rng", "error", "format", "storage", "mutants"]),
     ("retention", &["lsn", "format", "mutants", "retention"]),
+    (
+        "unfinished_dir",
+        &["error", "format", "lsn", "mutants", "storage"],
+    ),
     (
         "import",
         &[
@@ -41,6 +46,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "lsn",
             "mutants",
             "storage",
+            "unfinished_dir",
         ],
     ),
     ("hold", &["error", "lsn", "queue", "retention", "wal"]),
@@ -81,7 +87,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "retention",
             "format",
             "storage",
-            "sync",
             "wakers",
             "queue",
         ],
@@ -144,7 +149,7 @@ const ALLOWED: &[(&str, &[&str])] = &[
         &[
             "error",
             "feed",
-            "import",
+            "unfinished_dir",
             "lsn",
             "queue",
             "retention",
@@ -170,7 +175,6 @@ const ALLOWED: &[(&str, &[&str])] = &[
             "recovery",
             "wal",
             "snapshot",
-            "mutants",
         ],
     ),
     (

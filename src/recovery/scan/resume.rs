@@ -6,8 +6,8 @@ use crate::error::IoFailure;
 use crate::format::frame;
 use crate::format::search::Search;
 use crate::lsn::Lsn;
+use crate::recovery::bad_pages::next_page;
 use crate::recovery::chunk::Chunk;
-use crate::recovery::pages::next_page;
 use crate::recovery::scan::{BLOCK_LEN, Scan, Stop};
 
 impl Scan {

@@ -15,7 +15,7 @@ use crate::format::names;
 use crate::storage::access::{Access, DirKey, FileId, LockOwner, SystemLock};
 use crate::storage::backend::{Backend, BackendFile, FileInfo, Locator, Mode, Onto};
 use crate::storage::disk::file::DiskFile;
-use crate::storage::disk::held_lock::{LOCK_TABLE, lock_file};
+use crate::storage::disk::flock::{LOCK_TABLE, lock_file};
 use crate::storage::disk::path::DiskPath;
 use crate::storage::disk::random::random;
 use crate::storage::disk::regular;
@@ -266,7 +266,7 @@ pub(super) fn open_directory(dir: impl AsFd, name: &str) -> Result<OwnedFd, Errn
 #[cfg(target_os = "linux")]
 pub(super) fn sync(directory: impl AsFd) -> Result<(), Errno> {
     retry_on_intr(|| fsync(&directory))?;
-    super::aborted::check(&directory)
+    super::aborted_journal::check(&directory)
 }
 
 #[cfg(not(any(target_os = "linux", target_vendor = "apple")))]

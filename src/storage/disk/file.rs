@@ -147,7 +147,7 @@ impl DiskFile {
         self.file.sync_data()?;
         if !self.blocks.are_settled() {
             #[cfg(target_os = "linux")]
-            super::aborted::check(&self.file)?;
+            super::aborted_journal::check(&self.file)?;
             self.blocks.settle();
         }
         Ok(())

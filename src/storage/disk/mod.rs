@@ -3,16 +3,14 @@
 //! A directory is held open and its files are named relative to it ([`dir`]), so a change of its
 //! path cannot make the log write elsewhere. On systems without such calls, the absolute path is
 //! fixed when the directory is opened, and the directory is protected from being renamed
-//! ([`elsewhere`]).
+//! ([`without_openat`]).
 
 #[cfg(target_os = "linux")]
-mod aborted;
+mod aborted_journal;
 #[cfg(unix)]
 mod dir;
-#[cfg(not(unix))]
-mod elsewhere;
 mod file;
-mod held_lock;
+mod flock;
 #[cfg(target_os = "linux")]
 mod lock_owners;
 #[cfg(unix)]
@@ -21,6 +19,8 @@ mod path;
 mod random;
 #[cfg(unix)]
 mod regular;
+#[cfg(not(unix))]
+mod without_openat;
 
 use std::path::Path;
 use std::sync::Arc;

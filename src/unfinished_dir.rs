@@ -15,7 +15,7 @@ use crate::storage::{Access, Dir, File, Location, Mode, Opening};
 use crate::storage::{Lock, Opener};
 
 /// A directory under construction. Segments are written in the order of their LSNs.
-pub(crate) struct Target {
+pub(crate) struct UnfinishedDir {
     dir: Dir,
     /// Excludes other imports if the directory may hold the files of an interrupted one.
     #[cfg(feature = "import")]
@@ -37,17 +37,17 @@ struct Draft {
     end: (Lsn, u64),
 }
 
-impl Target {
+impl UnfinishedDir {
     /// Begins in a directory that does not exist or is empty.
     pub(crate) async fn begin(location: &Location) -> Result<Self> {
-        let mut target = Self::new(open(location)?);
-        if let Some(file) = files(&target.dir)?.into_iter().next() {
-            return Err(target.not_empty(file));
+        let mut unfinished = Self::new(open(location)?);
+        if let Some(file) = files(&unfinished.dir)?.into_iter().next() {
+            return Err(unfinished.not_empty(file));
         }
-        match target.mark_unfinished().await {
-            Ok(()) => Ok(target),
+        match unfinished.mark_unfinished().await {
+            Ok(()) => Ok(unfinished),
             Err(error) => {
-                target.give_up();
+                unfinished.give_up();
                 Err(error)
             }
         }
@@ -59,21 +59,21 @@ impl Target {
     pub(crate) async fn begin_again(location: &Location) -> Result<Self> {
         let dir = open(location)?;
         let lock = dir.lock(Access::Append, &Opener::default()).await?;
-        let mut target = Self {
+        let mut unfinished = Self {
             _lock: Some(lock),
             ..Self::new(dir)
         };
-        let leftovers = target.leftovers()?;
+        let leftovers = unfinished.leftovers()?;
         if leftovers.is_empty() {
-            target.mark_unfinished().await?;
-            return Ok(target);
+            unfinished.mark_unfinished().await?;
+            return Ok(unfinished);
         }
         // The mark of the earlier import may not be durable.
-        target.dir.sync()?;
+        unfinished.dir.sync()?;
         let mut segments = leftovers.iter().filter(|name| *name != names::RESTORING);
-        segments.try_for_each(|name| target.dir.remove(name))?;
-        target.dir.sync()?;
-        Ok(target)
+        segments.try_for_each(|name| unfinished.dir.remove(name))?;
+        unfinished.dir.sync()?;
+        Ok(unfinished)
     }
 
     fn new(dir: Dir) -> Self {
@@ -307,8 +307,8 @@ mod tests {
     async fn regression_a_backup_that_another_one_overtakes_leaves_its_files_alone() {
         let scratch = tempfile::tempdir().expect("there is room for a directory");
         let location = DiskPath::location(scratch.path());
-        let mut late = Target::new(open(&location).expect("it is there"));
-        let first = Target::begin(&location).await;
+        let mut late = UnfinishedDir::new(open(&location).expect("it is there"));
+        let first = UnfinishedDir::begin(&location).await;
         let mut first = first.expect("the directory is empty");
         late.mark_unfinished().await.expect_err("it is taken");
         late.give_up();

@@ -11,69 +11,7 @@ use tokio::sync::watch;
 use crate::lsn::Lsn;
 use crate::mutants::{Mutant, is_active};
 use crate::retention::Retention;
-use crate::retention::state::{RetentionState, Sealed};
-
-/// The state of the segment that a durable record was written to.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum SegmentState {
-    Finished(Sealed),
-    /// Still being written.
-    Open,
-    Truncated {
-        /// The oldest record that is kept, or the LSN that the first record would have.
-        oldest: Lsn,
-    },
-    /// The log is closing: files are no longer read.
-    Closing,
-}
-
-impl RetentionState {
-    /// The oldest record that is kept, or `None` if there is none.
-    pub(crate) fn oldest(&self) -> Option<Lsn> {
-        let oldest = self.sealed.first().map(|sealed| sealed.header.base);
-        oldest.or(self.open.map(|open| open.base))
-    }
-
-    /// Whether the finished segment with this base still exists.
-    pub(crate) fn has(&self, base: Lsn) -> bool {
-        let found = self
-            .sealed
-            .partition_point(|sealed| sealed.header.base < base);
-        self.sealed
-            .get(found)
-            .is_some_and(|sealed| sealed.header.base == base)
-    }
-
-    /// Whether a record is in a finished segment or was truncated.
-    pub(crate) fn is_finished(&self, lsn: Lsn) -> bool {
-        self.open.is_none_or(|open| lsn < open.base)
-    }
-
-    /// Whether there is a finished segment with `lsn` or a later record.
-    pub(crate) fn has_finished(&self, lsn: Lsn) -> bool {
-        self.sealed.last().is_some_and(|sealed| lsn <= sealed.last)
-    }
-
-    pub(crate) fn segment_of(&self, lsn: Lsn) -> SegmentState {
-        let found = self.sealed.partition_point(|sealed| sealed.last < lsn);
-        let sealed = self.sealed.get(found);
-        match (sealed, self.open) {
-            _ if self.is_closing => SegmentState::Closing,
-            (None, Some(header)) if is_active(Mutant::OpenSegmentRead) => {
-                SegmentState::Finished(Sealed {
-                    header,
-                    last: lsn,
-                    end: header.capacity,
-                })
-            }
-            (Some(sealed), _) if sealed.header.base <= lsn => SegmentState::Finished(*sealed),
-            (None, Some(open)) if open.base <= lsn => SegmentState::Open,
-            _ => SegmentState::Truncated {
-                oldest: self.oldest().unwrap_or(lsn.next()),
-            },
-        }
-    }
-}
+use crate::retention::state::{RetentionState, SegmentState};
 
 impl Retention {
     pub(crate) fn subscribe(&self) -> watch::Receiver<RetentionState> {

@@ -1,11 +1,13 @@
 //! Holds that callers take: whether the requested records are still kept, and what happens when a
 //! hold reaches its bound.
 
+use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::lsn::Lsn;
 use crate::retention::Retention;
-use crate::retention::state::{Hold, HoldId, RetentionState, Sealed, Terms};
+use crate::retention::state::{Finished, Hold, HoldId, RetentionState, Terms};
 
 /// Why a hold is refused.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
@@ -19,17 +21,17 @@ pub(crate) enum Refusal {
 impl RetentionState {
     /// The oldest record that no running truncation removes, or `None` if there is none.
     fn oldest_to_stay(&self) -> Option<Lsn> {
-        let stays = |sealed: &&Sealed| sealed.last >= self.going;
-        let sealed = self.sealed.iter().find(stays);
-        let oldest = sealed.map(|sealed| sealed.header.base);
+        let stays = |finished: &&Finished| finished.last >= self.going;
+        let finished = self.finished.iter().find(stays);
+        let oldest = finished.map(|finished| finished.header.base);
         oldest.or(self.open.map(|open| open.base))
     }
 
     /// The number of segments that are kept only because of holds, and their bytes.
     pub(crate) fn held(&self) -> (u64, u64) {
-        let is_truncated = |sealed: &Sealed| sealed.last < self.truncated;
-        let held = &self.sealed[..self.sealed.partition_point(is_truncated)];
-        let bytes = held.iter().map(|sealed| sealed.header.capacity).sum();
+        let is_truncated = |finished: &Finished| finished.last < self.truncated;
+        let held = &self.finished[..self.finished.partition_point(is_truncated)];
+        let bytes = held.iter().map(|finished| finished.header.capacity).sum();
         (held.len() as u64, bytes)
     }
 
@@ -40,7 +42,11 @@ impl RetentionState {
     }
 
     fn release_exhausted(&mut self) -> bool {
-        let is_released = |id: &HoldId| self.terms.get(id).is_some_and(|terms| terms.is_released);
+        let is_released = |id: &HoldId| {
+            self.terms
+                .get(id)
+                .is_some_and(|terms| terms.may_be_released)
+        };
         let exhausted = self.holds.iter();
         let exhausted = exhausted.filter(|(id, hold)| is_released(id) && self.is_exhausted(**hold));
         let exhausted: Vec<_> = exhausted.map(|(id, _)| *id).collect();
@@ -165,5 +171,62 @@ impl Retention {
             has_released
         });
         put_off
+    }
+}
+
+/// The functions for holds.
+///
+/// A hold that is moved or released may have postponed a truncation. If so, these functions return
+/// the LSN to truncate before. Moving the hold and checking are one atomic step: a truncation comes
+/// either before it and is seen, or after it and is not postponed.
+impl Retention {
+    /// Adds a hold at `from`. A truncation that has already begun may still remove segments. A
+    /// caller that must know sends the writer a request afterwards, which is served after that
+    /// truncation.
+    pub(crate) fn add_hold(&self, hold: Hold) -> HoldId {
+        let id = self.next_id();
+        self.kept.send_modify(|kept| {
+            kept.holds.insert(id, hold);
+        });
+        id
+    }
+
+    fn next_id(&self) -> HoldId {
+        HoldId(self.last_id.fetch_add(1, Ordering::Relaxed) + 1)
+    }
+
+    /// Moves a hold to `from`. A hold never moves back.
+    pub(crate) fn move_hold(&self, id: HoldId, from: Lsn) -> Option<Lsn> {
+        self.change_holds(|holds| {
+            if let Some(hold) = holds.get_mut(&id) {
+                hold.from = hold.from.max(from);
+            }
+        })
+    }
+
+    pub(crate) fn remove_hold(&self, id: HoldId) -> Option<Lsn> {
+        self.change_holds(|holds| {
+            holds.remove(&id);
+        })
+    }
+
+    fn change_holds(&self, change: impl FnOnce(&mut BTreeMap<HoldId, Hold>)) -> Option<Lsn> {
+        let mut put_off = None;
+        self.kept.send_if_modified(|kept| {
+            let before = kept.holds.clone();
+            change(&mut kept.holds);
+            put_off = kept.put_off();
+            kept.holds != before
+        });
+        put_off
+    }
+
+    /// The name of a hold that exceeds its bound, so no further segment may be opened.
+    pub(crate) fn exhausted_hold(&self) -> Option<Arc<str>> {
+        let kept = self.kept.borrow();
+        let mut exhausted = kept.holds().filter(|(_, hold, _)| kept.is_exhausted(*hold));
+        exhausted
+            .next()
+            .map(|(_, _, terms)| Arc::clone(&terms.name))
     }
 }

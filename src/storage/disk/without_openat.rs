@@ -13,7 +13,7 @@ use crate::format::names;
 use crate::storage::access::{Access, DirKey, FileId, LockOwner, SystemLock};
 use crate::storage::backend::{Backend, BackendFile, FileInfo, Locator, Mode, Onto, Opening};
 use crate::storage::disk::file::DiskFile;
-use crate::storage::disk::held_lock::{LOCK_TABLE, lock_file};
+use crate::storage::disk::flock::{LOCK_TABLE, lock_file};
 use crate::storage::disk::path::DiskPath;
 use crate::storage::disk::random::random;
 use crate::storage::lock_table::LockTable;

@@ -20,11 +20,11 @@ use crate::storage::{File, Wrote};
 
 /// How far a file has been written, with records or zeros.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]
-pub(super) struct WriteAhead {
+pub(super) struct ZeroFill {
     upto: u64,
 }
 
-impl WriteAhead {
+impl ZeroFill {
     /// For a file that was written before, or that must not be written ahead.
     pub(super) const DONE: Self = Self { upto: u64::MAX };
 
