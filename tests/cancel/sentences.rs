@@ -72,7 +72,6 @@ fn said() -> BTreeSet<Sentence> {
     for item in files(SOURCES).iter().flat_map(|text| items(text)) {
         for paragraph in item.sections("Cancel safety") {
             for sentence in sentences(&paragraph) {
-                // The types for the two versions of openraft have the same sentences.
                 said.insert((item.name.clone(), sentence));
             }
         }

@@ -11,6 +11,9 @@
 //! | 0.10 (a pre-release) | `v0_10` | [`v0_10`] |
 //! | 0.9, with its features `serde` and `storage-v2` | `v0_9` | [`v0_9`] |
 //!
+//! Each module has `RaftLog`, `RaftLogs` and `LogReader` for a configuration of that version. They
+//! are aliases of the types below, so both versions have the same methods.
+//!
 //! No feature is on by default. A directory that was written under 0.9 opens under 0.10, and vice
 //! versa: the records have the same bytes (with 0.10's default types for vote, entry and leader
 //! id).
@@ -97,23 +100,25 @@
     clippy::print_stdout,
     clippy::unwrap_used
 )]
-#![allow(
-    clippy::duplicate_mod,
-    reason = "the files in `adapter` are compiled for each version, with its types"
-)]
 
 #[cfg(any(feature = "v0_9", feature = "v0_10"))]
 mod core;
 mod error;
 #[cfg(any(feature = "v0_9", feature = "v0_10"))]
 mod held;
+#[cfg(any(feature = "v0_9", feature = "v0_10"))]
+mod log;
+#[cfg(any(feature = "v0_9", feature = "v0_10"))]
+mod logs;
 mod options;
+#[cfg(any(feature = "v0_9", feature = "v0_10"))]
+mod reader;
 #[cfg(feature = "v0_10")]
 pub mod v0_10;
 #[cfg(feature = "v0_9")]
 pub mod v0_9;
 
 pub use self::error::{GroupError, OpenError};
-#[cfg(any(feature = "v0_9", feature = "v0_10"))]
-pub use self::held::Held;
 pub use self::options::RaftLogOptions;
+#[cfg(any(feature = "v0_9", feature = "v0_10"))]
+pub use self::{held::Held, log::RaftLog, logs::RaftLogs, reader::LogReader};

@@ -7,8 +7,13 @@ use std::io;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-/// The types of one raft, in one version of openraft.
-pub(crate) trait Types: Sized + Send + Sync + 'static {
+/// The types of one raft, in one version of openraft. Only the modules of the versions implement it.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not name a version of openraft",
+    note = "use `RaftLog`, `RaftLogs` and `LogReader` of `tidewal_openraft::v0_9` or `v0_10`, which \
+            take the configuration of the raft"
+)]
+pub trait Types: Sized + Send + Sync + 'static {
     type Vote: Clone + Eq + Serialize + DeserializeOwned + Send + Sync + 'static;
     type LogId: Clone + Eq + Debug + Display + Serialize + DeserializeOwned + Send + Sync + 'static;
     type Entry: Serialize + DeserializeOwned + Send + Sync + 'static;

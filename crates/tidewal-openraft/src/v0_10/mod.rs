@@ -27,18 +27,23 @@
 //! # }).unwrap();
 //! ```
 
-#[path = "../adapter/log.rs"]
-mod log;
-#[path = "../adapter/logs.rs"]
-mod logs;
-#[path = "../adapter/reader.rs"]
-mod reader;
 mod storage;
 mod stream;
 mod types;
 
-pub use self::log::RaftLog;
-pub use self::logs::RaftLogs;
-pub use self::reader::LogReader;
-#[cfg(all(test, feature = "v0_9", feature = "v0_10"))]
-pub(crate) use self::types::Raft;
+pub use self::types::V0_10;
+
+/// The log of a node with the configuration `C`.
+///
+/// See [`RaftLog`](crate::RaftLog) for its methods.
+pub type RaftLog<C> = crate::log::RaftLog<V0_10<C>>;
+
+/// The logs of many raft groups with the configuration `C`.
+///
+/// See [`RaftLogs`](crate::RaftLogs) for its methods.
+pub type RaftLogs<C> = crate::logs::RaftLogs<V0_10<C>>;
+
+/// A reader of the entries of a log.
+///
+/// See [`LogReader`](crate::LogReader) for its methods.
+pub type LogReader<C> = crate::reader::LogReader<V0_10<C>>;

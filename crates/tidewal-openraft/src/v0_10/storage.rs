@@ -11,10 +11,8 @@ use openraft::{LogState, OptionalSend, RaftLogReader, RaftTypeConfig};
 
 use crate::core::WriteError;
 use crate::held::READ_BYTES;
-use crate::v0_10::log::RaftLog;
-use crate::v0_10::reader::LogReader;
 use crate::v0_10::stream::{EntryStream, Unbounded};
-use crate::v0_10::types::Raft;
+use crate::v0_10::{LogReader, RaftLog, V0_10};
 
 impl<C> RaftLogStorage<C> for RaftLog<C>
 where
@@ -112,7 +110,7 @@ where
 }
 
 /// The error with its causes.
-fn io_error<C: RaftTypeConfig>(error: WriteError<Raft<C>>) -> io::Error {
+fn io_error<C: RaftTypeConfig>(error: WriteError<V0_10<C>>) -> io::Error {
     let kind = error.kind();
     match error {
         WriteError::Log(error) => io::Error::new(kind, error),

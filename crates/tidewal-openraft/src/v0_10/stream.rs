@@ -14,14 +14,14 @@ use openraft::type_config::alias::{LeaderIdOf, VoteOf};
 use openraft::vote::RaftVote;
 
 use crate::core::{SharedMemory, Types};
-use crate::v0_10::types::Raft;
+use crate::v0_10::V0_10;
 
 /// A stream of the entries of a range. A few of them are cloned at a time.
 ///
 /// With a leader, the stream delivers entries as long as the vote is that leader's and committed.
 /// It checks the vote and reads the entries under one lock.
 pub(super) struct EntryStream<C: RaftTypeConfig> {
-    memory: SharedMemory<Raft<C>>,
+    memory: SharedMemory<V0_10<C>>,
     leader: Option<LeaderIdOf<C>>,
     /// The first index that has not been read. `end` is the first index after the range.
     next: u64,
@@ -37,7 +37,7 @@ where
     C::Entry: Clone,
 {
     pub(super) fn new(
-        memory: SharedMemory<Raft<C>>,
+        memory: SharedMemory<V0_10<C>>,
         range: &impl RangeBounds<u64>,
         leader: Option<LeaderIdOf<C>>,
     ) -> Self {
@@ -81,7 +81,7 @@ where
         drop(memory);
         let indexes = || {
             read.iter()
-                .map(|entry| Raft::<C>::index(&Raft::<C>::log_id(entry)))
+                .map(|entry| V0_10::<C>::index(&V0_10::<C>::log_id(entry)))
         };
         if let (true, Some(first)) = (self.begun, indexes().next())
             && first != self.next

@@ -1,20 +1,19 @@
-//! What the core and the adapter have to know of this version.
+//! What the core must know about this version.
 
 use std::io;
 
-use openraft::AsyncRuntime;
-pub(super) use openraft::RaftTypeConfig;
 use openraft::entry::RaftEntry;
 use openraft::storage::IOFlushed;
 use openraft::type_config::alias::{LogIdOf, VoteOf};
+use openraft::{AsyncRuntime, RaftTypeConfig};
 
 use crate::core::Types;
 
-/// The types of a raft.
+/// The configuration `C` of openraft 0.10, for the types that both versions have.
 #[derive(Debug)]
-pub(crate) struct Raft<C>(std::marker::PhantomData<C>);
+pub struct V0_10<C>(std::marker::PhantomData<C>);
 
-impl<C: RaftTypeConfig> Types for Raft<C> {
+impl<C: RaftTypeConfig> Types for V0_10<C> {
     type Vote = VoteOf<C>;
     type LogId = LogIdOf<C>;
     type Entry = C::Entry;

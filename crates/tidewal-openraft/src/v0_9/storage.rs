@@ -11,9 +11,7 @@ use openraft09::{
 
 use crate::core::{OutOfOrder, WriteError};
 use crate::held::READ_BYTES;
-use crate::v0_9::log::RaftLog;
-use crate::v0_9::reader::LogReader;
-use crate::v0_9::types::Raft;
+use crate::v0_9::{LogReader, RaftLog, V0_9};
 
 impl<C> RaftLogStorage<C> for RaftLog<C>
 where
@@ -125,12 +123,12 @@ where
     }
 }
 
-fn logs_error<C: RaftTypeConfig>(error: WriteError<Raft<C>>) -> StorageError<C::NodeId> {
+fn logs_error<C: RaftTypeConfig>(error: WriteError<V0_9<C>>) -> StorageError<C::NodeId> {
     storage_error(error, ErrorSubject::Logs)
 }
 
 fn storage_error<C: RaftTypeConfig>(
-    error: WriteError<Raft<C>>,
+    error: WriteError<V0_9<C>>,
     subject: ErrorSubject<C::NodeId>,
 ) -> StorageError<C::NodeId> {
     let source = match error {

@@ -1,18 +1,17 @@
-//! What the core and the adapter have to know of this version.
+//! What the core must know about this version.
 
 use std::io;
 
-pub(super) use openraft09::RaftTypeConfig;
 use openraft09::storage::LogFlushed;
-use openraft09::{AsyncRuntime, LogId, RaftLogId, Vote};
+use openraft09::{AsyncRuntime, LogId, RaftLogId, RaftTypeConfig, Vote};
 
 use crate::core::Types;
 
-/// The types of a raft.
+/// The configuration `C` of openraft 0.9, for the types that both versions have.
 #[derive(Debug)]
-pub(crate) struct Raft<C>(std::marker::PhantomData<C>);
+pub struct V0_9<C>(std::marker::PhantomData<C>);
 
-impl<C: RaftTypeConfig> Types for Raft<C> {
+impl<C: RaftTypeConfig> Types for V0_9<C> {
     type Vote = Vote<C::NodeId>;
     type LogId = LogId<C::NodeId>;
     type Entry = C::Entry;

@@ -21,8 +21,8 @@ mod old {
     );
 }
 
-type New = crate::v0_10::Raft<new::Types>;
-type Old = crate::v0_9::Raft<old::Types>;
+type New = crate::v0_10::V0_10<new::Types>;
+type Old = crate::v0_9::V0_9<old::Types>;
 
 fn header(number: u64) -> Header {
     let owner = Owner::Single;

@@ -5,12 +5,15 @@ use std::path::Path;
 
 use tidewal::{Recovery, Wal};
 
-use super::log::RaftLog;
-use super::types::{Raft, RaftTypeConfig};
-use crate::core::Groups;
-use crate::{GroupError, OpenError, RaftLogOptions};
+use crate::core::{Groups, Types};
+use crate::error::{GroupError, OpenError};
+use crate::log::RaftLog;
+use crate::options::RaftLogOptions;
 
 /// The logs of many raft groups, in one [`Wal`]: all share its syncs.
+///
+/// `T` is a configuration of openraft together with its version. The modules of the versions have
+/// an alias with the configuration alone: `v0_10::RaftLogs<C>`.
 ///
 /// Each group has its own vote, committed log id, entries, truncations and purges. All groups share
 /// the beginning of the log. A purge of a busy group moves it. If an idle group needs records that
@@ -20,12 +23,12 @@ use crate::{GroupError, OpenError, RaftLogOptions};
 ///
 /// The log is closed in the background when this and every [opened](Self::open_group) group is
 /// dropped.
-pub struct RaftLogs<C: RaftTypeConfig>(Groups<Raft<C>>);
+pub struct RaftLogs<T: Types>(Groups<T>);
 
-impl<C> RaftLogs<C>
+impl<T> RaftLogs<T>
 where
-    C: RaftTypeConfig,
-    C::Entry: Clone,
+    T: Types,
+    T::Entry: Clone,
 {
     /// Opens the logs in `dir` with the default options, and rebuilds the state of each.
     ///
@@ -40,7 +43,7 @@ where
     ///
     /// # Panics
     ///
-    /// If it is called outside of the runtime of `C`, on which the logs run three tasks in all.
+    /// If it is called outside of the runtime of the raft, on which the logs run three tasks in all.
     pub async fn open(dir: impl AsRef<Path>) -> Result<Self, OpenError> {
         Self::recover(Wal::recover(dir).await?, &RaftLogOptions::new()).await
     }
@@ -58,7 +61,7 @@ where
     ///
     /// # Panics
     ///
-    /// If it is called outside of the runtime of `C`, on which the logs run three tasks in all.
+    /// If it is called outside of the runtime of the raft, on which the logs run three tasks in all.
     pub async fn recover(recovery: Recovery, options: &RaftLogOptions) -> Result<Self, OpenError> {
         Ok(Self(Groups::recover(recovery, options).await?))
     }
@@ -69,7 +72,7 @@ where
     /// # Errors
     ///
     /// [`GroupError::Open`] if the group is open already: drop that log first.
-    pub fn open_group(&self, group: u64) -> Result<RaftLog<C>, GroupError> {
+    pub fn open_group(&self, group: u64) -> Result<RaftLog<T>, GroupError> {
         Ok(RaftLog(self.0.open(group)?))
     }
 
@@ -96,7 +99,7 @@ where
     }
 }
 
-impl<C: RaftTypeConfig> fmt::Debug for RaftLogs<C> {
+impl<T: Types> fmt::Debug for RaftLogs<T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RaftLogs").finish_non_exhaustive()
     }

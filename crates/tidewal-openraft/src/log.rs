@@ -5,12 +5,15 @@ use std::path::Path;
 
 use tidewal::{Recovery, Wal};
 
-use super::reader::LogReader;
-use super::types::{Raft, RaftTypeConfig};
-use crate::core::Log;
-use crate::{OpenError, RaftLogOptions};
+use crate::core::{Log, Types};
+use crate::error::OpenError;
+use crate::options::RaftLogOptions;
+use crate::reader::LogReader;
 
 /// The log of an openraft node: a `RaftLogStorage` over one [`Wal`].
+///
+/// `T` is a configuration of openraft together with its version. The modules of the versions have
+/// an alias with the configuration alone: `v0_10::RaftLog<C>`.
 ///
 /// The [crate documentation](crate) says what is durable when, how much memory the log takes, and
 /// what failures do. When it is dropped, the log under it closes in the background. Opening the
@@ -21,12 +24,12 @@ use crate::{OpenError, RaftLogOptions};
 /// Every future of this type can be dropped. Its records may or may not be written, in the order of
 /// the calls, and of an append's entries only the first ones may be written. The log keeps working.
 /// No call of another group waits for a future that is kept and not polled.
-pub struct RaftLog<C: RaftTypeConfig>(pub(super) Log<Raft<C>>);
+pub struct RaftLog<T: Types>(pub(crate) Log<T>);
 
-impl<C> RaftLog<C>
+impl<T> RaftLog<T>
 where
-    C: RaftTypeConfig,
-    C::Entry: Clone,
+    T: Types,
+    T::Entry: Clone,
 {
     /// Opens the log in `dir` with the default options, and rebuilds its state.
     ///
@@ -41,7 +44,7 @@ where
     ///
     /// # Panics
     ///
-    /// Outside of the runtime of `C`, on which the log runs two tasks.
+    /// Outside of the runtime of the raft, on which the log runs two tasks.
     pub async fn open(dir: impl AsRef<Path>) -> Result<Self, OpenError> {
         Self::recover(Wal::recover(dir).await?, &RaftLogOptions::new()).await
     }
@@ -58,7 +61,7 @@ where
     ///
     /// # Panics
     ///
-    /// Outside of the runtime of `C`, on which the log runs two tasks.
+    /// Outside of the runtime of the raft, on which the log runs two tasks.
     pub async fn recover(recovery: Recovery, options: &RaftLogOptions) -> Result<Self, OpenError> {
         Ok(Self(Log::recover(recovery, options).await?))
     }
@@ -66,15 +69,15 @@ where
     /// A reader of the entries, for example to see [how much the log holds](LogReader::held) while
     /// openraft owns it.
     #[must_use]
-    pub fn reader(&self) -> LogReader<C> {
-        LogReader::new(self.0.memory().clone())
+    pub fn reader(&self) -> LogReader<T> {
+        LogReader(self.0.memory().clone())
     }
 }
 
-impl<C> fmt::Debug for RaftLog<C>
+impl<T> fmt::Debug for RaftLog<T>
 where
-    C: RaftTypeConfig,
-    C::Entry: Clone,
+    T: Types,
+    T::Entry: Clone,
 {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("RaftLog")
