@@ -6,8 +6,8 @@ use openraft::storage::{LeaderBoundedStreamError, RaftLogStorage};
 use tidewal::Wal;
 use tidewal::sim::SimDisk;
 
-use crate::api::{Calls, RaftLog, Vote, log_id, open};
-use crate::model::entry;
+use super::api::{Calls, RaftLog, Vote, log_id, open};
+use super::state::entry;
 use crate::support::run;
 
 /// A log of twenty entries of 10 kB, more than a stream reads at a time.

@@ -10,36 +10,41 @@ use tidewal_openraft::RaftLogOptions;
 use tokio::task::unconstrained;
 use tokio::time::{sleep, timeout};
 
-use crate::api::openraft_traits::RaftLogStorage;
-use crate::api::{Calls, RaftLog, RaftLogs, StoreError, callback, log_id};
-use crate::model::entry;
+use super::api::openraft_traits::RaftLogStorage;
+use super::api::{Calls, RaftLog, RaftLogs, StoreError, callback, log_id, text};
+use super::state::entry;
 use crate::support::{DIR, options, run};
 
 async fn open(disk: &SimDisk) -> RaftLogs {
+    open_with(&RaftLogOptions::new().reclaim_after(64 * 1024), disk).await
+}
+
+async fn open_with(raft: &RaftLogOptions, disk: &SimDisk) -> RaftLogs {
     // Such a small queue that a record must wait for room.
     let options = options().spare_segments(0).queue_records(1);
     let recovery = options.recover_on(disk, DIR).await.unwrap();
-    let raft = RaftLogOptions::new().reclaim_after(64 * 1024);
-    RaftLogs::recover(recovery, &raft).await.unwrap()
+    RaftLogs::recover(recovery, raft).await.unwrap()
 }
 
 type Append<'a> = Pin<Box<dyn Future<Output = Result<(), StoreError>> + 'a>>;
 
 /// Polls an append of entry `index` once, and returns it if it waits.
 fn begin(log: &mut RaftLog, index: u64) -> Option<Append<'_>> {
+    begin_with(log, index, 1).unwrap()
+}
+
+/// As `begin`, with this many bytes. If the append is refused, returns the text of the error.
+fn begin_with(log: &mut RaftLog, index: u64, len: usize) -> Result<Option<Append<'_>>, String> {
     let (callback, _) = callback();
-    let append = log.append([entry(1, index, vec![1])], callback);
+    let append = log.append([entry(1, index, vec![1; len])], callback);
     // Tokio makes a task wait that has done much. This append waits only for the log.
     let mut append: Append = Box::pin(unconstrained(append));
     match append
         .as_mut()
         .poll(&mut Context::from_waker(Waker::noop()))
     {
-        Poll::Pending => Some(append),
-        Poll::Ready(outcome) => {
-            outcome.unwrap();
-            None
-        }
+        Poll::Pending => Ok(Some(append)),
+        Poll::Ready(outcome) => outcome.map(|()| None).map_err(|error| text(&error)),
     }
 }
 

@@ -9,7 +9,7 @@ use futures::FutureExt;
 use openraft09::storage::{LogFlushed, RaftLogStorage, RaftLogStorageExt};
 use openraft09::{Entry, LogId, LogState, OptionalSend, RaftLogReader, StorageError, Vote};
 
-use crate::machine::Types;
+use super::machine::Types;
 
 /// A callback, and a receiver of its result.
 pub fn callback() -> (

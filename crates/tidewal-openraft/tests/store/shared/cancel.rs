@@ -2,19 +2,18 @@
 //! documentation. `tests/cancel/sentences.rs` checks them.
 
 use std::future::Future;
-use std::path::Path;
 use std::pin::pin;
 use std::task::{Context, Poll, Waker};
 use std::time::Duration;
 
+use tidewal::Wal;
 use tidewal::sim::SimDisk;
-use tidewal::{Error, Wal};
-use tidewal_openraft::{OpenError, RaftLogOptions};
+use tidewal_openraft::RaftLogOptions;
 use tokio::time::sleep;
 
-use crate::api::openraft_traits::RaftLogStorage;
-use crate::api::{Calls, RaftLog, Vote, callback, log_id, open as try_open};
-use crate::model::{Model, Past, entry};
+use super::api::openraft_traits::RaftLogStorage;
+use super::api::{Calls, RaftLog, Vote, callback, log_id, open as try_open};
+use super::state::{Past, add, entry, state_of};
 use crate::support::{DIR, options, run};
 
 /// `RaftLog`: "Every future of this type can be dropped."
@@ -46,12 +45,12 @@ async fn drop_one_call(kind: u8, steps: usize) -> (bool, bool) {
     let mut log = open(&disk, narrow).await;
     let first = (0..4).map(|index| entry(1, index, vec![1]));
     log.append_durably(first).await.unwrap();
-    let before = Model::of(&mut log).await;
+    let before = state_of(&mut log).await;
     let (occupant, _) = callback();
     log.append([entry(1, 4, vec![2])], occupant).await.unwrap();
     let mut past = Past::default();
     past.ask(before);
-    past.ask(Model::of(&mut log).await);
+    past.ask(state_of(&mut log).await);
     past.acknowledge(1);
 
     let completed = match kind {
@@ -67,10 +66,10 @@ async fn drop_one_call(kind: u8, steps: usize) -> (bool, bool) {
     };
     let recorded = note_possible_states(&mut past, kind, &mut log).await;
     log.save_vote(&Vote::new(9, 1)).await.unwrap();
-    let after = Model::of(&mut log).await;
+    let after = state_of(&mut log).await;
     drop(log);
     let mut log = open(&disk, options()).await;
-    assert_eq!(Model::of(&mut log).await, after);
+    assert_eq!(state_of(&mut log).await, after);
     (recorded, completed)
 }
 
@@ -79,20 +78,20 @@ async fn note_possible_states(past: &mut Past, kind: u8, log: &mut RaftLog) -> b
     let mut state = past.now();
     let before = state.clone();
     match kind {
-        0 => state.vote = Some(Vote::new(7, 1)),
-        1 => state.committed = Some(log_id(1, 3)),
+        0 => state.vote = Some(Vote::new(7, 1).into()),
+        1 => state.committed = Some(log_id(1, 3).into()),
         2 => state.truncate(2),
         3 => state.purge(log_id(1, 1)),
         _ => {
             for index in 5..7 {
-                state.append(&entry(2, index, vec![3]));
+                add(&mut state, &entry(2, index, vec![3]));
                 past.ask(state.clone());
             }
-            state.append(&entry(2, 7, vec![3]));
+            add(&mut state, &entry(2, 7, vec![3]));
         }
     }
     past.ask(state);
-    let now = Model::of(log).await;
+    let now = state_of(log).await;
     let recorded = now != before;
     past.recovered(now);
     recorded
@@ -128,21 +127,11 @@ fn after_a_dropped_recover_no_log_is_open_and_nothing_is_lost() {
 async fn a_directory_whose_open_was_dropped_is_given_free() {
     let dir = tempfile::tempdir().unwrap();
     for steps in (0..60).chain([1000]) {
-        drop_after(steps, open_when_free(dir.path())).await;
-        drop(open_when_free(dir.path()).await.unwrap());
+        drop_after(steps, RaftLog::open(dir.path())).await;
+        drop(RaftLog::open(dir.path()).await.unwrap());
     }
     let wal = Wal::open(dir.path()).await.unwrap();
     wal.close().await.unwrap();
-}
-
-/// Opens a log in a directory that an opening which was dropped before may hold for a moment longer.
-async fn open_when_free(dir: &Path) -> Result<RaftLog, OpenError> {
-    loop {
-        match RaftLog::open(dir).await {
-            Err(OpenError::Log(Error::Locked { .. })) => tokio::task::yield_now().await,
-            opened => return opened,
-        }
-    }
 }
 
 async fn open(disk: &SimDisk, options: tidewal::WalOptions) -> RaftLog {

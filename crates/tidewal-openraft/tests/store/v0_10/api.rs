@@ -15,7 +15,7 @@ use tidewal::WalOptions;
 use tidewal::sim::SimDisk;
 use tidewal_openraft::{OpenError, RaftLogOptions};
 
-pub use crate::machine::{Blob, Types};
+pub use super::machine::{Blob, Types};
 use crate::support::DIR;
 
 pub type RaftLog = tidewal_openraft::v0_10::RaftLog<Types>;

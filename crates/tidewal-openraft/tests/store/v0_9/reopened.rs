@@ -10,7 +10,7 @@ use tidewal::sim::{SimDisk, Survival};
 use tidewal_openraft::RaftLogOptions;
 use tidewal_openraft::v0_9::{LogReader, RaftLog};
 
-use crate::machine::Types;
+use super::machine::Types;
 use crate::rng::Rng;
 use crate::support::{DIR, options};
 

@@ -6,9 +6,9 @@ use futures::FutureExt;
 use tidewal::sim::{SimDisk, Survival};
 use tidewal::{Durability, SyncPolicy, Wal, WalOptions};
 
-use crate::api::openraft_traits::RaftLogStorage;
-use crate::api::{Calls, RaftLog, Vote, callback, log_id, open as try_open};
-use crate::model::{Model, entry};
+use super::api::openraft_traits::RaftLogStorage;
+use super::api::{Calls, RaftLog, Vote, callback, log_id, open as try_open};
+use super::state::{entry, state_of};
 use crate::support::{DIR, options, run};
 
 async fn open_with(options: WalOptions, disk: &SimDisk) -> RaftLog {
@@ -53,10 +53,10 @@ fn a_callback_means_durable_whatever_the_durability_of_the_log() {
         let mut log = open_with(written, &disk).await;
         log.append_durably([entry(1, 0, vec![7])]).await.unwrap();
         log.save_vote(&Vote::new(4, 1)).await.unwrap();
-        let promised = Model::of(&mut log).await;
+        let promised = state_of(&mut log).await;
         disk.restart(Survival::Nothing);
         drop(log);
-        assert_eq!(Model::of(&mut open(&disk).await).await, promised);
+        assert_eq!(state_of(&mut open(&disk).await).await, promised);
     });
 }
 
@@ -124,13 +124,13 @@ fn a_purge_gives_memory_and_files_back_and_keeps_the_vote() {
             assert_eq!(reader.held().entries, 2);
             assert!((6000..8000).contains(&reader.held().bytes));
         }
-        let expected = Model::of(&mut log).await;
+        let expected = state_of(&mut log).await;
         drop(log);
         disk.restart(Survival::Nothing);
         let mut log = open(&disk).await;
-        assert_eq!(Model::of(&mut log).await, expected);
-        assert_eq!(expected.vote, Some(Vote::new(4, 1)));
-        assert_eq!(expected.committed, Some(log_id(1, 3)));
+        assert_eq!(state_of(&mut log).await, expected);
+        assert_eq!(expected.vote, Some(Vote::new(4, 1).into()));
+        assert_eq!(expected.committed, Some(log_id(1, 3).into()));
     });
 }
 
@@ -141,16 +141,16 @@ fn entries_written_over_many_times_leave_the_last_ones() {
         let mut log = open(&disk).await;
         for term in 1..60 {
             log.truncate_since(term / 2).await.unwrap();
-            let next = Model::of(&mut log).await.next_index();
+            let next = state_of(&mut log).await.next_index();
             log.append_durably((next..next + 3).map(|index| entry(term, index, vec![0; 900])))
                 .await
                 .unwrap();
         }
         log.purge(log_id(58, 28)).await.unwrap();
-        let expected = Model::of(&mut log).await;
+        let expected = state_of(&mut log).await;
         drop(log);
         let mut log = open(&disk).await;
-        assert_eq!(Model::of(&mut log).await, expected);
+        assert_eq!(state_of(&mut log).await, expected);
     });
 }
 
@@ -180,7 +180,7 @@ async fn a_log_that_was_dropped_can_be_opened_at_once() {
     let dir = tempfile::tempdir().unwrap();
     for index in 0..50 {
         let mut log = RaftLog::open(dir.path()).await.unwrap();
-        assert_eq!(Model::of(&mut log).await.next_index(), index);
+        assert_eq!(state_of(&mut log).await.next_index(), index);
         log.append_durably([entry(1, index, vec![1])])
             .await
             .unwrap();

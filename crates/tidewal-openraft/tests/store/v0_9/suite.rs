@@ -7,8 +7,8 @@ use tempfile::TempDir;
 use tidewal::sim::Survival;
 use tidewal_openraft::v0_9::RaftLog;
 
-use crate::machine::{Machine, Types};
-use crate::reopened::{Death, Reopened};
+use super::machine::{Machine, Types};
+use super::reopened::{Death, Reopened};
 
 /// Makes logs in directories of their own.
 struct OnDisk;

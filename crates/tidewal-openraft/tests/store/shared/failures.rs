@@ -7,11 +7,11 @@ use tidewal::sim::{Operation, SimDisk, Survival};
 use tidewal::{Error, Lsn};
 use tidewal_openraft::{OpenError, RaftLogOptions};
 
-use crate::api::openraft_traits::RaftLogStorage;
-use crate::api::{
+use super::api::openraft_traits::RaftLogStorage;
+use super::api::{
     Calls, RaftLog, Vote, callback, is_out_of_order, log_id, open as try_open, open_with, text,
 };
-use crate::model::{Model, entry};
+use super::state::{Model, entry, state_of};
 use crate::support::{DIR, options, run};
 
 /// The number of records of a vote: the vote, the padding and its proof.
@@ -66,7 +66,7 @@ fn a_failure_while_nothing_waits_reaches_the_next_call() {
 /// Fills the disk, so a large entry is refused, and with it a small one after it for which there is
 /// room.
 async fn refuse_some(disk: &SimDisk, log: &mut RaftLog) {
-    let next = Model::of(log).await.next_index();
+    let next = state_of(log).await.next_index();
     log.append_durably([entry(1, next, vec![0; 9000])])
         .await
         .unwrap();
@@ -109,8 +109,8 @@ async fn live_on_behind_one_entry(disk: &SimDisk) {
     for life in 0..3 {
         disk.restart(Survival::Nothing);
         let mut log = open(disk).await;
-        let state = Model::of(&mut log).await;
-        assert_eq!(state.vote, Some(Vote::new(1, 1)));
+        let state = state_of(&mut log).await;
+        assert_eq!(state.vote, Some(Vote::new(1, 1).into()));
         assert_eq!(state.next_index(), life + 1);
         assert_eq!(state.entries.get(&0).unwrap().1, 9000);
         log.append_durably([entry(3, life + 1, vec![3])])
@@ -168,16 +168,16 @@ fn void_records_in_a_segment_of_their_own_go_with_it() {
         assert_eq!(count_records(&disk).await, 2);
 
         let mut log = open(&disk).await;
-        assert_eq!(Model::of(&mut log).await.next_index(), 1);
+        assert_eq!(state_of(&mut log).await.next_index(), 1);
         log.append_durably([entry(2, 1, vec![3; 100])])
             .await
             .unwrap();
         log.purge(log_id(1, 0)).await.unwrap();
         tokio::time::sleep(Duration::from_millis(1)).await;
-        let expected = Model::of(&mut log).await;
+        let expected = state_of(&mut log).await;
         drop(log);
         for _ in 0..2 {
-            assert_eq!(Model::of(&mut open(&disk).await).await, expected);
+            assert_eq!(state_of(&mut open(&disk).await).await, expected);
         }
         let mut reader = options().read_on(&disk, DIR).await.unwrap();
         let first = reader.try_next().await.unwrap().unwrap();
@@ -216,7 +216,7 @@ async fn refuse_once(operation: Operation) -> bool {
     drop(log);
     let recorded = if was_refused { 1 } else { 3 };
     assert_eq!(count_records(&disk).await, recorded);
-    let next = Model::of(&mut open(&disk).await).await.next_index();
+    let next = state_of(&mut open(&disk).await).await.next_index();
     assert_eq!(next, recorded);
     was_refused
 }
@@ -257,7 +257,7 @@ fn the_very_first_record_can_be_the_missing_one() {
 
 async fn begin_with_a_vote(disk: &SimDisk) {
     let mut log = open(disk).await;
-    assert_eq!(Model::of(&mut log).await, Model::default());
+    assert_eq!(state_of(&mut log).await, Model::default());
     log.save_vote(&Vote::new(1, 1)).await.unwrap();
     drop(log);
     let vote = open(disk).await.saved_vote().await;

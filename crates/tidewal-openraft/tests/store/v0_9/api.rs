@@ -10,8 +10,8 @@ use tidewal::WalOptions;
 use tidewal::sim::SimDisk;
 use tidewal_openraft::{OpenError, RaftLogOptions};
 
-pub use crate::flushed::callback;
-pub use crate::machine::{Blob, Types};
+pub use super::flushed::callback;
+pub use super::machine::{Blob, Types};
 use crate::support::DIR;
 
 pub type RaftLog = tidewal_openraft::v0_9::RaftLog<Types>;

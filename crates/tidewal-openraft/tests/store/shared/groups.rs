@@ -3,31 +3,30 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use tidewal::WalOptions;
 use tidewal::sim::{SimDisk, Survival};
-use tidewal::{Error, WalOptions};
 use tidewal_openraft::{GroupError, OpenError, RaftLogOptions};
 
-use crate::api::openraft_traits::RaftLogStorage;
-use crate::api::{Calls, RaftLog, RaftLogs, Vote, log_id, open as open_single};
-use crate::cancel::drop_after;
-use crate::model::{Model, Past, entry};
-use crate::rng::Rng;
+use super::api::openraft_traits::RaftLogStorage;
+use super::api::{Calls, RaftLogs, Vote, log_id, open as open_single};
+use super::cancel::drop_after;
+use super::state::{Model, entry, state_of};
 use crate::support::{DIR, options, run};
 
-async fn try_open(options: WalOptions, disk: &SimDisk) -> Result<RaftLogs, OpenError> {
+pub async fn try_open(options: WalOptions, disk: &SimDisk) -> Result<RaftLogs, OpenError> {
     let recovery = options.recover_on(disk, DIR).await?;
     let raft = RaftLogOptions::new().reclaim_after(RECLAIM_AFTER);
     RaftLogs::recover(recovery, &raft).await
 }
 
-async fn open(disk: &SimDisk) -> RaftLogs {
+pub async fn open(disk: &SimDisk) -> RaftLogs {
     try_open(options().spare_segments(0), disk).await.unwrap()
 }
 
 const RECLAIM_AFTER: u64 = 64 * 1024;
 
 /// Lets the keeper do its work.
-async fn settle() {
+pub async fn settle() {
     tokio::time::sleep(Duration::from_millis(5)).await;
 }
 
@@ -47,7 +46,7 @@ fn each_group_has_a_log_of_its_own() {
                 log.purge(log_id(1, group / 5)).await.unwrap();
             }
             log.save_committed(Some(log_id(1, 3))).await.unwrap();
-            expected.insert(group, Model::of(&mut log).await);
+            expected.insert(group, state_of(&mut log).await);
         }
         logs.open_group(0)
             .unwrap()
@@ -60,7 +59,7 @@ fn each_group_has_a_log_of_its_own() {
         assert_eq!(logs.groups(), (0..50).collect::<Vec<_>>());
         for (group, expected) in expected {
             let mut log = logs.open_group(group).unwrap();
-            assert_eq!(Model::of(&mut log).await, expected, "group {group}");
+            assert_eq!(state_of(&mut log).await, expected, "group {group}");
         }
     });
 }
@@ -94,7 +93,7 @@ fn a_group_that_is_removed_is_gone_and_can_be_made_anew() {
         let logs = open(&disk).await;
         for life in 1..4 {
             let mut log = logs.open_group(7).unwrap();
-            assert_eq!(Model::of(&mut log).await, Model::default());
+            assert_eq!(state_of(&mut log).await, Model::default());
             log.save_vote(&Vote::new(life, 1)).await.unwrap();
             log.append_durably([entry(1, 5, vec![1])]).await.unwrap();
             drop(log);
@@ -133,45 +132,6 @@ fn logs_of_one_and_of_many_are_told_apart() {
         drop((log, logs));
         let error = open_single(options(), &disk).await.unwrap_err().to_string();
         assert!(error.contains("open it with RaftLogs"), "{error}");
-    });
-}
-
-/// With 200 groups, one of which is busy, the log stays small and the others lose nothing.
-#[test]
-fn the_log_is_truncated_although_most_groups_are_idle() {
-    run(async {
-        let disk = SimDisk::new(5);
-        let logs = open(&disk).await;
-        let mut expected = Vec::new();
-        for group in 1..200 {
-            let mut log = logs.open_group(group).unwrap();
-            log.save_vote(&Vote::new(group, 1)).await.unwrap();
-            let entries = (0..group % 4).map(|index| entry(1, index, vec![2; 50]));
-            log.append_durably(entries).await.unwrap();
-            expected.push((group, Model::of(&mut log).await));
-        }
-        let mut busy = logs.open_group(0).unwrap();
-        let (mut most, mut appended) = (0, 0);
-        for round in 0..120 {
-            let entries = (0..10).map(|nth| entry(1, round * 10 + nth, vec![3; 900]));
-            busy.append_durably(entries).await.unwrap();
-            busy.purge(log_id(1, round * 10 + 5)).await.unwrap();
-            settle().await;
-            appended += 10 * 900;
-            if round > 60 {
-                most = most.max(disk.files(DIR).len());
-            }
-        }
-        // The groups hold about 40 kB, and the distance is twice the memory for that.
-        assert!(most * 16 * 1024 < 400 * 1024, "{most} files");
-        assert!(appended > 1_000_000);
-        drop((busy, logs));
-        disk.restart(Survival::Nothing);
-        let logs = open(&disk).await;
-        for (group, expected) in expected {
-            let mut log = logs.open_group(group).unwrap();
-            assert_eq!(Model::of(&mut log).await, expected, "group {group}");
-        }
     });
 }
 
@@ -235,13 +195,7 @@ async fn a_directory_whose_open_was_dropped_is_free() {
     let dir = tempfile::tempdir().unwrap();
     for steps in (0..60).chain([1000]) {
         drop_after(steps, RaftLogs::open(dir.path())).await;
-        loop {
-            match RaftLogs::open(dir.path()).await {
-                Ok(_) => break,
-                Err(OpenError::Log(Error::Locked { .. })) => std::thread::yield_now(),
-                Err(error) => panic!("{error}"),
-            }
-        }
+        drop(RaftLogs::open(dir.path()).await.unwrap());
     }
 }
 
@@ -258,7 +212,7 @@ fn regression_what_a_checkpoint_asks_for_stays_until_the_next() {
         idle.append_durably(entries).await.unwrap();
         idle.purge(log_id(1, 0)).await.unwrap();
         idle.truncate_since(1).await.unwrap();
-        let expected = Model::of(&mut idle).await;
+        let expected = state_of(&mut idle).await;
         drop((idle, logs));
         disk.kill();
         let logs = open(&disk).await;
@@ -273,119 +227,6 @@ fn regression_what_a_checkpoint_asks_for_stays_until_the_next() {
         disk.kill();
         let logs = open(&disk).await;
         let mut idle = logs.open_group(1).unwrap();
-        assert_eq!(Model::of(&mut idle).await, expected);
+        assert_eq!(state_of(&mut idle).await, expected);
     });
-}
-
-/// Groups are created, work, idle and are removed, with crashes at any time.
-#[test]
-fn random_groups_and_deaths() {
-    let seeds = std::env::var("TIDEWAL_SEEDS").map_or(200, |seeds| seeds.parse().unwrap());
-    let mut truncated = 0;
-    for seed in 0..seeds {
-        truncated += u64::from(run(live_and_die(seed)));
-    }
-    assert!(truncated > seeds / 2, "{truncated}");
-}
-
-/// Returns whether the log was truncated at the end.
-async fn live_and_die(seed: u64) -> bool {
-    let mut rng = Rng::new(seed);
-    let disk = SimDisk::new(seed);
-    let mut pasts: BTreeMap<u64, Past> = BTreeMap::new();
-    for _ in 0..4 {
-        if rng.once_in(2) {
-            disk.cut_power_at(disk.operations() + 20 + rng.roll(600));
-        }
-        if let Ok(logs) = try_open(options().spare_segments(0), &disk).await {
-            compare(&logs, &mut pasts, seed).await;
-            work(&logs, &mut rng, &mut pasts).await;
-        }
-        match rng.once_in(2) && !disk.is_off() {
-            true => disk.kill(),
-            false => disk.restart(Survival::Random),
-        }
-        tokio::task::yield_now().await;
-    }
-    compare(&open(&disk).await, &mut pasts, seed).await;
-    let mut reader = options().read_on(&disk, DIR).await.unwrap();
-    while reader.try_next().await.unwrap().is_some() {}
-    reader.report().oldest > tidewal::Lsn::FIRST
-}
-
-/// Checks that every group has the state after a prefix of its calls that includes every
-/// acknowledged one.
-async fn compare(logs: &RaftLogs, pasts: &mut BTreeMap<u64, Past>, seed: u64) {
-    for group in logs.groups() {
-        assert!(
-            pasts.contains_key(&group),
-            "seed {seed}: group {group} came back"
-        );
-    }
-    for (group, past) in pasts {
-        println!("seed {seed}, group {group}");
-        let mut log = logs.open_group(*group).unwrap();
-        past.recovered(Model::of(&mut log).await);
-    }
-}
-
-async fn work(logs: &RaftLogs, rng: &mut Rng, pasts: &mut BTreeMap<u64, Past>) {
-    for _ in 0..rng.count(150) {
-        // Group 0 is busy, and the others are mostly idle.
-        let group = if rng.once_in(4) { rng.roll(12) } else { 0 };
-        let mut log = logs.open_group(group).unwrap();
-        let past = pasts.entry(group).or_insert_with(|| {
-            let mut past = Past::default();
-            past.ask(Model::default());
-            past
-        });
-        if call(&mut log, rng, past).await.is_none() {
-            return;
-        }
-        drop(log);
-        if group > 8 && rng.once_in(8) {
-            let call = past.ask(Model::default());
-            if logs.remove_group(group).await.is_err() {
-                return;
-            }
-            past.acknowledge(call);
-        }
-    }
-}
-
-/// Makes one acknowledged call. `None` if the power was cut.
-async fn call(log: &mut RaftLog, rng: &mut Rng, past: &mut Past) -> Option<()> {
-    let mut state = past.now();
-    let call = match rng.roll(8) {
-        0 => {
-            state.vote = Some(Vote::new(rng.roll(50), 1));
-            let call = past.ask(state.clone());
-            log.save_vote(&state.vote?).await.ok()?;
-            call
-        }
-        1 | 2 if !state.entries.is_empty() => {
-            let (index, (term, ..)) = state.entries.iter().nth(state.entries.len() / 2)?;
-            let upto = log_id(*term, *index);
-            state.purge(upto);
-            let call = past.ask(state);
-            log.purge(upto).await.ok()?;
-            call
-        }
-        3 if !state.entries.is_empty() => {
-            let since = state.last()?.index;
-            state.truncate(since);
-            let call = past.ask(state);
-            log.truncate_since(since).await.ok()?;
-            call
-        }
-        _ => {
-            let entry = entry(rng.roll(50), state.next_index(), vec![5; rng.len() / 2]);
-            state.append(&entry);
-            let call = past.ask(state);
-            log.append_durably([entry]).await.ok()?;
-            call
-        }
-    };
-    past.acknowledge(call);
-    Some(())
 }

@@ -1,4 +1,4 @@
-//! The log of an openraft 0.10 node. `../shared` holds the tests that both versions pass.
+//! The log of an openraft 0.10 node.
 
 mod api;
 mod machine;
@@ -6,6 +6,8 @@ mod reopened;
 mod streams;
 mod suite;
 
+#[path = "../shared/calls.rs"]
+mod calls;
 #[path = "../shared/cancel.rs"]
 mod cancel;
 #[path = "../shared/contract.rs"]
@@ -16,11 +18,17 @@ mod failures;
 mod groups;
 #[path = "../shared/kept.rs"]
 mod kept;
-#[path = "../shared/model.rs"]
-mod model;
+#[path = "../shared/layout.rs"]
+mod layout;
+#[path = "../shared/locked.rs"]
+mod locked;
 #[path = "../shared/random.rs"]
-mod random;
+pub mod random;
+#[path = "../shared/random_groups.rs"]
+pub mod random_groups;
+#[path = "../shared/state.rs"]
+mod state;
+#[path = "../shared/thousand.rs"]
+mod thousand;
 #[path = "../shared/votes.rs"]
 mod votes;
-
-use tidewal_testing::{harness::rng, support};

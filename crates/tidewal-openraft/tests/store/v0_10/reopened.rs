@@ -10,8 +10,8 @@ use openraft::{LogState, OptionalSend, RaftLogReader};
 use tidewal::sim::{SimDisk, Survival};
 use tidewal_openraft::v0_10::LogReader;
 
-use crate::api::{Calls, Entry, LogId, RaftLog, Vote, open};
-use crate::machine::Types;
+use super::api::{Calls, Entry, LogId, RaftLog, Vote, open};
+use super::machine::Types;
 use crate::rng::Rng;
 use crate::support::options;
 
