@@ -13,7 +13,7 @@ use crate::core::marks::Marks;
 use crate::core::memory::{OutOfOrder, Position, SharedMemory, check_order, cost};
 use crate::core::rebuild::Rebuilt;
 use crate::core::registry::Lease;
-use crate::core::shared_wal::{Group, SharedWal, Turn};
+use crate::core::shared_wal::{Group, Reserved, SharedWal, Turn};
 use crate::core::types::Types;
 use crate::error::OpenError;
 use crate::options::RaftLogOptions;
@@ -71,34 +71,33 @@ impl<T: Types> Log<T> {
         callback: T::Flushed,
     ) -> Result<(), WriteError<T>> {
         let mut turn = self.turn().await;
-        let mut chunks = Chunks::new(self.encode(&turn, entries)?);
+        let mut reserved = self.shared.reserve();
+        let mut chunks = Chunks::new(self.encode(&turn, entries, &mut reserved)?);
         loop {
-            let (records, entries) = chunks.take();
+            let chunk = chunks.take();
             if chunks.is_empty() {
                 let then = Then::Flushed(callback);
-                return Ok(submit_entries(&mut turn, records, entries, then).await?);
+                return Ok(submit_entries(&mut turn, chunk, &mut reserved, then).await?);
             }
-            submit_entries(&mut turn, records, entries, Then::Nothing).await?;
+            submit_entries(&mut turn, chunk, &mut reserved, Then::Nothing).await?;
         }
     }
 
-    /// Checks that the entries follow the last one and that there is memory for them, and encodes
-    /// them.
+    /// Checks that the entries follow the last one, reserves memory for them, and encodes them.
     fn encode(
         &self,
         turn: &Turn<'_, T>,
         entries: impl Iterator<Item = T::Entry>,
+        reserved: &mut Reserved<'_, T>,
     ) -> Result<Vec<Encoded<Entry<T>>>, WriteError<T>> {
         let mut header = turn.header();
         let mut last = self.memory().lock().last_entry();
-        let mut bytes = self.shared.held();
         let mut all = Vec::with_capacity(entries.size_hint().0);
         for entry in entries {
             let log_id = T::log_id(&entry);
             check_order::<T>(last.replace(log_id.clone()), log_id)?;
             let (record, len) = encoding::entry(header, &entry)?;
-            bytes += cost::<T>(len);
-            if bytes > self.memory_limit {
+            if !reserved.grow(cost::<T>(len), self.memory_limit) {
                 return Err(WriteError::MemoryLimit(self.memory_limit));
             }
             header.number += 1;
@@ -195,13 +194,14 @@ type Entry<T> = (<T as Types>::Entry, usize);
 
 async fn submit_entries<T: Types>(
     turn: &mut Turn<'_, T>,
-    records: Vec<Bytes>,
-    entries: Vec<Entry<T>>,
+    (records, entries): (Vec<Bytes>, Vec<Entry<T>>),
+    reserved: &mut Reserved<'_, T>,
     then: Then<T>,
 ) -> Result<()> {
     let first = turn.header().number;
     turn.submit(records, Durability::Durable, then, |memory, lsn| {
         for (number, (entry, len)) in (first..).zip(entries) {
+            reserved.spend(cost::<T>(len));
             memory.insert(Position { number, lsn }, entry, len);
         }
     })

@@ -25,8 +25,14 @@ pub(crate) struct SharedWal<T: Types> {
     jobs: mpsc::UnboundedSender<Job<T>>,
     pub(crate) marks: Arc<Marks>,
     growth: Option<Arc<Growth>>,
-    /// The memory of the entries of all groups, in bytes.
+    /// The memory of the entries of all groups, in bytes, including what is reserved for appends.
     held: AtomicU64,
+}
+
+/// Memory for the entries of an append. What they do not take in the end is given back.
+pub(crate) struct Reserved<'a, T: Types> {
+    shared: &'a SharedWal<T>,
+    bytes: u64,
 }
 
 impl<T: Types> SharedWal<T> {
@@ -54,14 +60,41 @@ impl<T: Types> SharedWal<T> {
         self.held.load(Relaxed)
     }
 
-    /// Changes the memory of a group, and updates the total.
-    fn change<R>(&self, memory: &SharedMemory<T>, change: impl FnOnce(&mut Memory<T>) -> R) -> R {
+    /// Begins to reserve memory.
+    pub(crate) fn reserve(&self) -> Reserved<'_, T> {
+        let shared = self;
+        Reserved { shared, bytes: 0 }
+    }
+
+    /// Changes the memory of a group. What it holds in addition was reserved before, so the total
+    /// changes only if it holds less.
+    fn change(&self, memory: &SharedMemory<T>, change: impl FnOnce(&mut Memory<T>)) {
         let mut memory = memory.lock();
         let before = memory.bytes();
-        let result = change(&mut memory);
-        let after = memory.bytes();
-        self.held.fetch_add(after.wrapping_sub(before), Relaxed);
-        result
+        change(&mut memory);
+        let freed = before.saturating_sub(memory.bytes());
+        self.held.fetch_sub(freed, Relaxed);
+    }
+}
+
+impl<T: Types> Reserved<'_, T> {
+    /// Reserves more, unless all groups together would then hold more than `limit`.
+    pub(crate) fn grow(&mut self, bytes: u64, limit: u64) -> bool {
+        let fits = |held: u64| held.checked_add(bytes).filter(|held| *held <= limit);
+        let grown = self.shared.held.fetch_update(Relaxed, Relaxed, fits);
+        self.bytes += grown.map_or(0, |_| bytes);
+        grown.is_ok()
+    }
+
+    /// An entry of this size is in the memory of a group now.
+    pub(crate) fn spend(&mut self, bytes: u64) {
+        self.bytes -= bytes;
+    }
+}
+
+impl<T: Types> Drop for Reserved<'_, T> {
+    fn drop(&mut self) {
+        self.shared.held.fetch_sub(self.bytes, Relaxed);
     }
 }
 

@@ -111,3 +111,46 @@ fn a_kept_append_does_not_stop_other_groups_from_being_carried_forward() {
         assert!(files * 16 * 1024 < 400 * 1024, "{files} files");
     });
 }
+
+/// Appends that wait for room in the queue have reserved their memory, so no others can take it. They
+/// were counted only when they were submitted, and passed the limit together.
+#[test]
+fn appends_of_many_groups_do_not_pass_the_memory_limit_together() {
+    run(async {
+        let disk = SimDisk::new(3);
+        let limit = RaftLogOptions::new().memory_limit(12_000);
+        let logs = open_with(&limit, &disk).await;
+        let mut groups: Vec<_> = (0..8).map(|id| logs.open_group(id).unwrap()).collect();
+        let readers: Vec<_> = groups.iter().map(RaftLog::reader).collect();
+        let held = || {
+            readers
+                .iter()
+                .map(|reader| reader.held().bytes)
+                .sum::<u64>()
+        };
+        let (first, others) = groups.split_first_mut().unwrap();
+        assert!(begin(first, 0).is_none(), "there is room for one");
+        let begun = others.iter_mut().map(|log| begin_with(log, 0, 3000));
+        let (kept, refused): (Vec<_>, Vec<_>) = begun.partition(Result::is_ok);
+        assert_eq!((kept.len(), refused.len()), (3, 4), "there is memory for 3");
+        for refused in refused {
+            let text = refused.err().unwrap();
+            assert!(text.contains("more than 12000 bytes"), "{text}");
+        }
+        for kept in kept.into_iter().skip(1) {
+            kept.ok()
+                .flatten()
+                .expect("there is no more room")
+                .await
+                .unwrap();
+        }
+        assert!((6_000..9_000).contains(&held()), "{}", held());
+        // The first of them was dropped, and gave its memory back.
+        first
+            .append_durably([entry(1, 1, vec![1; 3000])])
+            .await
+            .unwrap();
+        let full = first.append_durably([entry(1, 2, vec![1; 3000])]).await;
+        assert!(full.is_err() && held() <= 12_000, "{}", held());
+    });
+}
