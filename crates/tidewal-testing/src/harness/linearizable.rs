@@ -7,7 +7,7 @@
 //! if and only if no two forward zones overlap and no backward zone is inside a forward one (Gibbons and
 //! Korach, "Testing shared memories", 1997).
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 /// The initial state of a key, which no write has made.
 pub const UNSET: u64 = 0;
@@ -80,7 +80,7 @@ fn clusters(history: &[Op]) -> Result<Vec<Cluster>, String> {
         start: 0,
         end: Some(0),
     };
-    let mut clusters = HashMap::from([(UNSET, Cluster::new(&unset))]);
+    let mut clusters = BTreeMap::from([(UNSET, Cluster::new(&unset))]);
     for op in history.iter().filter(|op| op.kind == Kind::Write) {
         let twice = clusters.insert(op.value, Cluster::new(op));
         assert!(twice.is_none(), "{} was written twice", op.value);
@@ -146,6 +146,23 @@ mod tests {
             op(Read, 1, 6, 7),
         ];
         check(&new_then_old).unwrap_err();
+    }
+
+    /// So a failure reads the same each time.
+    #[test]
+    fn the_same_pair_is_named_each_time() {
+        let lost = |value| {
+            let at = 10 * value;
+            [
+                op(Write, value, at, at + 1),
+                op(Read, UNSET, at + 2, at + 3),
+            ]
+        };
+        let history: Vec<_> = (1..20).flat_map(lost).collect();
+        let error = check(&history).unwrap_err();
+        for _ in 0..20 {
+            assert_eq!(check(&history).unwrap_err(), error);
+        }
     }
 
     #[test]
