@@ -75,18 +75,18 @@ impl Records<'_> {
     /// Checks bytes up to the last record to be copied. Returns how many these are.
     fn feed(&mut self, bytes: &[u8]) -> Result<usize> {
         if bytes.is_empty() {
-            return Err(self.damage().into());
+            return Err(self.corruption().into());
         }
         let mut passed = 0;
         while passed < bytes.len() && !self.is_done() {
             let fed = self.checker.feed(&bytes[passed..]);
-            passed += fed.map_err(|_: Flaw| self.damage())?;
+            passed += fed.map_err(|_: Flaw| self.corruption())?;
         }
         Ok(passed)
     }
 
     /// The error for a durable record that cannot be read.
-    fn damage(&self) -> Corruption {
+    fn corruption(&self) -> Corruption {
         let walker = self.checker.walker();
         Corruption {
             kind: CorruptionKind::ProvenLost,

@@ -81,7 +81,7 @@ pub(crate) fn recovery_failed(failure: &Error) {
             offset = corruption.offset,
             first = %corruption.first,
             last = %corruption.last,
-            damage = corruption.kind.label(),
+            kind = corruption.kind.label(),
             "the log is damaged",
         ),
         // A caller that dropped the recovery needs no event.

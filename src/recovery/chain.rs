@@ -222,7 +222,7 @@ impl SegmentFile {
 }
 
 fn decode_header(dir: &Dir, base: Lsn, block: &[u8; HEADER_BLOCK_LEN]) -> Result<Header> {
-    let damaged = |damage| damaged_header(dir, base, damage).into();
+    let damaged = |kind| damaged_header(dir, base, kind).into();
     let header_bytes = block
         .first_chunk()
         .expect("a header is shorter than its block");

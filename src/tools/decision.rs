@@ -160,7 +160,7 @@ fn has_records(segment: &Salvaged) -> bool {
 
 /// Whether there were segments after the last existing one.
 fn lost_segments(salvage: &Salvage) -> bool {
-    let mut kinds = salvage.damages.iter().map(|damage| damage.kind);
+    let mut kinds = salvage.corruptions.iter().map(|corruption| corruption.kind);
     kinds.any(|kind| kind == CorruptionKind::SuccessorMissing)
 }
 

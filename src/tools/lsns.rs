@@ -22,7 +22,7 @@ impl<'a> Lsns<'a> {
             named.map_or(begun, |named| named.max(begun))
         };
         let segments = self.segments().filter(|segment| is_sensible(segment.base));
-        let lost = self.damages().map(|damage| damage.last);
+        let lost = self.corruptions().map(|corruption| corruption.last);
         let lost = lost.filter(|last| is_sensible(*last));
         segments
             .map(of_segment)
@@ -42,8 +42,11 @@ impl<'a> Lsns<'a> {
 
     /// Whether the log continued after `end` by an unknown number of records.
     pub(super) fn may_exceed(self, end: Lsn) -> bool {
-        let mut behind = self.damages().filter(|damage| damage.first > end);
-        behind.any(|damage| damage.last < damage.first) || self.open_ends().next().is_some()
+        let mut behind = self
+            .corruptions()
+            .filter(|corruption| corruption.first > end);
+        behind.any(|corruption| corruption.last < corruption.first)
+            || self.open_ends().next().is_some()
     }
 
     /// The first LSN at or above `base` that is in no file's name.
@@ -87,8 +90,8 @@ impl<'a> Lsns<'a> {
         self.found.segments.iter().chain(&self.rest.segments)
     }
 
-    fn damages(self) -> impl Iterator<Item = &'a Corruption> {
-        self.found.damages.iter().chain(&self.rest.damages)
+    fn corruptions(self) -> impl Iterator<Item = &'a Corruption> {
+        self.found.corruptions.iter().chain(&self.rest.corruptions)
     }
 }
 

@@ -63,7 +63,7 @@ pub(super) fn make(open: &OpenDir, observer: Option<&mut dyn Observer>) -> Resul
 
 fn decide(dir: &Dir, found: &Salvage) -> Result<Decision> {
     check_readable(found)?;
-    if found.damages.is_empty() {
+    if found.corruptions.is_empty() {
         let newest = found.segments.last().and_then(|segment| segment.records);
         let next = newest.map_or(Lsn::FIRST, |records| records.end.next());
         return Ok(Decision::nothing(next));

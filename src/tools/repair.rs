@@ -160,9 +160,9 @@ async fn keep(dir: &Dir, folder: &Dir, plan: &RepairPlan) -> Result<(), IoFailur
 }
 
 async fn write_note(folder: &Dir, plan: &RepairPlan) -> Result<(), IoFailure> {
-    let damages = plan.survey.damages.iter().map(ToString::to_string);
-    let damages = damages.collect::<Vec<_>>().join("\n");
-    let text = format!("{NOTE}{damages}\n\nWhat was to be done:\n\n{plan}");
+    let corruptions = plan.survey.corruptions.iter().map(ToString::to_string);
+    let corruptions = corruptions.collect::<Vec<_>>().join("\n");
+    let text = format!("{NOTE}{corruptions}\n\nWhat was to be done:\n\n{plan}");
     let file = folder.open(NOTE_NAME, Mode::Create)?;
     file.write_at(text.as_bytes(), 0)?.0.sync().await.map(drop)
 }

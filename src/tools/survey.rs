@@ -84,9 +84,9 @@ pub struct Survey {
     pub unknown_files: Vec<String>,
     /// Everything that is damaged or missing, in the order of files and offsets, at most 10,000
     /// entries. If damage prevents the log from being opened, that error is among them.
-    pub damages: Vec<Corruption>,
+    pub corruptions: Vec<Corruption>,
     /// The number of damaged places beyond these.
-    pub damages_left_out: u64,
+    pub corruptions_left_out: u64,
     /// Files that the system could not read, and segments of a later format.
     pub read_errors: Vec<Error>,
     /// The oldest LSN that is kept, or the LSN that the first record would have if there is none.
@@ -190,7 +190,7 @@ impl Survey {
     /// Whether nothing is damaged, and everything could be read.
     #[must_use]
     pub fn is_sound(&self) -> bool {
-        self.damages.is_empty() && self.read_errors.is_empty()
+        self.corruptions.is_empty() && self.read_errors.is_empty()
     }
 
     /// Records that can be read, if everything was read.
@@ -216,7 +216,7 @@ impl Survey {
         if in_use {
             salvage.ignore_changes();
         }
-        salvage.damages.sort_by(|one, other| {
+        salvage.corruptions.sort_by(|one, other| {
             (&one.segment, one.first, one.offset).cmp(&(&other.segment, other.first, other.offset))
         });
         let surveyed: Vec<_> = (0..salvage.segments.len())
@@ -236,8 +236,8 @@ impl Survey {
             ending: ending(&salvage),
             spares: salvage.spares,
             unknown_files: salvage.unknown_files,
-            damages: salvage.damages,
-            damages_left_out: salvage.damages_left_out,
+            corruptions: salvage.corruptions,
+            corruptions_left_out: salvage.corruptions_left_out,
             read_errors: salvage.read_errors,
         }
     }
@@ -388,7 +388,7 @@ impl Salvage {
             CorruptionKind::ChainBroken,
             CorruptionKind::PredecessorMissing,
         ];
-        self.damages
-            .retain(|damage| !changes.contains(&damage.kind));
+        self.corruptions
+            .retain(|corruption| !changes.contains(&corruption.kind));
     }
 }

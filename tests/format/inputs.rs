@@ -53,7 +53,10 @@ fn assert_verdict(log: &str, lsns: &[u64], label: Option<&str>) -> SimDisk {
     let read = Read::of(&disk);
     assert_eq!((read.lsns().as_slice(), read.label()), (lsns, label));
     let survey = survey(&disk);
-    let found = survey.damages.first().map(|damage| damage.kind.label());
+    let found = survey
+        .corruptions
+        .first()
+        .map(|corruption| corruption.kind.label());
     assert_eq!((found, survey.read_errors.len()), (label, 0));
     disk
 }

@@ -208,7 +208,7 @@ fn damage_of_one_record_costs_one_record() {
     let disk = disk_with(&[damaged]);
     let before = disk.operations();
     let survey = survey(&disk);
-    assert_eq!((survey.records(), survey.damages.len()), (1000, 1000));
+    assert_eq!((survey.records(), survey.corruptions.len()), (1000, 1000));
     assert!(disk.operations() - before < 60);
 }
 
@@ -234,7 +234,7 @@ fn what_is_inside_a_damaged_record_is_not_salvaged() {
             .collect::<Vec<_>>(),
         [2]
     );
-    assert_eq!(survey.damages.len(), 1);
+    assert_eq!(survey.corruptions.len(), 1);
 }
 
 #[derive(Default)]

@@ -19,11 +19,11 @@ fn three_segments() -> [Segment; 3] {
 
 /// The file that the error names, with its label.
 fn named(read: &Read) -> (String, &'static str) {
-    let Err(Error::Corrupt(damage)) = &read.outcome else {
+    let Err(Error::Corrupt(corruption)) = &read.outcome else {
         panic!("{:?}", read.outcome);
     };
-    let name = damage.segment.file_name().unwrap();
-    (name.to_string_lossy().into_owned(), damage.kind.label())
+    let name = corruption.segment.file_name().unwrap();
+    (name.to_string_lossy().into_owned(), corruption.kind.label())
 }
 
 fn damage_payload(segment: &mut Segment) {
@@ -93,9 +93,9 @@ fn whole_units_before_an_error_are_delivered() {
     let read = Read::of(&disk_with(&[first, second]));
     assert_eq!(read.lsns(), [1, 2, 3, 4, 5]);
     assert_eq!(read.label(), Some("sealed-damaged"));
-    let Err(Error::Corrupt(damage)) = &read.outcome else {
+    let Err(Error::Corrupt(corruption)) = &read.outcome else {
         unreachable!("it has a label");
     };
-    assert_eq!(damage.first.get(), 6);
-    assert!(damage.offset > DATA_AT as u64);
+    assert_eq!(corruption.first.get(), 6);
+    assert!(corruption.offset > DATA_AT as u64);
 }

@@ -90,8 +90,11 @@ fn damage_at_the_top_is_named_and_repaired() {
         (vec![TOP - 2], Some("proven-lost"))
     );
     let survey = survey(&disk);
-    let damage = &survey.damages[0];
-    assert_eq!((damage.first.get(), damage.last.get()), (TOP - 1, TOP - 1));
+    let corruption = &survey.corruptions[0];
+    assert_eq!(
+        (corruption.first.get(), corruption.last.get()),
+        (TOP - 1, TOP - 1)
+    );
     assert_eq!(survey.records(), 2);
     let plan = tidewal::tools::LogDir::on(&disk, DIR)
         .plan_repair()

@@ -17,7 +17,7 @@ fn assert_unsupported(segments: &[Segment], named: &Segment, lsns: &[u64], why: 
     let read = Read::of(&disk);
     assert_eq!(read.lsns(), lsns);
     let survey = survey(&disk);
-    assert!(survey.damages.is_empty(), "{:?}", survey.damages);
+    assert!(survey.corruptions.is_empty(), "{:?}", survey.corruptions);
     let planned = tidewal::tools::LogDir::on(&disk, DIR).plan_repair();
     for error in [
         read.outcome.unwrap_err(),

@@ -30,7 +30,7 @@ fn a_look_at_the_newest_segment_agrees_with_opening() {
         let opened = crate::wreck::live_on(&fork);
         let looked = survey(disk, Depth::Newest);
         match opened {
-            Ok(_) => assert!(looked.is_sound(), "{:?}", looked.damages),
+            Ok(_) => assert!(looked.is_sound(), "{:?}", looked.corruptions),
             // Found when everything was read at the end.
             Err(Error::Corrupt(_)) if Strict::read(disk).outcome.is_err() => {}
             Err(Error::Unsupported { .. }) => assert!(!looked.is_sound()),
@@ -56,9 +56,15 @@ fn every_damaged_range_is_named() {
     }
     let survey = survey(&log.disk, Depth::Everything);
     let found: Vec<_> = survey
-        .damages
+        .corruptions
         .iter()
-        .map(|damage| (damage.kind, damage.first.get(), damage.last.get()))
+        .map(|corruption| {
+            (
+                corruption.kind,
+                corruption.first.get(),
+                corruption.last.get(),
+            )
+        })
         .collect();
     assert_eq!(
         found,

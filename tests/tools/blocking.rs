@@ -45,7 +45,7 @@ fn on_a_simulated_disk_a_log_that_is_closing_is_in_use() {
         assert_eq!(disk.fingerprint(), before);
         closing.await.unwrap().unwrap();
         let survey = dir.survey(Depth::Everything).unwrap();
-        assert!(survey.damages.is_empty());
+        assert!(survey.corruptions.is_empty());
         drop(options().open_on(&disk, DIR).await.unwrap());
     });
 }

@@ -28,7 +28,7 @@ fn a_repair_can_be_cut_short_anywhere() {
         if !seen.insert(format!(
             "{:?}{:?}",
             planned.steps,
-            planned.survey.damages.len()
+            planned.survey.corruptions.len()
         )) {
             return;
         }

@@ -255,7 +255,7 @@ fn a_missing_first_segment_costs_nothing_more() {
     log.disk.remove_file(segment(first.get()));
     let planned = plan(&log.disk).unwrap();
     assert_eq!(
-        planned.survey.damages[0].kind,
+        planned.survey.corruptions[0].kind,
         CorruptionKind::PredecessorMissing
     );
     assert!(matches!(

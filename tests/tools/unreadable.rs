@@ -57,9 +57,9 @@ fn what_is_behind_a_bad_page_is_found() {
     assert!(log.disk.make_unreadable(first, 2 * 4096, false));
     let survey = survey(&log.disk, Depth::Everything);
     let found: Vec<_> = survey
-        .damages
+        .corruptions
         .iter()
-        .map(|damage| (damage.kind, damage.offset, damage.first.get()))
+        .map(|corruption| (corruption.kind, corruption.offset, corruption.first.get()))
         .collect();
     assert_eq!(found, [(CorruptionKind::Unreadable, 2 * 4096, 1)]);
     assert_eq!(survey.records(), log.records.len() as u64 - 1);

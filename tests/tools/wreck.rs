@@ -89,7 +89,7 @@ pub fn assert_agreement(disk: &SimDisk) -> Strict {
     assert!(
         collector.0.windows(2).all(|pair| pair[0].lsn < pair[1].lsn)
             || survey
-                .damages
+                .corruptions
                 .iter()
                 .any(|damage| damage.last < damage.first),
         "records come in order"
@@ -101,7 +101,7 @@ fn assert_sound(survey: &Survey, report: &RecoveryReport, records: &[Record], sh
     assert!(
         survey.is_sound(),
         "recovery finds no damage: {:?}",
-        survey.damages
+        survey.corruptions
     );
     assert_eq!(shown, records);
     assert_eq!(survey.records(), report.records);
@@ -121,8 +121,8 @@ fn assert_has(survey: &Survey, strict: &Corruption) {
     let is_it = |found: &&Corruption| {
         (found.kind, &found.segment, found.offset) == (strict.kind, &strict.segment, strict.offset)
     };
-    let found = survey.damages.iter().find(is_it);
-    let found = found.unwrap_or_else(|| panic!("{strict} is not in {:#?}", survey.damages));
+    let found = survey.corruptions.iter().find(is_it);
+    let found = found.unwrap_or_else(|| panic!("{strict} is not in {:#?}", survey.corruptions));
     assert!(found.first >= strict.first, "{found} is not {strict}");
     let knows_more = strict.last < strict.first || found.last <= strict.last;
     assert!(knows_more, "{found} is not {strict}");

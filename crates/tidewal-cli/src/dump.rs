@@ -72,14 +72,14 @@ fn salvage(args: &Dump, printer: &mut Printer<'_>) -> Result<ExitCode, Failure> 
         return Err(failure);
     }
     printer.out.flush()?;
-    for damage in &survey.damages {
+    for corruption in &survey.corruptions {
         use std::io::Write;
-        let _ = writeln!(std::io::stderr(), "tidewal: missing: {damage}");
+        let _ = writeln!(std::io::stderr(), "tidewal: missing: {corruption}");
     }
     if let Some(error) = survey.read_errors.into_iter().next() {
         return Err(error.into());
     }
-    match survey.damages.is_empty() {
+    match survey.corruptions.is_empty() {
         true => Ok(ExitCode::SUCCESS),
         false => Ok(ExitCode::from(DAMAGED)),
     }

@@ -11,7 +11,7 @@ use crate::output::Out;
 
 /// Damage is certain. A file that was not read may be damaged too.
 pub fn status(survey: &Survey) -> ExitCode {
-    match (survey.read_errors.is_empty(), survey.damages.is_empty()) {
+    match (survey.read_errors.is_empty(), survey.corruptions.is_empty()) {
         (false, _) => ExitCode::from(FAILED),
         (true, false) => ExitCode::from(DAMAGED),
         (true, true) => ExitCode::SUCCESS,
@@ -34,13 +34,13 @@ pub fn check_is_log(survey: &Survey) -> Result<(), Failure> {
 }
 
 /// Lists all damage in the order of segments and offsets.
-pub fn show_damages(out: &mut Out, survey: &Survey) -> Result<(), Failure> {
+pub fn show_corruptions(out: &mut Out, survey: &Survey) -> Result<(), Failure> {
     let paint = out.paint;
-    for damage in &survey.damages {
-        out.line(&format!("{} {damage}", paint.bad("damaged:")))?;
+    for corruption in &survey.corruptions {
+        out.line(&format!("{} {corruption}", paint.bad("damaged:")))?;
     }
-    if survey.damages_left_out > 0 {
-        let more = count(survey.damages_left_out, "more place");
+    if survey.corruptions_left_out > 0 {
+        let more = count(survey.corruptions_left_out, "more place");
         out.line(&format!("{} {more}", paint.bad("damaged:")))?;
     }
     for error in &survey.read_errors {

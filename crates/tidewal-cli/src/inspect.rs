@@ -9,7 +9,7 @@ use tidewal::{Error, Lsn, Result};
 use crate::cli::Inspect;
 use crate::display::{columns, count, quoted, size};
 use crate::failure::Failure;
-use crate::findings::{known_end, show_damages, status};
+use crate::findings::{known_end, show_corruptions, status};
 use crate::json;
 use crate::output::{Bar, Out};
 
@@ -51,7 +51,7 @@ fn show(out: &mut Out, survey: &Survey, lock_owners: &[LockOwner]) -> Result<(),
     if !survey.is_sound() {
         out.line("")?;
     }
-    show_damages(out, survey)?;
+    show_corruptions(out, survey)?;
     if survey.segments.len() > 1 && !survey.in_use {
         let hint = format!(
             "The records of the newest segment were read; to read all of them: tidewal verify {}",
@@ -129,7 +129,7 @@ fn ending(survey: &Survey) -> String {
             tail.reason.label()
         ),
         _ if survey.in_use => "not known: the log is open for appending".into(),
-        _ if survey.damages.is_empty() => "not known, see below".into(),
+        _ if survey.corruptions.is_empty() => "not known, see below".into(),
         _ => "damaged, see below".into(),
     }
 }

@@ -23,8 +23,8 @@ pub fn survey(survey: &Survey, lock_owners: &[LockOwner]) -> Value {
         "stale_segments": segments(&survey.stale_segments),
         "spares": survey.spares,
         "unknown_files": survey.unknown_files,
-        "damages": survey.damages.iter().map(damage).collect::<Vec<_>>(),
-        "damages_left_out": survey.damages_left_out,
+        "corruptions": survey.corruptions.iter().map(corruption).collect::<Vec<_>>(),
+        "corruptions_left_out": survey.corruptions_left_out,
         "read_errors": survey.read_errors.iter().map(|error| with_sources(error)).collect::<Vec<_>>(),
     })
 }
@@ -99,14 +99,14 @@ fn segment(segment: &SegmentSurvey) -> Value {
     })
 }
 
-fn damage(damage: &Corruption) -> Value {
-    let last = (damage.last >= damage.first).then(|| damage.last.get());
+fn corruption(corruption: &Corruption) -> Value {
+    let last = (corruption.last >= corruption.first).then(|| corruption.last.get());
     json!({
-        "label": damage.kind.label(),
-        "file": damage.segment.to_string_lossy(),
-        "offset": damage.offset,
-        "first": damage.first.get(),
+        "label": corruption.kind.label(),
+        "file": corruption.segment.to_string_lossy(),
+        "offset": corruption.offset,
+        "first": corruption.first.get(),
         "last": last,
-        "message": damage.to_string(),
+        "message": corruption.to_string(),
     })
 }

@@ -7,7 +7,7 @@ use tidewal::tools::{LogDir, RepairPlan, RepairStep};
 use crate::cli::Repair;
 use crate::display::{count, quoted};
 use crate::failure::{DAMAGED, Failure};
-use crate::findings::{check_is_log, show_damages};
+use crate::findings::{check_is_log, show_corruptions};
 use crate::output::{Bar, Out};
 use crate::raft::{self, RaftLook};
 
@@ -51,7 +51,7 @@ pub fn run(args: &Repair) -> Result<ExitCode, Failure> {
 }
 
 fn show(out: &mut Out, plan: &RepairPlan) -> Result<(), Failure> {
-    show_damages(out, &plan.survey)?;
+    show_corruptions(out, &plan.survey)?;
     out.line(&out.paint.strong("\nThe repair would:\n"))?;
     out.line(&plan.to_string())?;
     out.flush()

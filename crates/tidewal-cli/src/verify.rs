@@ -8,7 +8,7 @@ use tidewal::tools::{Depth, Ending, LogDir, Survey};
 use crate::cli::Verify;
 use crate::display::{count, quoted, size};
 use crate::failure::{Failure, newer_version};
-use crate::findings::{check_is_log, show_damages, status};
+use crate::findings::{check_is_log, show_corruptions, status};
 use crate::json;
 use crate::output::{Bar, Out};
 use crate::raft::{self, RaftLook};
@@ -24,7 +24,7 @@ pub fn run(args: &Verify) -> Result<ExitCode, Failure> {
     if args.json {
         out.line(&format!("{:#}", json::survey(&survey, &[])))?;
     } else {
-        show_damages(&mut out, &survey)?;
+        show_corruptions(&mut out, &survey)?;
         show_verdict(&mut out, &survey, is_raft)?;
     }
     out.flush()?;
@@ -40,7 +40,7 @@ fn show_verdict(out: &mut Out, survey: &Survey, is_raft: bool) -> Result<(), Fai
         size(survey.payload_bytes())
     );
     if !survey.is_sound() {
-        let places = survey.damages.len() as u64 + survey.damages_left_out;
+        let places = survey.corruptions.len() as u64 + survey.corruptions_left_out;
         let found = match (places, survey.read_errors.len() as u64) {
             (0, unread) => format!("{} not read", count(unread, "file")),
             (places, _) => count(places, "damaged place"),

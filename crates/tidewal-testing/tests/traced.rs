@@ -335,10 +335,7 @@ fn damage_is_an_error() {
         assert_eq!(told.field("segment"), segment);
         assert_eq!(told.field("offset"), corruption.offset.to_string());
         assert_eq!((told.field("first"), told.field("last")), ("1", "2"));
-        assert_eq!(
-            told.field("damage"),
-            format!("{:?}", corruption.kind.label())
-        );
+        assert_eq!(told.field("kind"), format!("{:?}", corruption.kind.label()));
     });
 }
 

@@ -53,8 +53,8 @@ impl Salvage {
         if self.segments.iter().any(Salvaged::is_head) {
             self.check_stale(dir);
         } else if let Some(oldest) = self.segments.first().and_then(Salvaged::meta) {
-            let damage = oldest.damaged(dir, CorruptionKind::PredecessorMissing, Lsn::FIRST);
-            self.note_damage(damage);
+            let corruption = oldest.damaged(dir, CorruptionKind::PredecessorMissing, Lsn::FIRST);
+            self.note_corruption(corruption);
         }
     }
 
@@ -69,7 +69,7 @@ impl Salvage {
             .collect();
         foreign
             .into_iter()
-            .for_each(|damage| self.note_damage(damage));
+            .for_each(|corruption| self.note_corruption(corruption));
     }
 
     pub(super) fn check_links(&mut self, dir: &Dir) {

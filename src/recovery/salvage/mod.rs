@@ -65,9 +65,9 @@ pub(crate) struct Salvage {
     pub(crate) segments: Vec<Salvaged>,
     /// The index of the head. The files below it were truncated.
     pub(crate) head: usize,
-    pub(crate) damages: Vec<Corruption>,
+    pub(crate) corruptions: Vec<Corruption>,
     /// The number of damaged places beyond those that are listed.
-    pub(crate) damages_left_out: u64,
+    pub(crate) corruptions_left_out: u64,
     /// Files that the system could not read, and segments of unknown formats.
     pub(crate) read_errors: Vec<Error>,
     /// Where and why the log ends, if it was not closed.
@@ -167,19 +167,19 @@ impl Salvage {
         index + 1 == self.segments.len()
     }
 
-    /// Adds an error to the damages or to the read errors.
+    /// Adds an error to the corruptions or to the read errors.
     fn note(&mut self, error: Error) {
         match error {
-            Error::Corrupt(damage) => self.note_damage(*damage),
+            Error::Corrupt(corruption) => self.note_corruption(*corruption),
             other => self.read_errors.push(other),
         }
     }
 
-    fn note_damage(&mut self, damage: Corruption) {
-        if self.damages.len() < DAMAGES_MAX {
-            self.damages.push(damage);
+    fn note_corruption(&mut self, corruption: Corruption) {
+        if self.corruptions.len() < CORRUPTIONS_MAX {
+            self.corruptions.push(corruption);
         } else {
-            self.damages_left_out += 1;
+            self.corruptions_left_out += 1;
         }
     }
 }
@@ -221,4 +221,4 @@ fn len_of(dir: &Dir, base: Lsn) -> u64 {
 }
 
 /// The most damaged places that are listed. A longer list would be of no use.
-const DAMAGES_MAX: usize = 10_000;
+const CORRUPTIONS_MAX: usize = 10_000;

@@ -46,9 +46,9 @@ impl Salvage {
             self.read_errors.push(reading.scan.unsupported(kind));
             return Ok(reading.finish(records, Rest::default()));
         }
-        let (damage, rest) = self.judge(dir, index, &reading.scan, stop, next)?;
-        records.is_whole = damage.is_none();
-        self.note_damages(dir, index, &mut reading, stop, damage)?;
+        let (corruption, rest) = self.judge(dir, index, &reading.scan, stop, next)?;
+        records.is_whole = corruption.is_none();
+        self.note_corruptions(dir, index, &mut reading, stop, corruption)?;
         Ok(reading.finish(records, rest))
     }
 
@@ -79,7 +79,7 @@ impl Salvage {
         match verdict {
             Verdict::Sealed => self.is_closed = true,
             Verdict::Torn(tail) => self.torn_tail = Some(tail),
-            Verdict::Damaged(damage) => return Ok((Some(damage), rest)),
+            Verdict::Damaged(corruption) => return Ok((Some(corruption), rest)),
         }
         Ok((None, rest))
     }
@@ -96,31 +96,31 @@ impl Salvage {
     }
 
     /// Lists the damage in a segment, and reads the rest.
-    fn note_damages(
+    fn note_corruptions(
         &mut self,
         dir: &Dir,
         index: usize,
         reading: &mut Reading<'_>,
         stop: Stop,
-        damage: Option<Corruption>,
+        corruption: Option<Corruption>,
     ) -> Result<(), IoFailure> {
-        let lacks_successor = damage
+        let lacks_successor = corruption
             .as_ref()
-            .is_some_and(|damage| damage.kind == CorruptionKind::SuccessorMissing);
+            .is_some_and(|corruption| corruption.kind == CorruptionKind::SuccessorMissing);
         let kind = match self.is_newest(index) {
             true => CorruptionKind::ProvenLost,
             false => CorruptionKind::SealedDamaged,
         };
-        if let Some(damage) = damage {
-            reading.read_behind(dir, stop, kind, damage, &mut |damage| {
-                self.note_damage(damage);
+        if let Some(corruption) = corruption {
+            reading.read_behind(dir, stop, kind, corruption, &mut |corruption| {
+                self.note_corruption(corruption);
             })?;
         }
         if self.is_newest(index)
             && !lacks_successor
-            && let Some(damage) = reading.missing_successor(dir)
+            && let Some(corruption) = reading.missing_successor(dir)
         {
-            self.note_damage(damage);
+            self.note_corruption(corruption);
         }
         Ok(())
     }
@@ -140,8 +140,8 @@ fn judge_unlinked(dir: &Dir, scan: &Scan, stop: Stop, expected: Lsn) -> Result<J
     };
     let last = stated(scan).max(rest.proven).max(expected);
     let is_lost = last > scan.end().0 || matches!(stop, Stop::Unreadable(_));
-    let damage = is_lost.then(|| scan.damaged(dir, CorruptionKind::SealedDamaged, last));
-    Ok((damage, rest))
+    let corruption = is_lost.then(|| scan.damaged(dir, CorruptionKind::SealedDamaged, last));
+    Ok((corruption, rest))
 }
 
 /// The durable LSN according to the segment's statement.
@@ -223,23 +223,23 @@ impl<'a> Reading<'a> {
         dir: &Dir,
         mut stop: Stop,
         kind: CorruptionKind,
-        mut damage: Corruption,
+        mut corruption: Corruption,
         report: &mut dyn FnMut(Corruption),
     ) -> Result<(), IoFailure> {
-        let last = damage.last;
-        while damage.first <= last && self.scan.resume(stop, last)? {
+        let last = corruption.last;
+        while corruption.first <= last && self.scan.resume(stop, last)? {
             let before = self.scan.walker.last();
             report(Corruption {
-                last: before.max(damage.first),
-                ..damage
+                last: before.max(corruption.first),
+                ..corruption
             });
             stop = self.read_on()?;
-            damage = self.scan.damaged(dir, kind, last);
-            if damage.first > last {
+            corruption = self.scan.damaged(dir, kind, last);
+            if corruption.first > last {
                 return Ok(());
             }
         }
-        report(damage);
+        report(corruption);
         Ok(())
     }
 

@@ -19,14 +19,14 @@ fn every_damaged_range_is_named() {
     let ran = tidewal(&["verify", log.path(), "--json"]);
     assert_eq!(ran.code, 1);
     let json = ran.json();
-    let damages = json["damages"].as_array().unwrap();
-    let found: Vec<_> = damages
+    let corruptions = json["corruptions"].as_array().unwrap();
+    let found: Vec<_> = corruptions
         .iter()
-        .map(|damage| {
+        .map(|corruption| {
             (
-                damage["label"].clone(),
-                damage["first"].clone(),
-                damage["last"].clone(),
+                corruption["label"].clone(),
+                corruption["first"].clone(),
+                corruption["last"].clone(),
             )
         })
         .collect();
@@ -39,7 +39,7 @@ fn every_damaged_range_is_named() {
             (json!("proven-lost"), third.clone(), third),
         ]
     );
-    assert_eq!(damages[0]["offset"], 4096 + 28);
+    assert_eq!(corruptions[0]["offset"], 4096 + 28);
     let ran = tidewal(&["verify", log.path()]);
     assert_eq!((ran.code, ran.stderr.as_str()), (1, ""));
     let text = ran.text();

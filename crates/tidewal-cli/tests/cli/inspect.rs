@@ -34,7 +34,7 @@ fn as_json() {
     assert_eq!((&json["oldest"], &json["end"]), (&json!(1), &json!(900)));
     assert_eq!(json["proven_durable"], 900);
     assert_eq!(json["ending"], json!({ "kind": "closed" }));
-    assert_eq!(json["damages"], json!([]));
+    assert_eq!(json["corruptions"], json!([]));
     let segments = json["segments"].as_array().unwrap();
     assert_eq!(segments.len(), 3);
     assert_eq!(segments[0]["base"], 1);

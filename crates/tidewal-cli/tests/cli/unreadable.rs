@@ -100,12 +100,12 @@ fn a_survey_goes_past_a_bad_page() {
             return;
         };
         assert_eq!(ran.code, 1, "{}", ran.stderr);
-        let found = ran.json()["damages"].clone();
-        let damage = &found[0];
+        let found = ran.json()["corruptions"].clone();
+        let corruption = &found[0];
         let first = base(&bad.log, 1);
         // Those in the page, and the one that ends after it.
         let last = first + 4096 / 30;
-        let named = ["label", "offset", "first", "last"].map(|field| damage[field].clone());
+        let named = ["label", "offset", "first", "last"].map(|field| corruption[field].clone());
         let expected: [Value; 4] = [json!("unreadable"), json!(4096), json!(first), json!(last)];
         assert_eq!((named, found.as_array().unwrap().len()), (expected, 1));
         let salvaged = bad.run(&["dump", bad.log.path(), "--salvage"]).unwrap();
