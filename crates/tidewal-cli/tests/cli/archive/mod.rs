@@ -1,0 +1,11 @@
+//! `tidewal archive` and `tidewal restore`
+
+mod addresses;
+mod bad_objects;
+mod helpers;
+mod pruning;
+mod refused;
+mod restoring;
+mod server;
+mod shipping;
+mod slow_directory;
