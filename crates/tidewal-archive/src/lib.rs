@@ -75,6 +75,7 @@ mod lag;
 mod manifest;
 mod manifest_reader;
 mod manifest_writer;
+mod newest;
 mod objects;
 mod options;
 mod prune;

@@ -104,6 +104,12 @@ pub(super) enum DecodeError {
 
 impl Entry {
     pub(super) fn encode(&self) -> Vec<u8> {
+        let text = self.to_text();
+        debug_assert_eq!(Self::decode(text.as_bytes()).as_ref(), Ok(self));
+        text.into_bytes()
+    }
+
+    fn to_text(&self) -> String {
         let mut text = String::new();
         let (salt, end) = numbers_of(self.reached.segment);
         line(&mut text, format_args!("{MAGIC} {VERSION}"));
@@ -117,8 +123,7 @@ impl Entry {
         self.body.encode(&mut text);
         let check = crc32fast::hash(text.as_bytes());
         line(&mut text, format_args!("check {check:08x}"));
-        debug_assert_eq!(Self::decode(text.as_bytes()).as_ref(), Ok(self));
-        text.into_bytes()
+        text
     }
 
     /// The entry in `bytes`. The check is verified first, so every line of an entry that passes is as it was
@@ -133,7 +138,10 @@ impl Entry {
         let mut lines = Lines(checked.lines().peekable());
         let version = lines.fields(MAGIC).and_then(|mut fields| fields.number());
         match version {
-            Some(VERSION) => Self::decode_lines(&mut lines).ok_or(DecodeError::Damaged),
+            // Whatever is written in another way was not written by an archiver.
+            Some(VERSION) => Self::decode_lines(&mut lines)
+                .filter(|entry| entry.to_text() == text)
+                .ok_or(DecodeError::Damaged),
             Some(_) => Err(DecodeError::Version),
             None => Err(DecodeError::Damaged),
         }
@@ -297,6 +305,10 @@ fn numbers_of(segment: Option<SegmentEnd>) -> (u64, u64) {
 fn known(segment: SegmentEnd) -> Option<SegmentEnd> {
     (segment.salt != 0).then_some(segment)
 }
+
+/// The length of each part but the last, which may be shorter. One call puts or gets a part, so it bounds the memory
+/// of both.
+pub(super) const PART_LEN: u64 = 8 * 1024 * 1024;
 
 const MAGIC: &str = "tidewal-archive";
 const VERSION: u64 = 1;

@@ -1,7 +1,7 @@
 //! Reads a manifest, from the oldest entry that exists to the newest.
 
-use std::collections::BTreeMap;
-use std::ops::RangeInclusive;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::{Range, RangeInclusive};
 use std::time::SystemTime;
 
 use bytes::Bytes;
@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::manifest::{Body, Entry, Shipped, TimePoint};
 use crate::manifest_writer::{ManifestWriter, read_entry};
 use crate::objects::Objects;
-use crate::sound::{Link, begins_behind, is_sound};
+use crate::sound::{Link, begins_behind};
 use crate::times::{millis, system_time};
 
 /// The end of a restore.
@@ -81,13 +81,12 @@ pub(super) struct ManifestReader {
     /// The index of the first segment that has all its parts. The segments before it have expired.
     begin: usize,
     gaps: Vec<RangeInclusive<Lsn>>,
-    pub(super) first_entry: u64,
+    /// The numbers of the entries that exist.
+    pub(super) entries: BTreeSet<u64>,
     pub(super) checkpoint: Option<u64>,
     /// The parts that exist, each with the first LSN of its segment.
     pub(super) parts: BTreeMap<Path, Lsn>,
     log_id: Option<u64>,
-    /// The number of the newest entry.
-    pub(super) number: u64,
     /// The last entry that was read. `None` before the first one, and after one that could not be read.
     link: Option<Link>,
     /// The last LSN that the archive has reached, according to the entries so far.
@@ -107,41 +106,77 @@ impl ManifestReader {
     /// Reads as much of the manifest as possible, and lists the entries that cannot be read.
     pub(super) async fn survey(objects: &Objects) -> Result<(Self, Vec<BadObject>)> {
         let numbers = objects.entries().await?;
-        let (Some(&first), Some(&last)) = (numbers.first(), numbers.last()) else {
+        if numbers.is_empty() {
             return Err(Error::Empty {
                 prefix: objects.prefix(),
             });
-        };
-        let mut manifest = Self {
-            segments: Vec::new(),
-            begin: 0,
-            gaps: Vec::new(),
-            first_entry: first,
-            checkpoint: None,
-            parts: objects.parts().await?,
-            log_id: None,
-            number: last,
-            link: None,
-            known: Lsn::ZERO,
-        };
+        }
+        let mut manifest = Self::new(objects.parts().await?, numbers.clone());
         let mut bad = BadEntries::default();
-        let all =
-            (first..=last).map(|number| read_if_there(objects, number, numbers.contains(&number)));
-        let mut entries = Ahead::new(all, ENTRIES_AHEAD);
-        for number in first..=last {
+        let reads = numbers.iter().map(|number| read(objects, *number));
+        let mut entries = Ahead::new(reads, ENTRIES_AHEAD);
+        let mut before = None;
+        for &number in &numbers {
+            let missing = before.map_or(number, |before| before + 1)..number;
+            manifest.note_missing(missing, objects, &mut bad)?;
             let read = entries.next().await.expect("each entry is read");
             let added = read.and_then(|(entry, crc)| manifest.add(objects, entry, crc));
             match added {
-                Ok(before) => bad.close(before),
-                Err(error) => {
-                    manifest.link = None;
-                    bad.open(number, objects, error, manifest.known)?;
-                }
+                Ok(reached) => bad.close(reached),
+                Err(error) => manifest.note_bad(number, objects, error, &mut bad)?,
             }
+            before = Some(number);
         }
         manifest.begin = manifest.first_whole(objects);
         let oldest = manifest.checkpoint.unwrap_or(0);
         Ok((manifest, bad.into_objects(oldest)))
+    }
+
+    fn new(parts: BTreeMap<Path, Lsn>, entries: BTreeSet<u64>) -> Self {
+        Self {
+            segments: Vec::new(),
+            begin: 0,
+            gaps: Vec::new(),
+            entries,
+            checkpoint: None,
+            parts,
+            log_id: None,
+            link: None,
+            known: Lsn::ZERO,
+        }
+    }
+
+    /// Notes an entry that is damaged or missing. Passes other errors on.
+    fn note_bad(
+        &mut self,
+        number: u64,
+        objects: &Objects,
+        error: Error,
+        bad: &mut BadEntries,
+    ) -> Result<()> {
+        self.link = None;
+        bad.open(number, objects, error, self.known)
+    }
+
+    /// Notes entries that are missing. An object with a high number may make it seem that there are very many, so
+    /// not all of them are named.
+    fn note_missing(
+        &mut self,
+        missing: Range<u64>,
+        objects: &Objects,
+        bad: &mut BadEntries,
+    ) -> Result<()> {
+        let named = MISSING_NAMED.saturating_sub(bad.found.len()).max(1);
+        for number in missing.take(named) {
+            let object = objects.entry(number).to_string();
+            self.note_bad(number, objects, Error::Missing { object }, bad)?;
+        }
+        Ok(())
+    }
+
+    /// The number of the newest entry.
+    pub(super) fn newest_entry(&self) -> u64 {
+        *self.entries.last().expect("a manifest has an entry")
     }
 
     pub(super) fn contents(&self) -> Contents {
@@ -250,7 +285,7 @@ impl ManifestReader {
         ManifestWriter {
             log_id: self.log_id.expect("an entry was read"),
             writer,
-            number: self.number,
+            number: self.newest_entry(),
             crc: link.crc,
             reached: link.reached,
         }
@@ -267,7 +302,8 @@ impl ManifestReader {
     }
 
     fn expired(&self) -> Lsn {
-        let is_whole = self.first_entry == 1 && self.begin == 0 && self.checkpoint.is_none();
+        let is_whole = self.entries.first() == Some(&1) && self.begin == 0;
+        let is_whole = is_whole && self.checkpoint.is_none();
         match self.segments().first() {
             _ if is_whole => Lsn::ZERO,
             Some(oldest) => oldest.shipped.sealed.header.base.prev(),
@@ -305,7 +341,7 @@ impl ManifestReader {
         if !is_of_log || !is_next {
             return Err(damaged("it does not follow the entry before it"));
         }
-        if !is_sound(&entry) || !self.link.is_none_or(|link| link.leads_to(&entry)) {
+        if !self.link.is_none_or(|link| link.leads_to(&entry)) {
             return Err(damaged(
                 "what it names does not continue the entry before it",
             ));
@@ -346,12 +382,8 @@ impl ManifestReader {
     }
 }
 
-async fn read_if_there(objects: &Objects, number: u64, is_there: bool) -> Result<(Entry, u32)> {
-    if !is_there {
-        return Err(Error::Missing {
-            object: objects.entry(number).to_string(),
-        });
-    }
+/// An entry, and its checksum.
+async fn read(objects: &Objects, number: u64) -> Result<(Entry, u32)> {
     let (entry, bytes) = read_entry(objects, number).await?;
     Ok((entry, crc32fast::hash(&bytes)))
 }
@@ -400,3 +432,6 @@ impl BadEntries {
 
 /// How many entries are read at the same time.
 const ENTRIES_AHEAD: usize = 16;
+
+/// How many bad entries are listed before only the first one of each further hole is.
+const MISSING_NAMED: usize = 10_000;

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use crate::error::{Error, Result};
 use crate::manifest::{Body, DecodeError, Entry, Reached};
 use crate::objects::{Created, Objects};
+use crate::sound::is_sound;
 
 /// The newest entry of a manifest, to the knowledge of its writer.
 #[derive(Clone, Debug)]
@@ -141,7 +142,7 @@ pub(super) struct Entered {
 /// Only an object that is listed is read. A directory also refuses if a file of another kind has the name, such as
 /// a FIFO, and opening that may block forever.
 async fn read_existing(objects: &Objects, number: u64) -> Result<(Entry, Bytes)> {
-    match objects.entries().await?.contains(&number) {
+    match objects.has_entry(number).await? {
         true => read_entry(objects, number).await,
         false => Err(Error::Damaged {
             object: objects.entry(number).to_string(),
@@ -150,7 +151,7 @@ async fn read_existing(objects: &Objects, number: u64) -> Result<(Entry, Bytes)>
     }
 }
 
-/// An entry, and its bytes.
+/// An entry, and its bytes. The entry is sound on its own.
 pub(super) async fn read_entry(objects: &Objects, number: u64) -> Result<(Entry, Bytes)> {
     let bytes = objects.get_entry(number).await?;
     let object = || objects.entry(number).to_string();
@@ -165,5 +166,8 @@ pub(super) async fn read_entry(objects: &Objects, number: u64) -> Result<(Entry,
     if entry.number != number {
         return Err(damaged("its number is not the one in its name"));
     }
-    Ok((entry, bytes))
+    match is_sound(&entry) {
+        true => Ok((entry, bytes)),
+        false => Err(damaged("no archive can have such an entry")),
+    }
 }

@@ -3,6 +3,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::poll_fn;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use bytes::Bytes;
@@ -12,6 +13,7 @@ use tidewal::Lsn;
 
 use crate::error::{Error, Result};
 use crate::manifest::Shipped;
+use crate::newest::{LISTED_MAX, Listed, Search};
 
 /// The objects of an archive, which may not exist yet.
 #[derive(Clone, Debug)]
@@ -59,41 +61,93 @@ impl Objects {
 
     /// The numbers of the entries that exist.
     pub(super) async fn entries(&self) -> Result<BTreeSet<u64>> {
-        let (manifest, mut found) = (self.manifest(), BTreeSet::new());
-        self.list(&manifest, |object| {
-            found.extend(entry_number(&manifest, object));
-        })
-        .await?;
+        self.entries_after(0).await
+    }
+
+    /// The numbers above `after` of the entries that exist.
+    pub(super) async fn entries_after(&self, after: u64) -> Result<BTreeSet<u64>> {
+        let mut found = BTreeSet::new();
+        let look = |number| {
+            found.insert(number);
+            ControlFlow::Continue(())
+        };
+        let _ = self.list_entries(after, look).await?;
         Ok(found)
     }
 
     /// The number of the newest entry, or 0 if there is none.
     pub(super) async fn newest_entry(&self) -> Result<u64> {
-        let (manifest, mut newest) = (self.manifest(), 0);
-        self.list(&manifest, |object| {
-            newest = newest.max(entry_number(&manifest, object).unwrap_or(0));
-        })
-        .await?;
-        Ok(newest)
+        let mut search = Search::default();
+        loop {
+            let after = search.next();
+            let (found, is_complete) = self.some_entries(after).await?;
+            let newest = found.last().copied().unwrap_or(0);
+            let listed = Listed {
+                newest,
+                is_complete,
+            };
+            if let Some(newest) = search.take(after, listed) {
+                return Ok(newest);
+            }
+        }
+    }
+
+    /// Whether there is an entry with this number.
+    pub(super) async fn has_entry(&self, number: u64) -> Result<bool> {
+        let is_other = |found| match found == number {
+            true => ControlFlow::Break(()),
+            false => ControlFlow::Continue(()),
+        };
+        let listed = self.list_entries(number.saturating_sub(1), is_other);
+        Ok(listed.await?.is_break())
+    }
+
+    /// Some of the entries with numbers above `after`: the first ones, or all if the store does not sort them. Also
+    /// returns whether these are all.
+    pub(super) async fn some_entries(&self, after: u64) -> Result<(BTreeSet<u64>, bool)> {
+        let (mut found, mut is_sorted) = (BTreeSet::new(), true);
+        let look = |number| {
+            is_sorted &= found.last().is_none_or(|last| *last < number);
+            found.insert(number);
+            match is_sorted && found.len() as u64 == LISTED_MAX {
+                true => ControlFlow::Break(()),
+                false => ControlFlow::Continue(()),
+            }
+        };
+        let is_complete = self.list_entries(after, look).await?.is_continue();
+        Ok((found, is_complete))
+    }
+
+    /// Passes the numbers above `after` of the entries that exist to `look`, until that breaks off.
+    async fn list_entries(
+        &self,
+        after: u64,
+        mut look: impl FnMut(u64) -> ControlFlow<()>,
+    ) -> Result<ControlFlow<()>> {
+        let manifest = self.manifest();
+        let mut listing = self
+            .store
+            .list_with_offset(Some(&manifest), &self.entry(after));
+        while let Some(found) = poll_fn(|context| listing.as_mut().poll_next(context)).await {
+            let found = found.map_err(|error| failed("list", &manifest, error))?;
+            let number = entry_number(&manifest, &found).filter(|number| *number > after);
+            if number.is_some_and(|number| look(number).is_break()) {
+                return Ok(ControlFlow::Break(()));
+            }
+        }
+        Ok(ControlFlow::Continue(()))
     }
 
     /// The parts that exist, each with the first LSN of its segment.
     pub(super) async fn parts(&self) -> Result<BTreeMap<Path, Lsn>> {
-        let (segments, mut found) = (self.segments(), BTreeMap::new());
-        self.list(&segments, |object| {
-            let base = part_base(&segments, object);
-            found.extend(base.map(|base| (object.location.clone(), base)));
-        })
-        .await?;
-        Ok(found)
-    }
-
-    async fn list(&self, below: &Path, mut look: impl FnMut(&ObjectMeta)) -> Result<()> {
-        let mut listing = self.store.list(Some(below));
+        let (segments, mut parts) = (self.segments(), BTreeMap::new());
+        let mut listing = self.store.list(Some(&segments));
         while let Some(found) = poll_fn(|context| listing.as_mut().poll_next(context)).await {
-            look(&found.map_err(|error| failed("list", below, error))?);
+            let found = found.map_err(|error| failed("list", &segments, error))?;
+            let base = part_base(&segments, &found);
+            parts.extend(base.map(|base| (found.location, base)));
         }
-        Ok(())
+        Ok(parts)
     }
 
     /// An entry's bytes.

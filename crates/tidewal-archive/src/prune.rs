@@ -110,10 +110,9 @@ fn first_kept(manifest: &ManifestReader, before: RestoreTarget) -> Result<Option
 /// Puts the newest entry once more. It may be the checkpoint of a call that failed, and be visible without being
 /// durable. All entries before it are durable: otherwise it would not have been created.
 async fn make_durable(objects: &Objects, manifest: &ManifestReader) -> Result<()> {
-    let (_, newest) = read_entry(objects, manifest.number).await?;
-    objects
-        .put_again(&objects.entry(manifest.number), newest)
-        .await
+    let number = manifest.newest_entry();
+    let (_, newest) = read_entry(objects, number).await?;
+    objects.put_again(&objects.entry(number), newest).await
 }
 
 /// Enters a durable checkpoint: readers begin with the entry of `kept`.
@@ -137,7 +136,8 @@ async fn sweep(objects: &Objects, manifest: &ManifestReader, kept: &Named) -> Re
     let first = kept.shipped.sealed.header.base;
     let parts = manifest.parts.iter().filter(|(_, base)| **base < first);
     let parts = parts.map(|(object, _)| object.clone());
-    let entries = (manifest.first_entry..kept.entry).map(|number| objects.entry(number));
+    let entries = manifest.entries.range(..kept.entry);
+    let entries = entries.map(|number| objects.entry(*number));
     let removals = parts.chain(entries);
     let removals = removals.map(|object| async move { objects.remove(&object).await });
     let mut removals = Ahead::new(removals, REMOVALS_AHEAD);

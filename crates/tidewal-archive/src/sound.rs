@@ -2,7 +2,7 @@
 
 use tidewal::{Lsn, SegmentEnd, SegmentHeader};
 
-use crate::manifest::{Body, Entry, Reached, Shipped, TimePoint};
+use crate::manifest::{Body, Entry, PART_LEN, Reached, Shipped, TimePoint};
 
 /// The entry that the next one must continue.
 #[derive(Clone, Copy, Debug)]
@@ -49,6 +49,11 @@ pub(super) fn begins_behind(entry: &Entry) -> Lsn {
 
 /// Whether an entry is consistent, so that code that uses its fields need not check them again.
 pub(super) fn is_sound(entry: &Entry) -> bool {
+    // Another entry can follow it.
+    entry.number < u64::MAX && is_sound_body(entry)
+}
+
+fn is_sound_body(entry: &Entry) -> bool {
     let reached = (entry.reached.last, entry.reached.segment);
     match &entry.body {
         Body::Claim => true,
@@ -82,6 +87,10 @@ fn is_possible(shipped: &Shipped) -> bool {
         && header.base <= shipped.sealed.last
         && (SegmentHeader::BLOCK_LEN..=header.capacity).contains(&shipped.sealed.end)
         && len == shipped.sealed.end
+        && shipped
+            .parts
+            .iter()
+            .all(|part| (1..=PART_LEN).contains(&part.len))
         && shipped
             .parts
             .first()

@@ -9,7 +9,7 @@ use tidewal::import::{SegmentChecker, SegmentFlaw};
 use tidewal::{FinishedSegment, SegmentBytes};
 
 use crate::error::{Error, Result};
-use crate::manifest::{Part, Sealed, Shipped};
+use crate::manifest::{PART_LEN, Part, Sealed, Shipped};
 use crate::objects::Objects;
 use crate::retry::Retry;
 
@@ -137,6 +137,3 @@ impl ReadPart {
         }
     }
 }
-
-/// The bytes that one call puts.
-const PART_LEN: u64 = 8 * 1024 * 1024;

@@ -3,7 +3,7 @@ use super::*;
 fn entry(body: Body) -> Entry {
     let segment = Some(SegmentEnd {
         salt: 0x0123_4567_89ab_cdef,
-        end: 67_100_012,
+        end: 12_000_012,
     });
     Entry {
         number: 3,
@@ -40,10 +40,10 @@ fn shipped() -> Shipped {
         sealed: Sealed {
             header,
             last: Lsn::new(900),
-            end: 67_100_012,
+            end: 12_000_012,
         },
         crc: 0x0f1e_2d3c,
-        parts: vec![part(8_388_608, 0x1122_3344), part(58_711_404, 0x5566_7788)],
+        parts: vec![part(8_388_608, 0x1122_3344), part(3_611_404, 0x5566_7788)],
         times: vec![time(622, 1_795_641_299_100), time(900, 1_795_641_300_123)],
     }
 }
@@ -55,16 +55,16 @@ entry 3
 log 1122334455667788
 writer 8f0c1be2a4d97733
 previous 5a6b7c8d
-reached 900 0123456789abcdef 67100012
+reached 900 0123456789abcdef 12000012
 clock 1795641300123
 segment 451 900
 salt 0123456789abcdef
 after fedcba9876543210 67108020
 capacity 67108864
-end 67100012
+end 12000012
 crc 0f1e2d3c
 part 8388608 11223344
-part 58711404 55667788
+part 3611404 55667788
 time 622 1795641299100
 time 900 1795641300123
 ";
@@ -137,4 +137,25 @@ fn a_later_version_is_told_apart_from_damage() {
 fn an_unknown_line_is_not_passed_over() {
     let more = format!("{EXAMPLE}colour blue\n");
     assert_eq!(Entry::decode(&with_check(&more)), Err(DecodeError::Damaged));
+}
+
+/// Every field has one way to be written.
+#[test]
+fn what_is_written_in_another_way_is_damage() {
+    for (from, to) in [
+        ("entry 3", "entry +3"),
+        ("entry 3", "entry 03"),
+        ("entry 3", "entry 3 4"),
+        ("entry 3", "entry  3"),
+        ("entry 3", "entry 3\r"),
+        ("after fedcba9876543210", "after FEDCBA9876543210"),
+        ("crc 0f1e2d3c", "crc f1e2d3c"),
+        ("crc 0f1e2d3c", "crc +0f1e2d3c"),
+        ("tidewal-archive 1", "tidewal-archive 1 "),
+        ("time 900", "time  900"),
+    ] {
+        let other = EXAMPLE.replacen(from, to, 1);
+        let decoded = Entry::decode(&with_check(&other));
+        assert_eq!(decoded, Err(DecodeError::Damaged), "{to}");
+    }
 }

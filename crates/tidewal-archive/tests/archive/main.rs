@@ -1,6 +1,7 @@
 //! The archive (`docs/archive.md`): a segment is safe in the store before the log removes it, and a restore yields a
 //! prefix of the log, whatever the store does in between.
 
+mod crafted;
 mod damage;
 mod expired;
 mod faults;
@@ -11,6 +12,7 @@ mod power;
 mod pruning;
 mod refused;
 mod replaced;
+mod requests;
 mod restoring;
 mod shipping;
 mod store;

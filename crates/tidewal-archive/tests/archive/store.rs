@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::StreamExt;
 use futures::stream::BoxStream;
+use futures::{StreamExt, TryStreamExt};
 use object_store::memory::InMemory;
 use object_store::path::Path;
 use object_store::{
@@ -166,6 +166,40 @@ impl Store {
         state.planned.remove(&call).or(state.always)
     }
 
+    /// A listing that begins after a name, as stores answer it: sorted, in pages. Each page is a call, which is made
+    /// when the names before it were taken.
+    fn pages(
+        &self,
+        prefix: Option<&Path>,
+        after: Option<Path>,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        let (this, prefix) = (self.clone(), prefix.cloned());
+        let pages = futures::stream::unfold(Some(after), move |after| {
+            let (this, prefix) = (this.clone(), prefix.clone());
+            async move {
+                let after = after?;
+                let page = this.page(prefix.as_ref(), after.as_ref());
+                Some(match this.perform(page).await {
+                    Err(error) => (vec![Err(error)], None),
+                    Ok(page) => {
+                        let last = page.last().filter(|_| page.len() == PAGE_LEN);
+                        let next = last.map(|last| Some(last.location.clone()));
+                        (page.into_iter().map(Ok).collect(), next)
+                    }
+                })
+            }
+        });
+        pages.flat_map(futures::stream::iter).boxed()
+    }
+
+    async fn page(&self, prefix: Option<&Path>, after: Option<&Path>) -> Result<Vec<ObjectMeta>> {
+        let mut found: Vec<_> = self.0.store.list(prefix).try_collect().await?;
+        found.retain(|object| after.is_none_or(|after| object.location > *after));
+        found.sort_by(|one, other| one.location.cmp(&other.location));
+        found.truncate(PAGE_LEN);
+        Ok(found)
+    }
+
     async fn perform<T>(&self, work: impl Future<Output = Result<T>>) -> Result<T> {
         let _running = Running::begin(self);
         // All concurrent calls get here before any of them continues.
@@ -207,6 +241,9 @@ impl Drop for Running<'_> {
         self.0.0.state.lock().unwrap().running -= 1;
     }
 }
+
+/// The number of names that S3 lists per request.
+const PAGE_LEN: usize = 1000;
 
 fn fault() -> Error {
     Error::Generic {
@@ -289,16 +326,15 @@ impl ObjectStore for Store {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        let (this, prefix) = (self.clone(), prefix.cloned());
-        let listed = async move {
-            let listing = this.0.store.list(prefix.as_ref());
-            let collected = async { Ok(listing.collect::<Vec<_>>().await) };
-            match this.perform(collected).await {
-                Ok(found) => futures::stream::iter(found),
-                Err(error) => futures::stream::iter(vec![Err(error)]),
-            }
-        };
-        futures::stream::once(listed).flatten().boxed()
+        self.pages(prefix, None)
+    }
+
+    fn list_with_offset(
+        &self,
+        prefix: Option<&Path>,
+        offset: &Path,
+    ) -> BoxStream<'static, Result<ObjectMeta>> {
+        self.pages(prefix, Some(offset.clone()))
     }
 
     async fn list_with_delimiter(&self, _: Option<&Path>) -> Result<ListResult> {

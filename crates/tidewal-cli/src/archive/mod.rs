@@ -1,6 +1,7 @@
 //! `tidewal archive` and `tidewal restore`
 
 pub mod args;
+mod directory;
 mod failure;
 mod prune;
 mod restore;

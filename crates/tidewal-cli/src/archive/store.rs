@@ -10,6 +10,7 @@ use object_store::local::LocalFileSystem;
 use tidewal_archive::Archive;
 use url::Url;
 
+use crate::archive::directory::{self, Extent};
 use crate::failure::Failure;
 
 /// A directory, or a URL.
@@ -62,15 +63,25 @@ impl Address {
         ))
     }
 
-    /// The archive. Creates a missing directory.
+    /// The archive, to be shipped to. Creates a missing directory.
     pub fn make(&self) -> Result<Archive, Failure> {
         if let Self::Directory(path) = self {
             make_durably(path).map_err(|error| self.unusable(&error))?;
+            // A run that has nothing to ship must not take time in proportion to the archive.
+            directory::check(path, Extent::Names)?;
         }
-        self.open()
+        self.connect()
     }
 
+    /// The archive, to be read.
     pub fn open(&self) -> Result<Archive, Failure> {
+        if let Self::Directory(path) = self {
+            directory::check(path, Extent::Everything)?;
+        }
+        self.connect()
+    }
+
+    fn connect(&self) -> Result<Archive, Failure> {
         match self {
             Self::Directory(path) => {
                 // A log may be truncated once its records are in the archive, so they have to be durable there.

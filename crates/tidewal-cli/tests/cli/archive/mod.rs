@@ -3,6 +3,7 @@
 mod addresses;
 mod bad_objects;
 mod helpers;
+mod odd_files;
 mod pruning;
 mod refused;
 mod restoring;

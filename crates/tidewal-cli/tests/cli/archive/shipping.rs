@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 
 use super::helpers::Shipped;
-use crate::helpers::{Log, command, tidewal};
+use crate::helpers::{command, tidewal};
 
 #[test]
 fn only_what_is_new_is_shipped() {
@@ -64,10 +64,13 @@ fn a_damaged_log_is_not_shipped_over_a_sound_archive() {
 
 #[test]
 fn what_goes_wrong_is_said_while_it_is_tried_again() {
-    let (log, root) = (Log::make(), tempfile::tempdir().unwrap());
-    fs::write(root.path().join("manifest"), "no directory").unwrap();
-    let store = root.path().to_str().unwrap();
-    let mut ship = command(&["archive", "ship", log.path(), store])
+    let shipped = Shipped::make();
+    let part = shipped.newest_part();
+    let part = part.strip_prefix(shipped.store()).unwrap();
+    let store = shipped.path("other");
+    // The part cannot be put.
+    fs::create_dir_all(Path::new(&store).join(part)).unwrap();
+    let mut ship = command(&["archive", "ship", shipped.log.path(), &store])
         .spawn()
         .unwrap();
     let mut line = String::new();
