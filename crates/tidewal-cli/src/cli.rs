@@ -67,7 +67,7 @@ impl Task {
 #[derive(Args)]
 #[command(
     after_help = "Exit status: 0 if there is no damage in what was read, 1 if there is, 2 if something \
-    could not be read.\n\n\
+    could not be read, also if there is damage besides.\n\n\
     Examples:\n  tidewal inspect data/wal\n  tidewal inspect data/wal --json | jq .ending"
 )]
 pub struct Inspect {
@@ -149,7 +149,8 @@ pub enum Format {
 /// (docs/durability.md explains the labels). A torn tail, as a crash leaves it, is not damage.
 #[derive(Args)]
 #[command(
-    after_help = "Exit status: 0 if the log is sound, 1 if it is damaged, 2 if it could not be read.\n\n\
+    after_help = "Exit status: 0 if the log is sound, 1 if it is damaged, 2 if something could not be read, also if \
+    there is damage besides.\n\n\
     Examples:\n  tidewal verify data/wal\n  tidewal verify backup/wal --json > report.json"
 )]
 pub struct Verify {
@@ -192,7 +193,7 @@ pub struct Repair {
     pub yes: bool,
 
     /// Repair the log even though its records look like those of a raft node, which must not be
-    /// repaired
+    /// repaired, or no record tells
     #[arg(long)]
     pub not_raft: bool,
 }

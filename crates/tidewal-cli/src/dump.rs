@@ -8,12 +8,14 @@ use tidewal::{Error, Lsn, Reader, Record, Wal};
 
 use crate::cli::{Dump, Format};
 use crate::failure::{DAMAGED, Failure};
+use crate::findings::check_is_log;
 use crate::output::Out;
 use crate::payload::{PIECE_LEN, escape, hex};
 use crate::wait::wait_for;
 
 pub fn run(args: &Dump) -> Result<ExitCode, Failure> {
     check_range(args)?;
+    check_is_log(&args.dir)?;
     let mut printer = Printer {
         out: Out::new(),
         args,

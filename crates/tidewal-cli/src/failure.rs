@@ -89,9 +89,8 @@ fn hint(error: &Error, dir: Option<&Path>) -> String {
     let text = match error {
         Error::Corrupt(_) => {
             return format!(
-                "restore a backup or a replica. If there is none, `tidewal verify {dir}` lists all damage, \
-                 `tidewal repair {dir}` shows what a repair would do, and `tidewal dump {dir} --salvage` \
-                 prints what can be read. Never repair the log of a raft node (docs/openraft.md)"
+                "restore a backup or a replica. If there is none, `tidewal verify {dir}` lists all damage and \
+                 says what can be done, and `tidewal dump {dir} --salvage` prints what can be read"
             );
         }
         Error::OutcomeUnknown(_) | Error::Interrupted | Error::Poisoned(_) => {

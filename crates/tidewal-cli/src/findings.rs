@@ -1,5 +1,7 @@
 //! The findings of a survey, for the commands that show them.
 
+use std::fs;
+use std::path::Path;
 use std::process::ExitCode;
 
 use tidewal::Lsn;
@@ -9,7 +11,8 @@ use crate::display::count;
 use crate::failure::{DAMAGED, FAILED, Failure, with_sources};
 use crate::output::Out;
 
-/// Damage is certain. A file that was not read may be damaged too.
+/// What could not be read comes first, also beside damage: before anything is repaired, it must be possible to read
+/// everything.
 pub fn status(survey: &Survey) -> ExitCode {
     match (survey.read_errors.is_empty(), survey.corruptions.is_empty()) {
         (false, _) => ExitCode::from(FAILED),
@@ -18,19 +21,30 @@ pub fn status(survey: &Survey) -> ExitCode {
     }
 }
 
-/// A mistyped name must not look like a sound log.
-pub fn check_is_log(survey: &Survey) -> Result<(), Failure> {
-    let has_files = !survey.segments.is_empty() || !survey.stale_segments.is_empty();
-    if has_files || survey.dir.join("LOCK").exists() {
+/// A mistyped name must not look like a sound, empty log. Nothing is created in such a directory.
+pub fn check_is_log(dir: &Path) -> Result<(), Failure> {
+    // The library says what is wrong with a directory that cannot be listed.
+    let Ok(mut files) = fs::read_dir(dir) else {
         return Ok(());
+    };
+    let is_of_log = |file: fs::DirEntry| file.file_name().to_str().is_some_and(is_name_of_log);
+    match files.any(|file| file.is_ok_and(is_of_log)) {
+        true => Ok(()),
+        false => Err(Failure::Other(
+            format!(
+                "{} is not a log's directory: it has no LOCK and no segment",
+                dir.display()
+            ),
+            "name the directory that holds the log's files".into(),
+        )),
     }
-    Err(Failure::Other(
-        format!(
-            "{} is not a log's directory: it has no LOCK and no segment",
-            survey.dir.display()
-        ),
-        "name the directory that holds the log's files".into(),
-    ))
+}
+
+/// Whether a file with this name shows that the directory is, or is to become, that of a log.
+fn is_name_of_log(name: &str) -> bool {
+    let base = name.strip_suffix(".wal");
+    let is_segment = base.is_some_and(|base| base.parse::<u64>().is_ok() && base.len() == 20);
+    is_segment || name == "LOCK" || name == "RESTORING"
 }
 
 /// Lists all damage in the order of segments and offsets.

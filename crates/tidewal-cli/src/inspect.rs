@@ -9,11 +9,12 @@ use tidewal::{Error, Lsn, Result};
 use crate::cli::Inspect;
 use crate::display::{columns, count, quoted, size};
 use crate::failure::Failure;
-use crate::findings::{known_end, show_corruptions, status};
+use crate::findings::{check_is_log, known_end, show_corruptions, status};
 use crate::json;
 use crate::output::{Bar, Out};
 
 pub fn run(args: &Inspect) -> Result<ExitCode, Failure> {
+    check_is_log(&args.dir)?;
     let survey = look(&args.dir)?;
     // After the survey, which holds the lock itself.
     let lock_owners = LogDir::new(&args.dir).lock_owners()?;

@@ -3,6 +3,15 @@
 use tidewal::Record;
 use tidewal::tools::{Observer, Progress};
 
+/// Who writes the records of a log.
+#[derive(Clone, Copy, Debug, Eq, PartialEq)]
+pub enum Owner {
+    Raft,
+    Other,
+    /// No record was looked at: none can be read, or all are too large.
+    Unknown,
+}
+
 /// Checks the records, and passes the progress to another observer.
 pub struct RaftLook<O> {
     observer: O,
@@ -19,9 +28,13 @@ impl<O: Observer> RaftLook<O> {
         }
     }
 
-    /// Whether every record that can be read is one that a raft node writes.
-    pub fn is_raft(&self) -> bool {
-        self.records > 0 && self.others == 0
+    /// Who writes such records. It is a raft node if each record that was looked at is one that a raft node writes.
+    pub fn owner(&self) -> Owner {
+        match (self.records, self.others) {
+            (0, 0) => Owner::Unknown,
+            (_, 0) => Owner::Raft,
+            _ => Owner::Other,
+        }
     }
 }
 
@@ -47,8 +60,8 @@ impl<O: Observer> Observer for RaftLook<O> {
     }
 }
 
-/// The largest payload in bytes that is checked. A larger one would have to be in memory as a whole, and
-/// says nothing: a log that has only larger ones is not recognized.
+/// The largest payload in bytes that is checked. A larger one would have to be in memory as a whole. A raft node
+/// also writes small records: votes, committed log ids, checkpoints.
 const LARGEST: u64 = 1024 * 1024;
 
 /// Whether a record begins with a version, a kind, the group (in a log of many groups) and a number
@@ -66,6 +79,10 @@ fn is_of_raft(record: &Record) -> bool {
         kinds.contains(&payload[1]) && (1..=record.lsn.get()).contains(&number)
     })
 }
+
+/// What to know before a log is repaired of which no record tells who writes it.
+pub const UNKNOWN: &str = "No record that can be read tells whether this is the log of a raft node. If it is, do \
+    not repair it (docs/openraft.md)";
 
 /// What to do about a raft node whose log is damaged.
 pub const HINT: &str = "it looks like the log of a raft node: do not repair it, because the node would \

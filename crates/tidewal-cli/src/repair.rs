@@ -9,15 +9,15 @@ use crate::display::{count, quoted};
 use crate::failure::{DAMAGED, Failure};
 use crate::findings::{check_is_log, show_corruptions};
 use crate::output::{Bar, Out};
-use crate::raft::{self, RaftLook};
+use crate::raft::{self, Owner, RaftLook};
 
 pub fn run(args: &Repair) -> Result<ExitCode, Failure> {
+    check_is_log(&args.dir)?;
     let dir = LogDir::new(&args.dir);
     let mut look = RaftLook::new(Bar::new("reading"));
     let plan = dir.plan_repair_with(&mut look)?;
-    let is_raft = look.is_raft() && !args.not_raft;
+    let owner = look.owner();
     drop(look);
-    check_is_log(&plan.survey)?;
     let mut out = Out::new();
     if plan.is_empty() {
         let dir = args.dir.display();
@@ -29,11 +29,8 @@ pub fn run(args: &Repair) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     show(&mut out, &plan)?;
-    if is_raft {
-        return Err(Failure::Damaged(
-            "nothing was changed: this log must not be repaired".into(),
-            format!("{}. If it is not one, add --not-raft", raft::HINT),
-        ));
+    if !args.not_raft {
+        check_owner(owner)?;
     }
     if args.yes {
         return execute(out, plan);
@@ -48,6 +45,23 @@ pub fn run(args: &Repair) -> Result<ExitCode, Failure> {
     ))?;
     out.flush()?;
     Ok(ExitCode::from(DAMAGED))
+}
+
+/// The log of a raft node must not be repaired.
+fn check_owner(owner: Owner) -> Result<(), Failure> {
+    let (what, hint) = match owner {
+        Owner::Other => return Ok(()),
+        Owner::Raft => (
+            "nothing was changed: this log must not be repaired",
+            raft::HINT,
+        ),
+        Owner::Unknown => (
+            "nothing was changed: this may be the log of a raft node, which must not be repaired",
+            raft::UNKNOWN,
+        ),
+    };
+    let hint = format!("{hint}. If it is not one, add --not-raft");
+    Err(Failure::Damaged(what.into(), hint))
 }
 
 fn show(out: &mut Out, plan: &RepairPlan) -> Result<(), Failure> {

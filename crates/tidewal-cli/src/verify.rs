@@ -11,27 +11,27 @@ use crate::failure::{Failure, newer_version};
 use crate::findings::{check_is_log, show_corruptions, status};
 use crate::json;
 use crate::output::{Bar, Out};
-use crate::raft::{self, RaftLook};
+use crate::raft::{self, Owner, RaftLook};
 
 pub fn run(args: &Verify) -> Result<ExitCode, Failure> {
+    check_is_log(&args.dir)?;
     let dir = LogDir::new(&args.dir);
     let mut look = RaftLook::new(Bar::new("verifying"));
     let survey = dir.survey_with(Depth::Everything, &mut look)?;
-    let is_raft = look.is_raft();
+    let owner = look.owner();
     drop(look);
-    check_is_log(&survey)?;
     let mut out = Out::new();
     if args.json {
         out.line(&format!("{:#}", json::survey(&survey, &[])))?;
     } else {
         show_corruptions(&mut out, &survey)?;
-        show_verdict(&mut out, &survey, is_raft)?;
+        show_verdict(&mut out, &survey, owner)?;
     }
     out.flush()?;
     Ok(status(&survey))
 }
 
-fn show_verdict(out: &mut Out, survey: &Survey, is_raft: bool) -> Result<(), Failure> {
+fn show_verdict(out: &mut Out, survey: &Survey, owner: Owner) -> Result<(), Failure> {
     let paint = out.paint;
     let read = format!(
         "{} in {}, {} of payload",
@@ -49,10 +49,7 @@ fn show_verdict(out: &mut Out, survey: &Survey, is_raft: bool) -> Result<(), Fai
             "{} {found}; {read} can be read",
             paint.bad("not sound:")
         ))?;
-        return match is_raft && survey.read_errors.is_empty() {
-            true => out.line(raft::HINT),
-            false => out.line(&next_step(survey)),
-        };
+        return out.line(&format!("next: {}", next_step(survey, owner)));
     }
     if survey.segments.is_empty() {
         return out.line(&format!(
@@ -76,18 +73,23 @@ fn show_verdict(out: &mut Out, survey: &Survey, is_raft: bool) -> Result<(), Fai
     }
 }
 
-/// A repair must be able to read everything that it keeps.
-fn next_step(survey: &Survey) -> String {
+/// A repair must be able to read everything that it keeps. A later version is never answered with a repair.
+fn next_step(survey: &Survey, owner: Owner) -> String {
     let later = survey.read_errors.iter().find_map(|error| match error {
         Error::Unsupported { reason, .. } => Some(newer_version(*reason)),
         _ => None,
     });
     if let Some(next) = later {
-        return format!("next: {next}");
+        return next;
     }
-    match survey.read_errors.is_empty() {
-        true => format!("next: tidewal repair {}", quoted(&survey.dir)),
-        false => "next: find out why these files cannot be read, and verify again".into(),
+    let repair = format!("tidewal repair {}", quoted(&survey.dir));
+    match owner {
+        _ if !survey.read_errors.is_empty() => {
+            "find out why these files cannot be read, and verify again".into()
+        }
+        Owner::Raft => raft::HINT.into(),
+        Owner::Unknown => format!("{repair}. {}", raft::UNKNOWN),
+        Owner::Other => repair,
     }
 }
 

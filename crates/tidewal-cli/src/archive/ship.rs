@@ -19,9 +19,8 @@ use crate::output::{Bar, Out};
 use crate::wait::wait_for_network;
 
 pub fn run(args: &Ship) -> Result<ExitCode, Failure> {
-    let dir = LogDir::new(&args.dir);
-    let survey = dir.survey_with(Depth::Headers, &mut Bar::new("reading"))?;
-    check_is_log(&survey)?;
+    check_is_log(&args.dir)?;
+    LogDir::new(&args.dir).survey_with(Depth::Headers, &mut Bar::new("reading"))?;
     args.store.check_apart_from(&args.dir)?;
     let status = wait_for_network(ship(args))?;
     show(&status, args)?;

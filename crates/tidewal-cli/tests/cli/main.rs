@@ -18,4 +18,5 @@ mod inspect;
 mod locked;
 mod manual;
 mod odd_files;
+mod raft_logs;
 mod unreadable;
