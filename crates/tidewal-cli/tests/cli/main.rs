@@ -17,6 +17,8 @@ mod helpers;
 mod inspect;
 mod locked;
 mod manual;
+#[cfg(target_os = "linux")]
+mod memory;
 mod odd_files;
 mod raft_logs;
 mod unreadable;
