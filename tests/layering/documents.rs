@@ -8,7 +8,7 @@ use crate::package;
 const ENDS: [&str; 4] = [".md", ".py", ".rs", ".toml"];
 
 /// All files below a directory that may be named.
-fn files_below(dir: &Path) -> Vec<PathBuf> {
+pub fn files_below(dir: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(dir).unwrap().map(|entry| entry.unwrap());
     let entries = entries.filter(|entry| entry.file_name() != "target");
     entries

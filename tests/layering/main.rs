@@ -2,6 +2,7 @@
 //! what (ARCHITECTURE.md, "Dependencies").
 
 mod documents;
+mod inclusions;
 mod modules;
 
 use std::fs;
@@ -280,8 +281,8 @@ fn sources_below(root: &Path) -> Vec<(PathBuf, String)> {
     found
 }
 
-/// The room that a file lies in: `writer/batch.rs` and `writer/mod.rs` are in `writer`.
-fn room(path: &Path) -> String {
+/// The module that a file lies in: `writer/batch.rs` and `writer/mod.rs` are in `writer`.
+fn module(path: &Path) -> String {
     path.with_extension("")
         .components()
         .next()
@@ -291,7 +292,7 @@ fn room(path: &Path) -> String {
         .into_owned()
 }
 
-/// The rooms that a text names after `crate::`.
+/// The modules that a text names after `crate::`.
 fn imports(text: &str) -> Vec<String> {
     let code = text
         .lines()
@@ -322,9 +323,9 @@ fn first_word(text: &str) -> String {
 #[test]
 fn arrows_go_down_only() {
     for (path, text) in sources() {
-        let room = room(&path);
-        let allowed = ALLOWED.iter().find(|(name, _)| *name == room);
-        let (_, allowed) = allowed.unwrap_or_else(|| panic!("{room} has no place in the house"));
+        let module = module(&path);
+        let allowed = ALLOWED.iter().find(|(name, _)| *name == module);
+        let (_, allowed) = allowed.unwrap_or_else(|| panic!("{module} is not in the list"));
         for import in imports(&text) {
             assert!(
                 allowed.contains(&import.as_str()),
