@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::io;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 
 use futures::{Stream, TryStreamExt};
@@ -57,7 +58,19 @@ pub struct Machine {
     /// Building and installing a snapshot exclude each other, so a snapshot is never replaced by an
     /// older one.
     snapshots: Arc<tokio::sync::Mutex<Snapshots>>,
+    /// Whether a snapshot is being installed. It stays set if the process ends meanwhile.
+    is_installing: Arc<AtomicBool>,
+    done: Arc<Done>,
     planted: Option<Planted>,
+}
+
+/// Counts of what the nodes of a run have completed.
+#[derive(Debug, Default)]
+pub struct Done {
+    pub installs: AtomicU64,
+    /// Processes that ended while they installed a snapshot.
+    pub installs_cut: AtomicU64,
+    pub memberships: AtomicU64,
 }
 
 /// A log of snapshots, of which the last one counts.
@@ -74,7 +87,11 @@ struct Stored {
 
 impl Machine {
     /// The state of the last snapshot on a disk.
-    pub async fn open(disk: &SimDisk, planted: Option<Planted>) -> tidewal::Result<Self> {
+    pub async fn open(
+        disk: &SimDisk,
+        planted: Option<Planted>,
+        done: Arc<Done>,
+    ) -> tidewal::Result<Self> {
         let options = Wal::options().segment_size(64 * 1024).spare_segments(0);
         let mut recovery = options.recover_on(disk, "snapshots").await?;
         let mut last = None;
@@ -87,8 +104,14 @@ impl Machine {
         Ok(Self {
             state: Arc::new(Mutex::new(state.unwrap_or_default())),
             snapshots: Arc::new(tokio::sync::Mutex::new(Snapshots { wal, last })),
+            is_installing: Arc::default(),
+            done,
             planted,
         })
+    }
+
+    pub fn is_installing(&self) -> bool {
+        self.is_installing.load(Relaxed)
     }
 
     pub fn state(&self) -> State {
@@ -189,8 +212,12 @@ impl RaftStateMachine<Types> for Machine {
         };
         let state = decode(&stored.data);
         let mut snapshots = self.snapshots.lock().await;
-        if snapshots.store(stored, self.planted).await? {
+        self.is_installing.store(true, Relaxed);
+        let is_stored = snapshots.store(stored, self.planted).await;
+        self.is_installing.store(false, Relaxed);
+        if is_stored? {
             *self.state.lock().unwrap() = state;
+            self.done.installs.fetch_add(1, Relaxed);
         }
         Ok(())
     }

@@ -1,13 +1,14 @@
 //! A node: a process, its disk, and the raft that runs in it.
 
 use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 
 use openraft::{Config, SnapshotPolicy};
 use tidewal::sim::{SimDisk, Survival};
 use tidewal_openraft::RaftLogOptions;
 use tidewal_openraft::v0_10::RaftLog;
 
-use crate::machine::{Machine, Raft};
+use crate::machine::{Done, Machine, Raft};
 use crate::network::{Attached, Network};
 use crate::planted::{Planted, Store};
 use crate::runtime::Process;
@@ -20,6 +21,7 @@ pub struct Node {
     planted: Option<Planted>,
     /// Its disk was made to fail, so the raft may have ended.
     pub may_end: bool,
+    done: Arc<Done>,
 }
 
 #[derive(Clone)]
@@ -30,20 +32,21 @@ pub struct Running {
 }
 
 impl Node {
-    pub fn new(id: u64, seed: u64, rate: u32, planted: Option<Planted>) -> Self {
+    pub fn new(id: u64, seed: u64, rate: u32, planted: Option<Planted>, done: Arc<Done>) -> Self {
         Self {
             id,
             disk: SimDisk::new(seed.wrapping_mul(10).wrapping_add(id)),
             rate,
             planted,
             may_end: false,
+            done,
         }
     }
 
     /// Starts the process.
     pub async fn start(&mut self, network: &Network) -> Result<(), String> {
         let process = Process::new(self.rate);
-        let machine = Machine::open(&self.disk, self.planted).await;
+        let machine = Machine::open(&self.disk, self.planted, self.done.clone()).await;
         let machine = machine.map_err(|error| format!("{error:?}"))?;
         let opening = self.open(network, machine.clone());
         let raft = process.within(opening).await?;
@@ -100,6 +103,8 @@ impl Node {
 
     async fn end(&mut self, network: &Network) {
         if let Some(running) = network.disconnect(self.id) {
+            let is_cut = u64::from(running.machine.is_installing());
+            self.done.installs_cut.fetch_add(is_cut, Relaxed);
             running.process.resume();
             running.process.kill();
         }

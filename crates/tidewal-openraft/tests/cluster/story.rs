@@ -3,6 +3,8 @@
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::Ordering::Relaxed;
 use std::time::Duration;
 
 use futures::future::{join, join_all};
@@ -14,7 +16,7 @@ use tokio::time::{Instant, sleep, timeout};
 
 use crate::client::{Client, read};
 use crate::history::{Call, History};
-use crate::machine::State;
+use crate::machine::{Done, State};
 use crate::network::Network;
 use crate::node::{Node, Running};
 use crate::planted::Planted;
@@ -33,7 +35,12 @@ pub struct Seen {
     pub elections: u64,
     pub full: u64,
     pub slow: u64,
+    /// Snapshots that were requested, and those that were installed.
     pub snapshots: u64,
+    pub installs: u64,
+    /// Nodes that ended while they installed a snapshot.
+    pub installs_cut: u64,
+    /// Membership changes that succeeded.
     pub memberships: u64,
 }
 
@@ -43,6 +50,7 @@ struct Story {
     nodes: Vec<Node>,
     paused: Vec<u64>,
     seen: Seen,
+    done: Arc<Done>,
 }
 
 /// Runs a cluster. An error says what went wrong.
@@ -50,15 +58,17 @@ pub async fn tell(seed: u64, planted: Option<Planted>) -> Result<(Seen, History)
     runtime::begin(seed);
     let mut rng = Rng::new(seed);
     let count = 3 + rng.roll(3);
+    let done = Arc::new(Done::default());
     let mut node = |id| {
         let rate = 970 + u32::try_from(rng.roll(60)).unwrap();
-        Node::new(id, seed, rate, planted)
+        Node::new(id, seed, rate, planted, done.clone())
     };
     let mut story = Story {
         nodes: (1..=count).map(&mut node).collect(),
         network: Network::new(seed),
         paused: Vec::new(),
         seen: Seen::default(),
+        done: done.clone(),
         rng,
     };
     story.begin().await?;
@@ -73,6 +83,9 @@ pub async fn tell(seed: u64, planted: Option<Planted>) -> Result<(Seen, History)
         .expect("the clients are gone")
         .into_inner();
     history.check(&last)?;
+    story.seen.installs = done.installs.load(Relaxed);
+    story.seen.installs_cut = done.installs_cut.load(Relaxed);
+    story.seen.memberships = done.memberships.load(Relaxed);
     story.seen.calls = history.calls().len() as u64;
     let answered = history
         .calls()
@@ -129,7 +142,7 @@ impl Story {
     /// Makes something happen to a node or to the network.
     async fn strike(&mut self) -> Result<(), String> {
         let nth = usize::try_from(self.rng.roll(self.nodes.len() as u64)).unwrap();
-        let what = self.rng.roll(14);
+        let what = self.rng.roll(16);
         trace(|| format!("strike {what} at node {}", nth + 1));
         match what {
             0 => {
@@ -157,6 +170,7 @@ impl Story {
             10 => self.fill_the_disk(nth),
             11 => self.slow_the_disk(nth),
             12 => self.interrupt_an_election().await?,
+            13 => self.interrupt_an_install(nth).await,
             _ => self.ask_the_leader(nth),
         }
         Ok(())
@@ -215,6 +229,36 @@ impl Story {
         Ok(())
     }
 
+    /// Lets a node fall behind, so that it lacks entries that the others have purged, and ends it
+    /// while it installs their snapshot.
+    async fn interrupt_an_install(&mut self, nth: usize) {
+        let id = self.nodes[nth].id;
+        if self.network.running(id).is_none() {
+            return;
+        }
+        self.resume();
+        self.network.heal();
+        self.network.partition(BTreeSet::from([id]));
+        sleep(Duration::from_millis(500 + self.rng.roll(500))).await;
+        let sync_time = Duration::from_millis(2 + self.rng.roll(10));
+        self.nodes[nth].disk.set_sync_time(sync_time);
+        self.network.heal();
+        // A leader waits for half a second before it tries a node again.
+        for _ in 0..1000 {
+            sleep(Duration::from_millis(1)).await;
+            let Some(running) = self.network.running(id) else {
+                break;
+            };
+            if running.machine.is_installing() {
+                match self.rng.once_in(2) {
+                    true => self.nodes[nth].kill(&self.network).await,
+                    false => self.cut(nth).await,
+                }
+            }
+        }
+        self.nodes[nth].disk.set_sync_time(Duration::ZERO);
+    }
+
     /// The nodes that believe that they lead.
     fn leaders(&self) -> BTreeSet<u64> {
         let ids = self.nodes.iter().map(|node| node.id);
@@ -259,13 +303,17 @@ impl Story {
         let Some(leader) = leader.and_then(|id| self.network.running(id)) else {
             return;
         };
-        self.seen.memberships += 1;
         let mut voters: BTreeSet<_> = (1..=self.nodes.len() as u64).collect();
         if self.rng.once_in(2) {
             voters.remove(&(1 + self.rng.roll(self.nodes.len() as u64)));
         }
         let raft = leader.raft.clone();
-        let change = async move { raft.change_membership(voters, true).await.is_ok() };
+        let done = self.done.clone();
+        let change = async move {
+            let changed = raft.change_membership(voters, true).await;
+            let is_changed = u64::from(changed.is_ok());
+            done.memberships.fetch_add(is_changed, Relaxed);
+        };
         drop(leader.process.spawn(change));
     }
 
