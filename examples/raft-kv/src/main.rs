@@ -3,14 +3,14 @@
 //! ```text
 //! cargo build --release -p raft-kv
 //! for i in 1 2 3; do
-//!     target/release/raft-kv --id $i --dir data/$i --listen 127.0.0.1:808$i &
+//!     target/release/raft-kv --new --id $i --dir data/$i --listen 127.0.0.1:808$i &
 //! done
 //! curl -X POST http://127.0.0.1:8081/init \
 //!     --data '{"1": "127.0.0.1:8081", "2": "127.0.0.1:8082", "3": "127.0.0.1:8083"}'
 //! curl -X PUT http://127.0.0.1:8081/kv/answer --data-binary 42  # 200 once it is committed, or
 //! curl        http://127.0.0.1:8081/kv/answer                   # 421 and who leads: ask there
 //!
-//! target/release/raft-kv --id 4 --dir data/4 --listen 127.0.0.1:8084 &
+//! target/release/raft-kv --new --id 4 --dir data/4 --listen 127.0.0.1:8084 &
 //! curl -X POST http://127.0.0.1:8081/join --data '{"id": 4, "addr": "127.0.0.1:8084"}'
 //! curl        http://127.0.0.1:8081/metrics
 //! ```
@@ -18,6 +18,9 @@
 //! A write is answered when a majority has it on disk and the leader has applied it. A read is
 //! linearizable: the leader confirms that it still leads before it answers. Any node can be killed
 //! at any moment and started again on its directory.
+//!
+//! `--new` is for the first start of a node. Without it, a node without a log does not start: its
+//! volume may not be mounted, and a node that begins anew may vote twice in one term.
 //!
 //! A node whose raft has ended, because its disk is full or fails, prints the reason and exits.
 //!
@@ -81,6 +84,11 @@ struct Args {
     #[arg(long)]
     dir: PathBuf,
 
+    /// The node is new: create its directory and its log. Not for a node that has lost its log, which
+    /// must be replaced by a node with a new id
+    #[arg(long)]
+    new: bool,
+
     /// The address on which it listens and at which the others find it. The port must stay the same
     #[arg(long)]
     listen: String,
@@ -131,10 +139,8 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     let max_value = usize::try_from(args.max_value)?;
     // Bound before the log is read and served after it, so a node without its log answers no request.
     let listener = TcpListener::bind(&args.listen).await?;
+    let log = open_log(&args).await?;
     let machine = Machine::open(&args.dir)?;
-    let options = Wal::options().segment_size(args.segment_size);
-    let recovery = options.recover(args.dir.join("log")).await?;
-    let log = RaftLog::recover(recovery, &RaftLogOptions::new()).await?;
     let config = Arc::new(config(args.snapshot_every).validate()?);
     let raft = Raft::new(args.id, config, Network::new()?, log, machine.clone()).await?;
 
@@ -147,6 +153,28 @@ async fn run(args: Args) -> Result<(), Box<dyn Error>> {
     }
     raft.shutdown().await?;
     Ok(())
+}
+
+/// Opens the log of the node, or creates that of a new node.
+async fn open_log(args: &Args) -> Result<RaftLog<Types>, Box<dyn Error>> {
+    let dir = args.dir.join("log");
+    let options = Wal::options().segment_size(args.segment_size).create(false);
+    let recovery = match (options.clone().recover(&dir).await, args.new) {
+        (Ok(recovery), false) => recovery,
+        (Ok(_), true) => {
+            let dir = dir.display();
+            return Err(format!("there is a log in {dir}: start this node without --new").into());
+        }
+        (Err(tidewal::Error::NoLog { .. }), true) => {
+            snapshot_file::create_dir(&args.dir)?;
+            options.create(true).recover(&dir).await?
+        }
+        (Err(error @ tidewal::Error::NoLog { .. }), false) => {
+            return Err(format!("{error}. Is its volume mounted? A new node needs --new").into());
+        }
+        (Err(error), _) => return Err(error.into()),
+    };
+    Ok(RaftLog::recover(recovery, &RaftLogOptions::new()).await?)
 }
 
 /// Waits until the raft has ended by itself. From then on it answers every request with an error, and

@@ -33,9 +33,8 @@ impl Stored {
 }
 
 impl SnapshotFile {
-    /// The file in `dir`. Creates the directory and its parents durably.
+    /// The file in `dir`, if there is one.
     pub fn open(dir: &Path) -> io::Result<Self> {
-        create_dir(dir)?;
         let path = dir.join("snapshot");
         let last = match fs::read(&path) {
             Ok(bytes) => Some(Arc::new(decode(&path, &bytes)?)),
@@ -95,7 +94,7 @@ fn write(path: &Path, stored: &Stored) -> io::Result<()> {
 
 /// Creates a directory and its parents. The name of each is synced: a synced file is lost if a power
 /// cut removes its directory.
-fn create_dir(dir: &Path) -> io::Result<()> {
+pub fn create_dir(dir: &Path) -> io::Result<()> {
     if dir.is_dir() {
         return Ok(());
     }
@@ -143,6 +142,7 @@ mod tests {
     async fn regression_a_snapshot_never_goes_back() {
         let temporary = tempfile::tempdir().unwrap();
         let dir = temporary.path().join("a/b");
+        create_dir(&dir).unwrap();
         let mut file = SnapshotFile::open(&dir).unwrap();
         assert!(file.replace(stored(5)).await.unwrap());
         assert!(!file.replace(stored(3)).await.unwrap());

@@ -3,13 +3,16 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::process::Stdio;
 use std::time::Duration;
 
+use futures::future::{Either, select};
 use reqwest::{Client, StatusCode};
 use serde_json::Value;
 use tempfile::TempDir;
-use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::io::{AsyncBufReadExt, AsyncReadExt, BufReader};
+use tokio::net::unix::pipe;
 use tokio::process::{Child, Command};
 use tokio::time::{sleep, timeout};
 
@@ -69,7 +72,7 @@ impl Cluster {
     pub async fn begin(self, ids: &[u64]) -> Self {
         let mut cluster = self;
         for id in ids {
-            cluster.spawn(*id, "127.0.0.1:0").await;
+            cluster.spawn_new(*id).await;
         }
         cluster.init(ids).await;
         cluster
@@ -84,9 +87,8 @@ impl Cluster {
         assert_eq!(response.status(), StatusCode::OK);
     }
 
-    /// Starts a new node if it does not run, and makes it join.
-    pub async fn add(&mut self, id: u64) {
-        self.spawn_new(id).await;
+    /// Makes a node join.
+    pub async fn add(&self, id: u64) {
         loop {
             let leader = self.leader().await;
             if self.join(leader, id).await {
@@ -96,16 +98,39 @@ impl Cluster {
         }
     }
 
-    /// Starts a node if it does not run.
-    pub async fn spawn_new(&mut self, id: u64) {
-        match self.nodes.get(&id) {
-            Some(_) => self.restart(id).await,
-            None => self.spawn(id, "127.0.0.1:0").await,
-        }
+    /// Makes a node join that runs and has no snapshot, and kills it in the middle of writing the one
+    /// that it gets. What it has written stays.
+    pub async fn kill_installing(&mut self, id: u64) {
+        let path = self.node_dir(id).join("snapshot.new");
+        let _ = fs::remove_file(&path);
+        // A pipe in the place of the file holds less than a snapshot, so the node waits in the middle.
+        let made = std::process::Command::new("mkfifo").arg(&path).status();
+        assert!(made.unwrap().success());
+        let pipe = pipe::OpenOptions::new()
+            .read_write(true)
+            .open_receiver(&path);
+        let written = self.begun_snapshot(id, pipe.unwrap()).await;
+        self.kill(id).await;
+        fs::remove_file(&path).unwrap();
+        fs::write(&path, written).unwrap();
+        assert!(!self.node_dir(id).join("snapshot").exists());
+    }
+
+    /// Makes a node join, and returns the beginning of the snapshot that it writes into a pipe.
+    async fn begun_snapshot(&self, id: u64, mut pipe: pipe::Receiver) -> Vec<u8> {
+        let mut written = vec![0; 1000];
+        let begins = timeout(PATIENCE, pipe.read_exact(&mut written));
+        // The others may count it as a member before it has the snapshot.
+        let begun = match select(pin!(begins), pin!(self.add(id))).await {
+            Either::Left((begun, _)) => begun,
+            Either::Right(((), begins)) => begins.await,
+        };
+        begun.expect("it gets a snapshot in time").unwrap();
+        written
     }
 
     /// Asks a leader to add a node. Returns whether it did.
-    pub async fn join(&self, leader: u64, id: u64) -> bool {
+    async fn join(&self, leader: u64, id: u64) -> bool {
         let addr = &self.nodes[&id].addr;
         let body = serde_json::json!({"id": id, "addr": addr}).to_string();
         let url = format!("http://{}/join", self.nodes[&leader].addr);
@@ -146,7 +171,7 @@ impl Cluster {
     /// Gives a node that does not exist yet a separate disk of this many bytes. Returns `false` if that
     /// is not possible here.
     pub fn mount(&mut self, id: u64, bytes: u64) -> bool {
-        let dir = self.dir.path().join(id.to_string());
+        let dir = self.node_dir(id);
         fs::create_dir(&dir).unwrap();
         let mounted = mount(&dir, &format!("size={bytes}"));
         if mounted {
@@ -157,7 +182,7 @@ impl Cluster {
 
     /// Changes the size of a node's disk.
     pub fn resize(&self, id: u64, bytes: u64) {
-        let dir = self.dir.path().join(id.to_string());
+        let dir = self.node_dir(id);
         assert!(mount(&dir, &format!("remount,size={bytes}")));
     }
 
@@ -182,13 +207,36 @@ impl Cluster {
     pub async fn restart(&mut self, id: u64) {
         if self.nodes[&id].child.is_none() {
             let addr = self.nodes[&id].addr.clone();
-            self.spawn(id, &addr).await;
+            self.spawn(id, &addr, false).await;
         }
+    }
+
+    /// Starts a new node, at its old address if there was one with this id.
+    pub async fn spawn_new(&mut self, id: u64) {
+        let old = self.nodes.get(&id).map(|node| node.addr.clone());
+        let addr = old.unwrap_or_else(|| "127.0.0.1:0".into());
+        self.spawn(id, &addr, true).await;
+    }
+
+    /// Starts a node that was killed, as a new one or not, and returns what it prints when it ends.
+    pub async fn refusal(&self, id: u64, is_new: bool) -> String {
+        let ends = self.command(id, "127.0.0.1:0", is_new).output();
+        let output = timeout(PATIENCE, ends).await.expect("it ends").unwrap();
+        assert!(!output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    }
+
+    pub fn has_files(&self, id: u64) -> bool {
+        self.node_dir(id).exists()
     }
 
     /// Removes a dead node's files.
     pub fn forget(&self, id: u64) {
-        fs::remove_dir_all(self.dir.path().join(id.to_string())).unwrap();
+        fs::remove_dir_all(self.node_dir(id)).unwrap();
+    }
+
+    fn node_dir(&self, id: u64) -> PathBuf {
+        self.dir.path().join(id.to_string())
     }
 
     pub fn running(&self) -> Vec<u64> {
@@ -237,18 +285,23 @@ impl Cluster {
         serde_json::from_slice(&response.bytes().await.ok()?).ok()
     }
 
-    async fn spawn(&mut self, id: u64, listen: &str) {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_raft-kv"))
+    fn command(&self, id: u64, listen: &str, is_new: bool) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_raft-kv"));
+        command
             .args(["--id", &id.to_string(), "--listen", listen])
             .args(["--snapshot-every", "100", "--segment-size", "16384"])
             .args(["--max-value", "4096"])
+            .args(is_new.then_some("--new"))
             .arg("--dir")
-            .arg(self.dir.path().join(id.to_string()))
+            .arg(self.node_dir(id))
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
-            .kill_on_drop(true)
-            .spawn()
-            .unwrap();
+            .kill_on_drop(true);
+        command
+    }
+
+    async fn spawn(&mut self, id: u64, listen: &str, is_new: bool) {
+        let mut child = self.command(id, listen, is_new).spawn().unwrap();
         let mut output = BufReader::new(child.stdout.take().unwrap()).lines();
         let line = timeout(PATIENCE, output.next_line()).await;
         let line = line.expect("the node gets ready in time").unwrap();
