@@ -136,9 +136,15 @@ fn times(contents: &Contents) -> String {
     }
 }
 
-/// A point in time, as `--until-time` takes it.
+/// A point in time, as `--until-time` takes it. A clock that was far ahead may have recorded one that this format
+/// does not have.
 pub fn at(time: SystemTime) -> String {
-    humantime::format_rfc3339_millis(time).to_string()
+    use std::fmt::Write;
+    let mut text = String::new();
+    match write!(text, "{}", humantime::format_rfc3339_millis(time)) {
+        Ok(()) => text,
+        Err(_) => "after the year 9999".into(),
+    }
 }
 
 fn to_json(contents: &Contents, store: &Address) -> Value {

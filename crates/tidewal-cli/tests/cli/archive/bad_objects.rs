@@ -47,6 +47,42 @@ fn an_object_that_changed_is_named() {
     tidewal(&["verify", &copy]).assert_ok();
 }
 
+/// The clock of the machine was far ahead.
+#[test]
+fn regression_a_time_after_the_year_9999_can_be_shown() {
+    let shipped = Shipped::make();
+    let store = shipped.store();
+    let entry = Path::new(&store).join(format!("manifest/{:020}", 4));
+    let text = fs::read_to_string(&entry).unwrap();
+    for time in [253_402_300_799_999, 253_402_300_800_000, u64::MAX] {
+        let later = |line: &str| match line.rsplit_once(' ') {
+            Some((before, _)) if line.starts_with("clock ") || line.starts_with("time ") => {
+                format!("{before} {time}\n")
+            }
+            _ => format!("{line}\n"),
+        };
+        let lines = text.lines().filter(|line| !line.starts_with("check "));
+        let forged: String = lines.map(later).collect();
+        let check = crc32fast::hash(forged.as_bytes());
+        fs::write(&entry, format!("{forged}check {check:08x}\n")).unwrap();
+        let said = match time {
+            253_402_300_799_999 => "9999-12-31T23:59:59.999Z",
+            _ => "after the year 9999",
+        };
+        let copy = shipped.path(&time.to_string());
+        for arguments in [
+            &["archive", "show", &store][..],
+            &["archive", "show", &store, "--json"],
+            &["archive", "verify", &store],
+            &["restore", &store, &copy],
+        ] {
+            let ran = tidewal(arguments);
+            let text = ran.assert_ok().text();
+            assert!(text.contains(said), "{arguments:?}: {text}");
+        }
+    }
+}
+
 #[test]
 fn every_object_that_is_bad_is_named_with_its_records() {
     let shipped = Shipped::make();

@@ -1,4 +1,4 @@
-//! Bad sectors on a real disk: `strace` makes reads of one page of a segment fail.
+//! Failing calls on a real disk: `strace` makes reads of one page of a segment fail, or writes for want of space.
 //!
 //! If `strace` is missing or not permitted, the tests are skipped and print why.
 
@@ -35,24 +35,30 @@ impl BadPage {
 
     /// Runs the command. `None` if that is not possible here.
     fn run(&self, arguments: &[&str]) -> Option<Ran> {
-        let probe = ["-qq", "-e", "trace=none", "true"];
-        let works = Command::new("strace").args(probe).output();
-        if !works.is_ok_and(|output| output.status.success()) {
-            println!("skipped: there is no strace, or it may not trace");
-            return None;
-        }
-        let segment = &self.log.segments()[1];
+        let segment = self.log.segments()[1].display().to_string();
         let (error, reads) = (self.error, self.reads);
-        let program = command(&[]);
-        let ran = Command::new("strace")
-            .args(["-f", "-qq", "-o", "/dev/null", "-e", "trace=pread64", "-P"])
-            .arg(segment)
-            .args(["-e", &format!("inject=pread64:error={error}:when={reads}")])
-            .arg(program.get_program())
-            .args(arguments)
-            .output();
-        Some(ran.unwrap().into())
+        let inject = format!("inject=pread64:error={error}:when={reads}");
+        let failing = ["-e", "trace=pread64", "-P", &segment, "-e", &inject];
+        run_with(&failing, arguments)
     }
+}
+
+/// Runs the command under `strace`. `None` if that is not possible here.
+fn run_with(failing: &[&str], arguments: &[&str]) -> Option<Ran> {
+    let probe = ["-qq", "-e", "trace=none", "true"];
+    let works = Command::new("strace").args(probe).output();
+    if !works.is_ok_and(|output| output.status.success()) {
+        println!("skipped: there is no strace, or it may not trace");
+        return None;
+    }
+    let program = command(&[]);
+    let ran = Command::new("strace")
+        .args(["-f", "-qq", "-o", "/dev/null"])
+        .args(failing)
+        .arg(program.get_program())
+        .args(arguments)
+        .output();
+    Some(ran.unwrap().into())
 }
 
 /// The number in the name of a segment: its first LSN.
@@ -145,5 +151,33 @@ fn a_repair_keeps_what_is_behind_a_bad_page() {
         tidewal(&["verify", log.path()]).assert_ok();
         let records = lsns(tidewal(&["dump", log.path()]).assert_ok());
         assert_eq!(records, (1..first).collect::<Vec<_>>());
+    }
+}
+
+/// Whichever of its writes fails for want of space, the repair leaves the directory as it was.
+#[test]
+fn a_repair_without_space_says_so_and_leaves_nothing_behind() {
+    for write in 1..=2 {
+        let log = Log::make();
+        log.damage(1, 4096 + 25);
+        let contents = || {
+            let mut files: Vec<_> = fs::read_dir(&log.dir)
+                .unwrap()
+                .map(|entry| entry.unwrap().path())
+                .collect();
+            files.sort();
+            let bytes = |path: &std::path::PathBuf| fs::read(path).unwrap();
+            let all = files.iter().map(bytes).collect::<Vec<_>>();
+            (files, all)
+        };
+        let before = contents();
+        let inject = format!("inject=pwritev:error=ENOSPC:when={write}");
+        let failing = ["-e", "trace=pwritev", "-e", &inject];
+        let Some(ran) = run_with(&failing, &["repair", log.path(), "--yes"]) else {
+            return;
+        };
+        ran.assert_failed(2, "next: free space on the disk, and try again");
+        assert_eq!(contents(), before, "write {write}");
+        tidewal(&["repair", log.path(), "--yes"]).assert_ok();
     }
 }
