@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
+use std::time::Duration;
 
 use futures::future::join_all;
 use reqwest::{Client, StatusCode};
@@ -39,7 +40,8 @@ pub struct History(BTreeMap<String, Vec<Op>>);
 impl Load {
     pub fn start(cluster: &Cluster, clients: u64) -> Self {
         let shared = Arc::new(Shared {
-            http: client(),
+            // A request to a node that is stopped waits this long.
+            http: client(Duration::from_secs(1)),
             addrs: cluster.addrs(),
             clock: AtomicU64::new(1),
             last_value: AtomicU64::new(UNSET),
@@ -86,10 +88,19 @@ impl Load {
             .keys()
             .cloned()
             .collect();
-        let mut reader = Worker::new(self.shared.clone(), READER);
-        for key in keys {
-            reader.read(&key).await;
-        }
+        // Most of the time a reader waits for its next try at the leader.
+        let readers = keys
+            .chunks(keys.len().div_ceil(READERS))
+            .zip(FIRST_READER..);
+        let read = readers.map(|(keys, number)| {
+            let mut reader = Worker::new(self.shared.clone(), number);
+            async move {
+                for key in keys {
+                    reader.read(key).await;
+                }
+            }
+        });
+        join_all(read).await;
         std::mem::take(&mut *self.shared.history.lock().unwrap())
     }
 }
@@ -264,8 +275,9 @@ impl Worker {
     }
 }
 
-/// The number of the client that reads at the end.
-const READER: u64 = 1000;
+/// How many clients read at the end, and the number of the first one.
+const READERS: usize = 16;
+const FIRST_READER: u64 = 1000;
 
 /// Xorshift64 (Marsaglia 2003). Its state must not be 0.
 pub struct Random(pub u64);

@@ -58,7 +58,7 @@ impl Cluster {
         Self {
             mounts: Vec::new(),
             dir: tempfile::tempdir().unwrap(),
-            client: client(),
+            client: client(Duration::from_secs(5)),
             nodes: BTreeMap::new(),
         }
     }
@@ -314,8 +314,8 @@ impl Cluster {
     }
 }
 
-pub fn client() -> Client {
-    let client = Client::builder().no_proxy().timeout(Duration::from_secs(5));
+pub fn client(limit: Duration) -> Client {
+    let client = Client::builder().no_proxy().timeout(limit);
     client.build().unwrap()
 }
 
