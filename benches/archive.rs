@@ -9,7 +9,7 @@
 //! truncate what is older than four segments. Reported are appends per second and the time of an
 //! append, and the ratio to `off` of the same round: median (smallest..largest).
 //!
-//! An archiver that falls behind makes a run cheaper, not dearer; so each line also says which part of
+//! An archiver that falls behind makes a run cheaper, not more expensive. So each line also says which part of
 //! what was complete was in the archive when the load ended. `TIDEWAL_BENCH_DIR` says on which disk, if
 //! not on that of `target/`.
 

@@ -63,3 +63,28 @@ fn a_file_that_does_not_exist_would_be_seen() {
     let text = "`tests/layering/documents.rs`, `writer/mended.rs`\n```\n`no.rs`\n```\n`Wal`";
     assert_eq!(missing(text, &files_below(package())), ["writer/mended.rs"]);
 }
+
+/// The sources of the log that the code map leaves out.
+fn unmapped<'a>(map: &str, sources: &'a [PathBuf]) -> Vec<&'a str> {
+    let names = sources.iter().filter(|path| path.components().count() <= 2);
+    let names = names.map(|path| path.file_name().unwrap().to_str().unwrap());
+    let is_left_out =
+        |name: &str| ["lib.rs", "mod.rs"].contains(&name) || name.ends_with("_noop.rs");
+    let is_named = |name: &str| named(map).any(|named| named.ends_with(name));
+    names
+        .filter(|name| !is_left_out(name) && !is_named(name))
+        .collect()
+}
+
+#[test]
+fn the_code_map_names_every_file() {
+    let map = fs::read_to_string(package().join("ARCHITECTURE.md")).unwrap();
+    let sources: Vec<_> = crate::sources().into_iter().map(|(path, _)| path).collect();
+    assert_eq!(unmapped(&map, &sources), <[&str; 0]>::default());
+}
+
+#[test]
+fn a_file_that_is_not_in_the_map_would_be_seen() {
+    let sources = ["lsn.rs", "queue/mod.rs", "queue/new.rs", "queue/a/deep.rs"].map(PathBuf::from);
+    assert_eq!(unmapped("`lsn.rs` numbers", &sources), ["new.rs"]);
+}

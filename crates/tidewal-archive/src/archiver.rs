@@ -9,8 +9,8 @@ use tokio::sync::watch;
 use tokio::task::AbortHandle;
 
 use crate::archive::Archive;
+use crate::archive_hold::{self, ArchiveHold};
 use crate::error::{Error, Result};
-use crate::held::{self, ArchiveHold};
 use crate::options::{ArchiveOptions, Overflow};
 use crate::race::race;
 use crate::shipper::Shipper;
@@ -76,7 +76,7 @@ impl Archiver {
         let recorder = times::record(times.clone(), wal.subscribe_durable(), options.time_step);
         let mut tasks = vec![runtime.spawn(recorder).abort_handle()];
         if options.overflow == Overflow::LeaveGap {
-            let gaps = held::give_up(hold.clone(), wal.segments(), options.max_held_bytes);
+            let gaps = archive_hold::give_up(hold.clone(), wal.segments(), options.max_held_bytes);
             tasks.push(runtime.spawn(gaps).abort_handle());
         }
         let shipper = Shipper::new(wal, archive, hold.clone(), times, options, status);

@@ -47,13 +47,14 @@
 //!
 // In reading order:
 //
-// - `manifest` is the format of an entry, and `sound` checks that an entry is consistent and follows the one
-//   before it. `objects` is the store and the names in it. `ahead` runs several calls of the store at once.
-// - From the log to the store: `archiver` is the handle and `shipper` the task. `step` decides which segment is
+// - `manifest` is the format of an entry, and `entry_checks` checks that an entry is consistent and follows the one
+//   before it. `objects` is the store and the names in it. `concurrent` runs several calls of the store at once, and
+//   `race` waits for the first of two.
+// - From the log to the store: `archiver` is the handle and `shipper` the task. `next_action` decides which segment is
 //   next, `lag` finishes a segment in time, `upload` checks it and puts its parts, `manifest_writer` enters it,
-//   and `held` then lets the log remove it. `retry` is the loop that retries calls of the store, `times` records what was
+//   and `archive_hold` then lets the log remove it. `retry` is the loop that retries calls of the store, `times` records what was
 //   durable when, and `status` reports how the archiver is doing.
-// - From the store to a directory: `manifest_reader` reads the manifest and `check` a segment, part by part.
+// - From the store to a directory: `newest` finds the last entry, `manifest_reader` reads the manifest and `segment_check` a segment, part by part.
 //   `restore`, `verify` and `prune` are the operations of an `archive`.
 
 #![cfg_attr(docsrs, feature(doc_cfg))]
@@ -65,27 +66,27 @@
     clippy::unwrap_used
 )]
 
-mod ahead;
 mod archive;
+mod archive_hold;
 mod archiver;
-mod check;
+mod concurrent;
+mod entry_checks;
 mod error;
-mod held;
 mod lag;
 mod manifest;
 mod manifest_reader;
 mod manifest_writer;
 mod newest;
+mod next_action;
 mod objects;
 mod options;
 mod prune;
 mod race;
 mod restore;
 mod retry;
+mod segment_check;
 mod shipper;
-mod sound;
 mod status;
-mod step;
 mod times;
 mod upload;
 mod verify;

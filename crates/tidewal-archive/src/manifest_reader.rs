@@ -8,12 +8,12 @@ use bytes::Bytes;
 use object_store::path::Path;
 use tidewal::Lsn;
 
-use crate::ahead::Ahead;
+use crate::concurrent::InOrder;
+use crate::entry_checks::{Link, begins_behind};
 use crate::error::{Error, Result};
 use crate::manifest::{Body, Entry, Shipped, TimePoint};
 use crate::manifest_writer::{ManifestWriter, read_entry};
 use crate::objects::Objects;
-use crate::sound::{Link, begins_behind};
 use crate::times::{millis, system_time};
 
 /// The end of a restore.
@@ -114,7 +114,7 @@ impl ManifestReader {
         let mut manifest = Self::new(objects.parts().await?, numbers.clone());
         let mut bad = BadEntries::default();
         let reads = numbers.iter().map(|number| read(objects, *number));
-        let mut entries = Ahead::new(reads, ENTRIES_AHEAD);
+        let mut entries = InOrder::new(reads, ENTRIES_AHEAD);
         let mut before = None;
         for &number in &numbers {
             let missing = before.map_or(number, |before| before + 1)..number;

@@ -4,10 +4,10 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 
+use crate::entry_checks::is_sound;
 use crate::error::{Error, Result};
 use crate::manifest::{Body, DecodeError, Entry, Reached};
 use crate::objects::{Created, Objects};
-use crate::sound::is_sound;
 
 /// The newest entry of a manifest, to the knowledge of its writer.
 #[derive(Clone, Debug)]

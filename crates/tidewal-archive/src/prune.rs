@@ -2,8 +2,8 @@
 
 use tidewal::Lsn;
 
-use crate::ahead::Ahead;
 use crate::archive::Archive;
+use crate::concurrent::InOrder;
 use crate::error::{Error, Result};
 use crate::manifest::Body;
 use crate::manifest_reader::{ManifestReader, Named, RestoreTarget};
@@ -140,7 +140,7 @@ async fn sweep(objects: &Objects, manifest: &ManifestReader, kept: &Named) -> Re
     let entries = entries.map(|number| objects.entry(*number));
     let removals = parts.chain(entries);
     let removals = removals.map(|object| async move { objects.remove(&object).await });
-    let mut removals = Ahead::new(removals, REMOVALS_AHEAD);
+    let mut removals = InOrder::new(removals, REMOVALS_AHEAD);
     let mut removed = 0;
     while let Some(outcome) = removals.next().await {
         outcome?;

@@ -10,12 +10,12 @@ use tidewal::import::LogBuilder;
 use tidewal::sim::SimDisk;
 
 use crate::archive::Archive;
-use crate::check::SegmentCheck;
 #[cfg(doc)]
 use crate::error::Error;
 use crate::error::Result;
 use crate::manifest::Shipped;
 use crate::manifest_reader::{ManifestReader, RestoreTarget};
+use crate::segment_check::SegmentCheck;
 
 /// The result of a restore.
 #[derive(Clone, Copy, Debug, Eq, PartialEq)]

@@ -9,17 +9,17 @@ use tidewal::{FinishedSegment, Lsn, SegmentEnd, Segments, Wal};
 use tokio::sync::watch;
 
 use crate::archive::Archive;
+use crate::archive_hold::ArchiveHold;
 use crate::error::{Error, Result};
-use crate::held::ArchiveHold;
 use crate::lag::Lag;
 use crate::manifest::{Body, Reached, Sealed, Shipped};
 use crate::manifest_writer::{Entered, ManifestWriter, check_refusal};
+use crate::next_action::{self, NextAction};
 use crate::objects::Objects;
 use crate::options::{ArchiveOptions, Overflow};
 use crate::race::race;
 use crate::retry::{Backoff, Retry};
 use crate::status::Status;
-use crate::step::{self, Step};
 use crate::times::Times;
 use crate::upload::Uploader;
 
@@ -88,19 +88,19 @@ impl Shipper {
         loop {
             let (segments, kept) = (self.segments.list(), self.hold.first_kept());
             let prefix = self.objects.prefix();
-            let step = step::next(&manifest.reached, &segments, kept, &prefix)?;
+            let step = next_action::next(&manifest.reached, &segments, kept, &prefix)?;
             // Only now is it known that archive and log belong together.
             self.settle(&manifest);
             self.retry.note_looked();
             match step {
-                Step::Wait => self.wait().await?,
+                NextAction::Wait => self.wait().await?,
                 _ if !is_claimed => {
                     manifest = self.claim(log_id).await?;
                     self.times.go_on_from(manifest.reached.clock);
                     is_claimed = true;
                 }
-                Step::Ship(segment) => self.ship(&mut manifest, &segment).await?,
-                Step::Gap(first, last) => self.note_gap(&mut manifest, first, last).await?,
+                NextAction::Ship(segment) => self.ship(&mut manifest, &segment).await?,
+                NextAction::Gap(first, last) => self.note_gap(&mut manifest, first, last).await?,
             }
         }
     }

@@ -2,14 +2,14 @@
 
 use std::collections::BTreeSet;
 
-use crate::ahead::Ahead;
 use crate::archive::Archive;
-use crate::check::SegmentCheck;
+use crate::concurrent::InOrder;
 use crate::error::{Error, Result};
 use crate::manifest::Shipped;
 use crate::manifest_reader::{BadObject, Contents, ManifestReader};
 use crate::newest::LISTED_MAX;
 use crate::objects::Objects;
+use crate::segment_check::SegmentCheck;
 
 /// What [`Archive::verify`] found.
 #[derive(Clone, Debug)]
@@ -122,7 +122,7 @@ async fn bad_parts(objects: &Objects, manifest: &ManifestReader) -> Result<Vec<B
         let parts = 0..segment.parts.len();
         parts.map(move |index| manifest.get_part(objects, segment, index))
     });
-    let mut parts = Ahead::new(parts, PARTS_AHEAD);
+    let mut parts = InOrder::new(parts, PARTS_AHEAD);
     let mut bad = Vec::new();
     for segment in segments {
         let mut check = SegmentCheck::new(objects, segment, segment.sealed.last);

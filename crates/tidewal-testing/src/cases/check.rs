@@ -274,7 +274,7 @@ fn check_start(disk: &SimDisk, reading: &Reading) {
     assert_eq!(rest.outcome.ok().as_ref(), reading.outcome.as_ref().ok());
 }
 
-/// Life goes on, after a recovery as after a plain open: append, close, read again.
+/// The log keeps working, after a recovery as after a plain open: append, close, read again.
 fn check_going_on(disk: &SimDisk, reading: &Reading, end: u64) {
     let strangers = strangers_on(disk);
     for recovers in [true, false] {

@@ -81,7 +81,7 @@ fn build(ending: u8, steps: &[(u8, u8)]) -> SoundLog {
     }
 }
 
-/// Half of the logs are closed; the power of the others goes.
+/// Half of the logs are closed. The others lose power.
 fn is_closed(ending: u8) -> bool {
     ending.is_multiple_of(2)
 }

@@ -1,6 +1,6 @@
 //! Random inputs, for runs without a fuzzer.
 
-/// An input by chance. Some of its bytes are zero, which leaves things sound, and some are small.
+/// A random input. Some of its bytes are zero, which leaves things sound, and some are small.
 pub fn bytes_by_chance(seed: u64) -> Vec<u8> {
     let mut random = SplitMix(seed);
     let (len, zeros, small) = (random.below(400), random.below(100), random.below(100));

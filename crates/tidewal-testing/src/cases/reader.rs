@@ -34,7 +34,7 @@ pub struct Place {
 pub struct End {
     /// The last record.
     pub lsn: u64,
-    /// If no seal says that it ends there: file, offset and the label of what stands there.
+    /// If no seal says that it ends there: file, offset and the label of what is there.
     pub cut: Option<(String, usize, &'static str)>,
 }
 
@@ -174,7 +174,7 @@ struct Walk {
     /// The same of the last whole unit.
     end_at: usize,
     end: u64,
-    /// What stands where reading stopped.
+    /// What is where reading stopped.
     label: &'static str,
 }
 

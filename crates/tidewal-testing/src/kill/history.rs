@@ -185,7 +185,7 @@ impl History {
             let now = found.get(lsn);
             assert!(
                 now == Some(id) || *lsn > kept,
-                "P1: at LSN {lsn} stood {id:?} and stands {now:?}; the log ends at {end}, was durable \
+                "P1: at LSN {lsn} was {id:?} and is {now:?}; the log ends at {end}, was durable \
                  up to {}, and lost {loss:?}",
                 self.durable
             );

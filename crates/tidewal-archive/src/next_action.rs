@@ -5,9 +5,9 @@ use tidewal::{FinishedSegment, Lsn, SegmentEnd, SegmentHeader, SegmentList};
 use crate::error::{Error, Result};
 use crate::manifest::Reached;
 
-/// The next step.
+/// What an archiver does next.
 #[derive(Clone, Debug)]
-pub(super) enum Step {
+pub(super) enum NextAction {
     Ship(FinishedSegment),
     /// The log no longer has these records.
     Gap(Lsn, Lsn),
@@ -15,14 +15,14 @@ pub(super) enum Step {
     Wait,
 }
 
-/// The next step for a log that keeps everything from `kept` on, or an error if archive and log do not belong
+/// What comes next for a log that keeps everything from `kept` on, or an error if archive and log do not belong
 /// together.
 pub(super) fn next(
     reached: &Reached,
     list: &SegmentList,
     kept: Option<Lsn>,
     prefix: &str,
-) -> Result<Step> {
+) -> Result<NextAction> {
     if !is_common(reached, list) {
         return Err(Error::Diverged {
             prefix: prefix.to_owned(),
@@ -34,9 +34,11 @@ pub(super) fn next(
     let from = kept.map_or(next, |kept| kept.max(next));
     let missing = list.finished.iter().find(|found| found.first() >= from);
     Ok(match missing {
-        None => Step::Wait,
-        Some(found) if reached.is_nothing() || found.first() == next => Step::Ship(found.clone()),
-        Some(found) => Step::Gap(next, found.first().prev()),
+        None => NextAction::Wait,
+        Some(found) if reached.is_nothing() || found.first() == next => {
+            NextAction::Ship(found.clone())
+        }
+        Some(found) => NextAction::Gap(next, found.first().prev()),
     })
 }
 

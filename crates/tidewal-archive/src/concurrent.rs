@@ -6,7 +6,7 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 /// Runs a limited number of jobs ahead of the one whose answer the caller waits for.
-pub(super) struct Ahead<'a, T, I> {
+pub(super) struct InOrder<'a, T, I> {
     jobs: I,
     width: usize,
     running: VecDeque<Slot<'a, T>>,
@@ -17,7 +17,7 @@ enum Slot<'a, T> {
     Done(T),
 }
 
-impl<'a, T, I, F> Ahead<'a, T, I>
+impl<'a, T, I, F> InOrder<'a, T, I>
 where
     T: Unpin,
     I: Iterator<Item = F>,
@@ -81,7 +81,7 @@ mod tests {
         let (answers, waiting): (Vec<_>, Vec<_>) = (0..4).map(|_| oneshot::channel()).unzip();
         let begun = Cell::new(0);
         let jobs = waiting.into_iter().inspect(|_| begun.set(begun.get() + 1));
-        let mut ahead = tokio_test::task::spawn(Ahead::new(jobs, 2));
+        let mut ahead = tokio_test::task::spawn(InOrder::new(jobs, 2));
         assert!(
             ahead
                 .enter(|context, mut ahead| ahead.poll_next(context))
@@ -103,9 +103,9 @@ mod tests {
 
     #[test]
     fn without_jobs_there_is_no_answer() {
-        let mut none = Ahead::new(std::iter::empty::<std::future::Ready<u8>>(), 2);
+        let mut none = InOrder::new(std::iter::empty::<std::future::Ready<u8>>(), 2);
         assert_eq!(tokio_test::block_on(none.next()), None);
-        let mut one = Ahead::new([ready(1)].into_iter(), 2);
+        let mut one = InOrder::new([ready(1)].into_iter(), 2);
         assert_eq!(tokio_test::block_on(one.next()), Some(1));
     }
 }
