@@ -1,6 +1,7 @@
 //! What happens when records become durable, in the order in which they were submitted.
 
 use std::io;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 
 use tidewal::{Error, Lsn, PendingAppend, PendingBatch, Result};
@@ -35,7 +36,10 @@ pub(crate) enum Then<T: Types> {
         answer: oneshot::Sender<Result<()>>,
     },
     /// The last record of the group.
-    Removed(oneshot::Sender<Result<()>>),
+    Removed {
+        removals: Arc<AtomicU64>,
+        answer: oneshot::Sender<Result<()>>,
+    },
 }
 
 /// Waits for [`Then::Answer`] and its like.
@@ -99,9 +103,10 @@ fn finish<T: Types>(then: Then<T>, group: u64, outcome: Result<Lsn>, marks: &Mar
             }
             drop(answer.send(outcome.map(drop)));
         }
-        Then::Removed(answer) => {
+        Then::Removed { removals, answer } => {
             if let Ok(lsn) = outcome {
                 marks.advance(group, lsn.next());
+                removals.fetch_sub(1, Relaxed);
             }
             drop(answer.send(outcome.map(drop)));
         }

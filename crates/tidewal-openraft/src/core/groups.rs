@@ -64,17 +64,19 @@ impl<T: Types> Groups<T> {
     pub(crate) async fn remove(&self, id: u64) -> Result<(), GroupError> {
         let (group, _lease) = self.registry.lease(&self.shared, id)?;
         let mut turn = group.turn(&self.shared).await;
-        if !turn.is_new() {
+        let (answer, durable) = oneshot::channel();
+        if turn.is_new() {
+            // The removal of an earlier call that was dropped may not be durable.
+            let then = Then::Answer(answer);
+            turn.submit(Vec::new(), Durability::Durable, then, |_, _| ())
+                .await?;
+        } else {
             let record = encoding::removed(turn.header());
-            let (answer, durable) = oneshot::channel();
-            let then = Then::Removed(answer);
-            turn.submit_last(record, Durability::Durable, then).await?;
-            drop(turn);
-            answered(durable).await?;
-            turn = group.turn(&self.shared).await;
+            turn.submit_last(record, answer).await?;
         }
-        turn.forget_mark();
         drop(turn);
+        answered(durable).await?;
+        group.turn(&self.shared).await.forget_mark();
         self.registry.remove(id);
         Ok(())
     }

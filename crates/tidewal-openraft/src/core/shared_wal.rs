@@ -7,7 +7,7 @@ use std::task::{Context, Waker};
 
 use bytes::Bytes;
 use tidewal::{Durability, Error, Lsn, OrderedAppender, Result, Wal};
-use tokio::sync::{Mutex, MutexGuard, mpsc};
+use tokio::sync::{Mutex, MutexGuard, mpsc, oneshot};
 
 use crate::core::completions::{Failure, Job, Pending, Then, complete, first_cause};
 use crate::core::encoding::{FIRST_NUMBER, Header, Owner};
@@ -116,6 +116,8 @@ pub(crate) struct Group<T: Types> {
     owner: Owner,
     pub(crate) memory: SharedMemory<T>,
     failure: Failure,
+    /// Removals that are not durable. One that was refused is counted until the log is opened again.
+    removals: Arc<AtomicU64>,
     submitter: Mutex<Submitter>,
 }
 
@@ -133,6 +135,7 @@ impl<T: Types> Group<T> {
             owner,
             memory: SharedMemory::new(rebuilt.memory),
             failure: Failure::default(),
+            removals: Arc::default(),
             submitter: Mutex::new(Submitter {
                 appender: shared.wal.ordered(),
                 next: rebuilt.next,
@@ -211,23 +214,30 @@ impl<T: Types> Turn<'_, T> {
     pub(crate) async fn submit_last(
         &mut self,
         record: Bytes,
-        durability: Durability,
-        then: Then<T>,
+        answer: oneshot::Sender<Result<()>>,
     ) -> Result<()> {
-        let clear = |memory: &mut Memory<T>, _| *memory = Memory::new();
-        self.submit(vec![record], durability, then, clear).await?;
+        let removals = self.group.removals.clone();
+        let then = Then::Removed { removals, answer };
+        let removals = &self.group.removals;
+        let clear = |memory: &mut Memory<T>, _| {
+            *memory = Memory::new();
+            removals.fetch_add(1, Relaxed);
+        };
+        self.submit(vec![record], Durability::Durable, then, clear)
+            .await?;
         self.submitter.next = FIRST_NUMBER;
         Ok(())
     }
 
-    /// Whether the group has no record.
+    /// Whether the group has no record, except for those before a removal.
     pub(crate) fn is_new(&self) -> bool {
         self.submitter.next == FIRST_NUMBER
     }
 
-    /// Removes the mark of a group without records, which needs nothing.
+    /// Removes the mark of a group that needs nothing. A group that is being removed still needs its
+    /// records: they are all that is left of it if its removal is lost.
     pub(crate) fn forget_mark(&self) {
-        if self.is_new() {
+        if self.is_new() && self.group.removals.load(Relaxed) == 0 {
             self.shared.marks.remove(self.group.owner.id());
         }
     }

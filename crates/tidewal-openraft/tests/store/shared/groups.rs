@@ -1,10 +1,11 @@
 //! Many raft logs in one `Wal`.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use tidewal::WalOptions;
-use tidewal::sim::{SimDisk, Survival};
+use tidewal::sim::{Operation, SimDisk, Survival};
 use tidewal_openraft::{GroupError, OpenError, RaftLogOptions};
 
 use super::api::openraft_traits::RaftLogStorage;
@@ -165,6 +166,59 @@ fn a_removal_that_is_dropped_leaves_the_group_or_none() {
         });
     }
     assert_eq!(outcomes.len(), 2, "it was always or never removed");
+}
+
+/// A removal whose future was dropped had been submitted and was not durable yet. The repeated call
+/// returned at once, and after a power cut the group was there again.
+#[test]
+fn regression_a_repeated_removal_waits_until_the_first_is_durable() {
+    run(async {
+        let disk = SimDisk::new(9);
+        let logs = open(&disk).await;
+        let mut log = logs.open_group(1).unwrap();
+        log.save_vote(&Vote::new(3, 1)).await.unwrap();
+        drop(log);
+        disk.set_sync_time(Duration::from_millis(1));
+        assert!(!drop_after(1, logs.remove_group(1)).await);
+        logs.remove_group(1).await.unwrap();
+        disk.restart(Survival::Nothing);
+        drop(logs);
+        assert!(open(&disk).await.groups().is_empty());
+    });
+}
+
+/// A full disk refused the removal of a group. The group counted as one without records, so the log
+/// was truncated although it still needed them, and could not be opened.
+#[test]
+fn regression_a_group_whose_removal_was_refused_keeps_its_records() {
+    run(async {
+        let disk = SimDisk::new(10);
+        let logs = open(&disk).await;
+        let mut log = logs.open_group(1).unwrap();
+        let entries = (0..4).map(|index| entry(1, index, vec![1; 3000]));
+        log.append_durably(entries).await.unwrap();
+        let expected = state_of(&mut log).await;
+        drop((log, logs));
+        // A reopened log continues in a new segment.
+        let logs = open(&disk).await;
+        disk.fail(Operation::Allocate, 0, ErrorKind::StorageFull);
+        for _ in 0..2 {
+            let error = logs.remove_group(1).await.unwrap_err().to_string();
+            assert!(error.contains("the disk is full"), "{error}");
+        }
+        let mut busy = logs.open_group(2).unwrap();
+        for index in 0..40 {
+            let entry = entry(1, index, vec![2; 8000]);
+            busy.append_durably([entry]).await.unwrap();
+            busy.purge(log_id(1, index)).await.unwrap();
+            settle().await;
+        }
+        drop((busy, logs));
+        disk.kill();
+        let logs = open(&disk).await;
+        let mut log = logs.open_group(1).unwrap();
+        assert_eq!(state_of(&mut log).await, expected);
+    });
 }
 
 /// `RaftLogs::recover`: "Like `Recovery::into_wal`: if the future is dropped before it completes, no
