@@ -1,6 +1,7 @@
-//! Requests for snapshots, and their reasons.
+//! Requests for snapshots, and their reasons. Requests for space for them.
 
 use std::pin::pin;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tidewal::Lsn;
@@ -12,6 +13,8 @@ use crate::error::Result;
 #[derive(Debug, Default)]
 pub(crate) struct Asks {
     asked: Mutex<Asked>,
+    /// The reserved space may be too small.
+    is_small: AtomicBool,
     changed: Notify,
     finished: Notify,
 }
@@ -38,6 +41,18 @@ impl Asks {
 
     pub(crate) fn ask_because_full(&self) {
         self.change(|asked| std::mem::replace(&mut asked.full, true));
+    }
+
+    /// Requests a check of the space that is reserved for the next snapshot.
+    pub(crate) fn ask_for_space(&self) {
+        if !self.is_small.swap(true, Ordering::Relaxed) {
+            self.changed.notify_one();
+        }
+    }
+
+    /// Whether that was requested since the last call.
+    pub(crate) fn take_ask_for_space(&self) -> bool {
+        self.is_small.swap(false, Ordering::Relaxed)
     }
 
     /// Requests a snapshot. One snapshot serves all requests made before it began.

@@ -1,5 +1,6 @@
 //! The state that the handles and the two tasks share. It does not keep the log open.
 
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
@@ -10,6 +11,7 @@ use crate::error::{Error, Result};
 use crate::machine::Machine;
 use crate::mutants::{Mutant, is_active};
 use crate::options::{Options, SnapshotPolicy};
+use crate::reserve::Reserve;
 use crate::room::Room;
 use crate::sessions::Sessions;
 use crate::state::{SnapshotFormat, State};
@@ -24,7 +26,7 @@ pub(crate) struct Core<S: State> {
     pub(crate) room: Room,
     pub(crate) asks: Asks,
     pub(crate) policy: SnapshotPolicy,
-    pub(crate) reserve: u64,
+    pub(crate) reserve: Reserve,
     pub(crate) stats: std::sync::Mutex<Stats>,
     /// Records and bytes since the last snapshot was taken.
     records: AtomicU64,
@@ -47,19 +49,22 @@ impl<S: State> Core<S> {
             room: Room::new(options.in_flight_bytes),
             asks: Asks::default(),
             policy: options.policy,
-            reserve: options.reserve,
+            reserve: Reserve::new(options.reserve),
             stats: std::sync::Mutex::default(),
             records: AtomicU64::new(replayed.0),
             bytes: AtomicU64::new(replayed.1),
         }
     }
 
-    /// Counts applied records, and requests a snapshot if one is due.
+    /// Counts applied records, and requests what is due: a snapshot, or more space for one.
     pub(crate) fn note_applied(&self, records: u64, bytes: u64) {
         let records = records + self.records.fetch_add(records, Ordering::Relaxed);
         let bytes = bytes + self.bytes.fetch_add(bytes, Ordering::Relaxed);
         if self.policy.is_due(records, bytes) {
             self.asks.ask_because_due();
+        }
+        if self.reserve.is_due(|| self.estimate()) {
+            self.asks.ask_for_space();
         }
     }
 
@@ -67,6 +72,19 @@ impl<S: State> Core<S> {
     pub(crate) fn restart_counts(&self) -> (u64, u64) {
         let records = self.records.swap(0, Ordering::Relaxed);
         (records, self.bytes.swap(0, Ordering::Relaxed))
+    }
+
+    /// The length of a snapshot of the state as it is now, at most.
+    ///
+    /// Without a hint of the state: it may have taken up everything that the records since the newest snapshot
+    /// have brought.
+    pub(crate) fn estimate(&self) -> u64 {
+        let since = self.bytes.load(Ordering::Relaxed);
+        let machine = self.machine.read();
+        let hint = catch_unwind(AssertUnwindSafe(|| machine.state.snapshot_len_hint()));
+        let state = hint.ok().flatten();
+        let state = state.unwrap_or(self.reserve.newest().saturating_add(since));
+        state.saturating_add(machine.sessions.written_len())
     }
 
     /// Freezes the state, between two groups of commands.

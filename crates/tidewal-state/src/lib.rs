@@ -91,6 +91,7 @@ mod mutants;
 mod open;
 mod options;
 mod record;
+mod reserve;
 mod room;
 mod sessions;
 mod snapshotter;

@@ -22,6 +22,8 @@ pub enum Mutant {
     ApplyOrderSwapped,
     /// An expired session is taken for a new one.
     ExpiredSessionIsNew,
+    /// The space for the next snapshot does not follow the growth of the state.
+    ReserveNotGrown,
     /// A snapshot lacks the table of sessions.
     RetriesForgotten,
     /// A snapshot says that it covers one record fewer than it does.
@@ -35,10 +37,11 @@ pub enum Mutant {
 #[cfg(tidewal_mutants)]
 impl Mutant {
     /// Every mutant.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::AnsweredBeforeDurable,
         Self::ApplyOrderSwapped,
         Self::ExpiredSessionIsNew,
+        Self::ReserveNotGrown,
         Self::RetriesForgotten,
         Self::SnapshotLsnBehind,
         Self::TruncatedBeforeSnapshot,

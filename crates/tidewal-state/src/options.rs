@@ -48,9 +48,12 @@ impl<S: State> Options<S> {
         self
     }
 
-    /// The least number of bytes reserved for the next snapshot, so it fits on a disk that the log
-    /// has filled. Default: 1 MiB. Once there is a snapshot, its size and a quarter more is
-    /// reserved, if that is more. With 0, nothing is reserved.
+    /// Space is reserved for the next snapshot, so it fits on a disk that the log has filled: its
+    /// estimated length, and a quarter of that, or this many bytes if that is more. Default: 1 MiB.
+    /// With 0, nothing is reserved.
+    ///
+    /// The reserved space follows the growth of the state: see
+    /// [`State::snapshot_len_hint`](crate::State::snapshot_len_hint).
     pub fn reserve(mut self, bytes: u64) -> Self {
         self.reserve = bytes;
         self

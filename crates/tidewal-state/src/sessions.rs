@@ -115,7 +115,8 @@ pub(crate) struct Sessions {
     by_id: BTreeMap<u64, Session>,
     /// The sessions, by the LSN of the record that last used each.
     by_use: BTreeMap<Lsn, u64>,
-    /// Bytes of all outputs.
+    /// The number of all outputs, and their bytes.
+    outputs: u64,
     bytes: u64,
 }
 
@@ -169,6 +170,7 @@ impl Sessions {
         let Some(session) = self.by_id.get_mut(&id.session.0) else {
             return;
         };
+        self.outputs += 1;
         self.bytes += output.len() as u64;
         session.outputs.insert(id.sequence, output);
         let highest = session.highest.unwrap_or(0).max(id.sequence);
@@ -176,6 +178,7 @@ impl Sessions {
         while let Some(oldest) = session.outputs.first_entry()
             && self.limits.are_passed(*oldest.key(), highest)
         {
+            self.outputs -= 1;
             self.bytes -= oldest.remove().len() as u64;
         }
         self.evict();
@@ -189,6 +192,7 @@ impl Sessions {
             && let Some(session) = self.by_id.remove(&id)
         {
             let bytes: usize = session.outputs.values().map(Bytes::len).sum();
+            self.outputs -= session.outputs.len() as u64;
             self.bytes -= bytes as u64;
         }
     }
@@ -214,6 +218,12 @@ impl Sessions {
         Ok(())
     }
 
+    /// How many bytes [`write`](Self::write) writes.
+    pub(crate) fn written_len(&self) -> u64 {
+        let numbers = 4 + 5 * self.by_id.len() as u64 + 2 * self.outputs;
+        numbers * size_of::<u64>() as u64 + self.bytes
+    }
+
     pub(crate) fn read(input: &mut dyn Read) -> io::Result<Self> {
         let limits = Limits {
             sessions: get(input)?,
@@ -228,6 +238,7 @@ impl Sessions {
             let id = get(input)?;
             let session = Session::read(input)?;
             let outputs = session.outputs.values();
+            sessions.outputs += outputs.len() as u64;
             sessions.bytes += outputs.map(|bytes| bytes.len() as u64).sum::<u64>();
             sessions.by_use.insert(session.last_used, id);
             sessions.by_id.insert(id, session);
@@ -345,6 +356,7 @@ mod tests {
         sessions.remember(id(1, 0), "zero".into());
         let mut bytes = Vec::new();
         sessions.write(&mut bytes).unwrap();
+        assert_eq!(sessions.written_len(), bytes.len() as u64);
         assert_eq!(Sessions::read(&mut bytes.as_slice()).unwrap(), sessions);
     }
 }

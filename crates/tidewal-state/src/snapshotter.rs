@@ -48,6 +48,8 @@ impl<S: State> Snapshotter<S> {
         found: Option<Snapshot>,
         snapshots: Snapshots,
     ) -> Self {
+        let newest = found.as_ref().map_or(0, Snapshot::len);
+        core.reserve.note_newest(newest);
         Self {
             core,
             wal: Arc::downgrade(wal),
@@ -66,6 +68,7 @@ impl<S: State> Snapshotter<S> {
                     self.serve(reason).await;
                     self.core.asks.finish();
                 }
+                Next::Space => self.make_space().await,
                 Next::Wait(deadline) => {
                     // The requests and the deadline are checked in any case.
                     let _ = timeout_at(deadline, self.core.asks.changed()).await;
@@ -91,6 +94,9 @@ impl<S: State> Snapshotter<S> {
                 waiters: std::mem::take(&mut asked.waiters),
             });
         }
+        if self.core.asks.take_ask_for_space() {
+            return Next::Space;
+        }
         if asked.due || asked.full {
             return Next::Wait(self.not_before);
         }
@@ -107,6 +113,7 @@ impl<S: State> Snapshotter<S> {
         if self.has_failed {
             pause = pause.max(PAUSE_AFTER_FAILURE);
             core.note_applied(counted.0, counted.1);
+            self.reserve().await;
         }
         self.not_before = started + pause.min(PAUSE_MAX);
         let failed = made.as_ref().err().cloned().map(Arc::new);
@@ -129,10 +136,15 @@ impl<S: State> Snapshotter<S> {
         }
         self.mutate(lsn).await;
         if self.kept.back().is_none_or(|newest| newest.lsn() < lsn) {
+            let sessions = frozen.sessions.written_len();
             let write = self
                 .snapshots
                 .write(lsn, move |output| contents::write(frozen, output));
+            // The snapshot is written into the reserved space.
+            self.core.reserve.note_held(0);
             let snapshot = write.await?;
+            let state = snapshot.len().saturating_sub(sessions);
+            self.core.reserve.note_newest(state);
             self.core.note(|stats| {
                 stats.snapshots += 1;
                 stats.snapshot_lsn = lsn;
@@ -188,27 +200,31 @@ impl<S: State> Snapshotter<S> {
         }
     }
 
-    /// Reserves space for the next snapshot. Without room for it, the state machine still works,
-    /// and tries again after the next snapshot.
-    pub(crate) async fn reserve(&self) {
-        let wanted = self.wanted_reserve();
-        if wanted == 0 {
-            return;
+    /// Reserves more space if the state may have grown. If the disk has no room for that, takes a snapshot
+    /// while it still fits.
+    async fn make_space(&self) {
+        if let Err(SnapshotError::StorageFull(_)) = self.try_reserve().await {
+            self.core.asks.ask_because_full();
         }
-        let reserved = self.snapshots.reserve(wanted).await;
-        let reserved = if reserved.is_ok() { wanted } else { 0 };
-        self.core.note(|stats| stats.reserved = reserved);
     }
 
-    fn wanted_reserve(&self) -> u64 {
-        if self.core.reserve == 0 {
-            return 0;
+    /// Reserves space for the next snapshot. Without room for it, the state machine still works,
+    /// and tries again when the state has grown, or after the next snapshot.
+    pub(crate) async fn reserve(&self) {
+        let _ = self.try_reserve().await;
+    }
+
+    async fn try_reserve(&self) -> Result<(), SnapshotError> {
+        let reserve = &self.core.reserve;
+        let mut reserved = Ok(());
+        if let Some(wanted) = reserve.wanted(self.core.estimate()) {
+            reserved = self.snapshots.reserve(wanted).await;
+            if reserved.is_ok() {
+                reserve.note_held(wanted);
+            }
         }
-        let newest = self.kept.back().map_or(0, Snapshot::len);
-        let headers = HEADER_LEN + newest / 1024;
-        self.core
-            .reserve
-            .max(newest.saturating_add(newest / 4).saturating_add(headers))
+        self.core.note(|stats| stats.reserved = reserve.held());
+        reserved
     }
 }
 
@@ -223,6 +239,8 @@ impl<S: State> Drop for Snapshotter<S> {
 
 enum Next {
     Snapshot(Reason),
+    /// The reserved space may be too small.
+    Space,
     Wait(Instant),
     End,
 }
@@ -236,6 +254,3 @@ const PAUSE_MAX: Duration = Duration::from_secs(30 * 365 * 24 * 3600);
 
 /// The pause after a failed snapshot, whatever the policy.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_secs(1);
-
-/// The length of the header block of a snapshot's file.
-const HEADER_LEN: u64 = 4096;

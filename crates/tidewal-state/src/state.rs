@@ -32,6 +32,16 @@ pub trait State: Default + Send + Sync + 'static {
     /// distinguish the old form from the new one. A snapshot of a later version is refused.
     const VERSION: u32 = 1;
 
+    /// The length of a snapshot of this state in bytes, at most, if it can be told without work.
+    ///
+    /// Space is reserved for the next snapshot, so it fits on a disk that the log has filled. Without a hint,
+    /// the state is assumed to grow by the bytes of each record. Give one if a command can make the state grow by
+    /// more than that, or if the state grows by much less and the space matters (`docs/state.md`, "A full
+    /// disk"). It is called after each group of commands, so it should only read a number.
+    fn snapshot_len_hint(&self) -> Option<u64> {
+        None
+    }
+
     /// Applies a command, and returns its output.
     ///
     /// It must depend only on the state, the LSN and the command: no clock, no randomness, no

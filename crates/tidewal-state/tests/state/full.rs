@@ -28,7 +28,7 @@ fn a_full_disk_gets_free_by_itself() {
     run(async {
         let disk = SimDisk::new(1);
         let machine = options().reserve(16_000).open_on(&disk, DIR).await.unwrap();
-        assert_eq!(machine.stats().reserved, 16_000);
+        assert!(machine.stats().reserved >= 16_000);
         disk.set_quota(Some(120 * 1024));
         let mut next = 0;
         for round in 0..5 {

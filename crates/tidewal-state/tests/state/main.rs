@@ -2,6 +2,7 @@
 
 mod codecs;
 mod full;
+mod growth;
 mod kept;
 mod ledger;
 mod life;

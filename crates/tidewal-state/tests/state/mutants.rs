@@ -7,17 +7,21 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use tidewal::mutants as log;
 use tidewal_state::mutants::{Mutant, activate};
 
-use crate::{lives, once, repaired, snapshots};
+use crate::{growth, lives, once, repaired, snapshots};
 
 type Instrument = (&'static str, fn());
 
-const INSTRUMENTS: [Instrument; 5] = [
+const INSTRUMENTS: [Instrument; 6] = [
     ("lives", || {
         (0..150).for_each(|seed| drop(lives::live(seed)))
     }),
     ("retries", || once::retries_through_power_cuts(600)),
     ("cuts", snapshots::a_crash_at_every_operation_of_a_snapshot),
     ("damage", snapshots::a_damaged_snapshot_is_passed_over),
+    (
+        "growth",
+        growth::regression_a_state_that_grows_leaves_a_full_disk_again,
+    ),
     (
         "repair",
         repaired::a_snapshot_of_what_a_repair_has_cut_is_never_used,
