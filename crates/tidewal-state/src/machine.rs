@@ -7,6 +7,7 @@ use tidewal::Lsn;
 use tidewal::typed::BoxError;
 
 use crate::error::{Error, Result};
+use crate::mutants::{Mutant, is_active};
 use crate::record::Operation;
 use crate::sessions::{Known, Limits, RequestId, SessionId, Sessions};
 use crate::state::State;
@@ -76,7 +77,8 @@ impl<S: State> Machine<S> {
         self.check()?;
         let outputs = commands
             .into_iter()
-            .map(|command| self.apply(lsn, command))
+            .zip(0..)
+            .map(|(command, index)| self.apply(mutated(lsn, index), command))
             .collect::<Result<_>>()?;
         self.applied = lsn;
         Ok(outputs)
@@ -137,6 +139,14 @@ impl<S: State> Machine<S> {
             self.broken = Some(error.clone());
             error
         })
+    }
+}
+
+/// The LSN of a command in a batch: that of the batch.
+fn mutated(lsn: Lsn, index: u64) -> Lsn {
+    match is_active(Mutant::BatchLsnsDiffer) {
+        true => Lsn::new(lsn.get() + index),
+        false => lsn,
     }
 }
 

@@ -24,6 +24,10 @@ pub enum Mutant {
     ExpiredSessionIsNew,
     /// The space for the next snapshot does not follow the growth of the state.
     ReserveNotGrown,
+    /// A start applies only the first command of a batch.
+    BatchCutShort,
+    /// The commands of a batch get LSNs of their own.
+    BatchLsnsDiffer,
     /// A snapshot lacks the table of sessions.
     RetriesForgotten,
     /// A snapshot says that it covers one record fewer than it does.
@@ -37,11 +41,13 @@ pub enum Mutant {
 #[cfg(tidewal_mutants)]
 impl Mutant {
     /// Every mutant.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::AnsweredBeforeDurable,
         Self::ApplyOrderSwapped,
         Self::ExpiredSessionIsNew,
         Self::ReserveNotGrown,
+        Self::BatchCutShort,
+        Self::BatchLsnsDiffer,
         Self::RetriesForgotten,
         Self::SnapshotLsnBehind,
         Self::TruncatedBeforeSnapshot,

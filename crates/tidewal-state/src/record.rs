@@ -6,6 +6,7 @@ use tidewal::Lsn;
 use tidewal::typed::{BoxError, Codec, Logged};
 
 use crate::error::{Error, Result};
+use crate::mutants::{Mutant, is_active};
 use crate::sessions::{Limits, RequestId, SessionId};
 
 /// The operation that a record describes.
@@ -96,6 +97,9 @@ fn decode_batch<C: Logged>(mut record: Bytes) -> Result<Vec<C>, BoxError> {
             return Err(SHORT.into());
         }
         commands.push(C::Codec::decode(record.split_to(len))?);
+        if is_active(Mutant::BatchCutShort) {
+            break;
+        }
     }
     Ok(commands)
 }

@@ -1,12 +1,14 @@
-//! Random commands, snapshots, full disks, failing calls, power cuts and kills: five lives each, checked
-//! against a model.
+//! Random commands, batches, requests, snapshots, queries, and futures that are dropped or kept, with full disks,
+//! failing calls, power cuts and kills: five lives each, checked against a model.
 //!
 //! `TIDEWAL_STATE_SEEDS=n` runs n seeds, `TIDEWAL_STATE_SEED=n` repeats one.
 
 use std::cell::RefCell;
+use std::future::Future;
+use std::pin::Pin;
 use std::time::Duration;
 
-use futures::future::join_all;
+use futures::future::{join, join_all};
 use tidewal::sim::{Operation, SimDisk, Survival};
 use tidewal::snapshot::{SnapshotError, SnapshotFile, SnapshotState};
 use tidewal_state::{Error, Limits, Options, RequestId, SessionId, SnapshotPolicy};
@@ -37,6 +39,7 @@ fn five_lives_through_power_cuts() {
         deaths.answers += lived.answers;
         deaths.retries += lived.retries;
         deaths.full += lived.full;
+        deaths.kept += lived.kept;
     }
     println!("{seeds} seeds: {deaths:?}");
     assert!(
@@ -45,6 +48,7 @@ fn five_lives_through_power_cuts() {
     );
     assert!(deaths.snapshots > seeds && deaths.full > 0, "{deaths:?}");
     assert!(deaths.retries > seeds / 10, "{deaths:?}");
+    assert!(deaths.kept > seeds, "{deaths:?}");
 }
 
 #[derive(Debug, Default)]
@@ -57,6 +61,8 @@ pub struct Deaths {
     retries: u64,
     /// Commands that a full disk has refused.
     full: u64,
+    /// Futures that were kept without being polled.
+    kept: u64,
 }
 
 /// The state that is kept between lives.
@@ -113,25 +119,29 @@ impl World {
         let ledger = machine.query(Ledger::clone).unwrap();
         self.oracle.start(&ledger);
         let seeds: Vec<_> = self.clients.iter().map(|_| self.random.next()).collect();
+        let reader = Random(self.random.next());
         let (oracle, disk) = (RefCell::new(&mut self.oracle), &self.disk);
         let deaths = RefCell::new(&mut self.deaths);
+        let kept = RefCell::new(Vec::new());
         let clients = self.clients.iter_mut().zip(seeds).map(|(client, seed)| {
             let mut worker = Worker {
                 machine: &machine,
                 disk,
                 oracle: &oracle,
                 deaths: &deaths,
+                kept: &kept,
                 random: Random(seed),
             };
             async move { worker.work(client).await }
         });
-        join_all(clients).await;
+        join(join_all(clients), read(&machine, &oracle, reader)).await;
         self.deaths.snapshots += machine.stats().snapshots;
         match self.random.below(3) {
             0 => drop(machine.close().await),
-            1 => drop(machine),
+            // The futures that are kept are handles too.
+            1 => drop((machine, kept)),
             // The state machine is still open when the process ends.
-            _ => std::mem::forget(machine),
+            _ => std::mem::forget((machine, kept)),
         }
     }
 
@@ -174,12 +184,30 @@ fn is_unreadable(skipped: &[SnapshotFile]) -> bool {
     states.any(|state| state == SnapshotState::Unreadable)
 }
 
+/// Queries now and then, beside the clients.
+async fn read(machine: &Machine, oracle: &RefCell<&mut Oracle>, mut random: Random) {
+    for _ in 0..random.below(30) {
+        tokio::time::sleep(Duration::from_millis(random.below(3))).await;
+        query(machine, oracle);
+    }
+}
+
+fn query(machine: &Machine, oracle: &RefCell<&mut Oracle>) {
+    let ledger = machine.query(Ledger::clone).unwrap();
+    oracle.borrow_mut().query(&ledger);
+}
+
+/// A call whose outcome no one learns.
+type Call = Pin<Box<dyn Future<Output = ()>>>;
+
 /// A client in one life.
 struct Worker<'a, 'b> {
     machine: &'a Machine,
     disk: &'a SimDisk,
     oracle: &'a RefCell<&'b mut Oracle>,
     deaths: &'a RefCell<&'b mut Deaths>,
+    /// Futures that were polled once. No other caller waits for them.
+    kept: &'a RefCell<Vec<Call>>,
     random: Random,
 }
 
@@ -189,10 +217,11 @@ impl Worker<'_, '_> {
             if self.disk.is_off() {
                 return;
             }
-            match self.random.below(12) {
+            match self.random.below(13) {
                 0..4 => self.execute().await,
                 4 => self.batch().await,
-                5 => self.give_up().await,
+                5 => self.give_up(client).await,
+                12 => self.keep(client).await,
                 6..8 => self.request(client).await,
                 8 => drop(self.machine.snapshot().await),
                 9 => tokio::time::sleep(Duration::from_millis(self.random.below(100))).await,
@@ -202,8 +231,7 @@ impl Worker<'_, '_> {
     }
 
     fn query(&mut self) {
-        let ledger = self.machine.query(Ledger::clone).unwrap();
-        self.oracle.borrow_mut().query(&ledger);
+        query(self.machine, self.oracle);
     }
 
     fn transfer(&mut self) -> Transfer {
@@ -233,8 +261,17 @@ impl Worker<'_, '_> {
         }
     }
 
+    /// The transfers of a batch.
+    fn transfers(&mut self) -> Vec<Transfer> {
+        let count = 1 + self.random.below(4);
+        let transfers: Vec<_> = (0..count).map(|_| self.transfer()).collect();
+        let ids: Vec<_> = transfers.iter().map(|transfer| transfer.id).collect();
+        self.oracle.borrow_mut().send_batch(&ids);
+        transfers
+    }
+
     async fn batch(&mut self) {
-        let transfers: Vec<_> = (0..3).map(|_| self.transfer()).collect();
+        let transfers = self.transfers();
         let ids: Vec<_> = transfers.iter().map(|transfer| transfer.id).collect();
         match self.machine.execute_batch(transfers).await {
             Ok(receipts) => {
@@ -251,10 +288,40 @@ impl Worker<'_, '_> {
     }
 
     /// Polls a call once and drops it.
-    async fn give_up(&mut self) {
-        let transfer = self.transfer();
-        let mut execute = Box::pin(self.machine.execute(transfer));
-        let _ = futures::poll!(execute.as_mut());
+    async fn give_up(&mut self, client: &mut Client) {
+        let mut call = self.call(client);
+        let _ = futures::poll!(call.as_mut());
+    }
+
+    /// Polls a call once and keeps it.
+    async fn keep(&mut self, client: &mut Client) {
+        let mut call = self.call(client);
+        if futures::poll!(call.as_mut()).is_pending() {
+            self.deaths.borrow_mut().kept += 1;
+            self.kept.borrow_mut().push(call);
+        }
+    }
+
+    /// Any call. It has a handle of its own.
+    fn call(&mut self, client: &mut Client) -> Call {
+        let machine = self.machine.clone();
+        match (self.random.below(5), client.session) {
+            (0, _) => {
+                let transfers = self.transfers();
+                Box::pin(async move { drop(machine.execute_batch(transfers).await) })
+            }
+            (1, Some(session)) => {
+                let in_doubt = client.in_doubt.take();
+                let (id, transfer) = in_doubt.unwrap_or_else(|| self.new_request(client, session));
+                client.in_doubt = Some((id, transfer.clone()));
+                Box::pin(async move { drop(machine.execute_once(id, transfer).await) })
+            }
+            (2, _) => Box::pin(async move { drop(machine.snapshot().await) }),
+            _ => {
+                let transfer = self.transfer();
+                Box::pin(async move { drop(machine.execute(transfer).await) })
+            }
+        }
     }
 
     /// One request at a time, sent again until its outcome is known.

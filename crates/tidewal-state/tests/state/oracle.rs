@@ -11,6 +11,8 @@ use crate::ledger::{Ledger, Receipt, Transfer};
 #[derive(Default)]
 pub struct Oracle {
     sent: BTreeMap<u64, Transfer>,
+    /// For each transfer of a batch, the transfers of that batch.
+    batches: BTreeMap<u64, Vec<u64>>,
     answered: BTreeMap<u64, Receipt>,
     refused: BTreeSet<u64>,
     /// The history that a query or a start has shown.
@@ -27,6 +29,13 @@ impl Oracle {
 
     pub fn send(&mut self, transfer: &Transfer) {
         self.sent.insert(transfer.id, transfer.clone());
+    }
+
+    /// Records that these transfers are sent as one batch.
+    pub fn send_batch(&mut self, ids: &[u64]) {
+        for id in ids {
+            self.batches.insert(*id, ids.to_vec());
+        }
     }
 
     /// Records an answer. A retry must get the first answer again.
@@ -58,19 +67,30 @@ impl Oracle {
     /// Checks that a query shows everything that was shown before, in any life, and everything that
     /// was answered.
     pub fn query(&mut self, ledger: &Ledger) {
-        let len = self.seen.len();
-        assert!(
-            ledger.history.starts_with(&self.seen),
-            "what was shown is gone"
-        );
-        self.shown
-            .extend(ledger.history[len..].iter().map(|(_, id)| *id));
-        self.seen.extend_from_slice(&ledger.history[len..]);
+        let new = ledger.history.strip_prefix(self.seen.as_slice());
+        let new = new.expect("what was shown is still there");
+        self.check_batches(new);
+        self.shown.extend(new.iter().map(|(_, id)| *id));
+        self.seen.extend_from_slice(new);
         for id in self.to_be_shown.drain(..) {
             assert!(
                 self.shown.contains(&id),
                 "transfer {id} was answered, and is not shown"
             );
+        }
+    }
+
+    /// Checks that each batch is there as a whole, with one LSN, and that nothing else has this LSN.
+    fn check_batches(&self, mut new: &[(u64, u64)]) {
+        let mut last = self.seen.last().map_or(0, |(lsn, _)| *lsn);
+        while let Some((lsn, id)) = new.first().copied() {
+            let expected = self.batches.get(&id).cloned().unwrap_or_else(|| vec![id]);
+            let record = new.iter().take_while(|(other, _)| *other == lsn);
+            let ids: Vec<_> = record.map(|(_, id)| *id).collect();
+            assert_eq!(ids, expected, "a record at LSN {lsn}");
+            assert!(lsn > last, "LSN {lsn} was given twice");
+            last = lsn;
+            new = &new[ids.len()..];
         }
     }
 
