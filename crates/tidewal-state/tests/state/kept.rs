@@ -149,7 +149,8 @@ impl SnapshotFormat<Gated> for Gated {
     fn freeze(_: &Gated) {
         if let Some((frozen, may_go_on)) = GATE.lock().unwrap().take() {
             frozen.send(()).unwrap();
-            may_go_on.recv().unwrap();
+            // A blocked worker would keep the tasks that it was about to run.
+            tokio::task::block_in_place(|| may_go_on.recv().unwrap());
         }
     }
 
