@@ -1,4 +1,9 @@
-//! Programs that make and mount file systems, and guards that clean up.
+//! Programs that make and mount file systems, and guards that clean up. `tidewal-state` uses them too.
+#![allow(
+    dead_code,
+    unreachable_pub,
+    reason = "each test file uses a part of it"
+)]
 
 use std::fmt;
 use std::fs::File;
@@ -62,6 +67,16 @@ pub const BTRFS: Kind = Kind {
     sector: 4096,
 };
 
+/// In memory, with a limit.
+pub const TMPFS: Kind = Kind {
+    name: "tmpfs",
+    size: 16 << 20,
+    make: &["true"],
+    mount_options: "size=16m",
+    copies_on_write: false,
+    sector: 4096,
+};
+
 impl Kind {
     /// Makes a file system in a new sparse file.
     pub fn make(&self, image: &Path) -> Result<(), Unavailable> {
@@ -87,7 +102,8 @@ pub struct Mounted {
 
 impl Mounted {
     pub fn image(kind: &Kind, image: &Path, path: &Path) -> Result<Self, Unavailable> {
-        Self::mount(kind, image, path, ",loop")
+        let more = if kind.name == TMPFS.name { "" } else { ",loop" };
+        Self::mount(kind, image, path, more)
     }
 
     pub fn device(kind: &Kind, device: &Path, path: &Path) -> Result<Self, Unavailable> {
