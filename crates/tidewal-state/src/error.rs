@@ -172,8 +172,9 @@ impl Error {
     /// Whether the command may have been executed, or may still be after the next start, although the
     /// caller got an error.
     ///
-    /// If it was sent with [`execute_once`](crate::StateMachine::execute_once), it can be sent
-    /// again.
+    /// The state machine accepts nothing more: open it again. If the command was sent with
+    /// [`execute_once`](crate::StateMachine::execute_once), it can then be sent again, with the same
+    /// id.
     #[must_use]
     pub fn is_outcome_unknown(&self) -> bool {
         match self {

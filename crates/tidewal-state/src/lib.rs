@@ -59,7 +59,8 @@
 //! - With [`execute_once`](StateMachine::execute_once), a request that is sent again is not
 //!   executed again.
 //!
-//! `docs/state.md` in the repository has the orderings, what a snapshot costs, how a state's type may
+//! `examples/bank.rs` in the repository is a complete service: transfers that are retried and executed
+//! once, and a state whose type has changed. `docs/state.md` has the orderings, what a snapshot costs, how a state's type may
 //! change, and what was tested.
 //!
 //! # Features

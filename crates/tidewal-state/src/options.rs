@@ -70,7 +70,9 @@ impl<S: State> Options<S> {
     /// Enables [`execute_once`](crate::StateMachine::execute_once), with limits for the requests
     /// that are remembered.
     ///
-    /// Outputs are kept in snapshots, so they need a codec. Once a session was opened, the state
+    /// Outputs are kept in snapshots, so they need a codec. `Logged` can only be implemented for a
+    /// type of your own: for an output such as `Result<u64, Refusal>`, use an enum or a wrapper
+    /// (`examples/bank.rs`). Once a session was opened, the state
     /// machine must always be opened with this option.
     pub fn exactly_once(mut self, limits: Limits) -> Self
     where

@@ -146,7 +146,9 @@ pub trait SnapshotFormat<S>: 'static {
 
 /// Snapshots as JSON. Freezing is a clone.
 ///
-/// The version is ignored: fields can be added and removed as `#[serde(default)]` allows.
+/// The version is ignored: fields can be added and removed as `#[serde(default)]` allows. For another
+/// change, write a format of your own, which reads the older versions with `Json` and converts them
+/// (`examples/bank.rs`).
 #[cfg(feature = "json")]
 impl<S> SnapshotFormat<S> for tidewal::typed::Json
 where
