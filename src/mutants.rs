@@ -92,6 +92,8 @@ pub enum Mutant {
     OverrunUnnoticed,
     /// Segments that a hold keeps are truncated.
     HoldIgnored,
+    /// Segments are opened whatever the bounds of holds.
+    HoldUnbounded,
     /// Followers read the segment that is being written.
     OpenSegmentRead,
     /// A directory says that it is a log before the names of the segments in it are durable.
@@ -114,7 +116,7 @@ pub enum Mutant {
 impl Mutant {
     /// Every mutant, except those of snapshots and those that only the model check of the queue
     /// uses (`src/queue/model.rs`).
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 32] = [
         Self::AnswerUnsynced,
         Self::CreateUnsynced,
         Self::RenameUnsynced,
@@ -144,6 +146,7 @@ impl Mutant {
         Self::FollowedUnsynced,
         Self::OverrunUnnoticed,
         Self::HoldIgnored,
+        Self::HoldUnbounded,
         Self::OpenSegmentRead,
         Self::UnfinishedMarkRemovedEarly,
     ];

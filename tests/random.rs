@@ -15,6 +15,9 @@ fn random_lives_and_deaths() {
     }
     println!("{seeds} workloads, {deaths:?}");
     assert!(deaths.cuts > seeds && deaths.kills > seeds / 4);
+    let holds = deaths.holds;
+    assert!(holds.refused > seeds / 30 && holds.released > seeds / 100);
+    assert!(holds.lasted > seeds / 20);
 }
 
 /// After a refused rotation, a follower with an interval of zero requested it again at once,

@@ -96,7 +96,7 @@ impl RetentionState {
 
     pub(super) fn is_exhausted(&self, hold: Hold) -> bool {
         let bytes = self.held_bytes(hold);
-        bytes > 0 && bytes >= hold.limit
+        bytes > 0 && bytes >= hold.limit && !is_active(Mutant::HoldUnbounded)
     }
 }
 

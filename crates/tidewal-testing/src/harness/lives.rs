@@ -7,6 +7,7 @@ use tidewal::sim::{Operation, SimDisk, Survival};
 use tidewal::{SyncPolicy, Wal, WalOptions};
 
 use crate::harness::followers::{Followed, Paces};
+use crate::harness::holder::{Events, Holder};
 use crate::harness::oracle::Oracle;
 use crate::harness::rng::Rng;
 use crate::harness::steps::{Driver, Step};
@@ -20,6 +21,8 @@ pub struct Deaths {
     pub cuts: u64,
     /// Kills.
     pub kills: u64,
+    /// The rare events of holds.
+    pub holds: Events,
 }
 
 /// Runs one workload in four lives, of which all but the last may end early.
@@ -30,6 +33,8 @@ pub fn live_and_die(seed: u64, deaths: &mut Deaths) {
     disk.set_fsync_persists_name(rng.once_in(4));
     disk.set_refuses_shared_reads(true);
     let mut oracle = Oracle::default();
+    // In half of the workloads. It has random numbers of its own, so it does not change the others.
+    let mut holder = (seed % 2 == 1).then(|| Holder::new(!seed));
     for life in 0..4 {
         let (policy, options) = random_options(&mut rng);
         let steps: Vec<_> = (0..rng.count(25)).map(|_| random_step(&mut rng)).collect();
@@ -41,6 +46,10 @@ pub fn live_and_die(seed: u64, deaths: &mut Deaths) {
         };
         let mut driver = Driver::new(&disk, &options, &mut oracle);
         driver.is_manual = policy == SyncPolicy::Manual;
+        if let Some(holder) = &mut holder {
+            holder.begin(driver.oracle);
+            driver.holder = Some(holder);
+        }
         let followed = Followed::default();
         let seed = rng.roll(u64::MAX);
         driver.followers = rng
@@ -55,6 +64,9 @@ pub fn live_and_die(seed: u64, deaths: &mut Deaths) {
             oracle.forget_written();
             disk.restart(Survival::Random);
         }
+    }
+    if let Some(holder) = holder {
+        deaths.holds.add(holder.events);
     }
 }
 

@@ -6,6 +6,7 @@ pub mod cuts;
 pub mod damage;
 pub mod faults;
 pub mod followers;
+pub mod holder;
 pub mod kept;
 pub mod leftovers;
 pub mod linearizable;

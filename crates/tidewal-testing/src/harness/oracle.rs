@@ -21,6 +21,8 @@ pub struct Oracle {
     pub followed: BTreeMap<Lsn, Vec<u8>>,
     /// The highest LSN passed to `truncate_before`.
     mark: Lsn,
+    /// What a consumer holds: this record and all later ones stay, whatever was truncated.
+    pub held: Option<Lsn>,
 }
 
 impl Oracle {
@@ -85,6 +87,16 @@ impl Oracle {
         self.mark = self.mark.max(mark);
     }
 
+    /// The first record that must still be there.
+    fn kept(&self) -> Lsn {
+        self.held.map_or(self.mark, |held| held.min(self.mark))
+    }
+
+    /// Whether only a hold keeps this record.
+    pub fn is_truncated(&self, lsn: Lsn) -> bool {
+        lsn < self.mark
+    }
+
     /// Drops written records after a power cut: they may be lost.
     pub fn forget_written(&mut self) {
         self.written.clear();
@@ -107,15 +119,16 @@ impl Oracle {
             .iter()
             .map(|record| (record.lsn, record.payload.to_vec()))
             .collect();
-        let promised = self.durable.range(self.mark..);
-        for (lsn, payload) in promised.chain(self.written.range(self.mark..)) {
+        let kept = self.kept();
+        let promised = self.durable.range(kept..);
+        for (lsn, payload) in promised.chain(self.written.range(kept..)) {
             assert_eq!(
                 delivered.get(lsn),
                 Some(payload),
                 "P1: record {lsn} was acknowledged"
             );
         }
-        for (lsn, payload) in self.followed.range(self.mark..) {
+        for (lsn, payload) in self.followed.range(kept..) {
             let found = delivered.get(lsn);
             assert!(
                 found == Some(payload),

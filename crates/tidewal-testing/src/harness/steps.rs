@@ -8,6 +8,7 @@ use tidewal::sim::SimDisk;
 use tidewal::{Durability, Error, Lsn, Wal, WalOptions};
 
 use crate::harness::followers::{Followed, PAUSE, Paces};
+use crate::harness::holder::Holder;
 use crate::harness::oracle::Oracle;
 use crate::support::DIR;
 
@@ -48,6 +49,8 @@ pub struct Driver<'a> {
     pub is_manual: bool,
     /// The followers of the log, if any, and their pace.
     pub followers: Option<(Followed, Paces)>,
+    /// The consumer that holds records of the log, if any.
+    pub holder: Option<&'a mut Holder>,
 }
 
 impl<'a> Driver<'a> {
@@ -58,6 +61,7 @@ impl<'a> Driver<'a> {
             oracle,
             is_manual: false,
             followers: None,
+            holder: None,
         }
     }
 
@@ -87,7 +91,7 @@ impl<'a> Driver<'a> {
             self.oracle.adopt(records);
             wal
         };
-        self.start_followers(&wal);
+        self.start_consumers(&wal);
         Ok(wal)
     }
 
@@ -106,35 +110,72 @@ impl<'a> Driver<'a> {
 
     async fn step(&mut self, wal: Wal, step: Step) -> Result<Wal, Error> {
         match step {
-            Step::Append(len) => self.append(&wal, len).await?,
-            Step::Written(len) => self.append_written(&wal, len).await?,
-            Step::Batch(count, len) => self.append_batch(&wal, count, len).await?,
-            Step::Together(count, len) => self.append_together(&wal, count, len).await?,
-            Step::Cancelled(count, len) => self.cancel_appends(&wal, count, len),
-            Step::Sync => drop(wal.sync().await?),
-            Step::Truncate(keep) => self.truncate(&wal, keep).await?,
-            Step::Rotate => wal.rotate().await?,
-            Step::Idle => tokio::time::sleep(Duration::from_millis(150)).await,
-            Step::Pause => tokio::time::sleep(PAUSE).await,
             Step::Reopen => {
                 wal.close().await?;
-                return self.open().await;
+                self.open().await
             }
             Step::Drop => {
                 drop(wal);
-                return self.open().await;
+                self.open().await
+            }
+            _ => {
+                self.work(&wal, step).await?;
+                Ok(wal)
             }
         }
-        Ok(wal)
+    }
+
+    /// Runs a step in which the log stays open. What a hold refuses works once the hold has moved.
+    async fn work(&mut self, wal: &Wal, step: Step) -> Result<(), Error> {
+        let mut done = self.try_work(wal, step).await;
+        if matches!(done, Err(Error::StorageFull(_)))
+            && let Some(holder) = &mut self.holder
+            && holder.give_way(self.oracle)
+        {
+            done = self.try_work(wal, step).await;
+        }
+        if let Some(holder) = &mut self.holder {
+            holder.check(wal);
+            holder.act(wal, self.oracle);
+        }
+        done
+    }
+
+    async fn try_work(&mut self, wal: &Wal, step: Step) -> Result<(), Error> {
+        match step {
+            Step::Append(len) => self.append(wal, len).await,
+            Step::Written(len) => self.append_written(wal, len).await,
+            Step::Batch(count, len) => self.append_batch(wal, count, len).await,
+            Step::Together(count, len) => self.append_together(wal, count, len).await,
+            Step::Sync => wal.sync().await.map(drop),
+            Step::Truncate(keep) => self.truncate(wal, keep).await,
+            Step::Rotate => wal.rotate().await,
+            Step::Cancelled(count, len) => {
+                self.cancel_appends(wal, count, len);
+                Ok(())
+            }
+            Step::Idle => {
+                tokio::time::sleep(Duration::from_millis(150)).await;
+                Ok(())
+            }
+            Step::Pause => {
+                tokio::time::sleep(PAUSE).await;
+                Ok(())
+            }
+            Step::Reopen | Step::Drop => unreachable!("the log stays open"),
+        }
     }
 
     async fn open(&mut self) -> Result<Wal, Error> {
         let wal = self.options.clone().open_on(self.disk, DIR).await?;
-        self.start_followers(&wal);
+        self.start_consumers(&wal);
         Ok(wal)
     }
 
-    fn start_followers(&mut self, wal: &Wal) {
+    fn start_consumers(&mut self, wal: &Wal) {
+        if let Some(holder) = &mut self.holder {
+            holder.open(wal, self.oracle);
+        }
         if let Some((followed, paces)) = &mut self.followers {
             followed.start(wal, paces);
         }
