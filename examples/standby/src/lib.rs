@@ -1,9 +1,9 @@
 //! A warm standby: a second machine copies the log of the first one into its own log, record by record at the
 //! same LSNs, and can take over.
 //!
-//! The primary accepts connections ([`serve`]). The standby says which record it needs next ([`follow`]) and
-//! appends the records that it receives. It reports the durable LSN of its own log, and the primary holds all
-//! later records.
+//! The primary accepts connections ([`serve`]). The standby says which record it has last ([`follow`]), checks
+//! that the primary's log continues its own, and appends the records that it receives. It reports the durable LSN
+//! of its own log, and the primary holds this record and all later ones.
 //!
 //! Each side sends something at least every two seconds, and ends a connection on which nothing arrived for ten
 //! seconds: a peer without power or network sends no packet that says so. The standby then connects again.
@@ -14,10 +14,26 @@
 //! the standby. And an operator decides which machine is the primary ([`promote`]). If the machines must decide
 //! this themselves, and no acknowledged record may be lost, use a consensus protocol: `tidewal-openraft`.
 //!
+//! # Where the logs join
+//!
+//! Both sides send the history of their log first: which primary appended which records. Each promotion begins an
+//! *epoch* with a higher *term* and a random id. The standby follows only if the primary has the epoch of the
+//! standby's last record, and has not left it before that record. Otherwise the logs have diverged, even if they
+//! have the same length. A history does not show that a machine lost records, for example because its log was
+//! restored from an older backup. So the primary also sends the standby's last record again, and the standby
+//! compares it with its own. (Each side reads that record from its log, which may finish a segment.)
+//!
+//! # Truncation
+//!
+//! With [`Truncation::WithPrimary`], the standby truncates its log as the primary does. This is right if the
+//! service needs no record that the primary has truncated. A service that truncates after a snapshot needs the
+//! snapshot too, and this example does not send snapshots. The default therefore is [`Truncation::Never`]: the
+//! standby keeps everything, or its own service takes snapshots and truncates.
+//!
 //! # Fencing
 //!
-//! If standbys followed two primaries, the logs would diverge. Each promotion therefore raises the *term*, a number
-//! that is stored durably before the new primary serves. Both sides send their term first:
+//! If standbys followed two primaries, the logs would diverge. Each promotion therefore raises the term, which is
+//! stored durably before the new primary serves:
 //!
 //! - A standby does not follow a primary with a lower term than its own.
 //! - A primary that receives a higher term than its own has been deposed. It closes its log, so it acknowledges
@@ -26,33 +42,29 @@
 //! A deposed primary learns of a higher term only when a node connects to it. Before you promote a standby,
 //! therefore make sure that the old primary is down or that no client can reach it (power it off, or take its
 //! address away). The term is a second line of defense. The old primary may have records that were never sent. Its
-//! log has diverged from the new one and cannot continue it: start the machine again as a standby in an empty
+//! log has then diverged from the new one and cannot continue it: start the machine again as a standby in an empty
 //! directory.
 
-mod term;
+mod history;
+mod primary;
 mod wire;
 
-use std::cmp::Ordering;
 use std::io;
 use std::path::Path;
 use std::time::Duration;
 
-use tidewal::{Hold, HoldOptions, HoldOverflow, Lsn, OrderedAppender, Wal};
-use tokio::io::BufWriter;
+use tidewal::{Lsn, OrderedAppender, Wal};
+use tokio::net::TcpStream;
 use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
 use tokio::time::timeout;
 
+use crate::history::History;
 use crate::wire::{Hello, within};
+
+pub use crate::primary::{Deposed, serve};
 
 /// The error that ends [`serve`], or [`follow`] permanently.
 pub type Error = Box<dyn std::error::Error + Send + Sync>;
-
-/// A standby has a higher term.
-#[derive(Debug, thiserror::Error)]
-#[error("another machine was promoted. This log is closed, and nothing more is acknowledged")]
-pub struct Deposed;
 
 /// Why [`follow`] has ended.
 #[derive(Debug, thiserror::Error)]
@@ -71,118 +83,31 @@ impl From<tidewal::Error> for FollowError {
     }
 }
 
-/// The interval of heartbeats while there is nothing else to send.
+/// When the log of a standby is truncated.
+#[derive(Clone, Copy, Debug, Default, Eq, PartialEq)]
+pub enum Truncation {
+    /// Never by this package.
+    #[default]
+    Never,
+    /// When the primary has truncated its log.
+    WithPrimary,
+}
+
+/// The interval of heartbeats.
 const HEARTBEAT: Duration = Duration::from_secs(2);
 
-/// Makes the log in `dir` that of a primary: its term is now higher than that of any primary that it followed.
-/// Returns the new term. Serve only after this has returned.
+/// Makes this log that of a primary: its term is now higher than that of any primary that it followed. Returns the
+/// new term. Serve only after this has returned.
 ///
 /// # Errors
 ///
-/// If the term cannot be stored.
-pub fn promote(dir: &Path) -> io::Result<u64> {
-    let term = term::load(dir)? + 1;
-    term::store(dir, term)?;
+/// If the history cannot be stored, and the errors of the log.
+pub async fn promote(wal: &Wal, dir: &Path) -> Result<u64, Error> {
+    let mut history = History::load(dir)?;
+    let term = history.term() + 1;
+    history.begin(term, wal.sync().await?.next());
+    history.store(dir)?;
     Ok(term)
-}
-
-/// Serves a log to standbys until the log is closed, or until a standby sends a higher term. In the second case
-/// this function closes the log.
-///
-/// # Errors
-///
-/// [`Deposed`], and the errors of the listener and of the file with the term. An error with one standby ends only
-/// that standby's connection.
-pub async fn serve(wal: &Wal, dir: &Path, listener: TcpListener) -> Result<(), Error> {
-    let term = term::load(dir)?;
-    // Concurrently: a slow or silent standby must not delay the hello with a higher term.
-    let mut standbys = JoinSet::new();
-    let mut log_ended = false;
-    loop {
-        tokio::select! {
-            accepted = listener.accept(), if !log_ended => {
-                let (stream, peer) = accepted?;
-                let wal = wal.clone();
-                standbys.spawn(async move { (peer, serve_one(&wal, term, stream).await) });
-            }
-            Some(served) = standbys.join_next() => match served? {
-                (_, Ok(())) => log_ended = true,
-                (_, Err(error)) if error.is::<Deposed>() => return Err(error),
-                (peer, Err(error)) => eprintln!("standby {peer}: {error}"),
-            },
-            else => return Ok(()),
-        }
-    }
-}
-
-/// Sends records until the log is closed.
-async fn serve_one(wal: &Wal, term: u64, stream: TcpStream) -> Result<(), Error> {
-    let (mut input, mut output) = stream.into_split();
-    let hello = within(wire::read_hello(&mut input)).await?;
-    let next = hello.next;
-    if hello.term > term {
-        // The log is closed even after an error. The answer tells the standby that this term is lower.
-        wal.clone().close().await.ok();
-        wire::write_hello(&mut output, Hello { term, next })
-            .await
-            .ok();
-        return Err(Deposed.into());
-    }
-    let hold = hold(wal, next);
-    let next = match &hold {
-        Ok(_) => next.min(wal.durable_lsn().next()),
-        Err(tidewal::Error::Truncated { oldest, .. }) => *oldest,
-        Err(error) => return Err(error.clone().into()),
-    };
-    wire::write_hello(&mut output, Hello { term, next }).await?;
-    let hold = hold?;
-    if next != hello.next {
-        return Err(format!(
-            "it needs record {}, and this log has {next} next",
-            hello.next
-        )
-        .into());
-    }
-    tokio::select! {
-        sent = send(wal, next, output) => sent,
-        ended = hear(input, &hold) => ended,
-    }
-}
-
-/// Without the hold, a standby that was disconnected for a long time would find its records truncated. With
-/// `Release`, such a standby does not stop the primary. It has to start again in an empty directory.
-fn hold(wal: &Wal, from: Lsn) -> tidewal::Result<Hold> {
-    let options = HoldOptions::new().name("standby");
-    wal.hold_with(from, options.overflow(HoldOverflow::Release))
-}
-
-async fn send(wal: &Wal, from: Lsn, output: OwnedWriteHalf) -> Result<(), Error> {
-    let mut output = BufWriter::new(output);
-    let mut follower = wal.follow(from);
-    loop {
-        match timeout(HEARTBEAT, follower.try_next())
-            .await
-            .ok()
-            .transpose()?
-        {
-            None => wire::write_heartbeat(&mut output).await?,
-            Some(None) => return Ok(wire::flush(&mut output).await?),
-            Some(Some(record)) => {
-                wire::write_record(&mut output, &record).await?;
-                if record.lsn >= wal.durable_lsn() {
-                    wire::flush(&mut output).await?;
-                }
-            }
-        }
-    }
-}
-
-/// Receives the durable LSNs of the standby, and moves the hold to them.
-async fn hear(mut input: OwnedReadHalf, hold: &Hold) -> Result<(), Error> {
-    loop {
-        let durable = within(wire::read_lsn(&mut input)).await?;
-        hold.advance(durable.next())?;
-    }
 }
 
 /// Follows a primary and appends its records to `wal`, until the connection or the log ends.
@@ -193,67 +118,133 @@ async fn hear(mut input: OwnedReadHalf, hold: &Hold) -> Result<(), Error> {
 ///
 /// [`FollowError::Connection`] if the connection has ended. [`FollowError::Final`] in these cases:
 ///
-/// - An error of the log or of the file with the term.
+/// - An error of the log or of the file with the history.
 /// - The primary's term is lower than that of `dir`.
 /// - The primary cannot serve the next record, because it was truncated or because the logs have diverged.
-pub async fn follow(wal: &Wal, dir: &Path, stream: TcpStream) -> Result<(), FollowError> {
-    let known = term::load(dir).map_err(|error| of_term(&error))?;
+pub async fn follow(
+    wal: &Wal,
+    dir: &Path,
+    stream: TcpStream,
+    truncation: Truncation,
+) -> Result<(), FollowError> {
+    let history = History::load(dir).map_err(|error| of_history(&error))?;
     let (mut input, mut output) = stream.into_split();
     // Records from the previous connection may still be on their way to the disk and must not be requested again.
-    let next = wal.sync().await?.next();
-    wire::write_hello(&mut output, Hello { term: known, next }).await?;
+    let end = wal.sync().await?;
+    let first = end.max(Lsn::FIRST);
+    let own = Hello {
+        history,
+        end,
+        first,
+    };
+    wire::write_hello(&mut output, &own).await?;
     let hello = within(wire::read_hello(&mut input)).await?;
-    check(hello, Hello { term: known, next })?;
+    check(&hello, &own)?;
     // Stored before the first record of this term is acknowledged, so no older primary is followed from then on.
-    term::store(dir, hello.term).map_err(|error| of_term(&error))?;
+    let stored = hello.history.store(dir);
+    stored.map_err(|error| of_history(&error))?;
+    let received = async {
+        if hello.first == end {
+            check_last(wal, &mut input, end).await?;
+        }
+        receive(wal, input, end.next(), truncation).await
+    };
     tokio::select! {
-        received = receive(wal, input, next) => received,
+        received = received => received,
         reported = report(wal, output) => reported,
     }
 }
 
-/// Checks that a primary that has answered `got` to `sent` can be followed.
-fn check(got: Hello, sent: Hello) -> Result<(), FollowError> {
-    let problem = match got.next.cmp(&sent.next) {
-        _ if got.term < sent.term => format!(
-            "the primary was deposed: its term is {}, lower than {}",
-            got.term, sent.term
-        ),
-        Ordering::Less => format!(
-            "the logs have diverged: the primary's log ends before record {}, and this one does not",
-            got.next
-        ),
-        Ordering::Greater => format!(
-            "the primary's log begins with record {}, and record {} is needed. Start in an empty directory",
-            got.next, sent.next
-        ),
-        Ordering::Equal => return Ok(()),
+/// Checks that the primary that has answered `got` can be followed by `own`.
+fn check(got: &Hello, own: &Hello) -> Result<(), FollowError> {
+    let (term, known) = (got.history.term(), own.history.term());
+    let next = own.end.next();
+    let problem = if term < known {
+        format!("the primary was deposed: its term is {term}, lower than {known}")
+    } else if got.end < own.end {
+        diverged(&format!(
+            "the primary's log ends with record {}, and this one with {}",
+            got.end, own.end
+        ))
+    } else if !own.history.is_followed_by(own.end, &got.history) {
+        diverged(&format!(
+            "record {} is from another primary, or is not in the primary's log",
+            own.end
+        ))
+    } else if got.first > next {
+        format!(
+            "the primary's log begins with record {}, and record {next} is needed. Start in an empty directory",
+            got.first
+        )
+    } else {
+        return Ok(());
     };
     Err(FollowError::Final(problem.into()))
 }
 
-fn of_term(error: &io::Error) -> FollowError {
-    FollowError::Final(format!("the file of the term: {error}").into())
+fn diverged(reason: &str) -> String {
+    format!("the logs have diverged: {reason}")
 }
 
-async fn receive(wal: &Wal, mut input: OwnedReadHalf, mut next: Lsn) -> Result<(), FollowError> {
+fn of_history(error: &io::Error) -> FollowError {
+    FollowError::Final(format!("the file of the history: {error}").into())
+}
+
+/// Compares the last record of this log with that of the primary, which it sends first.
+async fn check_last(wal: &Wal, input: &mut OwnedReadHalf, end: Lsn) -> Result<(), FollowError> {
+    let own = match wal.follow(end).try_next().await {
+        Ok(own) => own,
+        // It was truncated, so it cannot be compared.
+        Err(tidewal::Error::Truncated { .. }) => None,
+        Err(error) => return Err(error.into()),
+    };
+    let sent = loop {
+        let sent = wire::read_record(input).await?;
+        if sent.oldest().is_none() {
+            break sent;
+        }
+    };
+    if sent.lsn == end && own.is_none_or(|own| own.payload == sent.payload) {
+        return Ok(());
+    }
+    let problem = diverged(&format!("record {end} has other bytes on the primary"));
+    Err(FollowError::Final(problem.into()))
+}
+
+async fn receive(
+    wal: &Wal,
+    mut input: OwnedReadHalf,
+    mut next: Lsn,
+    truncation: Truncation,
+) -> Result<(), FollowError> {
     // If one append is refused, no later record may be appended: it would get the LSN of the refused one.
     let appender: OrderedAppender = wal.ordered();
     loop {
-        let record = wire::read_record(&mut input).await?;
+        let sent = wire::read_record(&mut input).await?;
         if let Some(refusal) = appender.refusal() {
             return Err(refusal.clone().into());
         }
-        if record.is_heartbeat() {
+        if let Some(oldest) = sent.oldest() {
+            truncate(wal, oldest, truncation).await?;
             continue;
         }
-        if record.lsn != next {
-            let problem = format!("got record {} in place of {next}", record.lsn);
+        if sent.lsn != next {
+            let problem = format!("got record {} in place of {next}", sent.lsn);
             return Err(FollowError::Final(problem.into()));
         }
-        drop(appender.submit(record.payload).await?);
+        drop(appender.submit(sent.payload).await?);
         next = next.next();
     }
+}
+
+/// Truncates this log as the primary has truncated its own. The last record stays, because the next connection
+/// compares it.
+async fn truncate(wal: &Wal, oldest: Lsn, truncation: Truncation) -> Result<(), FollowError> {
+    if truncation == Truncation::WithPrimary {
+        let before = oldest.min(wal.durable_lsn());
+        wal.truncate_before(before).await?;
+    }
+    Ok(())
 }
 
 /// Sends the durable LSN of this log to the primary whenever it has moved, and as a heartbeat.

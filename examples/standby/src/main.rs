@@ -6,6 +6,8 @@
 //! cargo run -p standby -- promote data-2
 //! ```
 //!
+//! With a last argument `truncate`, the standby truncates its log when the primary does.
+//!
 //! The primary prints the LSN of each record that it acknowledges. The standby prints how far its log is
 //! durable.
 
@@ -13,7 +15,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use standby::{Error, FollowError, follow, promote, serve};
+use standby::{Error, FollowError, Truncation, follow, promote, serve};
 use tidewal::Wal;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
@@ -34,14 +36,16 @@ async fn main() -> ExitCode {
 async fn run(arguments: &[&str]) -> Result<(), Error> {
     match *arguments {
         ["primary", dir, address] => run_primary(dir.as_ref(), address).await,
-        ["standby", dir, address] => run_standby(dir.as_ref(), address).await,
-        ["promote", dir] => {
-            println!("term {}", promote(dir.as_ref())?);
-            Ok(())
+        ["standby", dir, address] => run_standby(dir.as_ref(), address, Truncation::Never).await,
+        ["standby", dir, address, "truncate"] => {
+            run_standby(dir.as_ref(), address, Truncation::WithPrimary).await
         }
-        _ => {
-            Err("usage: standby (primary | standby) DIRECTORY ADDRESS, or promote DIRECTORY".into())
-        }
+        ["promote", dir] => run_promote(dir.as_ref()).await,
+        _ => Err(
+            "usage: primary DIRECTORY ADDRESS, standby DIRECTORY ADDRESS [truncate], or \
+                  promote DIRECTORY"
+                .into(),
+        ),
     }
 }
 
@@ -70,12 +74,19 @@ fn append_input(wal: &Wal, runtime: &Handle) {
     }
 }
 
-async fn run_standby(dir: &Path, address: &str) -> Result<(), Error> {
+async fn run_promote(dir: &Path) -> Result<(), Error> {
+    let wal = Wal::open(log(dir)).await?;
+    println!("term {}", promote(&wal, dir).await?);
+    wal.close().await?;
+    Ok(())
+}
+
+async fn run_standby(dir: &Path, address: &str, truncation: Truncation) -> Result<(), Error> {
     let wal = Wal::open(log(dir)).await?;
     tokio::spawn(print_durable(wal.clone()));
     let mut last = String::new();
     loop {
-        let problem = match connect_and_follow(&wal, dir, address).await {
+        let problem = match connect_and_follow(&wal, dir, address, truncation).await {
             Err(FollowError::Final(error)) => return Err(error),
             Err(error) => error.to_string(),
             Ok(()) => continue,
@@ -88,9 +99,14 @@ async fn run_standby(dir: &Path, address: &str) -> Result<(), Error> {
     }
 }
 
-async fn connect_and_follow(wal: &Wal, dir: &Path, address: &str) -> Result<(), FollowError> {
+async fn connect_and_follow(
+    wal: &Wal,
+    dir: &Path,
+    address: &str,
+    truncation: Truncation,
+) -> Result<(), FollowError> {
     let stream = TcpStream::connect(address).await?;
-    follow(wal, dir, stream).await
+    follow(wal, dir, stream, truncation).await
 }
 
 async fn print_durable(wal: Wal) {

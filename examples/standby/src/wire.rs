@@ -7,25 +7,30 @@ use std::time::Duration;
 use tidewal::{Lsn, Record};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
+use crate::history::{Epoch, History};
+
 /// The first message of each side.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Hello {
-    pub term: u64,
-    /// The next record that the standby needs. The primary answers with the same, or with the nearest one that
-    /// it can send.
-    pub next: Lsn,
+    pub history: History,
+    /// The last durable record of the sender's log.
+    pub end: Lsn,
+    /// The first record that the standby asks for. It is the last one that it has, if it has any. The primary
+    /// answers with the first one that it can send.
+    pub first: Lsn,
 }
 
-/// A record from the primary, or a heartbeat.
+/// A record from the primary, or a heartbeat, whose payload is the oldest LSN of the primary's log.
 pub struct Sent {
     pub lsn: Lsn,
     pub payload: Vec<u8>,
 }
 
 impl Sent {
-    /// Whether this is a heartbeat: no record has LSN 0.
-    pub fn is_heartbeat(&self) -> bool {
-        self.lsn == Lsn::ZERO
+    /// The oldest LSN of the primary's log, if this is a heartbeat: no record has LSN 0.
+    pub fn oldest(&self) -> Option<Lsn> {
+        let number = self.payload.as_slice().try_into().map(u64::from_be_bytes);
+        (self.lsn == Lsn::ZERO).then(|| Lsn::new(number.unwrap_or(0)))
     }
 }
 
@@ -37,10 +42,16 @@ pub async fn within<T>(reading: impl Future<Output = io::Result<T>>) -> io::Resu
     tokio::time::timeout(SILENCE, reading).await?
 }
 
-pub async fn write_hello(output: &mut (impl AsyncWrite + Unpin), hello: Hello) -> io::Result<()> {
-    output.write_all(MAGIC).await?;
-    output.write_u64(hello.term).await?;
-    output.write_u64(hello.next.get()).await?;
+pub async fn write_hello(output: &mut (impl AsyncWrite + Unpin), hello: &Hello) -> io::Result<()> {
+    let epochs = &hello.history.epochs;
+    let numbers = epochs
+        .iter()
+        .map(|epoch| [epoch.term, epoch.id, epoch.first.get()]);
+    let start = [hello.end.get(), hello.first.get(), epochs.len() as u64];
+    let numbers = std::iter::once(start).chain(numbers).flatten();
+    let mut bytes = MAGIC.to_vec();
+    bytes.extend(numbers.flat_map(u64::to_be_bytes));
+    output.write_all(&bytes).await?;
     output.flush().await
 }
 
@@ -52,9 +63,19 @@ pub async fn read_hello(input: &mut (impl AsyncRead + Unpin)) -> io::Result<Hell
             "the peer does not use the standby protocol",
         ));
     }
+    let (end, first) = (read_lsn(input).await?, read_lsn(input).await?);
+    let mut history = History::default();
+    for _ in 0..input.read_u64().await? {
+        history.epochs.push(Epoch {
+            term: input.read_u64().await?,
+            id: input.read_u64().await?,
+            first: read_lsn(input).await?,
+        });
+    }
     Ok(Hello {
-        term: input.read_u64().await?,
-        next: Lsn::new(input.read_u64().await?),
+        history,
+        end,
+        first,
     })
 }
 
@@ -68,9 +89,13 @@ pub async fn write_record(
     output.write_all(&record.payload).await
 }
 
-pub async fn write_heartbeat(output: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
+pub async fn write_heartbeat(
+    output: &mut (impl AsyncWrite + Unpin),
+    oldest: Lsn,
+) -> io::Result<()> {
     output.write_u64(Lsn::ZERO.get()).await?;
-    output.write_u32(0).await?;
+    output.write_u32(8).await?;
+    write_lsn(output, oldest).await?;
     output.flush().await
 }
 
@@ -101,4 +126,4 @@ pub async fn flush(output: &mut (impl AsyncWrite + Unpin)) -> io::Result<()> {
     output.flush().await
 }
 
-const MAGIC: &[u8; 8] = b"tidestby";
+const MAGIC: &[u8; 8] = b"tidesby2";

@@ -1,7 +1,7 @@
 //! The program itself: its processes are killed, connections are reset, and a primary is deposed.
 
 use std::io::{BufRead, BufReader, Read, Write};
-use std::net::TcpListener;
+use std::net::{TcpListener, TcpStream};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::sync::atomic::{AtomicU16, Ordering};
@@ -19,7 +19,24 @@ struct Node {
 
 impl Node {
     fn start(role: &str, dir: &Path, address: &str) -> Self {
-        let mut child = Command::new(env!("CARGO_BIN_EXE_standby"))
+        Self::run(
+            Command::new(env!("CARGO_BIN_EXE_standby")),
+            role,
+            dir,
+            address,
+        )
+    }
+
+    /// A process that may have this many files open.
+    fn start_with_files(files: u32, role: &str, dir: &Path, address: &str) -> Self {
+        let mut shell = Command::new("sh");
+        let script = format!("ulimit -n {files}; exec \"$0\" \"$@\"");
+        shell.args(["-c", &script, env!("CARGO_BIN_EXE_standby")]);
+        Self::run(shell, role, dir, address)
+    }
+
+    fn run(mut command: Command, role: &str, dir: &Path, address: &str) -> Self {
+        let mut child = command
             .args([role.as_ref(), dir.as_os_str(), address.as_ref()])
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -176,6 +193,26 @@ fn regression_a_deposed_primary_acknowledges_nothing_more() {
     assert_eq!(acknowledged, Vec::<String>::new());
     assert!(reason.contains("another machine was promoted"), "{reason}");
     assert_eq!(records(first.path()), numbered(10));
+}
+
+/// The primary ended at the first connection that it had no file descriptor for.
+#[test]
+fn regression_a_primary_survives_connections_that_it_cannot_accept() {
+    let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let address = address();
+    let mut primary = Node::start_with_files(40, "primary", first.path(), &address);
+    primary.append(1, 10);
+    let connections: Vec<_> = (0..60)
+        .map(|_| TcpStream::connect(&address).unwrap())
+        .collect();
+    let mut errors = BufReader::new(primary.child.stderr.take().unwrap());
+    let mut problem = String::new();
+    errors.read_line(&mut problem).unwrap();
+    assert!(problem.contains("was not accepted"), "{problem}");
+    drop(connections);
+    primary.append(11, 20);
+    let standby = Node::start("standby", second.path(), &address);
+    standby.wait_durable(20);
 }
 
 /// A log that was a primary's, and was not followed to its end, has diverged from the new one.

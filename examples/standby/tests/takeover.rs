@@ -1,79 +1,21 @@
 //! A standby follows a primary over broken connections and takes over. The old primary is fenced.
 
-use std::path::Path;
+mod machine;
+
 use std::time::Duration;
 
-use standby::{Deposed, Error, FollowError, follow, promote, serve};
+use machine::Machine;
+use standby::{Deposed, FollowError, Truncation, follow, promote, serve};
 use tidewal::sim::SimDisk;
 use tidewal::{Lsn, Wal};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinHandle;
 use tokio::time::timeout;
-
-/// A machine: its directory and its log.
-struct Machine {
-    dir: tempfile::TempDir,
-    wal: Wal,
-}
-
-impl Machine {
-    async fn new() -> Self {
-        let dir = tempfile::tempdir().unwrap();
-        let options = Wal::options().segment_size(64 * 1024);
-        let wal = options.open(dir.path().join("wal")).await.unwrap();
-        Self { dir, wal }
-    }
-
-    fn path(&self) -> &Path {
-        self.dir.path()
-    }
-
-    async fn append(&self, from: u64, upto: u64) {
-        for number in from..=upto {
-            let lsn = self.wal.append(format!("record {number}")).await.unwrap();
-            assert_eq!(lsn, Lsn::new(number));
-        }
-    }
-
-    /// Serves in the background. Returns the address and the task.
-    async fn serve(&self) -> (String, JoinHandle<Result<(), Error>>) {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
-        let address = listener.local_addr().unwrap().to_string();
-        let (wal, dir) = (self.wal.clone(), self.path().to_owned());
-        (
-            address,
-            tokio::spawn(async move { serve(&wal, &dir, listener).await }),
-        )
-    }
-
-    /// Follows until its log is durable up to `lsn`. Then the connection breaks.
-    async fn follow(&self, address: &str, lsn: u64) {
-        let stream = TcpStream::connect(address).await.unwrap();
-        let mut durable = self.wal.subscribe_durable();
-        let reached = async { while durable.next().await.unwrap() < Lsn::new(lsn) {} };
-        tokio::select! {
-            ended = follow(&self.wal, self.path(), stream) => panic!("{ended:?}"),
-            () = reached => {}
-        }
-    }
-
-    /// The records that a restart reads.
-    async fn records(self) -> Vec<String> {
-        self.wal.close().await.unwrap();
-        let mut recovery = Wal::recover(self.dir.path().join("wal")).await.unwrap();
-        let mut records = Vec::new();
-        while let Some(record) = recovery.try_next().await.unwrap() {
-            records.push(String::from_utf8(record.payload.to_vec()).unwrap());
-        }
-        records
-    }
-}
 
 #[tokio::test]
 async fn a_standby_takes_over_and_the_old_primary_is_fenced() {
     let (first, second) = (Machine::new().await, Machine::new().await);
-    promote(first.path()).unwrap();
+    promote(&first.wal, first.path()).await.unwrap();
     first.append(1, 500).await;
     let (address, serving) = first.serve().await;
     second.follow(&address, 500).await;
@@ -82,13 +24,18 @@ async fn a_standby_takes_over_and_the_old_primary_is_fenced() {
     second.follow(&address, 600).await;
 
     // The standby takes over. What the old primary still appends is lost.
-    assert_eq!(promote(second.path()).unwrap(), 2);
+    let term = promote(&second.wal, second.path()).await.unwrap();
+    assert_eq!(term, 2);
     second.append(601, 650).await;
     first.append(601, 602).await;
 
     // By mistake, the new primary is told to follow the old one. The old one learns that it was deposed.
     let stream = TcpStream::connect(&address).await.unwrap();
-    assert!(follow(&second.wal, second.path(), stream).await.is_err());
+    assert!(
+        follow(&second.wal, second.path(), stream, Truncation::Never)
+            .await
+            .is_err()
+    );
     let deposed = serving.await.unwrap().unwrap_err();
     assert!(deposed.is::<Deposed>(), "{deposed}");
 
@@ -106,10 +53,14 @@ async fn a_standby_takes_over_and_the_old_primary_is_fenced() {
 async fn an_older_primary_is_not_followed() {
     let (old, standby) = (Machine::new().await, Machine::new().await);
     old.append(1, 10).await;
-    promote(standby.path()).unwrap();
+    promote(&standby.wal, standby.path()).await.unwrap();
     let (address, serving) = old.serve().await;
     let stream = TcpStream::connect(&address).await.unwrap();
-    assert!(follow(&standby.wal, standby.path(), stream).await.is_err());
+    assert!(
+        follow(&standby.wal, standby.path(), stream, Truncation::Never)
+            .await
+            .is_err()
+    );
     assert!(serving.await.unwrap().unwrap_err().is::<Deposed>());
     // It acknowledges nothing more.
     let refused = old.wal.append("record 11").await;
@@ -138,13 +89,13 @@ async fn regression_a_standby_that_connects_again_at_once_takes_each_record_once
     let reached = async { while durable.next().await.unwrap() < Lsn::new(5) {} };
     let stream = TcpStream::connect(&address).await.unwrap();
     tokio::select! {
-        ended = follow(&wal, dir.path(), stream) => panic!("{ended:?}"),
+        ended = follow(&wal, dir.path(), stream, Truncation::Never) => panic!("{ended:?}"),
         () = written => {}
     }
     // The connection is broken before anything is durable.
     let stream = TcpStream::connect(&address).await.unwrap();
     tokio::select! {
-        ended = follow(&wal, dir.path(), stream) => panic!("{ended:?}"),
+        ended = follow(&wal, dir.path(), stream, Truncation::Never) => panic!("{ended:?}"),
         () = reached => {}
     }
     assert_eq!(wal.sync().await.unwrap(), Lsn::new(5));
@@ -165,6 +116,7 @@ async fn regression_a_silent_peer_blocks_no_standby_and_is_given_up() {
         let mut mute = TcpStream::connect(address).await.unwrap();
         let mut silent = TcpStream::connect(address).await.unwrap();
         silent.write_all(&hello(0, 1)).await.unwrap();
+        silent.write_all(&[0; 8]).await.unwrap();
 
         let standby = on_simulated_disk(2).await;
         let stream = TcpStream::connect(address).await.unwrap();
@@ -172,7 +124,7 @@ async fn regression_a_silent_peer_blocks_no_standby_and_is_given_up() {
         let reached = async { while durable.next().await.unwrap() < Lsn::new(5) {} };
         let following = tempfile::tempdir().unwrap();
         tokio::select! {
-            ended = follow(&standby, following.path(), stream) => panic!("{ended:?}"),
+            ended = follow(&standby, following.path(), stream, Truncation::Never) => panic!("{ended:?}"),
             () = reached => {}
         }
 
@@ -180,7 +132,7 @@ async fn regression_a_silent_peer_blocks_no_standby_and_is_given_up() {
         mute.read_to_end(&mut got).await.unwrap();
         assert!(got.is_empty());
         silent.read_to_end(&mut got).await.unwrap();
-        assert!(got.starts_with(&hello(0, 1)));
+        assert!(got.starts_with(&hello(5, 1)));
         assert!(primary.holds().is_empty(), "{:?}", primary.holds());
     };
     tokio::select! {
@@ -194,9 +146,15 @@ async fn a_silent_primary_is_given_up() {
     let standby = on_simulated_disk(1).await;
     let (dir, listener) = (tempfile::tempdir().unwrap(), listener().await);
     let stream = TcpStream::connect(listener.local_addr().unwrap());
-    let following = follow(&standby, dir.path(), stream.await.unwrap());
+    let following = follow(
+        &standby,
+        dir.path(),
+        stream.await.unwrap(),
+        Truncation::Never,
+    );
     let (mut primary, _) = listener.accept().await.unwrap();
     primary.write_all(&hello(0, 1)).await.unwrap();
+    primary.write_all(&[0; 8]).await.unwrap();
     let ended = timeout(Duration::from_secs(60), following).await.unwrap();
     assert!(
         matches!(ended, Err(FollowError::Connection(_))),
@@ -213,7 +171,7 @@ async fn a_connection_without_news_stays() {
     let stream = stream.await.unwrap();
     tokio::select! {
         ended = serve(&primary, one.path(), listener) => panic!("{ended:?}"),
-        ended = follow(&standby, two.path(), stream) => panic!("{ended:?}"),
+        ended = follow(&standby, two.path(), stream, Truncation::Never) => panic!("{ended:?}"),
         () = tokio::time::sleep(Duration::from_secs(3600)) => {}
     }
     assert_eq!(primary.holds().len(), 1);
@@ -229,7 +187,7 @@ async fn a_standby_that_needs_truncated_records_ends() {
     primary.wal.truncate_before(Lsn::new(5)).await.unwrap();
     let (address, _serving) = primary.serve().await;
     let stream = TcpStream::connect(address).await.unwrap();
-    let ended = follow(&standby.wal, standby.path(), stream).await;
+    let ended = follow(&standby.wal, standby.path(), stream, Truncation::Never).await;
     assert!(matches!(ended, Err(FollowError::Final(_))), "{ended:?}");
 }
 
@@ -243,12 +201,12 @@ async fn listener() -> TcpListener {
     TcpListener::bind("127.0.0.1:0").await.unwrap()
 }
 
-/// The bytes of a hello.
-fn hello(term: u64, next: u64) -> Vec<u8> {
+/// The bytes of a hello without its history.
+fn hello(end: u64, first: u64) -> Vec<u8> {
     [
-        b"tidestby".as_slice(),
-        &term.to_be_bytes(),
-        &next.to_be_bytes(),
+        b"tidesby2".as_slice(),
+        &end.to_be_bytes(),
+        &first.to_be_bytes(),
     ]
     .concat()
 }
