@@ -90,7 +90,9 @@ impl SnapshotOutput {
         let file = self.file.expect("a file is lost with a failure only");
         let (file, _) = file.write_at(&header_block(&header), 0)?;
         skip_next_sync(Mutant::SnapshotUnsynced);
-        let (_, synced) = file.sync().await?;
+        let (file, synced) = file.sync().await?;
+        // A reserved file may be much longer than the snapshot that it now holds.
+        file.release(self.offset);
         Ok((self.len, synced))
     }
 

@@ -70,9 +70,9 @@ pub const BTRFS: Kind = Kind {
 /// In memory, with a limit.
 pub const TMPFS: Kind = Kind {
     name: "tmpfs",
-    size: 16 << 20,
+    size: 32 << 20,
     make: &["true"],
-    mount_options: "size=16m",
+    mount_options: "size=32m",
     copies_on_write: false,
     sector: 4096,
 };

@@ -49,7 +49,7 @@ impl<S: State> Options<S> {
     }
 
     /// Space is reserved for the next snapshot, so it fits on a disk that the log has filled: its
-    /// estimated length, and a quarter of that, or this many bytes if that is more. Default: 1 MiB.
+    /// estimated length, and a quarter of that, or this many bytes if that is more. Default: 4 MiB.
     /// With 0, nothing is reserved.
     ///
     /// The reserved space follows the growth of the state: see
@@ -179,5 +179,5 @@ impl Default for SnapshotPolicy {
     }
 }
 
-const RESERVE_DEFAULT: u64 = 1024 * 1024;
+const RESERVE_DEFAULT: u64 = 4 * 1024 * 1024;
 const IN_FLIGHT_DEFAULT: u64 = 64 * 1024 * 1024;

@@ -9,6 +9,7 @@
 mod tools;
 
 use std::collections::VecDeque;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -107,6 +108,19 @@ async fn fill(machine: &Machine, count: &mut u64) {
     }
 }
 
+/// The reserved file was often longer than the snapshot that it became, and the rest was not freed.
+fn check_snapshots(dir: &Path, len: u64) {
+    let files = std::fs::read_dir(dir)
+        .unwrap()
+        .map(|file| file.unwrap().path());
+    let mut snapshots = files.filter(|file| file.extension().is_some_and(|end| end == "snapshot"));
+    let is_small = |file: PathBuf| file.metadata().unwrap().blocks() * 512 < 2 * len;
+    assert!(
+        snapshots.all(is_small),
+        "a snapshot of {len} bytes takes more"
+    );
+}
+
 async fn fill_and_free(dir: &Path) {
     let mut count = 0;
     for start in 0..2 {
@@ -117,6 +131,7 @@ async fn fill_and_free(dir: &Path) {
         }
         let stats = machine.stats();
         assert!(stats.snapshots >= 3, "{stats:?}");
+        check_snapshots(dir, stats.snapshot_len);
         let expected = machine.query(Newest::clone).unwrap();
         assert_eq!(expected.texts.back(), Some(&text(count)));
         match start {
