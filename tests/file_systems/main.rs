@@ -14,10 +14,10 @@ mod disk;
 mod full;
 mod fuse;
 mod power;
-mod tools;
 
 use full::Volume;
 use power::Machine;
+use tidewal_testing::file_systems as tools;
 use tidewal_testing::kill::child;
 use tools::{BTRFS, EXT4, Kind, Unavailable, XFS, note};
 

@@ -5,9 +5,6 @@
 //! or fails with `TIDEWAL_FILE_SYSTEMS=required`.
 #![cfg(target_os = "linux")]
 
-#[path = "../../../tests/file_systems/tools.rs"]
-mod tools;
-
 use std::collections::VecDeque;
 use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
@@ -18,9 +15,8 @@ use tempfile::TempDir;
 use tidewal::typed::{Json, Logged};
 use tidewal::{Lsn, Wal};
 use tidewal_state::{Error, Options, State, StateMachine};
+use tidewal_testing::file_systems::{EXT4, Kind, Mounted, TMPFS, Unavailable, note};
 use tidewal_testing::support::within_a_minute;
-
-use tools::{EXT4, Kind, Mounted, TMPFS, Unavailable, note};
 
 /// The newest texts, and how many there were.
 #[derive(Clone, Debug, Default, Deserialize, PartialEq, Serialize)]
@@ -130,7 +126,8 @@ async fn fill_and_free(dir: &Path) {
             fill(&machine, &mut count).await;
         }
         let stats = machine.stats();
-        assert!(stats.snapshots >= 3, "{stats:?}");
+        // One snapshot may answer several refusals.
+        assert!(stats.snapshots > 0, "{stats:?}");
         check_snapshots(dir, stats.snapshot_len);
         let expected = machine.query(Newest::clone).unwrap();
         assert_eq!(expected.texts.back(), Some(&text(count)));

@@ -3,6 +3,7 @@
 //! - [`support`]: virtual time and small options.
 //! - [`harness`]: workloads, the oracle and the campaigns on the simulated disk.
 //! - [`kill`]: a process on a real disk that is killed, and the promises that it got.
+//! - [`file_systems`]: file systems that are mounted for a test.
 //! - [`cases`]: what the fuzz targets do with their input, and readers written from `docs/format.md`.
 
 #![allow(
@@ -15,6 +16,7 @@
 )]
 
 pub mod cases;
+pub mod file_systems;
 pub mod harness;
 pub mod kill;
 pub mod support;

@@ -1,9 +1,4 @@
-//! Programs that make and mount file systems, and guards that clean up. `tidewal-state` uses them too.
-#![allow(
-    dead_code,
-    unreachable_pub,
-    reason = "each test file uses a part of it"
-)]
+//! Programs that make and mount file systems, and guards that clean up.
 
 use std::fmt;
 use std::fs::File;
