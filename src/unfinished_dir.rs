@@ -42,7 +42,7 @@ impl UnfinishedDir {
     pub(crate) async fn begin(location: &Location) -> Result<Self> {
         let mut unfinished = Self::new(open(location)?);
         if let Some(file) = files(&unfinished.dir)?.into_iter().next() {
-            return Err(unfinished.not_empty(file));
+            return Err(not_empty(&unfinished.dir, file));
         }
         match unfinished.mark_unfinished().await {
             Ok(()) => Ok(unfinished),
@@ -58,12 +58,13 @@ impl UnfinishedDir {
     #[cfg(feature = "import")]
     pub(crate) async fn begin_again(location: &Location) -> Result<Self> {
         let dir = open(location)?;
+        check_before_lock(&dir)?;
         let lock = dir.lock(Access::Append, &Opener::default()).await?;
         let mut unfinished = Self {
             _lock: Some(lock),
             ..Self::new(dir)
         };
-        let leftovers = unfinished.leftovers()?;
+        let leftovers = leftovers(&unfinished.dir, files(&unfinished.dir)?)?;
         if leftovers.is_empty() {
             unfinished.mark_unfinished().await?;
             return Ok(unfinished);
@@ -93,27 +94,6 @@ impl UnfinishedDir {
         mark.write_at(UNFINISHED, 0)?.0.sync().await?;
         self.dir.sync()?;
         Ok(())
-    }
-
-    /// The files of an interrupted import. Other files must not be touched.
-    #[cfg(feature = "import")]
-    fn leftovers(&self) -> Result<Vec<String>> {
-        let mut files = files(&self.dir)?;
-        files.retain(|name| name != names::LOCK);
-        let is_unfinished = files.iter().any(|name| name == names::RESTORING);
-        let is_leftover = |name: &String| {
-            let is_of_log = names::parse_segment(name).is_some() || name == names::RESTORING;
-            is_unfinished && is_of_log
-        };
-        match files.iter().find(|name| !is_leftover(name)) {
-            None => Ok(files),
-            Some(file) => Err(self.not_empty(file.clone())),
-        }
-    }
-
-    fn not_empty(&self, file: String) -> Error {
-        let dir = self.dir.path().to_owned();
-        Error::NotEmpty { dir, file }
     }
 
     fn create(&mut self, name: &str) -> Result<File, IoFailure> {
@@ -268,6 +248,37 @@ fn open(location: &Location) -> Result<Dir, IoFailure> {
         create: true,
         allow_unsynced: false,
     })
+}
+
+/// Refuses a directory with other files before the lock file is created in it. A directory that holds nothing of a log
+/// would look like one with that file.
+#[cfg(feature = "import")]
+fn check_before_lock(dir: &Dir) -> Result<()> {
+    let files = files(dir)?;
+    match files.iter().any(|name| name == names::LOCK) {
+        true => Ok(()),
+        false => leftovers(dir, files).map(drop),
+    }
+}
+
+/// The files of an interrupted import, of all these. Other files must not be touched.
+#[cfg(feature = "import")]
+fn leftovers(dir: &Dir, mut files: Vec<String>) -> Result<Vec<String>> {
+    files.retain(|name| name != names::LOCK);
+    let is_unfinished = files.iter().any(|name| name == names::RESTORING);
+    let is_leftover = |name: &String| {
+        let is_of_log = names::parse_segment(name).is_some() || name == names::RESTORING;
+        is_unfinished && is_of_log
+    };
+    match files.iter().find(|name| !is_leftover(name)) {
+        None => Ok(files),
+        Some(file) => Err(not_empty(dir, file.clone())),
+    }
+}
+
+fn not_empty(dir: &Dir, file: String) -> Error {
+    let dir = dir.path().to_owned();
+    Error::NotEmpty { dir, file }
 }
 
 /// Overwrites unwanted bytes with zeros.

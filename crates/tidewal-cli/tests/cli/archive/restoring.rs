@@ -1,5 +1,7 @@
 //! `restore`.
 
+use std::fs;
+
 use super::helpers::Shipped;
 use crate::helpers::tidewal;
 
@@ -60,6 +62,25 @@ fn a_directory_that_holds_something_is_left_alone() {
     let ran = tidewal(&["restore", &store, log]);
     ran.assert_failed(2, "is not empty");
     tidewal(&["verify", log]).assert_ok();
+}
+
+/// A lock file alone would make the directory a log's directory for every other command.
+#[test]
+fn a_refused_restore_leaves_no_file_behind() {
+    let shipped = Shipped::make();
+    for files in [&["notes.txt"][..], &["RESTORING", "notes.txt"]] {
+        let home = tempfile::tempdir().unwrap();
+        for name in files {
+            fs::write(home.path().join(name), "mine").unwrap();
+        }
+        let dir = home.path().to_str().unwrap();
+        let ran = tidewal(&["restore", &shipped.store(), dir]);
+        ran.assert_failed(2, "is not empty: it holds notes.txt");
+        let names = fs::read_dir(dir).unwrap();
+        let mut names: Vec<_> = names.map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        assert_eq!(names, files);
+    }
 }
 
 #[test]
