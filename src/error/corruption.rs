@@ -38,9 +38,14 @@ impl fmt::Display for Corruption {
             kind.label()
         )?;
         match last >= first {
-            true if first == last => write!(f, "; record {first} was durable"),
-            true => write!(f, "; records {first} to {last} were durable"),
-            false => write!(f, "; the log cannot be read from record {first} on"),
+            true if first == last => {
+                write!(f, ". Record {first}, which was durable, cannot be read")
+            }
+            true => write!(
+                f,
+                ". Records {first} to {last}, which were durable, cannot be read"
+            ),
+            false => write!(f, ". The log cannot be read from record {first} on"),
         }
     }
 }

@@ -105,7 +105,7 @@ impl SegmentChecker {
         SegmentFlaw {
             offset: self.checker.walker().offset(),
             reason: match flaw {
-                Flaw::NoFrame => "there is no record",
+                Flaw::NoFrame => "the next record is missing or damaged",
                 Flaw::OtherRecord => "there is another record",
                 Flaw::TooLong => "a record is longer than its segment",
                 Flaw::UnknownKind(_) => "there is a frame of a later version",

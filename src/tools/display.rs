@@ -113,7 +113,9 @@ impl RepairPlan {
         if self.may_reuse_more {
             writeln!(
                 f,
-                "It is unknown how far the log went: later LSNs may be given out again too."
+                "The end of the log is unknown. LSNs from {} on may be given out again. Roll back every \
+                 snapshot or replica that refers to them.",
+                self.next
             )?;
         }
         Ok(())

@@ -122,10 +122,10 @@ fn own_log_id(dir: &Dir, salvage: &Salvage) -> Result<Option<u64>> {
     };
     let all: Vec<_> = logs.iter().map(files_of).collect();
     let why = format!(
-        "files of {} logs are in it, and nothing tells which of them is the one to repair: {}; move the \
+        "files of {} logs are in it, and nothing tells which of them is the one to repair: {}. Move the \
          files of the others to a directory of their own, and plan again",
         logs.len(),
-        all.join("; ")
+        all.join(", and ")
     );
     Err(failed(dir, why))
 }

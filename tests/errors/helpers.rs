@@ -181,7 +181,10 @@ impl Expected {
         assert!(message.starts_with(&place), "{message}");
         assert!(message.contains(self.damage.label()), "{message}");
         let lost = if self.last >= self.first {
-            format!("records {} to {} were durable", self.first, self.last)
+            format!(
+                "Records {} to {}, which were durable, cannot be read",
+                self.first, self.last
+            )
         } else {
             format!("cannot be read from record {} on", self.first)
         };

@@ -55,7 +55,10 @@ fn a_flaw_says_where_it_is() {
         let mut checker = SegmentChecker::new(segment.header);
         let flaw = checker.feed(&damaged).unwrap_err();
         assert_eq!(flaw.offset, 4096);
-        assert_eq!(flaw.to_string(), "at byte 4096: there is no record");
+        assert_eq!(
+            flaw.to_string(),
+            "at byte 4096: the next record is missing or damaged"
+        );
         let header = tidewal::SegmentHeader {
             salt: 1,
             ..segment.header

@@ -137,7 +137,7 @@ fn a_repaired_log_opens_and_has_lost_nothing_that_could_be_read() {
 fn assert_two_logs(error: &Error) {
     let text = format!("{error:?}");
     assert!(text.contains("files of 2 logs"), "{text}");
-    assert!(text.contains("move the files of the others"), "{text}");
+    assert!(text.contains("Move the files of the others"), "{text}");
 }
 
 /// Repairs a fork of the damaged disk, and checks the result.
@@ -379,7 +379,7 @@ fn behind_a_mark_nobody_knows_how_far_a_log_went() {
     assert_eq!(planned.kept, Some(Lsn::FIRST..=Lsn::FIRST));
     assert_eq!(planned.reused, Some(Lsn::new(2)..=Lsn::new(5)));
     assert!(planned.may_reuse_more, "{planned}");
-    let told = "It is unknown how far the log went";
+    let told = "The end of the log is unknown. LSNs from 2 on may be given out again.";
     assert!(planned.to_string().contains(told), "{planned}");
 }
 

@@ -51,7 +51,8 @@ pub enum Error {
     ///
     /// Next: archive this log under another prefix.
     #[error(
-        "the archive under {prefix} and the log differ after LSN {after}: use another prefix for this log"
+        "the archive under {prefix} and the log differ, at LSN {} at the latest: use another prefix for this log",
+        after.next()
     )]
     #[non_exhaustive]
     Diverged {

@@ -167,7 +167,7 @@ pub struct Verify {
 ///
 /// Shows what it would do, and does it only with --yes. The log keeps the first range of records
 /// without a gap that can be read: everything before the first damage, or, if nothing before it can
-/// be read, the records after it. A copy of every file that is cut or changed is kept in a folder
+/// be read, the records after it. A copy of every file that is cut or changed is kept in a subdirectory
 /// of the log's directory (repair-1, ...), with a note of what was done and how to read these
 /// files.
 ///

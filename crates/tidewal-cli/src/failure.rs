@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 
-use tidewal::{Error, UnsupportedReason};
+use tidewal::{Error, IoFailure, UnsupportedReason};
 
 use crate::display::{Paint, quoted};
 
@@ -37,11 +37,14 @@ impl Failure {
             }
             Self::Output(error) => (
                 format!("cannot write to standard output: {error}"),
-                String::new(),
+                "free space where the output goes, or write to another file".into(),
             ),
             Self::Input(error) => (
                 format!("cannot read standard input: {error}"),
-                String::new(),
+                format!(
+                    "check the input. Records before the error are appended: see the last one with `tidewal inspect {}`",
+                    named(dir)
+                ),
             ),
             Self::Log(error) => (with_sources(error), hint(error, dir)),
             Self::Damaged(what, hint) | Self::Other(what, hint) => (what.clone(), hint.clone()),
@@ -84,13 +87,18 @@ pub fn with_sources(error: &dyn std::error::Error) -> String {
     all
 }
 
+/// The log's directory in a hint.
+fn named(dir: Option<&Path>) -> String {
+    dir.map_or("DIR".into(), quoted)
+}
+
 fn hint(error: &Error, dir: Option<&Path>) -> String {
-    let dir = dir.map_or("DIR".into(), quoted);
+    let dir = named(dir);
     let text = match error {
         Error::Corrupt(_) => {
             return format!(
-                "restore a backup or a replica. If there is none, `tidewal verify {dir}` lists all damage and \
-                 says what can be done, and `tidewal dump {dir} --salvage` prints what can be read"
+                "restore a backup or a replica. `tidewal verify {dir}` says exactly which records cannot be read, and \
+                 what can be done without a backup. `tidewal dump {dir} --salvage` prints the others"
             );
         }
         Error::OutcomeUnknown(_) | Error::Interrupted | Error::Poisoned(_) => {
@@ -116,6 +124,11 @@ fn hint(error: &Error, dir: Option<&Path>) -> String {
         Error::StorageFull(_) => "free space on the disk, and append the rest again",
         Error::SegmentUnavailable(_) => "remove the cause, and append the rest again",
         Error::TooLarge { .. } => "a record must fit into a segment: see --segment-size",
+        Error::Io(failure) if is_in_the_place_of_a_segment(failure) => {
+            return format!(
+                "move it away, bring the segment back from a backup or a replica, and run `tidewal verify {dir}`"
+            );
+        }
         Error::Io(failure) => next_after(failure.io_error().kind()),
         _ => "",
     };
@@ -135,6 +148,13 @@ pub fn newer_version(reason: UnsupportedReason) -> String {
         "use a newer version of tidewal: this one can neither read nor repair what a later one has \
          written. If none has ever written to this log, {cure}"
     )
+}
+
+/// Whether a FIFO or another file that is not a regular one has the name of a segment.
+fn is_in_the_place_of_a_segment(failure: &IoFailure) -> bool {
+    let is_segment = failure.path().extension().is_some_and(|end| end == "wal");
+    let kind = failure.io_error().kind();
+    is_segment && matches!(kind, io::ErrorKind::Other | io::ErrorKind::IsADirectory)
 }
 
 /// What to do about a failed system call.

@@ -54,13 +54,21 @@ fn show(out: &mut Out, survey: &Survey, lock_owners: &[LockOwner]) -> Result<(),
     }
     show_corruptions(out, survey)?;
     if survey.segments.len() > 1 && !survey.in_use {
-        let hint = format!(
-            "The records of the newest segment were read; to read all of them: tidewal verify {}",
-            quoted(&survey.dir)
-        );
-        out.line(&format!("\n{}", paint.faint(&hint)))?;
+        out.line(&format!("\n{}", paint.faint(&what_was_read(survey))))?;
     }
     Ok(())
+}
+
+fn what_was_read(survey: &Survey) -> String {
+    let newest = survey.segments.last();
+    let said = match newest.is_some_and(|newest| newest.records.is_some()) {
+        true => "were read. To read all of them:",
+        false => "could not be read. To read everything else:",
+    };
+    format!(
+        "The records of the newest segment {said} tidewal verify {}",
+        quoted(&survey.dir)
+    )
 }
 
 fn facts(survey: &Survey, lock_owners: &[LockOwner]) -> Vec<(&'static str, String)> {
@@ -77,7 +85,7 @@ fn facts(survey: &Survey, lock_owners: &[LockOwner]) -> Vec<(&'static str, Strin
         ));
     }
     if !survey.unknown_files.is_empty() {
-        facts.push(("others", survey.unknown_files.join(", ")));
+        facts.push(("unknown", survey.unknown_files.join(", ")));
     }
     facts.push(("open", lock_owners_text(survey, lock_owners)));
     facts
@@ -92,10 +100,11 @@ fn records(survey: &Survey) -> String {
             false => "not known: how the log ends cannot be read".into(),
         };
     };
-    let about = if survey.in_use { " or more" } else { "" };
-    match end >= oldest {
-        true => format!("LSN {oldest} to {end}{about}"),
-        false => format!("none{about}; the next one gets LSN {oldest}"),
+    match (end >= oldest, survey.in_use) {
+        (true, true) => format!("LSN {oldest} to {end} or more"),
+        (true, false) => format!("LSN {oldest} to {end}"),
+        (false, true) => "not known while the log is open".into(),
+        (false, false) => format!("none. The next one gets LSN {oldest}"),
     }
 }
 
@@ -110,10 +119,10 @@ fn durable(survey: &Survey) -> String {
         Some(end) if end < survey.oldest => "nothing to sync".into(),
         Some(end) if end <= proven => format!("up to LSN {proven}, the end"),
         Some(_) if proven < survey.oldest => {
-            "no sync is recorded yet; opening the log syncs all records".into()
+            "no sync is recorded yet. Opening the log syncs all records".into()
         }
         Some(end) => format!(
-            "recorded up to LSN {proven}; opening the log syncs LSN {} to {end}",
+            "recorded up to LSN {proven}. Opening the log syncs LSN {} to {end}",
             proven.next()
         ),
     }

@@ -78,12 +78,12 @@ fn execute(mut out: Out, plan: RepairPlan) -> Result<ExitCode, Failure> {
     let records = count(repaired.survey.records(), "record");
     let good = out.paint.good("repaired:");
     out.line(&format!("{good} the log is sound and holds {records}"))?;
-    if let Some(folder) = repaired.folder {
-        let folder = folder.display();
+    if let Some(subdir) = repaired.folder {
+        let subdir = subdir.display();
         out.line(&match kept {
-            0 => format!("no file was cut. {folder} holds a note of what was done"),
+            0 => format!("no file was cut. {subdir} holds a note of what was done"),
             _ => format!(
-                "{folder} holds {} as {} before, and a note of what was done",
+                "{subdir} holds {} as {} before, and a note of what was done",
                 count(kept as u64, "file"),
                 if kept == 1 { "it was" } else { "they were" }
             ),

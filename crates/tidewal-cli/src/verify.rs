@@ -46,7 +46,7 @@ fn show_verdict(out: &mut Out, survey: &Survey, owner: Owner) -> Result<(), Fail
             (places, _) => count(places, "damaged place"),
         };
         out.line(&format!(
-            "{} {found}; {read} can be read",
+            "{} {found}. {read} can be read",
             paint.bad("not sound:")
         ))?;
         return out.line(&format!("next: {}", next_step(survey, owner)));
@@ -82,7 +82,10 @@ fn next_step(survey: &Survey, owner: Owner) -> String {
     if let Some(next) = later {
         return next;
     }
-    let repair = format!("tidewal repair {}", quoted(&survey.dir));
+    let repair = format!(
+        "restore a backup or a replica. If there is none: tidewal repair {}",
+        quoted(&survey.dir)
+    );
     match owner {
         _ if !survey.read_errors.is_empty() => {
             "find out why these files cannot be read, and verify again".into()

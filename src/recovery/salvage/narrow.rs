@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::error::{Corruption, CorruptionKind};
 use crate::format::names;
+use crate::format::statement::Statement;
+use crate::lsn::Lsn;
 use crate::recovery::salvage::{Salvage, Salvaged};
 use crate::storage::Dir;
 
@@ -42,10 +44,14 @@ impl Salvage {
         }
     }
 
-    /// The missing records before a file begin after the last record of the file before it.
+    /// The missing records before a file begin after the last record of the file before it. If that one was not
+    /// read, they begin after the last record that its link or seal names.
     fn narrow_first(&self, corruption: &mut Corruption, index: usize) {
-        let before = self.segments[index - 1].records;
-        let first = before.map(|records| records.end.next());
+        let before = &self.segments[index - 1];
+        let stated = before.meta().and_then(|meta| meta.statement);
+        let stated = stated.filter(Statement::is_end).map(|stated| stated.lsn);
+        let end = before.records.map(|records| records.end).or(stated);
+        let first = end.map(Lsn::next);
         let first = first.filter(|first| *first <= corruption.last.next());
         corruption.first = first.unwrap_or(corruption.first);
     }

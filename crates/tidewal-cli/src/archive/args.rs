@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime};
 
-use clap::{Args, Subcommand, ValueHint};
+use clap::{ArgGroup, Args, Subcommand, ValueHint};
 
 use crate::archive::store::Address;
 use crate::values;
@@ -11,7 +11,7 @@ use crate::values;
 /// Ship a log's segments to an object store, and inspect the archive
 ///
 /// STORE is a directory, or the URL of a bucket and a prefix in it, at S3, Google Cloud Storage or Azure
-/// (see the examples). Each place holds one log. Credentials, region and endpoint come from the environment
+/// (see the examples). Each path or URL holds one log. Credentials, region and endpoint come from the environment
 /// (AWS_..., GOOGLE_..., AZURE_...).
 ///
 /// docs/archive.md describes the objects in the store, and what holds after a failure.
@@ -97,6 +97,7 @@ pub struct Ship {
 /// A service that is restored from the rest needs a snapshot of everything before it.
 #[derive(Args)]
 #[command(
+    group = ArgGroup::new("bound").required(true).args(["before_lsn", "before_time"]),
     after_help = "Exit status: 0 if nothing before it is left, 1 if the manifest is damaged (then nothing was \
     removed), 2 if it could not be pruned.\n\n\
     Examples:\n  tidewal archive prune s3://backup/orders --before-lsn 100000\n  \
@@ -108,12 +109,11 @@ pub struct Prune {
     pub store: Address,
 
     /// Keep this record and those after it
-    #[arg(long, value_name = "LSN", value_parser = clap::value_parser!(u64).range(1..),
-        required_unless_present = "before_time")]
+    #[arg(long, value_name = "LSN", value_parser = clap::value_parser!(u64).range(1..))]
     pub before_lsn: Option<u64>,
 
     /// Keep the state at this time and after it, such as 2026-11-26T12:00:00Z (UTC)
-    #[arg(long, value_name = "TIME", value_parser = values::point_in_time, conflicts_with = "before_lsn")]
+    #[arg(long, value_name = "TIME", value_parser = values::point_in_time)]
     pub before_time: Option<SystemTime>,
 
     /// Print JSON
@@ -139,7 +139,8 @@ pub struct Look {
 /// directory must be missing or empty, or one in which a restore was interrupted. Until the restore is
 /// complete, no log can be opened in it.
 ///
-/// A restored log that is appended to differs from the archive from there on: ship it to another place.
+/// A restored log that is appended to differs from the archive from there on: ship it to another
+/// STORE.
 #[derive(Args)]
 #[command(
     after_help = "Exit status: 0 if the log is there, 1 if the archive is damaged or lacks records, 2 if it \

@@ -23,25 +23,38 @@ pub enum Extent {
 pub fn check(store: &Path, extent: Extent) -> Result<(), Failure> {
     match find(store, extent) {
         None => Ok(()),
-        Some((path, kind)) => Err(Failure::Damaged(
-            format!(
-                "{} is {kind}, and not an object of the archive",
-                path.display()
-            ),
+        Some(Odd {
+            path,
+            kind,
+            expected,
+        }) => Err(Failure::Damaged(
+            format!("{} is {kind}, not {expected}", path.display()),
             "move it away. If it has replaced an object, bring that back, for example from a copy"
                 .into(),
         )),
     }
 }
 
-/// The first file that is in the place of something else, and what it is.
-fn find(store: &Path, extent: Extent) -> Option<(PathBuf, &'static str)> {
+/// A file in the place of something else.
+struct Odd {
+    path: PathBuf,
+    kind: &'static str,
+    expected: &'static str,
+}
+
+/// The first file that is in the place of something else.
+fn find(store: &Path, extent: Extent) -> Option<Odd> {
     let (manifest, segments) = (store.join("manifest"), store.join("segments"));
-    let folders = [manifest.clone(), segments.clone()].into_iter();
-    let folders = folders.filter_map(|folder| with_kind(folder).ok());
-    let folders = folders.chain(entries(&segments, is_segment));
-    folders
-        .filter_map(|folder| odd(folder, FileType::is_dir))
+    let top = [
+        (&manifest, "the directory `manifest` of the archive"),
+        (&segments, "the directory `segments` of the archive"),
+    ];
+    let top = top.into_iter().filter_map(|(dir, expected)| {
+        odd(with_kind(dir.clone()).ok()?, FileType::is_dir, expected)
+    });
+    let of_segments = entries(&segments, is_segment)
+        .filter_map(|dir| odd(dir, FileType::is_dir, "the directory of a segment"));
+    top.chain(of_segments)
         .chain(odd_objects(&manifest, is_entry))
         .chain(match extent {
             Extent::Names => None,
@@ -51,16 +64,14 @@ fn find(store: &Path, extent: Extent) -> Option<(PathBuf, &'static str)> {
 }
 
 /// What is not an object although its name passes.
-fn odd_objects(
-    dir: &Path,
-    is_named: fn(&str) -> bool,
-) -> impl Iterator<Item = (PathBuf, &'static str)> {
-    entries(dir, is_named).filter_map(|file| odd(file, FileType::is_file))
+fn odd_objects(dir: &Path, is_named: fn(&str) -> bool) -> impl Iterator<Item = Odd> {
+    entries(dir, is_named)
+        .filter_map(|file| odd(file, FileType::is_file, "an object of the archive"))
 }
 
-fn odd_part(segments: &Path) -> Option<(PathBuf, &'static str)> {
-    let mut folders = entries(segments, is_segment);
-    folders.find_map(|(folder, _)| odd_objects(&folder, is_part).next())
+fn odd_part(segments: &Path) -> Option<Odd> {
+    let mut dirs = entries(segments, is_segment);
+    dirs.find_map(|(dir, _)| odd_objects(&dir, is_part).next())
 }
 
 fn with_kind(path: PathBuf) -> io::Result<(PathBuf, FileType)> {
@@ -68,20 +79,26 @@ fn with_kind(path: PathBuf) -> io::Result<(PathBuf, FileType)> {
     Ok((path, kind))
 }
 
-/// The path and what it is, unless that is expected. A symbolic link counts as what it leads to.
+/// What is there, unless that is expected. A symbolic link counts as what it leads to.
 fn odd(
     (path, kind): (PathBuf, FileType),
     is_expected: fn(&FileType) -> bool,
-) -> Option<(PathBuf, &'static str)> {
+    expected: &'static str,
+) -> Option<Odd> {
     let target = match kind.is_symlink() {
         true => path.metadata().map(|found| found.file_type()),
         false => Ok(kind),
     };
-    match target {
-        Ok(kind) if is_expected(&kind) => None,
-        Ok(kind) => Some((path, name(kind))),
-        Err(error) => Some((path, broken_link(&error))),
-    }
+    let kind = match target {
+        Ok(kind) if is_expected(&kind) => return None,
+        Ok(kind) => name(kind),
+        Err(error) => broken_link(&error),
+    };
+    Some(Odd {
+        path,
+        kind,
+        expected,
+    })
 }
 
 /// The entries of a directory whose names pass. None if it cannot be read: the library says why.

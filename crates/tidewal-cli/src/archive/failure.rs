@@ -2,7 +2,9 @@
 
 use tidewal_archive::{BadObject, Error};
 
+use crate::archive::args::Ship;
 use crate::archive::store::Address;
+use crate::display::quoted;
 use crate::failure::{Failure, with_sources};
 
 /// The failure of a command on the archive at this address.
@@ -12,11 +14,24 @@ pub fn of(error: Error, address: &Address) -> Failure {
     }
     let (what, hint) = (what(&error, address), hint(&error));
     match error {
-        Error::Damaged { .. }
-        | Error::Gap { .. }
-        | Error::LogDamaged { .. }
-        | Error::Missing { .. } => Failure::Damaged(what, hint.into()),
+        Error::Damaged { .. } | Error::Gap { .. } | Error::Missing { .. } => {
+            Failure::Damaged(what, hint.into())
+        }
         _ => Failure::Other(what, hint.into()),
+    }
+}
+
+/// The failure of `archive ship`. It alone reads a log, which its hints name.
+pub fn of_shipping(error: Error, args: &Ship) -> Failure {
+    match error {
+        Error::LogDamaged { .. } => Failure::Damaged(
+            with_sources(&error),
+            format!(
+                "see the damage with `tidewal verify {}`. The archive has the records before it",
+                quoted(&args.dir)
+            ),
+        ),
+        error => of(error, &args.store),
     }
 }
 
@@ -41,9 +56,26 @@ fn what(error: &Error, address: &Address) -> String {
         Error::Empty { .. } => format!("there is no archive in {address}"),
         Error::Foreign { .. } => format!("{address} holds the archive of another log"),
         Error::Diverged { after, .. } => {
-            format!("the archive in {address} and the log differ after LSN {after}")
+            format!(
+                "the archive in {address} and the log differ, at LSN {} at the latest",
+                after.next()
+            )
         }
-        error => with_sources(error),
+        error => address.with_name(with_sources(error), object(error)),
+    }
+}
+
+/// The object that an error names, or nothing.
+fn object(error: &Error) -> &str {
+    match error {
+        Error::Damaged { object, .. }
+        | Error::Fenced { object, .. }
+        | Error::Missing { object, .. }
+        | Error::Store { object, .. }
+        | Error::TimedOut { object, .. }
+        | Error::Unconditional { object, .. }
+        | Error::Unsupported { object, .. } => object,
+        _ => "",
     }
 }
 
@@ -54,10 +86,12 @@ fn is_entry(object: &str) -> bool {
 
 fn hint(error: &Error) -> &'static str {
     match error {
-        Error::BeforeBeginning { .. }
-        | Error::BeyondEnd { .. }
-        | Error::EmptyRange { .. }
-        | Error::TooEarly => "see what the archive holds with `tidewal archive show`",
+        Error::EmptyRange { .. } => {
+            "name a --from that is not after --until-lsn, or not after the last record of --until-time"
+        }
+        Error::BeforeBeginning { .. } | Error::BeyondEnd { .. } | Error::TooEarly => {
+            "see what the archive holds with `tidewal archive show`"
+        }
         Error::Damaged { object, .. } | Error::Missing { object, .. } if is_entry(object) => {
             "bring the object back, for example from an earlier version"
         }
@@ -67,13 +101,10 @@ fn hint(error: &Error) -> &'static str {
         }
         Error::Gap { .. } => {
             "to restore, end before the gap with --until-lsn, or begin after it with --from. To ship, name \
-             another place"
+             another STORE"
         }
-        Error::LogDamaged { .. } => {
-            "see the damage with `tidewal verify`. The archive has the records before it"
-        }
-        Error::Diverged { .. } | Error::Foreign { .. } => "ship this log to another place",
-        Error::Empty { .. } => "check the name of the place",
+        Error::Diverged { .. } | Error::Foreign { .. } => "ship this log to another STORE",
+        Error::Empty { .. } => "check the path or URL of the archive",
         Error::Fenced { .. } => "find out which other process ships this log",
         Error::NotEmpty { .. } => "name an empty directory",
         Error::Unconditional { .. } => "use a store that supports conditional creation of objects",
@@ -81,6 +112,8 @@ fn hint(error: &Error) -> &'static str {
         Error::Store { .. } if !error.is_transient() => {
             "check that the credentials in the environment may list, read and write there"
         }
-        _ => "check the name of the place, the credentials in the environment, and the network",
+        _ => {
+            "check the path or URL of the archive, the credentials in the environment, and the network"
+        }
     }
 }

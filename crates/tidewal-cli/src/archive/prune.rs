@@ -42,9 +42,9 @@ fn show(out: &mut Out, pruned: &Pruned, args: &Prune) -> Result<(), Failure> {
     let oldest = pruned.oldest;
     out.line(&match pruned.objects {
         0 if oldest == Lsn::ZERO => format!("{good} {store} holds no record"),
-        0 => format!("{good} nothing had to be removed; {store} begins with LSN {oldest}"),
+        0 => format!("{good} nothing had to be removed. {store} begins with LSN {oldest}"),
         objects => format!(
-            "{good} removed {}, {}; {store} begins with LSN {oldest}",
+            "{good} removed {}, {}. {store} begins with LSN {oldest}",
             count(pruned.segments, "segment"),
             count(objects, "object"),
         ),

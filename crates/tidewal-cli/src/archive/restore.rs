@@ -61,7 +61,7 @@ fn show(out: &mut Out, restored: &Restored, args: &Restore) -> Result<(), Failur
         false => format!("no record (the next one gets LSN {})", restored.oldest),
     };
     out.line(&format!(
-        "{good} {records} in {dir}; read {}, {}",
+        "{good} {records} in {dir}. Read {}, {}",
         count(restored.segments, "segment"),
         size(restored.bytes)
     ))?;

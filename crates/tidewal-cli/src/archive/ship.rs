@@ -36,7 +36,7 @@ async fn ship(args: &Ship) -> Result<Status, Failure> {
     let started = Archiver::start(&wal, &archive, options);
     let shipped = match started {
         Ok(archiver) => ship_all(&archiver, args).await,
-        Err(error) => Err(failure::of(error, &args.store)),
+        Err(error) => Err(failure::of_shipping(error, args)),
     };
     let closed = wal.close().await.map_err(Failure::Log);
     let status = shipped?;
@@ -51,10 +51,10 @@ async fn check_whole(archive: &Archive, args: &Ship) -> Result<(), Failure> {
         checked = archive.check_manifest() => checked,
         () = patience(args.give_up_after) => return Err(Failure::Other(
             format!("everything was shipped, but the manifest in {} could not be checked in time", args.store),
-            "check the archive with `tidewal archive verify`".into(),
+            format!("check the archive with `tidewal archive verify {}`", args.store),
         )),
     };
-    checked.map_err(|error| failure::of(error, &args.store))
+    checked.map_err(|error| failure::of_shipping(error, args))
 }
 
 /// Waits until everything is shipped, and reports errors in the meantime.
@@ -67,7 +67,7 @@ async fn ship_all(archiver: &Archiver, args: &Ship) -> Result<Status, Failure> {
         tokio::select! {
             biased;
             outcome = &mut caught_up => {
-                outcome.map_err(|error| failure::of(error, &args.store))?;
+                outcome.map_err(|error| failure::of_shipping(error, args))?;
                 return Ok(archiver.status());
             }
             () = &mut patience => return Err(too_late(&archiver.status())),
@@ -95,7 +95,7 @@ fn refused_since(status: &Status, since: Option<Instant>) -> Option<Instant> {
 fn give_up_if_refused(status: &Status, since: Option<Instant>, args: &Ship) -> Result<(), Failure> {
     match (since, &status.last_error) {
         (Some(since), Some(error)) if since.elapsed() >= REFUSED_FOR => {
-            Err(failure::of(error.clone(), &args.store))
+            Err(failure::of_shipping(error.clone(), args))
         }
         _ => Ok(()),
     }
@@ -144,7 +144,7 @@ fn show(status: &Status, args: &Ship) -> Result<(), Failure> {
             format!("{good} everything up to LSN {last} was in {store} already, by its manifest")
         }
         (last, segments) => format!(
-            "{good} everything up to LSN {last} is in {store}; shipped {}, {}",
+            "{good} everything up to LSN {last} is in {store}. Shipped {}, {}",
             count(segments, "segment"),
             size(status.bytes)
         ),

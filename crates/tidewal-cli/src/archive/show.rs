@@ -54,7 +54,8 @@ pub fn verify(args: &Look) -> Result<ExitCode, Failure> {
 fn show_verified(out: &mut Out, verified: &Verified, args: &Look) -> Result<(), Failure> {
     show(out, &verified.contents, &args.store)?;
     for bad in &verified.bad {
-        let line = format!("{} {}{}", out.paint.bad("bad:"), bad.error, lost(bad));
+        let error = args.store.with_name(bad.error.to_string(), &bad.object);
+        let line = format!("{} {error}. {}", out.paint.bad("bad:"), lost(bad));
         out.line(&line)?;
     }
     if verified.is_sound() {
@@ -66,11 +67,11 @@ fn show_verified(out: &mut Out, verified: &Verified, args: &Look) -> Result<(), 
 
 fn lost(bad: &BadObject) -> String {
     match bad.last >= bad.first {
-        true => format!("; it holds the records LSN {} to {}", bad.first, bad.last),
+        true => format!("It held LSN {} to {}", bad.first, bad.last),
         false if bad.last == Lsn::ZERO => {
-            format!("; it may have held records from LSN {} on", bad.first)
+            format!("It may have held records from LSN {} on", bad.first)
         }
-        false => "; it held no record".into(),
+        false => "It held no record".into(),
     }
 }
 
@@ -110,7 +111,7 @@ fn show(out: &mut Out, contents: &Contents, store: &Address) -> Result<(), Failu
 fn records(contents: &Contents) -> String {
     let expired = match contents.expired {
         Lsn::ZERO => String::new(),
-        expired => format!("; those up to {expired} were pruned or have expired"),
+        expired => format!(". Those up to {expired} were pruned or have expired"),
     };
     match contents.oldest == Lsn::ZERO {
         true => format!("none{expired}"),

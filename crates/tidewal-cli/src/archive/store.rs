@@ -1,4 +1,4 @@
-//! The place of an archive, as a command line names it.
+//! The path or URL of an archive, as a command line names it.
 
 use std::fmt;
 use std::fs;
@@ -66,6 +66,7 @@ impl Address {
     /// The archive, to be shipped to. Creates a missing directory.
     pub fn make(&self) -> Result<Archive, Failure> {
         if let Self::Directory(path) = self {
+            check_is_dir(path, false)?;
             make_durably(path).map_err(|error| self.unusable(&error))?;
             // A run that has nothing to ship must not take time in proportion to the archive.
             directory::check(path, Extent::Names)?;
@@ -76,6 +77,7 @@ impl Address {
     /// The archive, to be read.
     pub fn open(&self) -> Result<Archive, Failure> {
         if let Self::Directory(path) = self {
+            check_is_dir(path, true)?;
             directory::check(path, Extent::Everything)?;
         }
         self.connect()
@@ -98,6 +100,19 @@ impl Address {
         }
     }
 
+    /// A text that names an object of the archive, with the object's path or URL instead of its name in the store.
+    pub fn with_name(&self, text: String, object: &str) -> String {
+        let dirs = ["manifest/", "segments/"].iter();
+        match dirs.filter_map(|dir| object.rfind(dir)).max() {
+            Some(at) => {
+                let store = self.to_string();
+                let full = format!("{}/{}", store.trim_end_matches('/'), &object[at..]);
+                text.replacen(object, &full, 1)
+            }
+            None => text,
+        }
+    }
+
     fn unusable(&self, error: &dyn fmt::Display) -> Failure {
         Failure::Other(
             format!("cannot use {self} as a store: {error}"),
@@ -112,6 +127,22 @@ impl Address {
 fn is_like_a_url(text: &str) -> bool {
     let scheme = text.split_once(':').map(|(scheme, _)| scheme);
     scheme.is_some_and(|scheme| SCHEMES.contains(&scheme.to_ascii_lowercase().as_str()))
+}
+
+/// A mistyped path. The library of the stores says less about it.
+fn check_is_dir(path: &Path, must_exist: bool) -> Result<(), Failure> {
+    let what = match path.metadata() {
+        Ok(found) if !found.is_dir() => format!("{} is not a directory", path.display()),
+        Err(error) if must_exist && error.kind() == io::ErrorKind::NotFound => {
+            format!("there is no directory {}", path.display())
+        }
+        // The library says why it cannot be used.
+        _ => return Ok(()),
+    };
+    Err(Failure::Other(
+        what,
+        "check the path: it must be the directory of an archive".into(),
+    ))
 }
 
 /// Creates a directory and its missing parents, and makes the name of each durable.

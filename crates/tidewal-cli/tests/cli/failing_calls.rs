@@ -93,7 +93,7 @@ fn everything_before_a_bad_page_is_delivered() {
             let last = base(log, 2) - 1;
             ran.assert_failed(1, &format!("{segment} at byte {page}: "));
             ran.assert_failed(1, "(unreadable)");
-            ran.assert_failed(1, &format!("records {next} to {last} were durable"));
+            ran.assert_failed(1, &format!("Records {next} to {last}, which were durable"));
         }
     }
 }

@@ -189,9 +189,9 @@ fn a_log_that_was_killed_does_not_read_like_loss() {
     for (records, said) in [
         (
             1,
-            "no sync is recorded yet; opening the log syncs all records",
+            "no sync is recorded yet. Opening the log syncs all records",
         ),
-        (5, "recorded up to LSN 4; opening the log syncs LSN 5 to 5"),
+        (5, "recorded up to LSN 4. Opening the log syncs LSN 5 to 5"),
     ] {
         while last_lsn(&log) < records {
             writeln!(stdin, "x").unwrap();

@@ -15,6 +15,7 @@ mod damaged;
 mod dump;
 mod failing_calls;
 mod helpers;
+mod hints;
 mod inspect;
 mod locked;
 mod manual;

@@ -1,4 +1,4 @@
-//! The place of an archive, and wrong names of it.
+//! The path or URL of an archive, and wrong ones.
 
 use std::fs;
 use std::path::Path;
@@ -15,7 +15,7 @@ fn names_that_are_wrong_make_nothing() {
     ran.assert_failed(2, "next: check the path");
     let ran = tidewal(&["archive", "ship", root.path().to_str().unwrap(), store]);
     ran.assert_failed(2, "is not a log's directory");
-    tidewal(&["archive", "show", store]).assert_failed(2, "as a store");
+    tidewal(&["archive", "show", store]).assert_failed(2, "there is no directory");
     assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
     fs::create_dir(store).unwrap();
     tidewal(&["archive", "show", store]).assert_failed(2, "there is no archive in");

@@ -103,8 +103,7 @@ fn every_object_that_is_bad_is_named_with_its_records() {
         .collect();
     assert_eq!(bad.len(), 2, "{bad:?}");
     assert!(
-        bad.iter()
-            .all(|line| line.contains("it holds the records LSN ")),
+        bad.iter().all(|line| line.contains("It held LSN ")),
         "{bad:?}"
     );
     let verified = tidewal(&["archive", "verify", &shipped.store(), "--json"]);

@@ -3,6 +3,7 @@
 mod addresses;
 mod bad_objects;
 mod helpers;
+mod hints;
 mod odd_files;
 mod pruning;
 mod refused;

@@ -76,7 +76,7 @@ fn a_log_with_an_odd_spare_is_shipped() {
         let spare = shipped.log.dir.join("00000000000000000007.spare");
         if replace(&spare, what, make) {
             let ran = ship_elsewhere(&shipped);
-            assert!(ran.assert_ok().text().contains("shipped 3 segments"));
+            assert!(ran.assert_ok().text().contains("Shipped 3 segments"));
         }
     });
 }
@@ -257,7 +257,7 @@ fn a_store_that_is_no_directory_is_refused_at_once() {
             &["archive", "prune", &thing, "--before-lsn", "500"],
             &["restore", &thing, &dir],
         ] {
-            at_once(arguments).assert_failed(2, "cannot");
+            at_once(arguments).assert_failed(2, &thing);
             assert!(!Path::new(&dir).exists(), "nothing was begun");
         }
     });

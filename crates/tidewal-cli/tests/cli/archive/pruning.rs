@@ -24,7 +24,7 @@ fn an_archive_is_pruned_and_shipped_to_again() {
         "{pruned}"
     );
     let shown = tidewal(&["archive", "show", &store]).assert_ok().text();
-    let expired = format!("LSN {oldest} to 900; those up to {}", oldest - 1);
+    let expired = format!("LSN {oldest} to 900. Those up to {}", oldest - 1);
     assert!(shown.contains(&expired), "{shown}");
     shipped.log.fill(901, 910);
     shipped.ship().assert_ok();

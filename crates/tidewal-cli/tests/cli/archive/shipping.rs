@@ -13,7 +13,7 @@ fn only_what_is_new_is_shipped() {
     shipped.log.fill(901, 910);
     let text = shipped.ship().assert_ok().text();
     assert!(text.contains("up to LSN 910"), "{text}");
-    assert!(text.contains("shipped 1 segment,"), "{text}");
+    assert!(text.contains("Shipped 1 segment,"), "{text}");
 }
 
 /// A run that has nothing to ship leaves no trace.
