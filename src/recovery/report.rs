@@ -40,7 +40,7 @@ impl fmt::Display for RecoveryReport {
         }
         write!(f, ", from {segments}")?;
         match &self.torn_tail {
-            Some(cut) => write!(f, "; {cut}"),
+            Some(cut) => write!(f, ". {cut}"),
             None => Ok(()),
         }
     }

@@ -236,11 +236,11 @@ fn answer(sweep: &Sweep) -> String {
     let otherwise = if from.is_empty() {
         ""
     } else {
-        "; with fewer, use none (SyncPolicy::Always, the default)"
+        " With fewer, use none (SyncPolicy::Always, the default)."
     };
     format!(
         "Use an interval of {} here{from}: with {} it made {:.0} % more appends per second than none, \
-         with a p99 of {} instead of {}{otherwise}.",
+         with a p99 of {} instead of {}.{otherwise}",
         interval_name(Some(best.millis)),
         count(best.producers as u64, "producer"),
         (best.factor - 1.0) * 100.0,

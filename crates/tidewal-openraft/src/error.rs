@@ -17,7 +17,7 @@ pub enum OpenError {
     /// keeps only what comes before the damage. It would roll back votes and entries that the node
     /// has promised to keep, and the node could vote twice in one term.
     #[error(
-        "the log of this raft node is damaged; do not repair it, replace the node by a new one"
+        "the log of this raft node is damaged. Do not repair it, replace the node by a new one"
     )]
     Damaged(#[source] Error),
 
@@ -26,7 +26,7 @@ pub enum OpenError {
     /// Next: open without [`start_at`](tidewal::WalOptions::start_at). If that is not the reason,
     /// remove the node from the cluster and add a new one.
     #[error(
-        "the raft log begins at record {first} and needs earlier ones; open it without start_at, \
+        "the raft log begins at record {first} and needs earlier ones. Open it without start_at, \
          or replace the node by a new one"
     )]
     #[non_exhaustive]

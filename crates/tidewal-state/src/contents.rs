@@ -39,7 +39,7 @@ pub(crate) fn read<S: State>(input: &mut dyn Read) -> io::Result<Contents<S>> {
     match input.read(&mut rest)? {
         0 => Ok(Contents::Read(state, sessions)),
         _ => Err(io::Error::other(
-            "bytes are left over after the state; was it written in another format?",
+            "bytes are left over after the state. Was it written in another format?",
         )),
     }
 }

@@ -31,7 +31,7 @@ pub enum Error {
     /// Next: open it with that option. The output of a request is kept for its retries, so the
     /// state machine must know how to encode it.
     #[error(
-        "record {lsn} is a request of a session; open the state machine with the option exactly_once"
+        "record {lsn} is a request of a session. Open the state machine with the option exactly_once"
     )]
     #[non_exhaustive]
     ExactlyOnceOff {
@@ -44,7 +44,7 @@ pub enum Error {
     ///
     /// Next: open the state machine again, and check whether the command was executed.
     #[error(
-        "the outcome is unknown, because the runtime of the state machine has ended; open it again"
+        "the outcome is unknown, because the runtime of the state machine has ended. Open it again"
     )]
     Interrupted,
 
@@ -90,7 +90,7 @@ pub enum Error {
     ///
     /// Next: fix `apply`, and open the state machine again. The new code then applies the command.
     #[error(
-        "applying record {lsn} panicked: {message}; fix the code and open the state machine again"
+        "applying record {lsn} panicked: {message}. Fix the code and open the state machine again"
     )]
     #[non_exhaustive]
     Panicked {
@@ -115,7 +115,7 @@ pub enum Error {
     /// The request was not applied now. It is unknown whether it was applied earlier.
     ///
     /// Next: check the state with a query, and open a new session.
-    #[error("session {session} is unknown or has expired; open a new one")]
+    #[error("session {session} is unknown or has expired. Open a new one")]
     #[non_exhaustive]
     SessionExpired {
         /// The session.
@@ -147,7 +147,7 @@ pub enum Error {
     /// A record is intact but cannot be decoded. Nothing on disk was changed.
     ///
     /// Next: use a version of the service that can decode this command, or extend its codec.
-    #[error("record {lsn} cannot be decoded; use a version of the service that can decode it")]
+    #[error("record {lsn} cannot be decoded. Use a version of the service that can decode it")]
     #[non_exhaustive]
     Undecodable {
         /// The record.
@@ -198,7 +198,7 @@ fn list(skipped: &[SnapshotFile]) -> String {
             _ => "was not used",
         };
         // Writing to a string does not fail.
-        let _ = write!(text, "; {} {what}", file.path.display());
+        let _ = write!(text, ". {} {what}", file.path.display());
         text
     })
 }

@@ -116,7 +116,7 @@ pub trait State: Default + Send + Sync + 'static {
 /// ```
 #[diagnostic::on_unimplemented(
     message = "`{Self}` cannot write snapshots of `{S}`",
-    note = "for `Json`, turn on the feature `json` of tidewal-state, not only of tidewal; the state must be \
+    note = "for `Json`, turn on the feature `json` of tidewal-state, not only of tidewal. The state must be \
             `Clone`, `Serialize`, `DeserializeOwned` and `Send`"
 )]
 pub trait SnapshotFormat<S>: 'static {

@@ -27,7 +27,7 @@ fn how(context: &BenchContext) -> String {
         Scale::Test => " This only shows that it runs: its figures mean nothing.",
     };
     format!(
-        "Slices of {:?}, {} of each method in turns; medians (smallest..largest).{scale}\n\n",
+        "Slices of {:?}, {} of each method in turns. Medians (smallest..largest).{scale}\n\n",
         context.slice, context.rounds
     )
 }

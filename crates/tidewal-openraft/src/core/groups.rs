@@ -112,4 +112,4 @@ async fn deal_out<T: Types>(
     replays.into_iter().map(finish).collect()
 }
 
-const OF_ONE: &str = "it is of a log with one raft node; open it with RaftLog";
+const OF_ONE: &str = "it is of a log with one raft node. Open it with RaftLog";

@@ -216,7 +216,7 @@ pub(crate) enum WriteError<T: Types> {
     #[error(transparent)]
     Log(#[from] Error),
     #[error(
-        "the entries would take more than {0} bytes of memory; let the snapshot policy purge \
+        "the entries would take more than {0} bytes of memory. Let the snapshot policy purge \
          earlier, or raise memory_limit"
     )]
     MemoryLimit(u64),

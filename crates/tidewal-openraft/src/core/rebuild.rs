@@ -156,4 +156,4 @@ pub(crate) fn unreadable(record: &Record, reason: String) -> OpenError {
     }
 }
 
-const OF_MANY: &str = "it is of a log with many groups; open it with RaftLogs";
+const OF_MANY: &str = "it is of a log with many groups. Open it with RaftLogs";

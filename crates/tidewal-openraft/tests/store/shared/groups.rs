@@ -124,7 +124,7 @@ fn logs_of_one_and_of_many_are_told_apart() {
         single.save_vote(&Vote::new(1, 1)).await.unwrap();
         drop(single);
         let error = try_open(options(), &disk).await.unwrap_err().to_string();
-        assert!(error.contains("open it with RaftLog"), "{error}");
+        assert!(error.contains("Open it with RaftLog"), "{error}");
 
         let disk = SimDisk::new(4);
         let logs = open(&disk).await;
@@ -132,7 +132,7 @@ fn logs_of_one_and_of_many_are_told_apart() {
         log.save_vote(&Vote::new(1, 1)).await.unwrap();
         drop((log, logs));
         let error = open_single(options(), &disk).await.unwrap_err().to_string();
-        assert!(error.contains("open it with RaftLogs"), "{error}");
+        assert!(error.contains("Open it with RaftLogs"), "{error}");
     });
 }
 
