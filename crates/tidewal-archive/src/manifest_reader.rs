@@ -111,15 +111,17 @@ impl ManifestReader {
                 prefix: objects.prefix(),
             });
         }
-        let mut manifest = Self::new(objects.parts().await?, numbers.clone());
+        let mut manifest = Self::new(objects.parts().await?, numbers);
         let mut bad = BadEntries::default();
-        let reads = numbers.iter().map(|number| read(objects, *number));
-        let mut entries = InOrder::new(reads, ENTRIES_AHEAD);
-        let mut before = None;
-        for &number in &numbers {
+        let entries = manifest.read_entries(objects).await?;
+        let first = first_needed(&entries);
+        // The first entry that is needed may have expired, but not while an older one remains.
+        let has_older = entries.first().is_some_and(|(number, _)| *number < first);
+        let mut before = has_older.then(|| first - 1);
+        let needed = entries.into_iter().filter(|(number, _)| *number >= first);
+        for (number, read) in needed {
             let missing = before.map_or(number, |before| before + 1)..number;
             manifest.note_missing(missing, objects, &mut bad)?;
-            let read = entries.next().await.expect("each entry is read");
             let added = read.and_then(|(entry, crc)| manifest.add(objects, entry, crc));
             match added {
                 Ok(reached) => bad.close(reached),
@@ -128,8 +130,22 @@ impl ManifestReader {
             before = Some(number);
         }
         manifest.begin = manifest.first_whole(objects);
-        let oldest = manifest.checkpoint.unwrap_or(0);
-        Ok((manifest, bad.into_objects(oldest)))
+        Ok((manifest, bad.found))
+    }
+
+    /// Reads every entry that exists, in order.
+    async fn read_entries(&self, objects: &Objects) -> Result<Vec<(u64, ReadEntry)>> {
+        let reads = self.entries.iter().map(|number| read(objects, *number));
+        let mut reads = InOrder::new(reads, ENTRIES_AHEAD);
+        let mut entries = Vec::new();
+        for &number in &self.entries {
+            let read = reads.next().await.expect("each entry is read");
+            match read {
+                Err(error) if !is_about_the_entry(&error) => return Err(error),
+                read => entries.push((number, read)),
+            }
+        }
+        Ok(entries)
     }
 
     fn new(parts: BTreeMap<Path, Lsn>, entries: BTreeSet<u64>) -> Self {
@@ -382,8 +398,29 @@ impl ManifestReader {
     }
 }
 
-/// An entry, and its checksum.
-async fn read(objects: &Objects, number: u64) -> Result<(Entry, u32)> {
+/// An entry and its checksum, or why it cannot be used.
+type ReadEntry = Result<(Entry, u32)>;
+
+/// The number of the first entry that is needed, according to the checkpoints.
+///
+/// Entries before it are what is left of a pruned archive, and are not examined. Not all of them have to be part of
+/// it: an archiver that was replaced long ago may have created one where an entry was removed.
+fn first_needed(entries: &[(u64, ReadEntry)]) -> u64 {
+    let sound = entries.iter().filter_map(|(_, read)| read.as_ref().ok());
+    let starts = sound.filter_map(|(entry, _)| match entry.body {
+        Body::Checkpoint { entry, .. } => Some(entry),
+        _ => None,
+    });
+    starts.max().unwrap_or(0)
+}
+
+/// Whether an error says something about the entry itself, and not about the store.
+fn is_about_the_entry(error: &Error) -> bool {
+    use Error::{Damaged, Missing, Unsupported};
+    matches!(error, Damaged { .. } | Missing { .. } | Unsupported { .. })
+}
+
+async fn read(objects: &Objects, number: u64) -> ReadEntry {
     let (entry, bytes) = read_entry(objects, number).await?;
     Ok((entry, crc32fast::hash(&bytes)))
 }
@@ -391,7 +428,7 @@ async fn read(objects: &Objects, number: u64) -> Result<(Entry, u32)> {
 /// The entries that are damaged or missing, and the records that they may have named.
 #[derive(Default)]
 struct BadEntries {
-    found: Vec<(u64, BadObject)>,
+    found: Vec<BadObject>,
     /// The number of entries whose records are bounded by a later entry.
     closed: usize,
 }
@@ -408,25 +445,16 @@ impl BadEntries {
             first: known.next(),
             last: Lsn::ZERO,
         };
-        self.found.push((number, bad));
+        self.found.push(bad);
         Ok(())
     }
 
     /// Bounds the bad entries so far: they named records up to `before` at most.
     fn close(&mut self, before: Lsn) {
-        for (_, bad) in &mut self.found[self.closed..] {
+        for bad in &mut self.found[self.closed..] {
             bad.last = before;
         }
         self.closed = self.found.len();
-    }
-
-    /// The bad entries from `oldest` on. A checkpoint makes earlier ones unnecessary.
-    fn into_objects(self, oldest: u64) -> Vec<BadObject> {
-        let needed = self
-            .found
-            .into_iter()
-            .filter(|(number, _)| *number >= oldest);
-        needed.map(|(_, bad)| bad).collect()
     }
 }
 

@@ -58,6 +58,9 @@ impl ManifestWriter {
     /// Its bytes tell, because they name the writer. Such an attempt may have made the entry visible and then failed
     /// to make it durable, so the same bytes are put once more. A checkpoint does not take the archive over: the
     /// entry gets the number after it.
+    ///
+    /// A number may be free although another archiver has used it: pruning or an expiry rule removed that entry. So
+    /// the entry counts only if no higher one exists, or the next one follows it.
     pub(super) async fn enter(
         mut self,
         objects: &Objects,
@@ -83,7 +86,26 @@ impl ManifestWriter {
                 objects.put_again(&object, bytes).await?;
             }
             self.advance(next.number, &next.bytes, reached);
+            self.check_newest(objects).await?;
             return Ok((self, next));
+        }
+    }
+
+    /// Checks that the entry that was just created is the newest one, or that the next one follows it. An entry is
+    /// removed only once a later one is durable, so a listing after the creation shows what took its place.
+    async fn check_newest(&self, objects: &Objects) -> Result<()> {
+        let Some(higher) = objects.first_above(self.number).await? else {
+            return Ok(());
+        };
+        let follows = higher == self.next_number() && {
+            let (found, _) = read_entry(objects, higher).await?;
+            (found.log_id, found.previous) == (self.log_id, self.crc)
+        };
+        match follows {
+            true => Ok(()),
+            false => Err(Error::Fenced {
+                object: objects.entry(higher).to_string(),
+            }),
         }
     }
 

@@ -92,6 +92,11 @@ impl Objects {
         }
     }
 
+    /// The lowest number above this one of an entry that exists.
+    pub(super) async fn first_above(&self, number: u64) -> Result<Option<u64>> {
+        Ok(self.some_entries(number).await?.0.first().copied())
+    }
+
     /// Whether there is an entry with this number.
     pub(super) async fn has_entry(&self, number: u64) -> Result<bool> {
         let is_other = |found| match found == number {

@@ -70,7 +70,9 @@ impl Archive {
         let recent = self
             .objects
             .entries_after(newest.saturating_sub(LISTED_MAX));
-        match recent.await?.len() as u64 >= newest.min(LISTED_MAX) {
+        // Entries that were created in the meantime do not make up for missing ones.
+        let recent = recent.await?.range(..=newest).count() as u64;
+        match recent >= newest.min(LISTED_MAX) {
             true => Ok(()),
             false => self.check_all_entries().await,
         }

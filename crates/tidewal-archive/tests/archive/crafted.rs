@@ -252,3 +252,59 @@ fn an_archive_that_reached_the_last_lsn_is_not_continued() {
         assert!(matches!(shipped, Error::Diverged { .. }), "{shipped:?}");
     });
 }
+
+/// The names of the manifest's entries, in order.
+async fn entry_names(store: &Store) -> Vec<String> {
+    let names = store.names().await.into_iter();
+    names.filter(|name| name.contains("/manifest/")).collect()
+}
+
+/// A pruned archive with `claims` entries before the checkpoint, and one old entry that was not removed.
+async fn pruned_with_a_leftover(claims: u64) -> Store {
+    let (disk, store) = archived(12).await;
+    write_claims(&store, claims).await;
+    let wal = open(&disk).await;
+    append(&wal, 13..=20).await;
+    wal.close().await.unwrap();
+    ship(&disk, &store).await.unwrap();
+    let oldest = entry_names(&store).await.remove(0);
+    let bytes = store.read(&oldest).await;
+    let before = RestoreTarget::Lsn(Lsn::new(14));
+    store.archive().prune(before).await.unwrap();
+    store.write(&oldest, bytes).await;
+    store
+}
+
+#[test]
+fn what_is_left_before_a_checkpoint_is_not_examined() {
+    run(async {
+        let store = pruned_with_a_leftover(10).await;
+        let before = store.archive().contents().await.unwrap();
+        let leftover = entry_names(&store).await.remove(0);
+        store.write(&leftover, b"no entry".to_vec()).await;
+        assert!(store.archive().verify().await.unwrap().is_sound());
+        assert_eq!(store.archive().contents().await.unwrap(), before);
+        store.archive().prune(RestoreTarget::End).await.unwrap();
+        let left = entry_names(&store).await;
+        assert!(!left.contains(&leftover), "{left:?}");
+    });
+}
+
+/// The numbers below the checkpoint were as many as are named of a hole, so the one that was needed was not.
+#[test]
+fn regression_a_missing_entry_is_noticed_however_long_the_hole_before_it_is() {
+    for claims in [100, 10_100] {
+        run(async move {
+            let store = pruned_with_a_leftover(claims).await;
+            let needed = entry_names(&store).await.remove(1);
+            store.remove(&needed).await;
+            let verified = store.archive().verify().await.unwrap();
+            assert_eq!(verified.bad.len(), 1, "{claims}");
+            assert_eq!(verified.bad[0].object, needed);
+            let missing = restore(&store, RestoreTarget::End).await.unwrap_err();
+            assert!(matches!(missing, Error::Missing { .. }), "{missing:?}");
+            let missing = store.archive().check_manifest().await.unwrap_err();
+            assert!(matches!(missing, Error::Missing { .. }), "{missing:?}");
+        });
+    }
+}

@@ -350,3 +350,47 @@ fn a_segment_without_records_is_not_shipped() {
         }
     });
 }
+
+/// Pruning frees numbers: the old archiver can create its next entry, where the new one has removed its own.
+#[test]
+fn regression_an_archiver_that_was_replaced_is_stopped_although_its_next_number_was_pruned() {
+    // Up to 20 there is one segment to enter, up to 60 there are more of them than numbers that are free.
+    for last in [20, 60] {
+        run(async move {
+            let (disk, store) = archived(12).await;
+            let copy = disk.fork();
+            let old_wal = open(&disk).await;
+            let old = start(&old_wal, &store, quick());
+            old.wait_caught_up().await.unwrap();
+            let new_wal = open(&copy).await;
+            let new = start(&new_wal, &store, quick());
+            append(&new_wal, 13..=30).await;
+            new_wal.rotate().await.unwrap();
+            new.wait_caught_up().await.unwrap();
+            store
+                .archive()
+                .prune(RestoreTarget::Lsn(Lsn::new(30)))
+                .await
+                .unwrap();
+
+            append(&old_wal, 13..=last).await;
+            old_wal.rotate().await.unwrap();
+            old_wal.truncate_before(Lsn::new(last)).await.unwrap();
+            let fenced = old.wait_caught_up().await.unwrap_err();
+            assert!(matches!(&fenced, Error::Fenced { .. }), "{fenced:?}");
+            assert_eq!(old.status().archived, Lsn::new(12));
+            let kept = segments(&disk);
+            assert!(
+                kept[0] <= 13,
+                "only the old log has these records: {kept:?}"
+            );
+
+            append(&new_wal, 31..=40).await;
+            new_wal.rotate().await.unwrap();
+            new.wait_caught_up().await.unwrap();
+            assert!(store.archive().verify().await.unwrap().is_sound());
+            let restored = restored_records(&store, RestoreTarget::End).await;
+            assert_eq!(restored.last(), numbers(40..=40).last());
+        });
+    }
+}
