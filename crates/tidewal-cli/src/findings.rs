@@ -23,12 +23,12 @@ pub fn status(survey: &Survey) -> ExitCode {
 
 /// A mistyped name must not look like a sound, empty log. Nothing is created in such a directory.
 pub fn check_is_log(dir: &Path) -> Result<(), Failure> {
-    // The library says what is wrong with a directory that cannot be listed.
+    // The library says what is wrong with a directory that cannot be listed, or not to its end.
     let Ok(mut files) = fs::read_dir(dir) else {
         return Ok(());
     };
     let is_of_log = |file: fs::DirEntry| file.file_name().to_str().is_some_and(is_name_of_log);
-    match files.any(|file| file.is_ok_and(is_of_log)) {
+    match files.any(|file| file.map_or(true, is_of_log)) {
         true => Ok(()),
         false => Err(Failure::Other(
             format!(
@@ -43,7 +43,8 @@ pub fn check_is_log(dir: &Path) -> Result<(), Failure> {
 /// Whether a file with this name shows that the directory is, or is to become, that of a log.
 fn is_name_of_log(name: &str) -> bool {
     let base = name.strip_suffix(".wal");
-    let is_segment = base.is_some_and(|base| base.parse::<u64>().is_ok() && base.len() == 20);
+    let is_number = |base: &str| base.len() == 20 && base.bytes().all(|byte| byte.is_ascii_digit());
+    let is_segment = base.is_some_and(is_number);
     is_segment || name == "LOCK" || name == "RESTORING"
 }
 

@@ -196,7 +196,7 @@ impl<S: State> Applier<S> {
                 }
                 Err(error) => {
                     if matches!(error, tidewal::Error::StorageFull(_)) {
-                        core.asks.ask_because_full();
+                        core.requests.request_because_full();
                     }
                     self.answers.push(work.refuse(error.into()));
                 }
@@ -208,7 +208,7 @@ impl<S: State> Applier<S> {
         }
         drop(machine);
         core.note_applied(records, record_bytes);
-        core.room.leave(room);
+        core.in_flight.leave(room);
         self.answers.drain(..).for_each(Answer::send);
     }
 
@@ -229,7 +229,7 @@ impl<S: State> Drop for Applier<S> {
     /// However the task ends, for example with its runtime, no caller waits for room any longer.
     /// Later submissions are answered by their closed channel.
     fn drop(&mut self) {
-        self.core.room.open();
+        self.core.in_flight.open();
     }
 }
 

@@ -6,14 +6,14 @@ use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use tidewal::Lsn;
 
-use crate::asks::Asks;
 use crate::error::{Error, Result};
+use crate::in_flight::InFlight;
 use crate::machine::Machine;
 use crate::mutants::{Mutant, is_active};
 use crate::options::{Options, SnapshotPolicy};
 use crate::reserve::Reserve;
-use crate::room::Room;
 use crate::sessions::Sessions;
+use crate::snapshot_requests::SnapshotRequests;
 use crate::state::{SnapshotFormat, State};
 use crate::stats::Stats;
 
@@ -23,8 +23,8 @@ pub(crate) struct Core<S: State> {
     applied: AtomicU64,
     /// Whether the machine has failed, so nothing more is applied.
     is_broken: AtomicBool,
-    pub(crate) room: Room,
-    pub(crate) asks: Asks,
+    pub(crate) in_flight: InFlight,
+    pub(crate) requests: SnapshotRequests,
     pub(crate) policy: SnapshotPolicy,
     pub(crate) reserve: Reserve,
     pub(crate) stats: std::sync::Mutex<Stats>,
@@ -46,8 +46,8 @@ impl<S: State> Core<S> {
             applied: AtomicU64::new(machine.applied.get()),
             machine: Locked(RwLock::new(machine)),
             is_broken: AtomicBool::new(false),
-            room: Room::new(options.in_flight_bytes),
-            asks: Asks::default(),
+            in_flight: InFlight::new(options.in_flight_bytes),
+            requests: SnapshotRequests::default(),
             policy: options.policy,
             reserve: Reserve::new(options.reserve),
             stats: std::sync::Mutex::default(),
@@ -61,10 +61,10 @@ impl<S: State> Core<S> {
         let records = records + self.records.fetch_add(records, Ordering::Relaxed);
         let bytes = bytes + self.bytes.fetch_add(bytes, Ordering::Relaxed);
         if self.policy.is_due(records, bytes) {
-            self.asks.ask_because_due();
+            self.requests.request_due();
         }
         if self.reserve.is_due(|| self.estimate()) {
-            self.asks.ask_for_space();
+            self.requests.request_space();
         }
     }
 

@@ -229,7 +229,7 @@ impl<S: State> StateMachine<S> {
     ///
     /// If the future is dropped, the snapshot may still be taken.
     pub async fn snapshot(&self) -> Result<Lsn> {
-        let answer = self.shared.core.asks.ask().await;
+        let answer = self.shared.core.requests.request().await;
         answer.unwrap_or(Err(Error::Interrupted))
     }
 
@@ -278,7 +278,7 @@ impl<S: State> StateMachine<S> {
             // An applier that has ended has nothing to answer.
             let _ = answered.await;
         }
-        self.shared.core.asks.wait_finished().await;
+        self.shared.core.requests.wait_finished().await;
         Ok(closed?)
     }
 
@@ -316,7 +316,7 @@ impl<S: State> Shared<S> {
     ) -> Result<PendingOutput<T>> {
         self.core.check()?;
         let bytes = payload.len() as u64 + COST;
-        let mut room = Some(self.core.room.enter(bytes).await);
+        let mut room = Some(self.core.in_flight.enter(bytes).await);
         let durability = match is_active(Mutant::AnsweredBeforeDurable) {
             true => Durability::Written,
             false => Durability::Durable,
@@ -329,7 +329,7 @@ impl<S: State> Shared<S> {
             submitted
         });
         let pending = pending.await?;
-        let room = room.unwrap_or_else(|| self.core.room.enter_beyond(bytes));
+        let room = room.unwrap_or_else(|| self.core.in_flight.enter_beyond(bytes));
         let (reply, answer) = oneshot::channel();
         let submitted = Submitted {
             pending,
@@ -347,7 +347,7 @@ impl<S: State> Drop for Shared<S> {
     /// Closes the log now, even while it is being truncated, so a caller that opens the directory
     /// next waits for it.
     fn drop(&mut self) {
-        self.core.asks.end();
+        self.core.requests.end();
         let mut close = pin!(Wal::clone(&self.wal).close());
         let mut context = Context::from_waker(std::task::Waker::noop());
         // Polling it once is enough for the log to close.

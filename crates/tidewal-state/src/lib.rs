@@ -78,11 +78,11 @@
 )]
 
 mod applier;
-mod asks;
 mod contents;
 mod core;
 mod error;
 mod handle;
+mod in_flight;
 mod machine;
 #[cfg(tidewal_mutants)]
 #[doc(hidden)]
@@ -93,8 +93,8 @@ mod open;
 mod options;
 mod record;
 mod reserve;
-mod room;
 mod sessions;
+mod snapshot_requests;
 mod snapshotter;
 mod state;
 mod stats;

@@ -66,12 +66,12 @@ impl<S: State> Snapshotter<S> {
             match self.next_reason() {
                 Next::Snapshot(reason) => {
                     self.serve(reason).await;
-                    self.core.asks.finish();
+                    self.core.requests.finish();
                 }
                 Next::Space => self.make_space().await,
                 Next::Wait(deadline) => {
                     // The requests and the deadline are checked in any case.
-                    let _ = timeout_at(deadline, self.core.asks.changed()).await;
+                    let _ = timeout_at(deadline, self.core.requests.changed()).await;
                 }
                 Next::End => return,
             }
@@ -80,24 +80,24 @@ impl<S: State> Snapshotter<S> {
 
     fn next_reason(&self) -> Next {
         let may_now = Instant::now() >= self.not_before;
-        let mut asked = self.core.asks.lock();
-        if asked.ended {
+        let mut requested = self.core.requests.lock();
+        if requested.ended {
             return Next::End;
         }
-        asked.waiters.retain(|waiter| !waiter.is_closed());
-        let is_urgent = asked.full && (may_now || !self.has_failed);
-        if !asked.waiters.is_empty() || is_urgent || asked.due && may_now {
-            asked.due = false;
-            asked.begun += 1;
+        requested.waiters.retain(|waiter| !waiter.is_closed());
+        let is_urgent = requested.full && (may_now || !self.has_failed);
+        if !requested.waiters.is_empty() || is_urgent || requested.due && may_now {
+            requested.due = false;
+            requested.begun += 1;
             return Next::Snapshot(Reason {
-                full: std::mem::take(&mut asked.full),
-                waiters: std::mem::take(&mut asked.waiters),
+                full: std::mem::take(&mut requested.full),
+                waiters: std::mem::take(&mut requested.waiters),
             });
         }
-        if self.core.asks.take_ask_for_space() {
+        if self.core.requests.take_request_for_space() {
             return Next::Space;
         }
-        if asked.due || asked.full {
+        if requested.due || requested.full {
             return Next::Wait(self.not_before);
         }
         Next::Wait(Instant::now() + FAR_OFF)
@@ -204,7 +204,7 @@ impl<S: State> Snapshotter<S> {
     /// while it still fits.
     async fn make_space(&self) {
         if let Err(SnapshotError::StorageFull(_)) = self.try_reserve().await {
-            self.core.asks.ask_because_full();
+            self.core.requests.request_because_full();
         }
     }
 
@@ -232,8 +232,8 @@ impl<S: State> Drop for Snapshotter<S> {
     /// However the task ends, for example with its runtime, no caller waits for a snapshot any
     /// longer.
     fn drop(&mut self) {
-        self.core.asks.end();
-        self.core.asks.finish();
+        self.core.requests.end();
+        self.core.requests.finish();
     }
 }
 

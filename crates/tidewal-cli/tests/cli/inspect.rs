@@ -111,8 +111,9 @@ fn a_directory_without_a_log_is_an_error_and_is_left_as_it_is() {
         "{} is not a log's directory: it has no LOCK and no segment",
         log.path()
     );
-    // Neither of them is a segment.
+    // None of them is a segment.
     fs::write(log.dir.join("1.wal"), "").unwrap();
+    fs::write(log.dir.join("+0000000000000000001.wal"), "").unwrap();
     fs::write(log.dir.join("00000000000000000007.spare"), "").unwrap();
     for arguments in [
         &["inspect"][..],
@@ -129,7 +130,7 @@ fn a_directory_without_a_log_is_an_error_and_is_left_as_it_is() {
         assert_eq!(ran.text(), "", "{arguments:?}");
     }
     let names = fs::read_dir(&log.dir).unwrap();
-    assert_eq!(names.count(), 2, "nothing was created");
+    assert_eq!(names.count(), 3, "nothing was created");
 }
 
 #[test]

@@ -14,13 +14,13 @@ use tokio::sync::Notify;
 /// woken, and take what there is when they are polled. So a future that is kept without being polled keeps
 /// nothing from others. What had to wait for its place in the log is counted beyond the bound.
 #[derive(Debug)]
-pub(crate) struct Room {
+pub(crate) struct InFlight {
     used: AtomicU64,
     max: AtomicU64,
     freed: Notify,
 }
 
-impl Room {
+impl InFlight {
     pub(crate) fn new(max: u64) -> Self {
         Self {
             used: AtomicU64::new(0),
@@ -76,7 +76,7 @@ impl Room {
 /// Room that is freed when this is dropped.
 #[derive(Debug)]
 pub(crate) struct Taken<'a> {
-    room: &'a Room,
+    room: &'a InFlight,
     bytes: u64,
 }
 

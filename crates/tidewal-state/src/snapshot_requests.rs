@@ -11,8 +11,8 @@ use crate::error::Result;
 
 /// The requests since the last snapshot began.
 #[derive(Debug, Default)]
-pub(crate) struct Asks {
-    asked: Mutex<Asked>,
+pub(crate) struct SnapshotRequests {
+    requested: Mutex<Requested>,
     /// The reserved space may be too small.
     is_small: AtomicBool,
     changed: Notify,
@@ -20,7 +20,7 @@ pub(crate) struct Asks {
 }
 
 #[derive(Debug, Default)]
-pub(crate) struct Asked {
+pub(crate) struct Requested {
     /// Requested by the policy.
     pub(crate) due: bool,
     /// Requested because the log has found the disk full.
@@ -34,34 +34,34 @@ pub(crate) struct Asked {
     pub(crate) ended: bool,
 }
 
-impl Asks {
-    pub(crate) fn ask_because_due(&self) {
-        self.change(|asked| std::mem::replace(&mut asked.due, true));
+impl SnapshotRequests {
+    pub(crate) fn request_due(&self) {
+        self.change(|requested| std::mem::replace(&mut requested.due, true));
     }
 
-    pub(crate) fn ask_because_full(&self) {
-        self.change(|asked| std::mem::replace(&mut asked.full, true));
+    pub(crate) fn request_because_full(&self) {
+        self.change(|requested| std::mem::replace(&mut requested.full, true));
     }
 
     /// Requests a check of the space that is reserved for the next snapshot.
-    pub(crate) fn ask_for_space(&self) {
+    pub(crate) fn request_space(&self) {
         if !self.is_small.swap(true, Ordering::Relaxed) {
             self.changed.notify_one();
         }
     }
 
     /// Whether that was requested since the last call.
-    pub(crate) fn take_ask_for_space(&self) -> bool {
+    pub(crate) fn take_request_for_space(&self) -> bool {
         self.is_small.swap(false, Ordering::Relaxed)
     }
 
     /// Requests a snapshot. One snapshot serves all requests made before it began.
-    pub(crate) fn ask(&self) -> oneshot::Receiver<Result<Lsn>> {
+    pub(crate) fn request(&self) -> oneshot::Receiver<Result<Lsn>> {
         let (sender, receiver) = oneshot::channel();
-        self.change(|asked| {
-            asked.waiters.retain(|waiter| !waiter.is_closed());
-            if !asked.ended {
-                asked.waiters.push(sender);
+        self.change(|requested| {
+            requested.waiters.retain(|waiter| !waiter.is_closed());
+            if !requested.ended {
+                requested.waiters.push(sender);
             }
             false
         });
@@ -71,9 +71,9 @@ impl Asks {
     /// Takes no more snapshots. Waiting callers are answered by their closed channel.
     pub(crate) fn end(&self) {
         let mut told = Vec::new();
-        self.change(|asked| {
-            told = std::mem::take(&mut asked.waiters);
-            std::mem::replace(&mut asked.ended, true)
+        self.change(|requested| {
+            told = std::mem::take(&mut requested.waiters);
+            std::mem::replace(&mut requested.ended, true)
         });
         // Dropping a channel calls a waker. A waker is code of its owner, which may call this type again.
         drop(told);
@@ -81,9 +81,9 @@ impl Asks {
 
     /// Records that the snapshot which was begun last has finished.
     pub(crate) fn finish(&self) {
-        let mut asked = self.lock();
-        asked.finished = asked.begun;
-        drop(asked);
+        let mut requested = self.lock();
+        requested.finished = requested.begun;
+        drop(requested);
         self.finished.notify_waiters();
     }
 
@@ -103,7 +103,7 @@ impl Asks {
     }
 
     /// Changes the requests. `change` returns whether it was requested already.
-    fn change(&self, change: impl FnOnce(&mut Asked) -> bool) {
+    fn change(&self, change: impl FnOnce(&mut Requested) -> bool) {
         if !change(&mut self.lock()) {
             self.changed.notify_one();
         }
@@ -114,7 +114,9 @@ impl Asks {
         self.changed.notified().await;
     }
 
-    pub(crate) fn lock(&self) -> MutexGuard<'_, Asked> {
-        self.asked.lock().unwrap_or_else(PoisonError::into_inner)
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Requested> {
+        self.requested
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
     }
 }
