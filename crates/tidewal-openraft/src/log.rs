@@ -23,7 +23,8 @@ use crate::reader::LogReader;
 ///
 /// Every future of this type can be dropped. Its records may or may not be written, in the order of
 /// the calls, and of an append's entries only the first ones may be written. The log keeps working.
-/// No call of another group waits for a future that is kept and not polled.
+/// No call of another group waits for a future that is kept and not polled. But such an append keeps
+/// the memory that it has reserved, so near the limit it can make appends of other groups fail.
 pub struct RaftLog<T: Types>(pub(crate) Log<T>);
 
 impl<T> RaftLog<T>

@@ -36,8 +36,9 @@ impl RaftLogOptions {
     /// How many bytes the entries may take in memory, as [`Held::bytes`](crate::Held::bytes) counts
     /// them. In a `RaftLogs`, the limit is for all groups together. Default: 1 GiB.
     ///
-    /// An append reserves its memory before it is submitted, so concurrent appends cannot exceed the
-    /// limit together. An append that would exceed it fails, and openraft then stops the node. A log that holds
+    /// An append reserves the memory of all its entries before it submits the first, so concurrent
+    /// appends cannot exceed the limit together, and the first to reserve is accepted if it fits. An
+    /// append that would exceed the limit fails, and openraft then stops the node. A log that holds
     /// more when it is opened, because it was written with a higher limit, can still be opened. The
     /// snapshot policy should keep the entries well below this limit.
     pub fn memory_limit(mut self, bytes: u64) -> Self {

@@ -71,8 +71,10 @@ impl<T: Types> Log<T> {
         callback: T::Flushed,
     ) -> Result<(), WriteError<T>> {
         let mut turn = self.turn().await;
-        let mut reserved = self.shared.reserve();
-        let mut chunks = Chunks::new(self.encode(&turn, entries, &mut reserved)?);
+        let (encoded, bytes) = self.encode(&turn, entries)?;
+        let reserved = self.shared.reserve(bytes, self.memory_limit);
+        let mut reserved = reserved.ok_or(WriteError::MemoryLimit(self.memory_limit))?;
+        let mut chunks = Chunks::new(encoded);
         loop {
             let chunk = chunks.take();
             if chunks.is_empty() {
@@ -83,28 +85,32 @@ impl<T: Types> Log<T> {
         }
     }
 
-    /// Checks that the entries follow the last one, reserves memory for them, and encodes them.
+    /// Checks that the entries follow the last one, and encodes them. Also returns the memory that
+    /// they take.
+    ///
+    /// It stops if there is no room for them, but reserves nothing: an append that held a part of
+    /// its memory could make another one fail, and then fail too.
     fn encode(
         &self,
         turn: &Turn<'_, T>,
         entries: impl Iterator<Item = T::Entry>,
-        reserved: &mut Reserved<'_, T>,
-    ) -> Result<Vec<Encoded<Entry<T>>>, WriteError<T>> {
-        let mut header = turn.header();
+    ) -> Result<(Records<T>, u64), WriteError<T>> {
+        let (mut header, mut bytes) = (turn.header(), 0);
         let mut last = self.memory().lock().last_entry();
         let mut all = Vec::with_capacity(entries.size_hint().0);
         for entry in entries {
             let log_id = T::log_id(&entry);
             check_order::<T>(last.replace(log_id.clone()), log_id)?;
             let (record, len) = encoding::entry(header, &entry)?;
-            if !reserved.grow(cost::<T>(len), self.memory_limit) {
+            bytes += cost::<T>(len);
+            if !self.shared.has_room(bytes, self.memory_limit) {
                 return Err(WriteError::MemoryLimit(self.memory_limit));
             }
             header.number += 1;
             let of = (entry, len);
             all.push(Encoded { record, of });
         }
-        Ok(all)
+        Ok((all, bytes))
     }
 
     /// Records a vote so that neither a crash nor damage to one page of the disk can lose it
@@ -191,6 +197,9 @@ impl<T: Types> Log<T> {
 
 /// An entry, with the length of its encoding in bytes.
 type Entry<T> = (<T as Types>::Entry, usize);
+
+/// The records of the entries of an append.
+type Records<T> = Vec<Encoded<Entry<T>>>;
 
 async fn submit_entries<T: Types>(
     turn: &mut Turn<'_, T>,

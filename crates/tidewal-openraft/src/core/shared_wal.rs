@@ -60,10 +60,18 @@ impl<T: Types> SharedWal<T> {
         self.held.load(Relaxed)
     }
 
-    /// Begins to reserve memory.
-    pub(crate) fn reserve(&self) -> Reserved<'_, T> {
+    /// Whether memory could be reserved now.
+    pub(crate) fn has_room(&self, bytes: u64, limit: u64) -> bool {
+        sum_within(limit, self.held(), bytes).is_some()
+    }
+
+    /// Reserves memory, unless all groups together would then hold more than `limit`. It is all or
+    /// nothing, so of several appends that each fit, the first gets its memory.
+    pub(crate) fn reserve(&self, bytes: u64, limit: u64) -> Option<Reserved<'_, T>> {
+        let add = |held| sum_within(limit, held, bytes);
+        self.held.fetch_update(Relaxed, Relaxed, add).ok()?;
         let shared = self;
-        Reserved { shared, bytes: 0 }
+        Some(Reserved { shared, bytes })
     }
 
     /// Changes the memory of a group. What it holds in addition was reserved before, so the total
@@ -78,14 +86,6 @@ impl<T: Types> SharedWal<T> {
 }
 
 impl<T: Types> Reserved<'_, T> {
-    /// Reserves more, unless all groups together would then hold more than `limit`.
-    pub(crate) fn grow(&mut self, bytes: u64, limit: u64) -> bool {
-        let fits = |held: u64| held.checked_add(bytes).filter(|held| *held <= limit);
-        let grown = self.shared.held.fetch_update(Relaxed, Relaxed, fits);
-        self.bytes += grown.map_or(0, |_| bytes);
-        grown.is_ok()
-    }
-
     /// An entry of this size is in the memory of a group now.
     pub(crate) fn spend(&mut self, bytes: u64) {
         self.bytes -= bytes;
@@ -96,6 +96,13 @@ impl<T: Types> Drop for Reserved<'_, T> {
     fn drop(&mut self) {
         self.shared.held.fetch_sub(self.bytes, Relaxed);
     }
+}
+
+/// `held` with `bytes` more, unless this is more than `limit`. Nothing more is allowed even if `held`
+/// is: the log can have been written with a higher limit.
+fn sum_within(limit: u64, held: u64, bytes: u64) -> Option<u64> {
+    let sum = held.checked_add(bytes)?;
+    (bytes == 0 || sum <= limit).then_some(sum)
 }
 
 impl<T: Types> Drop for SharedWal<T> {

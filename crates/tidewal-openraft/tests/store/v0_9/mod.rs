@@ -20,6 +20,8 @@ mod groups;
 mod kept;
 #[path = "../shared/layout.rs"]
 mod layout;
+#[path = "../shared/limit.rs"]
+mod limit;
 #[path = "../shared/locked.rs"]
 mod locked;
 #[path = "../shared/random.rs"]
