@@ -9,7 +9,7 @@
 //!
 //! [`Groups`] is short enough to be copied. Three rules make it correct. In [`Group::log`], a record is noted when
 //! it is submitted, with no await in between, and [`Group::settle`] applies it when it is durable, so a caller that
-//! is dropped cannot separate the log and memory. The records of a group rely on each other, so they go through one
+//! is dropped cannot separate the log and memory. The records of a group depend on each other, so they go through one
 //! ordered appender: if the disk is full, no entry is appended after a refused one, and the group continues once
 //! there is space. In [`Groups::release`], an entry is truncated only if it is durable elsewhere or no longer needed.
 //!

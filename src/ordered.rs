@@ -1,4 +1,4 @@
-//! Appends that rely on each other.
+//! Appends that depend on each other.
 
 use std::ops::RangeInclusive;
 
@@ -11,7 +11,7 @@ use crate::queue::ordered::Order;
 use crate::wal::{PendingAppend, PendingBatch, Wal};
 
 impl Wal {
-    /// A handle for appends that rely on each other: see [`OrderedAppender`].
+    /// A handle for appends that depend on each other: see [`OrderedAppender`].
     ///
     /// Any number of them, and of other producers, may use a log at the same time.
     #[must_use]
@@ -23,7 +23,7 @@ impl Wal {
     }
 }
 
-/// A handle for appends that rely on each other: once one is refused, all later ones are. Made by
+/// A handle for appends that depend on each other: once one is refused, all later ones are. Made by
 /// [`Wal::ordered`].
 ///
 /// A state machine validates each command against its state, which already includes the effects of

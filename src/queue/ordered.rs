@@ -1,4 +1,4 @@
-//! Appends that rely on each other: after the first refusal, all later ones are refused too.
+//! Appends that depend on each other: after the first refusal, all later ones are refused too.
 //!
 //! Each append of such a sequence carries its [`Order`] to the writer, which knows what it refuses
 //! after it was in the queue. The caller knows what is refused before that. The two causes are kept

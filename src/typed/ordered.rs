@@ -1,4 +1,4 @@
-//! Appends of values that rely on each other.
+//! Appends of values that depend on each other.
 
 use std::borrow::Borrow;
 use std::fmt;
@@ -16,7 +16,7 @@ use crate::typed::{Logged, TypedWal};
 use crate::wal::{PendingAppend, PendingBatch};
 
 impl<T: Logged> TypedWal<T> {
-    /// A handle for appends that rely on each other: see [`OrderedAppender`].
+    /// A handle for appends that depend on each other: see [`OrderedAppender`].
     #[must_use]
     pub fn ordered(&self) -> TypedOrderedAppender<T> {
         TypedOrderedAppender {

@@ -1,4 +1,4 @@
-//! Appends that rely on each other, on a disk that is sometimes full (promise P9).
+//! Appends that depend on each other, on a disk that is sometimes full (promise P9).
 //!
 //! The owners of ordered appenders submit records of all sizes, so a record that needs another
 //! segment is refused while a smaller one after it would fit. Of the records of each appender,
