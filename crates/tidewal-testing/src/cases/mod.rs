@@ -2,8 +2,8 @@
 //! corpora without a fuzzer.
 //!
 //! Each target turns bytes into the files of a directory, lets the log read them on the simulated disk,
-//! and checks what has to hold for *any* files ([`check`]), including that the log reads what
-//! `docs/format.md` says is there: [`format`] and [`reader`] are written from that document, and use
+//! and checks what has to hold for *any* files (`check`), including that the log reads what
+//! `docs/format.md` says is there: [`mod@format`] and [`reader`] are written from that document, and use
 //! nothing of the crate. `edits` checks besides what `docs/durability.md` promises for a log that was
 //! sound once.
 //!
