@@ -112,6 +112,9 @@ fn a_kept_append_does_not_stop_other_groups_from_being_carried_forward() {
     });
 }
 
+/// `RaftLog`: "But such an append keeps the memory that it has reserved, so near the limit it can make
+/// appends of other groups fail."
+///
 /// Appends that wait for room in the queue have reserved their memory, so no others can take it. They
 /// were counted only when they were submitted, and passed the limit together.
 #[test]
