@@ -251,11 +251,12 @@ fn open(location: &Location) -> Result<Dir, IoFailure> {
 }
 
 /// Refuses a directory with other files before the lock file is created in it. A directory that holds nothing of a log
-/// would look like one with that file.
+/// would look like one with that file. A directory with a segment is a log's already, and may be locked.
 #[cfg(feature = "import")]
 fn check_before_lock(dir: &Dir) -> Result<()> {
     let files = files(dir)?;
-    match files.iter().any(|name| name == names::LOCK) {
+    let is_of_log = |name: &String| name == names::LOCK || names::parse_segment(name).is_some();
+    match files.iter().any(is_of_log) {
         true => Ok(()),
         false => leftovers(dir, files).map(drop),
     }
