@@ -49,7 +49,7 @@ impl Locator for DiskPath {
 
     #[cfg(not(unix))]
     fn open(&self, opening: Opening) -> Result<Arc<dyn Backend>, IoFailure> {
-        let opened = elsewhere::PathDir::open(&self.absolute, &self.shown, opening)?;
+        let opened = without_openat::PathDir::open(&self.absolute, &self.shown, opening)?;
         Ok(Arc::new(opened))
     }
 }
