@@ -22,48 +22,26 @@ use bytes::Bytes;
 use futures::future::join_all;
 use tidewal::{Lsn, Wal};
 use tidewal_benches::cold::{bytes_from_disk, evict, finished_segments};
-use tidewal_benches::figures::{float, number, quantile, spread};
+use tidewal_benches::figures::{Scale, float, number, quantile, spread};
 use tidewal_benches::{KIB, MIB, is_test, scratch};
 
 fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");
-    runtime.block_on(catch_up(&Scale::from_args()));
+    let mib = if is_test() { 8 } else { number("--mib", 2048) };
+    runtime.block_on(catch_up(&Scale::from_args(), mib));
 }
 
-struct Scale {
-    rounds: usize,
-    slice: Duration,
-    mib: u64,
-}
-
-impl Scale {
-    fn from_args() -> Self {
-        if is_test() {
-            return Self {
-                rounds: 1,
-                slice: Duration::from_millis(200),
-                mib: 8,
-            };
-        }
-        Self {
-            rounds: usize::try_from(number("--rounds", 7)).expect("few rounds"),
-            slice: Duration::from_secs(number("--seconds", 3)),
-            mib: number("--mib", 2048),
-        }
-    }
-}
-
-async fn catch_up(scale: &Scale) {
+async fn catch_up(scale: &Scale, mib: u64) {
     let dir = scratch();
     let wal = Wal::open(dir.path()).await.expect("a log can be opened");
-    let records = fill(&wal, scale.mib).await;
+    let records = fill(&wal, mib).await;
     wal.rotate().await.expect("there is room");
     let log = Behind {
         files: finished_segments(dir.path()),
         wal,
         records,
     };
-    println!("\ncatching up over {} MiB, records of 4 KiB", scale.mib);
+    println!("\ncatching up over {mib} MiB, records of 4 KiB");
     for cache in Cache::ALL {
         alone(scale, &log, cache).await;
     }

@@ -17,33 +17,13 @@ use std::time::{Duration, Instant};
 use bytes::Bytes;
 use futures::future::join_all;
 use tidewal::{Lsn, Wal};
-use tidewal_benches::figures::{float, median, number, quantile, spread};
-use tidewal_benches::{MIB, is_test, scratch};
+use tidewal_benches::figures::{Scale, float, median, quantile, spread};
+use tidewal_benches::{MIB, scratch};
 use tokio::task::JoinHandle;
 
 fn main() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime can be made");
     runtime.block_on(cost_and_lag(&Scale::from_args()));
-}
-
-struct Scale {
-    rounds: usize,
-    slice: Duration,
-}
-
-impl Scale {
-    fn from_args() -> Self {
-        if is_test() {
-            return Self {
-                rounds: 1,
-                slice: Duration::from_millis(200),
-            };
-        }
-        Self {
-            rounds: usize::try_from(number("--rounds", 7)).expect("few rounds"),
-            slice: Duration::from_secs(number("--seconds", 3)),
-        }
-    }
 }
 
 const FOLLOWERS: [usize; 3] = [0, 1, 10];

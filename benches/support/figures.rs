@@ -1,4 +1,8 @@
-//! Medians and quantiles, and numbers behind flags of the command line.
+//! Medians and quantiles, and what the command line says about rounds.
+
+use std::time::Duration;
+
+use crate::is_test;
 
 /// Median (least..most).
 pub fn spread(values: &[f64]) -> String {
@@ -39,4 +43,27 @@ fn value(flag: &str) -> Option<String> {
     std::env::args()
         .skip_while(|argument| argument != flag)
         .nth(1)
+}
+
+/// How often and how long a benchmark of rounds measures.
+pub struct Scale {
+    pub rounds: usize,
+    /// The time of one load.
+    pub slice: Duration,
+}
+
+impl Scale {
+    /// `--rounds` (7) and `--seconds` (3), or one short round in a test.
+    pub fn from_args() -> Self {
+        if is_test() {
+            return Self {
+                rounds: 1,
+                slice: Duration::from_millis(200),
+            };
+        }
+        Self {
+            rounds: usize::try_from(number("--rounds", 7)).expect("few rounds"),
+            slice: Duration::from_secs(number("--seconds", 3)),
+        }
+    }
 }
