@@ -1,13 +1,13 @@
 //! The task that applies durable commands in the order of the log, and then answers.
 //!
 //! It owns the submitted commands, so a dropped caller leaves no gap. One group commit wakes this
-//! task once. It applies the whole group under one lock, and then wakes the callers.
+//! task once. It applies what is durable under one lock, and then wakes the callers.
 
-use std::collections::{BTreeMap, VecDeque};
-use std::future::poll_fn;
+use std::collections::BTreeMap;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use tidewal::{Lsn, PendingAppend};
 use tokio::sync::{mpsc, oneshot};
@@ -19,7 +19,10 @@ use crate::mutants::{Mutant, is_active};
 use crate::sessions::{Limits, RequestId, SessionId};
 use crate::state::State;
 
-pub(crate) type Sender<T> = oneshot::Sender<Result<T>>;
+/// Errors are boxed, because most answers are outputs, and many are in flight.
+pub(crate) type Boxed<T> = Result<T, Box<Error>>;
+
+pub(crate) type Sender<T> = oneshot::Sender<Boxed<T>>;
 
 /// A record that was submitted to the log, and the work to do once it is durable.
 pub(crate) struct Submitted<S: State> {
@@ -44,24 +47,31 @@ pub(crate) enum Message<S: State> {
 
 /// An answer that is sent after the lock is released.
 enum Answer<S: State> {
-    One(Sender<S::Output>, Result<S::Output>),
-    Many(Sender<Vec<S::Output>>, Result<Vec<S::Output>>),
-    Session(Sender<SessionId>, Result<SessionId>),
+    One(Sender<S::Output>, Boxed<S::Output>),
+    Many(Sender<Vec<S::Output>>, Boxed<Vec<S::Output>>),
+    Session(Sender<SessionId>, Boxed<SessionId>),
 }
 
 impl<S: State> Work<S> {
     fn apply(self, machine: &mut Machine<S>, lsn: Lsn) -> Answer<S> {
         match self {
-            Self::Command(command, reply) => Answer::One(reply, machine.command(lsn, command)),
-            Self::Request(id, command, reply) => {
-                Answer::One(reply, machine.request(lsn, id, command))
+            Self::Command(command, reply) => {
+                Answer::One(reply, machine.command(lsn, command).map_err(Box::new))
             }
-            Self::Batch(commands, reply) => Answer::Many(reply, machine.batch(lsn, commands)),
-            Self::Session(limits, reply) => Answer::Session(reply, machine.session(lsn, limits)),
+            Self::Request(id, command, reply) => {
+                Answer::One(reply, machine.request(lsn, id, command).map_err(Box::new))
+            }
+            Self::Batch(commands, reply) => {
+                Answer::Many(reply, machine.batch(lsn, commands).map_err(Box::new))
+            }
+            Self::Session(limits, reply) => {
+                Answer::Session(reply, machine.session(lsn, limits).map_err(Box::new))
+            }
         }
     }
 
     fn refuse(self, error: Error) -> Answer<S> {
+        let error = Box::new(error);
         match self {
             Self::Command(_, reply) | Self::Request(_, _, reply) => Answer::One(reply, Err(error)),
             Self::Batch(_, reply) => Answer::Many(reply, Err(error)),
@@ -85,138 +95,166 @@ impl<S: State> Answer<S> {
 pub(crate) struct Applier<S: State> {
     core: Arc<Core<S>>,
     messages: mpsc::UnboundedReceiver<Message<S>>,
-    /// The received messages, in order of arrival.
-    received: VecDeque<Message<S>>,
-    buffer: Vec<Message<S>>,
+    /// The record that was received last, until the log has answered.
+    unanswered: Option<Submitted<S>>,
     /// Durable records that arrived before one with a lower LSN: a caller's thread was interrupted
     /// between the log and this task.
     early: BTreeMap<Lsn, Work<S>>,
     answers: Vec<Answer<S>>,
 }
 
-/// The log's answers to the records of a group, in order of arrival.
-type Group<S> = Vec<(tidewal::Result<Lsn>, u64, Work<S>)>;
+/// What comes next, in order of arrival.
+enum Next<S: State> {
+    Record(Answered<S>),
+    Barrier(oneshot::Sender<()>),
+    /// No handle is left, and everything was answered.
+    End,
+}
+
+/// A record that the log has answered.
+struct Answered<S: State> {
+    outcome: tidewal::Result<Lsn>,
+    bytes: u64,
+    work: Work<S>,
+}
+
+/// Sums over a group of answered records.
+#[derive(Default)]
+struct Sums {
+    answered: usize,
+    room: u64,
+    applied: u64,
+    applied_bytes: u64,
+}
 
 impl<S: State> Applier<S> {
     pub(crate) fn new(core: Arc<Core<S>>, messages: mpsc::UnboundedReceiver<Message<S>>) -> Self {
         Self {
             core,
             messages,
-            received: VecDeque::new(),
-            buffer: Vec::new(),
+            unanswered: None,
             early: BTreeMap::new(),
             answers: Vec::new(),
         }
     }
 
     /// Runs until no handle is left and everything was answered.
-    pub(crate) async fn run(mut self) {
-        let mut group = Vec::new();
-        loop {
-            let mut barrier = None;
-            let more = poll_fn(|context| self.poll_group(context, &mut group, &mut barrier)).await;
-            self.apply(&mut group);
-            if let Some(barrier) = barrier {
-                // The waiting caller may have been dropped.
-                let _ = barrier.send(());
-            }
-            if !more {
-                return;
-            }
-        }
+    ///
+    /// Without tokio's budget, which would end a group after 128 messages. It is not needed: the
+    /// log answers only what is durable, so this task soon waits for a sync.
+    pub(crate) fn run(mut self) -> impl Future<Output = ()> {
+        tokio::task::unconstrained(async move { while self.serve().await {} })
     }
 
-    /// Waits for records that the log has answered, and takes all of them. Returns `false` after
-    /// the last one.
-    fn poll_group(
-        &mut self,
-        context: &mut Context<'_>,
-        group: &mut Group<S>,
-        barrier: &mut Option<oneshot::Sender<()>>,
-    ) -> Poll<bool> {
-        while group.len() < GROUP_MAX {
-            let Some(message) = self.received.pop_front() else {
-                match self
-                    .messages
-                    .poll_recv_many(context, &mut self.buffer, GROUP_MAX)
-                {
-                    Poll::Ready(0) => return Poll::Ready(false),
-                    Poll::Ready(_) => self.received.extend(self.buffer.drain(..)),
-                    Poll::Pending => break,
-                }
-                continue;
-            };
-            let mut submitted = match message {
-                Message::Submitted(submitted) => submitted,
-                Message::Barrier(sender) => {
-                    *barrier = Some(sender);
-                    return Poll::Ready(true);
-                }
-            };
-            match Pin::new(&mut submitted.pending).poll(context) {
-                Poll::Ready(outcome) => group.push((outcome, submitted.bytes, submitted.work)),
-                Poll::Pending => {
-                    self.received.push_front(Message::Submitted(submitted));
-                    break;
-                }
-            }
+    /// Applies and answers a group of records. Returns `false` after the last one.
+    async fn serve(&mut self) -> bool {
+        let after = poll_fn(|context| {
+            let first = ready!(self.poll_next(context));
+            Poll::Ready(self.apply_group(first, context))
+        });
+        let after = after.await;
+        // The lock is free: callers may query at once.
+        self.answers.drain(..).for_each(Answer::send);
+        if let Some(Next::Barrier(barrier)) = after {
+            // The waiting caller may have been dropped.
+            let _ = barrier.send(());
+            return true;
         }
-        if group.is_empty() {
-            Poll::Pending
-        } else {
-            Poll::Ready(true)
-        }
+        !matches!(after, Some(Next::End))
     }
 
-    /// Applies a group under one lock. The answers are sent afterwards, because callers may query
-    /// at once.
-    fn apply(&mut self, group: &mut Group<S>) {
-        if group.is_empty() {
-            return;
-        }
-        if is_active(Mutant::ApplyOrderSwapped) {
-            group.reverse();
-        }
-        let (mut records, mut record_bytes, mut room) = (0, 0, 0);
+    fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Next<S>> {
+        let mut submitted = match self.unanswered.take() {
+            Some(submitted) => submitted,
+            None => match ready!(self.messages.poll_recv(context)) {
+                Some(Message::Submitted(submitted)) => submitted,
+                Some(Message::Barrier(sender)) => return Poll::Ready(Next::Barrier(sender)),
+                None => return Poll::Ready(Next::End),
+            },
+        };
+        let Poll::Ready(outcome) = Pin::new(&mut submitted.pending).poll(context) else {
+            self.unanswered = Some(submitted);
+            return Poll::Pending;
+        };
+        let Submitted { bytes, work, .. } = submitted;
+        Poll::Ready(Next::Record(Answered {
+            outcome,
+            bytes,
+            work,
+        }))
+    }
+
+    /// Applies records under one lock, from `first` on, as far as the log has answered. Returns
+    /// what comes after them, if that is not a record.
+    fn apply_group(&mut self, first: Next<S>, context: &mut Context<'_>) -> Option<Next<S>> {
         let core = Arc::clone(&self.core);
         let mut machine = core.machine.write();
-        for (outcome, bytes, work) in group.drain(..) {
-            room += bytes;
-            match outcome {
-                Ok(lsn) => {
-                    records += 1;
-                    record_bytes += bytes;
-                    let is_next = lsn == machine.applied.next();
-                    if is_next || is_active(Mutant::ApplyOrderSwapped) {
-                        self.answers.push(work.apply(&mut machine, lsn));
-                    } else {
-                        self.early.insert(lsn, work);
-                    }
-                    self.apply_in_order(&mut machine);
-                }
-                Err(error) => {
-                    if matches!(error, tidewal::Error::StorageFull(_)) {
-                        core.requests.request_because_full();
-                    }
-                    self.answers.push(work.refuse(error.into()));
-                }
-            }
+        let mut sums = Sums::default();
+        let mut next = Some(first);
+        while let Some(Next::Record(record)) = next {
+            self.settle(&mut machine, &mut sums, record);
+            next = self.next_in_group(&sums, context);
         }
+        self.apply_early(&mut machine);
         core.note_place(machine.applied);
         if machine.broken.is_some() {
             core.note_broken();
         }
         drop(machine);
-        core.note_applied(records, record_bytes);
-        core.in_flight.leave(room);
-        self.answers.drain(..).for_each(Answer::send);
+        core.note_applied(sums.applied, sums.applied_bytes);
+        core.in_flight.leave(sums.room);
+        next
+    }
+
+    fn next_in_group(&mut self, sums: &Sums, context: &mut Context<'_>) -> Option<Next<S>> {
+        if sums.answered == GROUP_MAX {
+            return None;
+        }
+        match self.poll_next(context) {
+            Poll::Ready(next) => Some(next),
+            Poll::Pending => None,
+        }
+    }
+
+    /// Applies a record, or refuses its caller as the log did.
+    fn settle(&mut self, machine: &mut Machine<S>, sums: &mut Sums, record: Answered<S>) {
+        sums.answered += 1;
+        sums.room += record.bytes;
+        match record.outcome {
+            Ok(lsn) => {
+                sums.applied += 1;
+                sums.applied_bytes += record.bytes;
+                self.apply(machine, lsn, record.work);
+            }
+            Err(error) => {
+                if matches!(error, tidewal::Error::StorageFull(_)) {
+                    self.core.requests.request_because_full();
+                }
+                self.answers.push(record.work.refuse(error.into()));
+            }
+        }
+    }
+
+    fn apply(&mut self, machine: &mut Machine<S>, lsn: Lsn, work: Work<S>) {
+        let is_next = match is_active(Mutant::ApplyOrderSwapped) {
+            // Every second record of a group waits for the one after it.
+            true => !self.early.is_empty(),
+            false => lsn == machine.applied.next(),
+        };
+        if is_next {
+            self.answers.push(work.apply(machine, lsn));
+            self.apply_early(machine);
+        } else {
+            self.early.insert(lsn, work);
+        }
     }
 
     /// Applies the early records whose turn it is.
-    fn apply_in_order(&mut self, machine: &mut Machine<S>) {
+    fn apply_early(&mut self, machine: &mut Machine<S>) {
         while let Some(entry) = self.early.first_entry() {
             let is_next = *entry.key() == machine.applied.next();
-            if !is_next && machine.broken.is_none() {
+            let is_swapped = is_active(Mutant::ApplyOrderSwapped);
+            if !is_next && !is_swapped && machine.broken.is_none() {
                 return;
             }
             let (lsn, work) = entry.remove_entry();
@@ -234,4 +272,4 @@ impl<S: State> Drop for Applier<S> {
 }
 
 /// The most records that are applied before callers get their answers and queries get the lock.
-const GROUP_MAX: usize = 1024;
+const GROUP_MAX: usize = 256;

@@ -8,14 +8,14 @@ use std::task::{Context, Poll};
 
 use bytes::Bytes;
 use tidewal::snapshot::Snapshot;
-use tidewal::{Durability, Lsn, Wal};
+use tidewal::{Lsn, PendingAppend, TrySubmitError, Wal};
 use tokio::sync::{mpsc, oneshot};
 
-use crate::applier::{Applier, Message, Sender, Submitted, Work};
+use crate::applier::{Applier, Boxed, Message, Sender, Submitted, Work};
 use crate::core::Core;
 use crate::error::{Error, Result};
+use crate::in_flight::Taken;
 use crate::machine::{Machine, answer_known};
-use crate::mutants::{Mutant, is_active};
 use crate::options::Options;
 use crate::record;
 use crate::sessions::{Limits, RequestId, SessionId};
@@ -316,12 +316,38 @@ impl<S: State> Shared<S> {
     ) -> Result<PendingOutput<T>> {
         self.core.check()?;
         let bytes = payload.len() as u64 + COST;
-        let mut room = Some(self.core.in_flight.enter(bytes).await);
-        let durability = match is_active(Mutant::AnsweredBeforeDurable) {
-            true => Durability::Written,
-            false => Durability::Durable,
+        let payload = match self.try_submit(payload, bytes)? {
+            Ok((pending, room)) => return Ok(self.hand_over(pending, room, work)),
+            Err(payload) => payload,
         };
-        let mut submit = pin!(self.wal.submit_with(payload, durability));
+        // In a box, so that the futures of callers that find room are small.
+        let (pending, room) = Box::pin(self.wait_and_submit(payload, bytes)).await?;
+        Ok(self.hand_over(pending, room, work))
+    }
+
+    /// Submits a record, if there is room for it. Otherwise returns the payload.
+    fn try_submit(
+        &self,
+        payload: Bytes,
+        bytes: u64,
+    ) -> Result<Result<(PendingAppend, Taken<'_>), Bytes>> {
+        let Some(room) = self.core.in_flight.try_enter(bytes) else {
+            return Ok(Err(payload));
+        };
+        match self.wal.try_submit(payload) {
+            Ok(pending) => Ok(Ok((pending, room))),
+            Err(TrySubmitError::Full(payload)) => Ok(Err(payload)),
+            Err(error) => Err(tidewal::Error::from(error).into()),
+        }
+    }
+
+    async fn wait_and_submit(
+        &self,
+        payload: Bytes,
+        bytes: u64,
+    ) -> Result<(PendingAppend, Taken<'_>)> {
+        let mut room = Some(self.core.in_flight.enter(bytes).await);
+        let mut submit = pin!(self.wal.submit(payload));
         let pending = poll_fn(|context| {
             let submitted = submit.as_mut().poll(context);
             // It waits for room in the log's queue, and may never be polled again.
@@ -330,16 +356,26 @@ impl<S: State> Shared<S> {
         });
         let pending = pending.await?;
         let room = room.unwrap_or_else(|| self.core.in_flight.enter_beyond(bytes));
+        Ok((pending, room))
+    }
+
+    /// Hands a record that is in the log's queue to the applier.
+    fn hand_over<T>(
+        &self,
+        pending: PendingAppend,
+        room: Taken<'_>,
+        work: impl FnOnce(Sender<T>) -> Work<S>,
+    ) -> PendingOutput<T> {
         let (reply, answer) = oneshot::channel();
         let submitted = Submitted {
             pending,
-            bytes,
+            bytes: room.bytes(),
             work: work(reply),
         };
         if self.applier.send(Message::Submitted(submitted)).is_ok() {
             room.hand_over();
         }
-        Ok(PendingOutput(answer))
+        PendingOutput(answer)
     }
 }
 
@@ -383,14 +419,17 @@ impl<S: State> fmt::Debug for StateMachine<S> {
 /// [`Poisoned`](tidewal::Error::Poisoned). See [`Error::is_outcome_unknown`].
 #[must_use = "only the output says whether and when the command is durable"]
 #[derive(Debug)]
-pub struct PendingOutput<T>(oneshot::Receiver<Result<T>>);
+pub struct PendingOutput<T>(oneshot::Receiver<Boxed<T>>);
 
 impl<T> Future for PendingOutput<T> {
     type Output = Result<T>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let answer = Pin::new(&mut self.0).poll(context);
-        answer.map(|answer| answer.unwrap_or(Err(Error::Interrupted)))
+        answer.map(|answer| match answer {
+            Ok(answer) => answer.map_err(|error| *error),
+            Err(_) => Err(Error::Interrupted),
+        })
     }
 }
 

@@ -44,7 +44,8 @@ impl InFlight {
         }
     }
 
-    fn try_enter(&self, bytes: u64) -> Option<Taken<'_>> {
+    /// Takes room for `bytes`, if there is any.
+    pub(crate) fn try_enter(&self, bytes: u64) -> Option<Taken<'_>> {
         let fits = |used: u64| {
             let has_room = used == 0 || used < self.max.load(Ordering::Relaxed);
             has_room.then(|| used.saturating_add(bytes))
@@ -81,6 +82,10 @@ pub(crate) struct Taken<'a> {
 }
 
 impl Taken<'_> {
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
     /// Leaves it to other code to free the room.
     pub(crate) fn hand_over(self) {
         std::mem::forget(self);

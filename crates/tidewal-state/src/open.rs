@@ -3,12 +3,13 @@
 use std::path::Path;
 
 use tidewal::snapshot::{LockedDir, Snapshot, SnapshotError, SnapshotFile, SnapshotState};
-use tidewal::{Lsn, Recovery};
+use tidewal::{Durability, Lsn, Recovery, WalOptions};
 
 use crate::contents;
 use crate::error::{Error, Result};
 use crate::handle::StateMachine;
 use crate::machine::Machine;
+use crate::mutants::{Mutant, is_active};
 use crate::options::Options;
 use crate::record;
 use crate::state::State;
@@ -54,7 +55,7 @@ impl<S: State> Options<S> {
     /// If the future is dropped before it completes, nothing is open, and the directory is unlocked
     /// shortly afterwards.
     pub async fn open(self, dir: impl AsRef<Path>) -> Result<StateMachine<S>> {
-        let locked = self.log.clone().lock(dir).await?;
+        let locked = self.log_options().lock(dir).await?;
         start(locked, self).await
     }
 
@@ -69,8 +70,20 @@ impl<S: State> Options<S> {
         disk: &tidewal::sim::SimDisk,
         dir: impl AsRef<Path>,
     ) -> Result<StateMachine<S>> {
-        let locked = self.log.clone().lock_on(disk, dir).await?;
+        let locked = self.log_options().lock_on(disk, dir).await?;
         start(locked, self).await
+    }
+}
+
+impl<S: State> Options<S> {
+    /// Commands are durable, whatever the options of the log say.
+    fn log_options(&self) -> WalOptions {
+        self.log
+            .clone()
+            .durability(match is_active(Mutant::AnsweredBeforeDurable) {
+                true => Durability::Written,
+                false => Durability::Durable,
+            })
     }
 }
 

@@ -1,7 +1,7 @@
 //! Random commands, batches, requests, snapshots, queries, and futures that are dropped or kept, with full disks,
 //! failing calls, power cuts and kills: five lives each, checked against a model.
 //!
-//! `TIDEWAL_STATE_SEEDS=n` runs n seeds, `TIDEWAL_STATE_SEED=n` repeats one.
+//! `TIDEWAL_STATE_CUTS=n` runs seeds until n cuts, `TIDEWAL_STATE_SEED=n` repeats one.
 
 use std::cell::RefCell;
 use std::future::Future;
@@ -28,9 +28,11 @@ fn five_lives_through_power_cuts() {
         live(seed);
         return;
     }
-    let seeds = number("TIDEWAL_STATE_SEEDS").unwrap_or(150);
-    let mut deaths = Deaths::default();
-    for seed in 0..seeds {
+    let cuts = number("TIDEWAL_STATE_CUTS").unwrap_or(500);
+    let (mut seeds, mut deaths) = (0, Deaths::default());
+    while deaths.cuts < cuts {
+        let seed = seeds;
+        seeds += 1;
         let lived = std::panic::catch_unwind(|| live(seed));
         let lived = lived.unwrap_or_else(|_| panic!("TIDEWAL_STATE_SEED={seed} fails"));
         deaths.cuts += lived.cuts;
