@@ -8,7 +8,7 @@ use crate::error::IoFailure;
 use crate::executor::Executor;
 use crate::queue::Progress;
 
-/// Leaves the disk to the log for as long as the last piece of the snapshot took.
+/// Leaves the disk to the log for twice as long as the last piece of the snapshot took.
 ///
 /// A snapshot written at full speed keeps a disk and a processor busy: p99 of 64 producers was 16 to 24 times
 /// as long (`docs/benchmarks.md`, "State machine"). If nothing is appended, there are no pauses.
@@ -39,7 +39,7 @@ impl Pace {
             return Duration::ZERO;
         }
         self.progress.mark_unchanged();
-        took.min(PAUSE_MAX)
+        took.saturating_mul(2).min(PAUSE_MAX)
     }
 }
 
@@ -62,7 +62,7 @@ mod tests {
         assert_eq!(pace.pause_after(took), Duration::ZERO);
 
         log.send_modify(|progress| progress.durable = Lsn::FIRST);
-        assert_eq!(pace.pause_after(took), took);
+        assert_eq!(pace.pause_after(took), took * 2);
         assert_eq!(pace.pause_after(took), Duration::ZERO);
 
         log.send_modify(|progress| progress.durable = Lsn::FIRST.next());
