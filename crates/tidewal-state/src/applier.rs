@@ -1,10 +1,11 @@
 //! The task that applies durable commands in the order of the log, and then answers.
 //!
 //! It owns the submitted commands, so a dropped caller leaves no gap. One group commit wakes this
-//! task once. It applies what is durable under one lock, and then wakes the callers.
+//! task once. The task applies what is durable, up to 128 records under one lock, and then wakes
+//! their callers.
 
 use std::collections::BTreeMap;
-use std::future::{Future, poll_fn};
+use std::future::poll_fn;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
@@ -101,13 +102,15 @@ pub(crate) struct Applier<S: State> {
     /// between the log and this task.
     early: BTreeMap<Lsn, Work<S>>,
     answers: Vec<Answer<S>>,
+    /// Answered once no record is early.
+    barriers: Vec<oneshot::Sender<()>>,
 }
 
 /// What comes next, in order of arrival.
 enum Next<S: State> {
     Record(Answered<S>),
     Barrier(oneshot::Sender<()>),
-    /// No handle is left, and everything was answered.
+    /// No handle is left, and no record is unanswered.
     End,
 }
 
@@ -121,7 +124,6 @@ struct Answered<S: State> {
 /// Sums over a group of answered records.
 #[derive(Default)]
 struct Sums {
-    answered: usize,
     room: u64,
     applied: u64,
     applied_bytes: u64,
@@ -135,32 +137,43 @@ impl<S: State> Applier<S> {
             unanswered: None,
             early: BTreeMap::new(),
             answers: Vec::new(),
+            barriers: Vec::new(),
         }
     }
 
     /// Runs until no handle is left and everything was answered.
-    ///
-    /// Without tokio's budget, which would end a group after 128 messages. It is not needed: the
-    /// log answers only what is durable, so this task soon waits for a sync.
-    pub(crate) fn run(mut self) -> impl Future<Output = ()> {
-        tokio::task::unconstrained(async move { while self.serve().await {} })
+    pub(crate) async fn run(mut self) {
+        loop {
+            let is_end = poll_fn(|context| self.poll_group(context)).await;
+            // The lock is free: callers may query at once.
+            self.answers.drain(..).for_each(Answer::send);
+            if self.early.is_empty() {
+                for barrier in self.barriers.drain(..) {
+                    // The waiting caller may have been dropped.
+                    let _ = barrier.send(());
+                }
+            }
+            if is_end {
+                return;
+            }
+        }
     }
 
-    /// Applies and answers a group of records. Returns `false` after the last one.
-    async fn serve(&mut self) -> bool {
-        let after = poll_fn(|context| {
-            let first = ready!(self.poll_next(context));
-            Poll::Ready(self.apply_group(first, context))
-        });
-        let after = after.await;
-        // The lock is free: callers may query at once.
-        self.answers.drain(..).for_each(Answer::send);
-        if let Some(Next::Barrier(barrier)) = after {
-            // The waiting caller may have been dropped.
-            let _ = barrier.send(());
-            return true;
+    /// Waits for records that the log has answered, and applies a group of them. Returns whether
+    /// the end comes after them.
+    ///
+    /// Tokio's budget ends a group after 128 records at the latest, and other tasks get their turn.
+    /// Otherwise a slow `apply` could keep them waiting for as long as records come.
+    fn poll_group(&mut self, context: &mut Context<'_>) -> Poll<bool> {
+        let next = match ready!(self.poll_next(context)) {
+            Next::Record(first) => self.apply_group(first, context),
+            next => Some(next),
+        };
+        if let Some(Next::Barrier(barrier)) = next {
+            self.barriers.push(barrier);
+            return Poll::Ready(false);
         }
-        !matches!(after, Some(Next::End))
+        Poll::Ready(matches!(next, Some(Next::End)))
     }
 
     fn poll_next(&mut self, context: &mut Context<'_>) -> Poll<Next<S>> {
@@ -186,14 +199,17 @@ impl<S: State> Applier<S> {
 
     /// Applies records under one lock, from `first` on, as far as the log has answered. Returns
     /// what comes after them, if that is not a record.
-    fn apply_group(&mut self, first: Next<S>, context: &mut Context<'_>) -> Option<Next<S>> {
+    fn apply_group(&mut self, first: Answered<S>, context: &mut Context<'_>) -> Option<Next<S>> {
         let core = Arc::clone(&self.core);
         let mut machine = core.machine.write();
         let mut sums = Sums::default();
-        let mut next = Some(first);
+        let mut next = Some(Next::Record(first));
         while let Some(Next::Record(record)) = next {
             self.settle(&mut machine, &mut sums, record);
-            next = self.next_in_group(&sums, context);
+            next = match self.poll_next(context) {
+                Poll::Ready(next) => Some(next),
+                Poll::Pending => None,
+            };
         }
         self.apply_early(&mut machine);
         core.note_place(machine.applied);
@@ -206,19 +222,8 @@ impl<S: State> Applier<S> {
         next
     }
 
-    fn next_in_group(&mut self, sums: &Sums, context: &mut Context<'_>) -> Option<Next<S>> {
-        if sums.answered == GROUP_MAX {
-            return None;
-        }
-        match self.poll_next(context) {
-            Poll::Ready(next) => Some(next),
-            Poll::Pending => None,
-        }
-    }
-
     /// Applies a record, or refuses its caller as the log did.
     fn settle(&mut self, machine: &mut Machine<S>, sums: &mut Sums, record: Answered<S>) {
-        sums.answered += 1;
         sums.room += record.bytes;
         match record.outcome {
             Ok(lsn) => {
@@ -271,5 +276,101 @@ impl<S: State> Drop for Applier<S> {
     }
 }
 
-/// The most records that are applied before callers get their answers and queries get the lock.
-const GROUP_MAX: usize = 256;
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::pin::pin;
+
+    use bytes::Bytes;
+    use futures::poll;
+    use tidewal::Wal;
+    use tidewal::typed::{BoxError, Codec, Logged};
+
+    use super::*;
+    use crate::options::Options;
+    use crate::state::SnapshotFormat;
+
+    /// Counts commands.
+    #[derive(Default)]
+    struct Count(u64);
+
+    struct Increment;
+
+    struct Unused;
+
+    impl Logged for Increment {
+        type Codec = Unused;
+    }
+
+    impl Codec<Increment> for Unused {
+        fn encode(_: &Increment, _: &mut Vec<u8>) -> Result<(), BoxError> {
+            unreachable!("nothing is encoded")
+        }
+
+        fn decode(_: Bytes) -> Result<Increment, BoxError> {
+            unreachable!("nothing is decoded")
+        }
+    }
+
+    impl SnapshotFormat<Count> for Unused {
+        type Frozen = ();
+
+        fn freeze(_: &Count) {}
+
+        fn write((): (), _: &mut dyn Write) -> Result<(), BoxError> {
+            unreachable!("no snapshot is written")
+        }
+
+        fn read(_: u32, _: &mut dyn Read) -> Result<Count, BoxError> {
+            unreachable!("no snapshot is read")
+        }
+    }
+
+    impl State for Count {
+        type Command = Increment;
+        type Output = u64;
+        type Snapshot = Unused;
+
+        fn apply(&mut self, _: Lsn, _: Increment) -> u64 {
+            self.0 += 1;
+            self.0
+        }
+    }
+
+    /// A caller of `close` came while another caller's thread was between the log and this task.
+    #[tokio::test]
+    async fn regression_a_barrier_waits_for_records_that_came_early() {
+        let dir = tempfile::tempdir().unwrap();
+        let wal = Wal::open(dir.path()).await.unwrap();
+        let submit = async || {
+            let pending = wal.submit("record").await.unwrap();
+            let (reply, answer) = oneshot::channel();
+            let work = Work::Command(Increment, reply);
+            let submitted = Submitted {
+                pending,
+                bytes: 0,
+                work,
+            };
+            (Message::Submitted(submitted), answer)
+        };
+        let (first, first_answer) = submit().await;
+        let (second, second_answer) = submit().await;
+        wal.sync().await.unwrap();
+        let options = Options::<Count>::new();
+        let core = Arc::new(Core::new(Machine::new(None), (0, 0), &options));
+        let (sender, messages) = mpsc::unbounded_channel();
+        let mut run = pin!(Applier::new(core, messages).run());
+
+        let (barrier, mut passed) = oneshot::channel();
+        sender.send(second).ok().unwrap();
+        sender.send(Message::Barrier(barrier)).ok().unwrap();
+        assert!(poll!(&mut run).is_pending());
+        passed.try_recv().unwrap_err();
+
+        sender.send(first).ok().unwrap();
+        assert!(poll!(&mut run).is_pending());
+        passed.try_recv().unwrap();
+        assert_eq!(first_answer.await.unwrap().unwrap(), 1);
+        assert_eq!(second_answer.await.unwrap().unwrap(), 2);
+    }
+}

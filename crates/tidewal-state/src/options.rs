@@ -61,7 +61,8 @@ impl<S: State> Options<S> {
 
     /// How many bytes of commands may be in flight, until they are applied, before callers must
     /// wait. Default: 64 MiB. Each command counts as its record plus 64 bytes. A command of any size
-    /// enters while less than the limit is in flight, so the limit is exceeded by at most one command.
+    /// enters while less than the limit is in flight, so the limit is exceeded by at most one command,
+    /// and by those that had to wait for a place in the log's queue.
     pub fn in_flight_bytes(mut self, bytes: u64) -> Self {
         self.in_flight_bytes = bytes;
         self

@@ -1,12 +1,14 @@
 //! Futures that are kept without being polled, and callers that wait for room.
 
 use std::cell::RefCell;
-use std::future::Future;
+use std::future::{Future, poll_fn};
 use std::io::{Read, Write};
 use std::pin::Pin;
 use std::sync::{Mutex, mpsc};
+use std::task::Poll;
 use std::time::Duration;
 
+use futures::future::join_all;
 use futures::poll;
 use serde::{Deserialize, Serialize};
 use tidewal::sim::SimDisk;
@@ -51,6 +53,40 @@ fn regression_small_commands_do_not_keep_a_large_one_waiting() {
             "it waits for as long as small ones come: {:?}",
             ids(&machine)
         );
+    });
+}
+
+/// The task that applies commands went on for as long as there were durable ones.
+#[test]
+fn regression_other_tasks_get_their_turn_while_many_commands_are_applied() {
+    run(async {
+        let disk = SimDisk::new(1);
+        let log = support::options().sync_policy(SyncPolicy::Manual);
+        let machine = options().log(log).open_on(&disk, DIR).await.unwrap();
+        let mut pending = Vec::new();
+        for id in 0..1000 {
+            pending.push(machine.submit(transfer(id)).await.unwrap());
+        }
+        let watching = machine.clone();
+        let watch = tokio::spawn(async move {
+            let (mut applied, mut most) = (0, 0);
+            poll_fn(|context| {
+                let now = watching.stats().applied.get();
+                most = most.max(now - applied);
+                applied = now;
+                // Last in the queue of tasks.
+                context.waker().wake_by_ref();
+                match applied < 1000 {
+                    true => Poll::Pending,
+                    false => Poll::Ready(most),
+                }
+            })
+            .await
+        });
+        machine.sync().await.unwrap();
+        let most = watch.await.unwrap();
+        assert!(most <= 256, "{most} were applied in one turn");
+        join_all(pending).await;
     });
 }
 

@@ -1,9 +1,10 @@
 //! The life of a state machine: execute, query, close, reopen.
 
 use futures::future::join_all;
+use tidewal::Durability;
 use tidewal::sim::{SimDisk, Survival};
 use tidewal_state::{Error, StateMachine};
-use tidewal_testing::support::{run, within_a_minute};
+use tidewal_testing::support::{self, run, within_a_minute};
 
 use crate::ledger::{DIR, Ledger, PANICS, Transfer, ids, open, options, padded, transfer};
 
@@ -20,6 +21,19 @@ fn what_was_answered_is_there_after_a_power_cut() {
         let machine = open(&disk).await;
         assert_eq!(ids(&machine), (0..10).collect::<Vec<_>>());
         assert_eq!(machine.stats().applied.get(), 10);
+    });
+}
+
+/// Commands are durable, whatever the options of the log say.
+#[test]
+fn the_durability_of_the_log_is_ignored() {
+    run(async {
+        let disk = SimDisk::new(1);
+        let log = support::options().durability(Durability::Written);
+        let machine = options().log(log).open_on(&disk, DIR).await.unwrap();
+        machine.execute(transfer(0)).await.unwrap();
+        disk.restart(Survival::Nothing);
+        assert_eq!(ids(&open(&disk).await), [0]);
     });
 }
 
@@ -124,7 +138,7 @@ fn a_future_that_is_not_polled_makes_no_other_caller_wait() {
 fn regression_a_future_that_waits_for_the_log_and_is_not_polled_keeps_no_one_waiting() {
     run(async {
         let disk = SimDisk::new(1);
-        let log = tidewal_testing::support::options().queue_records(1);
+        let log = support::options().queue_records(1);
         let small = options().log(log).in_flight_bytes(230);
         let machine = small.open_on(&disk, DIR).await.unwrap();
         let first = machine.submit(transfer(0)).await.unwrap();
@@ -188,7 +202,7 @@ fn a_panic_ends_the_state_and_not_the_log() {
         };
         assert_eq!(lsn.get(), 2);
         // The log still opens.
-        let log = tidewal_testing::support::options();
+        let log = support::options();
         let wal = log.open_on(&disk, DIR).await.unwrap();
         assert_eq!(wal.durable_lsn().get(), 3);
     });

@@ -12,7 +12,7 @@ use futures::future::{join, join_all};
 use tidewal::sim::{Operation, SimDisk, Survival};
 use tidewal::snapshot::{SnapshotError, SnapshotFile, SnapshotState};
 use tidewal_state::{Error, Limits, Options, RequestId, SessionId, SnapshotPolicy};
-use tidewal_testing::support::run;
+use tidewal_testing::support::{self, run};
 
 use crate::ledger::{DIR, Ledger, Machine, Transfer, options};
 use crate::oracle::Oracle;
@@ -30,7 +30,8 @@ fn five_lives_through_power_cuts() {
     }
     let cuts = number("TIDEWAL_STATE_CUTS").unwrap_or(500);
     let (mut seeds, mut deaths) = (0, Deaths::default());
-    while deaths.cuts < cuts {
+    // Without any cut it ends as well.
+    while deaths.cuts < cuts && seeds <= cuts {
         let seed = seeds;
         seeds += 1;
         let lived = std::panic::catch_unwind(|| live(seed));
@@ -390,7 +391,13 @@ impl Random {
         let limits = Limits::default()
             .sessions(2 + self.below(6))
             .window(1 + self.below(3));
+        let log = support::options();
+        let log = match self.below(3) {
+            0 => log.queue_records(1 + self.index(4)),
+            _ => log,
+        };
         options()
+            .log(log)
             .snapshots(policy)
             .reserve(self.below(3) * 20_000)
             .in_flight_bytes(1 + self.below(5000))
