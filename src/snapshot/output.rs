@@ -26,8 +26,9 @@ pub(super) struct Identity {
 /// It collects 1 MiB and writes it, with its checksum, in pieces of 256 KiB. Each piece is synced
 /// before the next one is written, so memory is bounded, and a sync of the log waits for at most
 /// one piece. While the log is appended to, the snapshot pauses after each piece for twice as long
-/// as the piece took, but at most 20 ms. Writes fail with [`io::ErrorKind::Other`] once the disk has failed or the log is
-/// closing. The call that the function was passed to then returns the cause.
+/// as the piece took, but at most 20 ms. Writes fail with [`io::ErrorKind::Other`] once the disk
+/// has failed or the log is closing. The call that the function was passed to then returns the
+/// cause.
 pub struct SnapshotOutput {
     /// `None` after a failure: nothing more is written.
     file: Option<File>,

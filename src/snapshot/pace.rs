@@ -8,7 +8,8 @@ use crate::error::IoFailure;
 use crate::executor::Executor;
 use crate::queue::Progress;
 
-/// Leaves the disk to the log for twice as long as the last piece of the snapshot took, but at most [`PAUSE_MAX`].
+/// Leaves the disk to the log for twice as long as the last piece of the snapshot took, but at most
+/// [`PAUSE_MAX`].
 ///
 /// A snapshot written at full speed keeps a disk and a processor busy: p99 of 64 producers was 16 to 24 times
 /// as long (`docs/benchmarks.md`, "State machine"). If nothing is appended, there are no pauses.
